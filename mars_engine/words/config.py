@@ -1,0 +1,249 @@
+"""The configuration: one model with a section for each stage.
+
+A field's description is its only help text: the command line's `--help`, the comments of `mars.toml` and the pages'
+forms are made from it.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tomlkit.items import Table
+
+from mars_engine.words.errors import ConfigError
+
+AllocationLaw = Literal["signed", "absolute", "fisher", "uniform"]
+TriagePolicy = Literal["ask", "keep", "leave_out", "smooth", "flip"]
+Features = Literal["response", "context", "both"]
+GateRule = Literal["mean", "quantile", "fixed"]
+MarginScale = Literal["raw", "standard"]
+
+
+class Section(BaseModel):
+    """A section of the configuration; unknown keys are refused, values are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class EncoderConfig(Section):
+    """The sentence encoder behind the probe and the semantic distance."""
+
+    name: Annotated[
+        str, Field(description="Encoder: 'packaged' (all-MiniLM-L6-v2, offline), a folder, or a hub id.")
+    ] = "packaged"
+    max_tokens: Annotated[
+        int, Field(ge=16, le=8192, description="Longest passage in tokens; the context is cut from the left first.")
+    ] = 256
+    batch_tokens: Annotated[
+        int, Field(ge=64, description="Token budget of one batch, padding included; changes speed, not scores.")
+    ] = 8192
+    device: Annotated[str, Field(description="Where the encoder runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+
+
+class ProbeConfig(Section):
+    """The probe: a Bradley-Terry head on frozen embeddings."""
+
+    features: Annotated[
+        Features,
+        Field(description="What is embedded: the response alone, the response in the context of its prompt, or both."),
+    ] = "response"
+    inverse_l2: Annotated[
+        float, Field(gt=0, description="Inverse strength C of the L2 penalty (scikit-learn's C).")
+    ] = 1.0
+    max_iterations: Annotated[int, Field(ge=10, description="Most L-BFGS iterations of a fit.")] = 2000
+
+
+class TriageConfig(Section):
+    """Telling suspected mislabels from hard pairs, by margins of models that never saw the pair."""
+
+    policy: Annotated[
+        TriagePolicy,
+        Field(
+            description="What happens to suspected mislabels: 'ask' a person (no budget until decided), 'keep' as they are, "
+            "'leave_out', 'smooth' the label, or 'flip' it."
+        ),
+    ] = "ask"
+    folds: Annotated[
+        int, Field(ge=2, description="Folds of the out-of-fold margins; pairs of one prompt share a fold.")
+    ] = 5
+    seeds: Annotated[int, Field(ge=1, description="How many times the folds are drawn anew.")] = 5
+    near_zero: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="A mean margin within this many standard deviations of 0 counts as hard, not as suspected.",
+        ),
+    ] = 0.25
+    smoothing: Annotated[
+        float, Field(ge=0, le=0.5, description="Under 'smooth', the probability given to the other side.")
+    ] = 0.3
+
+
+class AllocationConfig(Section):
+    """How the augmentation budget is spread over the source pairs."""
+
+    law: Annotated[
+        AllocationLaw,
+        Field(
+            description="'signed' softmax(-tau*margin), 'absolute' softmax(-tau*|margin|), 'fisher' p(1-p) of p=sigmoid(margin), or 'uniform'."
+        ),
+    ] = "signed"
+    tau: Annotated[float, Field(ge=0, description="Sharpness of the softmax laws; 0 is uniform.")] = 0.5
+    scale: Annotated[
+        MarginScale,
+        Field(
+            description="'raw' margins, or 'standard': divided by their standard deviation, since tau is not scale-free."
+        ),
+    ] = "raw"
+    budget: Annotated[
+        int, Field(ge=0, description="New pairs in all, B; 0 means budget_per_pair times the number of source pairs.")
+    ] = 0
+    budget_per_pair: Annotated[float, Field(gt=0, description="New pairs per source pair where budget is 0.")] = 5.0
+    cap: Annotated[
+        int, Field(ge=0, description="Most new pairs of one source pair, the excess handed on; 0 means no cap.")
+    ] = 0
+
+
+class GateConfig(Section):
+    """Whether a pair's two answers are far enough apart to be paraphrased as they are."""
+
+    rule: Annotated[
+        GateRule,
+        Field(description="Threshold: the 'mean' distance, a 'quantile' of the distances, or a 'fixed' value."),
+    ] = "mean"
+    quantile: Annotated[float, Field(ge=0, le=1, description="Which quantile, under rule 'quantile'.")] = 0.5
+    threshold: Annotated[
+        float, Field(ge=0, le=2, description="Which distance (1 - cosine, 0 to 2), under rule 'fixed'.")
+    ] = 0.3
+
+
+class ProposeConfig(Section):
+    """How proposals are made and which quality gates they meet."""
+
+    variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
+    refine_tries: Annotated[
+        int, Field(ge=1, le=20, description="Most rewrites of a side until its contrast suffices.")
+    ] = 5
+    refine_epsilon: Annotated[
+        float, Field(ge=0, le=1, description="A refined pair's distance must exceed the old one by more than this.")
+    ] = 0.02
+    seed: Annotated[int, Field(ge=0, description="Seed of the generators.")] = 0
+    chunk: Annotated[
+        int, Field(ge=1, description="Source pairs that are generated, embedded and stored at a time.")
+    ] = 32
+    min_fidelity: Annotated[
+        float,
+        Field(ge=-1, le=1, description="Gate: least cosine similarity of a paraphrase to the text it paraphrases."),
+    ] = 0.8
+    max_contrast_loss: Annotated[
+        float, Field(ge=0, le=2, description="Gate: most by which a proposal's distance may lie below its source's.")
+    ] = 0.05
+    max_margin_loss: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Gate: most by which a proposal's margin may lie below its source's, in standard deviations of the margins.",
+        ),
+    ] = 1.0
+
+
+class ComposeConfig(Section):
+    """How approved variants become training pairs."""
+
+    cumulative: Annotated[
+        bool, Field(description="Keep the new pairs of earlier rounds (cumulative) or replace them.")
+    ] = True
+    vary_prompt: Annotated[
+        bool, Field(description="Use the paraphrased prompt of a variant too, not only its answers.")
+    ] = True
+
+
+class EvaluateConfig(Section):
+    """How reward models are compared on held-out pairs."""
+
+    resamples: Annotated[int, Field(ge=100, description="Resamples of the bootstrap intervals.")] = 10_000
+    confidence: Annotated[float, Field(gt=0, lt=1, description="Level of the intervals.")] = 0.95
+    calibration_bins: Annotated[int, Field(ge=2, description="Equal-width bins of the expected calibration error.")] = (
+        10
+    )
+    seed: Annotated[int, Field(ge=0, description="Seed of the resampling.")] = 0
+
+
+class MarsConfig(Section):
+    """All settings of a workspace; `mars.toml` holds them."""
+
+    seed: Annotated[
+        int, Field(ge=0, description="Seed of everything that has none of its own: folds, splits, composition.")
+    ] = 0
+    database_url: Annotated[
+        str, Field(description="Database; empty means SQLite inside the workspace, 'postgresql+psycopg://…' a server.")
+    ] = ""
+    encoder: EncoderConfig = EncoderConfig()
+    probe: ProbeConfig = ProbeConfig()
+    triage: TriageConfig = TriageConfig()
+    allocation: AllocationConfig = AllocationConfig()
+    gate: GateConfig = GateConfig()
+    propose: ProposeConfig = ProposeConfig()
+    compose: ComposeConfig = ComposeConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def validate_config(settings: dict[str, Any], *, origin: str) -> MarsConfig:
+    """Return the configuration that `settings` describes.
+
+    Raises:
+        ConfigError: an unknown key or a value out of range; all of them are named, with `origin`.
+    """
+    try:
+        return MarsConfig.model_validate(settings)
+    except ValidationError as error:
+        complaints = []
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            complaints.append(f"{place} = {item['input']!r}: {item['msg'][:1].lower()}{item['msg'][1:]}")
+        raise ConfigError(
+            f"{origin} has {len(complaints)} setting(s) that cannot be used: {'; '.join(complaints)}",
+            expected="the keys and ranges listed by 'mars init --help' and in a new mars.toml",
+            remedy="correct or remove them",
+        ) from error
+
+
+def load_config(path: Path) -> MarsConfig:
+    """Read a `mars.toml`.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has a setting that cannot be used.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", remedy="run 'mars init' for a new one") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", remedy="correct that line") from error
+    return validate_config(settings, origin=str(path))
+
+
+def config_as_toml(config: MarsConfig) -> str:
+    """Return the configuration as TOML, each setting under its help as a comment."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("Settings of this MARS workspace. Delete a line to use its default."))
+    for name, field in MarsConfig.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Section):
+            document.add(tomlkit.nl())
+            document.add(name, _section_as_table(value))
+        else:
+            document.add(tomlkit.comment(field.description or ""))
+            document.add(name, value)
+    return tomlkit.dumps(document)
+
+
+def _section_as_table(section: Section) -> Table:
+    table = tomlkit.table()
+    table.add(tomlkit.comment((type(section).__doc__ or "").strip()))
+    for name, field in type(section).model_fields.items():
+        table.add(tomlkit.comment(field.description or ""))
+        table.add(name, getattr(section, name))
+    return table

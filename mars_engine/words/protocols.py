@@ -1,0 +1,397 @@
+"""What the workflows need of the world, as protocols: they never import a model, a generator or a database."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from mars_engine.words.records import (
+    ComposedPair,
+    Composition,
+    DatasetRecord,
+    Embeddings,
+    FloatArray,
+    GeneratorCard,
+    IntArray,
+    ItemKind,
+    ModelRecord,
+    Pair,
+    ParsedRow,
+    Passage,
+    Plan,
+    PlanRow,
+    Prompt,
+    Proposal,
+    ProposalFailure,
+    ReviewEvent,
+    Rewards,
+    Run,
+    RunState,
+    Side,
+    Split,
+    TrainingSet,
+    TriageRow,
+)
+
+
+class Clock(Protocol):
+    """Tells the time, as an aware datetime in UTC."""
+
+    def __call__(self) -> datetime: ...
+
+
+class Progress(Protocol):
+    """Shows how far a piece of long work has come."""
+
+    def task(self, name: str, total: int) -> AbstractContextManager["ProgressTask"]:
+        """Open a task of `total` steps; leaving the context closes it."""
+        ...
+
+
+class ProgressTask(Protocol):
+    def advance(self, steps: int = 1) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------------- models
+
+
+class Encoder(Protocol):
+    """Turns passages into unit-length embeddings."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies weights, pooling and length limit: equal fingerprints give equal embeddings."""
+        ...
+
+    def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:
+        """Return one row for each passage, in order. Batching never changes a value by more than 1e-6."""
+        ...
+
+
+class RewardModel(Protocol):
+    """A trained reward model."""
+
+    @property
+    def id(self) -> str: ...
+
+    def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
+        """Return the rewards of both sides of each pair. Batching never changes one by more than 1e-5."""
+        ...
+
+
+class LinearRewardModel(RewardModel, Protocol):
+    """A reward model that is linear in fixed features, so that its curvature is exact."""
+
+    @property
+    def ridge(self) -> float:
+        """The coefficient of I/2·|w|² in the summed loss: 1 over scikit-learn's C."""
+        ...
+
+    def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
+        """Return Δφ = φ(chosen) − φ(rejected), shape (n, d)."""
+        ...
+
+
+class RewardModelTrainer(Protocol):
+    """Fits reward models of one kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Plain JSON that, with the training set, determines the trained model."""
+        ...
+
+    def train(self, training_set: TrainingSet, *, progress: Progress) -> LinearRewardModel: ...
+
+    def out_of_fold_margins(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FloatArray:
+        """Return margins under models that never saw the pair.
+
+        Args:
+            training_set: n pairs.
+            folds: fold number of each pair under each seed, shape (seeds, n).
+
+        Returns:
+            Margins, shape (seeds, n), as labelled.
+        """
+        ...
+
+
+class ModelShelf(Protocol):
+    """Keeps the files of trained reward models."""
+
+    def save(self, model: RewardModel) -> str:
+        """Write the model's files whole or not at all; return their place, relative to the workspace."""
+        ...
+
+    def load(self, record: ModelRecord) -> LinearRewardModel:
+        """Load a model that scores exactly as when it was saved."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------ generators
+
+
+@dataclass(frozen=True, slots=True)
+class ParaphraseRequest:
+    """Ask for up to `count` different paraphrases of a text."""
+
+    key: str
+    text: str
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefineRequest:
+    """Ask for up to `count` rewrites of one side that differ more from the other side, best guess first.
+
+    A rewritten rejected answer must stay the worse one, a rewritten chosen answer the better one.
+    """
+
+    key: str
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    side: Side
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The answer to one request: candidates, or the reason why there are none. Both may be given: fewer than asked."""
+
+    key: str
+    candidates: tuple[str, ...]
+    failure: str = ""
+    retryable: bool = False
+    provenance: Mapping[str, Any] | None = None
+    """What is known of this one answer beside the generator's card, e.g. tokens and latency."""
+
+
+class Paraphraser(Protocol):
+    @property
+    def card(self) -> GeneratorCard: ...
+
+    def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
+        """Answer each request, in order; a request that fails is a value, never an exception."""
+        ...
+
+
+class Refiner(Protocol):
+    @property
+    def card(self) -> GeneratorCard: ...
+
+    def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
+        """Answer each request, in order; a request that fails is a value, never an exception."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------------- sources
+
+
+class PairSource(Protocol):
+    """A file or hub set, opened and its format recognised."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def content_hash(self) -> str: ...
+
+    def rows(self) -> Iterator[ParsedRow]:
+        """Yield every row, with its pairs or the reasons why it gave none."""
+        ...
+
+
+# ----------------------------------------------------------------------------------------------------------- store
+
+
+class PairStore(Protocol):
+    """Source pairs and the datasets they came in."""
+
+    def add_dataset(self, dataset: DatasetRecord, pairs: Sequence[tuple[int, Pair]]) -> None:
+        """Store a dataset and its pairs, given with their row, in one transaction: all or nothing.
+
+        A pair whose id is present already is not stored again; a dataset whose id is present changes nothing.
+        """
+        ...
+
+    def datasets(self) -> list[DatasetRecord]:
+        """All datasets, oldest first."""
+        ...
+
+    def present(self, ids: Collection[str]) -> dict[str, Split]:
+        """Which of `ids` are stored, and in which split."""
+        ...
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """All pairs of a split, in the order of their import."""
+        ...
+
+    def by_id(self, ids: Collection[str]) -> dict[str, Pair]: ...
+
+    def count(self, split: Split) -> int: ...
+
+
+class ModelStore(Protocol):
+    """Reward models, their scores and what triage said."""
+
+    def add(self, model: ModelRecord) -> None:
+        """Store a model; one whose id is present changes nothing."""
+        ...
+
+    def get(self, model_id: str) -> ModelRecord | None: ...
+
+    def all(self) -> list[ModelRecord]:
+        """All models, oldest first."""
+        ...
+
+    def latest(self, *, warm_up: bool = False) -> ModelRecord | None:
+        """The newest model, or with `warm_up` the newest that was trained on base pairs alone."""
+        ...
+
+    def save_scores(self, model_id: str, pair_ids: Sequence[str], rewards: Rewards) -> None:
+        """Store rewards, replacing those of the same model and pair, in one transaction."""
+        ...
+
+    def scores(self, model_id: str) -> dict[str, tuple[float, float]]:
+        """Rewards (chosen, rejected) by pair id."""
+        ...
+
+    def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
+        """Store the triage of a model's pairs, replacing an earlier one, in one transaction."""
+        ...
+
+    def triage(self, model_id: str) -> list[TriageRow]:
+        """The triage under a model, in the order it was stored."""
+        ...
+
+
+class ProposalStore(Protocol):
+    """Plans, proposals, and what generators could not do."""
+
+    def add_plan(self, plan: Plan, rows: Sequence[PlanRow]) -> None:
+        """Store a plan in one transaction; one whose id is present changes nothing."""
+        ...
+
+    def plan(self, plan_id: str) -> Plan | None: ...
+
+    def latest_plan(self) -> Plan | None: ...
+
+    def plan_rows(self, plan_id: str) -> list[PlanRow]:
+        """The rows of a plan, in the order they were stored."""
+        ...
+
+    def add_proposals(
+        self,
+        settings_id: str,
+        refinements: Mapping[str, str],
+        proposals: Sequence[Proposal],
+        failures: Sequence[ProposalFailure],
+    ) -> None:
+        """Store what came of some sources and mark them done, in one transaction.
+
+        Args:
+            settings_id: digest of the generators and their settings.
+            refinements: outcome by source id, for every source that is done now:
+                "not_needed", "refined_rejected", "refined_chosen" or "unrefined".
+            proposals: what was proposed; an id that is present changes nothing.
+            failures: what could not be done.
+        """
+        ...
+
+    def sources_done(self, settings_id: str) -> dict[str, str]:
+        """Source ids done under these settings, with their refinement outcome."""
+        ...
+
+    def proposals(self, *, source_ids: Collection[str] | None = None, settings_id: str | None = None) -> list[Proposal]:
+        """Proposals, ordered by source in import order and then by variant."""
+        ...
+
+    def by_id(self, ids: Collection[str]) -> dict[str, Proposal]: ...
+
+    def failures(self, settings_id: str | None = None) -> list[ProposalFailure]: ...
+
+
+class ReviewStore(Protocol):
+    """Review events. There is no way to change or delete one."""
+
+    def append(self, events: Sequence[ReviewEvent]) -> int:
+        """Store events in one transaction; return how many were new.
+
+        An event with the same item, annotator and sequence as a stored one is that event sent again, and is not
+        stored twice.
+        """
+        ...
+
+    def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:
+        """Events by item id, oldest first."""
+        ...
+
+
+class CompositionStore(Protocol):
+    def add(self, composition: Composition, pairs: Sequence[ComposedPair]) -> None:
+        """Store a composition in one transaction; one whose id is present changes nothing."""
+        ...
+
+    def get(self, composition_id: str) -> Composition | None: ...
+
+    def latest(self) -> Composition | None: ...
+
+    def all(self) -> list[Composition]: ...
+
+    def pairs(self, composition_id: str) -> list[ComposedPair]:
+        """The composed pairs, in the order they were stored."""
+        ...
+
+
+class RunStore(Protocol):
+    def start(self, run: Run) -> None: ...
+
+    def heartbeat(self, run_id: str, at: datetime) -> None: ...
+
+    def finish(
+        self, run_id: str, state: RunState, at: datetime, *, summary: Mapping[str, Any], error: str = ""
+    ) -> None: ...
+
+    def add_point(self, run_id: str, metric: str, step: int, value: float) -> None: ...
+
+    def points(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """Values by metric, each a list of (step, value) in order of step."""
+        ...
+
+    def all(self) -> list[Run]:
+        """All runs, newest first."""
+        ...
+
+
+class Store(Protocol):
+    """The workspace's memory."""
+
+    @property
+    def pairs(self) -> PairStore: ...
+
+    @property
+    def models(self) -> ModelStore: ...
+
+    @property
+    def proposals(self) -> ProposalStore: ...
+
+    @property
+    def reviews(self) -> ReviewStore: ...
+
+    @property
+    def compositions(self) -> CompositionStore: ...
+
+    @property
+    def runs(self) -> RunStore: ...

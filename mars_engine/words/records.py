@@ -1,0 +1,424 @@
+"""What the engine talks about: pairs, passages, scores, plans, proposals, reviews, compositions, runs.
+
+All records are frozen. Ids of pairs, proposals, models, plans and compositions are derived from content, so that doing
+the same thing twice gives the same id and adds nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+
+Split = Literal["train", "heldout"]
+Side = Literal["chosen", "rejected"]
+
+ID_LENGTH = 24
+"""Hexadecimal digits of an id: 96 bits, so that a collision among a billion pairs has a chance below 1e-10."""
+
+
+def content_id(*parts: JsonValue) -> str:
+    """Return the id of some content: the first 24 hexadecimal digits of the SHA-256 of its canonical JSON."""
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
+
+
+# ---------------------------------------------------------------------------------------------------------- pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a dialogue."""
+
+    role: str
+    content: str
+
+
+Prompt = tuple[Turn, ...]
+
+
+def prompt_id(prompt: Prompt) -> str:
+    """Return the id of a prompt; pairs with one prompt id are kept in one fold and one split."""
+    return content_id([[turn.role, turn.content] for turn in prompt])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A preference pair. Build it with `Pair.of`, which derives the id from the content."""
+
+    id: str
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    subset: str = ""
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict, compare=False, hash=False)
+    """What the source says about the pair beside its texts, e.g. `chosen_model`."""
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Sequence[Turn],
+        chosen: str,
+        rejected: str,
+        *,
+        subset: str = "",
+        attributes: Mapping[str, JsonValue] | None = None,
+    ) -> "Pair":
+        turns = tuple(prompt)
+        identity = content_id([[turn.role, turn.content] for turn in turns], chosen, rejected)
+        return cls(identity, turns, chosen, rejected, subset, dict(attributes or {}))
+
+    @property
+    def prompt_id(self) -> str:
+        return prompt_id(self.prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text to embed, alone or in its context. The context is cut from the left so that the text survives."""
+
+    text: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Embeddings of passages, in their order: one unit-length row each, and how many tokens were cut from each."""
+
+    vectors: Float32Array
+    context_tokens_cut: IntArray
+    text_tokens_cut: IntArray
+
+
+# --------------------------------------------------------------------------------------------------------- import
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRow:
+    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1."""
+
+    row: int
+    pairs: tuple[Pair, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row that gave no pair, with the reason."""
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import read, kept and dropped. `kept` counts new pairs, `already_present` those the store had."""
+
+    dataset_id: str
+    name: str
+    format: str
+    split: Split
+    rows_read: int
+    kept: int
+    already_present: int
+    dropped: Mapping[str, int]
+    examples: tuple[DroppedRow, ...]
+    """The first dropped rows of each reason, to look up in the file."""
+    longer_wins: float
+    """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """An imported source."""
+
+    id: str
+    name: str
+    location: str
+    format: str
+    split: Split
+    content_hash: str
+    imported_at: datetime
+    pair_count: int
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------- reward models
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """Rewards of the two sides of some pairs, in their order."""
+
+    chosen: FloatArray
+    rejected: FloatArray
+
+    @property
+    def margins(self) -> FloatArray:
+        return self.chosen - self.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What a reward model is fitted on.
+
+    Attributes:
+        pairs: n pairs.
+        weights: weight of each pair in the loss, shape (n,), positive.
+        label_confidence: probability that `chosen` really is the better side, shape (n,): 1 as labelled, 0 flipped,
+            between them smoothed.
+    """
+
+    pairs: tuple[Pair, ...]
+    weights: FloatArray
+    label_confidence: FloatArray
+
+    @classmethod
+    def plain(cls, pairs: Sequence[Pair]) -> "TrainingSet":
+        ones = np.ones(len(pairs), dtype=np.float64)
+        return cls(tuple(pairs), ones, ones.copy())
+
+    @property
+    def fingerprint(self) -> str:
+        rows = zip(self.pairs, self.weights.tolist(), self.label_confidence.tolist(), strict=True)
+        return content_id([[pair.id, weight, confidence] for pair, weight, confidence in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A trained reward model. `composition_id` is empty for a warm-up, which is trained on base pairs alone."""
+
+    id: str
+    kind: str
+    label: str
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    artifact: str
+    composition_id: str
+    round: int
+    created_at: datetime
+
+
+TriageVerdict = Literal["clear", "hard", "suspected"]
+
+
+@dataclass(frozen=True, slots=True)
+class TriageRow:
+    """A pair's out-of-fold margins over seeds, and what they say of its label."""
+
+    pair_id: str
+    margin_mean: float
+    margin_std: float
+    negative_share: float
+    verdict: TriageVerdict
+
+
+# -------------------------------------------------------------------------------------------- plans and proposals
+
+GateVerdict = Literal["low", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One source pair in a plan: its share of the budget, its semantic distance and what the gate says of it."""
+
+    pair_id: str
+    margin: float
+    probability: float
+    budget: int
+    distance: float
+    gate: GateVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A budget spent over source pairs under one model. `settings` and `summary` are plain JSON."""
+
+    id: str
+    model_id: str
+    round: int
+    law: str
+    budget: int
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorCard:
+    """Who wrote a text: shown wherever the text shows. `stand_in` marks generators made for demos and tests."""
+
+    name: str
+    version: str
+    settings: Mapping[str, JsonValue]
+    stand_in: bool
+    note: str
+
+    @property
+    def fingerprint(self) -> str:
+        return content_id(self.name, self.version, dict(self.settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """How a pair's contrast was sharpened: the text kept, and the trail of tries that led to it."""
+
+    side: Side | None
+    """The side that was rewritten; None where no try succeeded, and the pair counts as unrefined."""
+    text: str
+    distance_before: float
+    distance_after: float
+    trail: tuple[Mapping[str, JsonValue], ...]
+    """Each try: side, distance reached (or the reason why there was no text), verdict."""
+
+
+ProposalMethod = Literal["refined", "paraphrase", "refined+paraphrase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposed augmented pair of one source pair. A side that equals the source's text is listed as unchanged."""
+
+    id: str
+    source_id: str
+    plan_id: str
+    model_id: str
+    settings_id: str
+    method: ProposalMethod
+    variant: int
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    unchanged_sides: tuple[str, ...]
+    generators: Mapping[str, Any]
+    seed: int
+    distance_before: float
+    distance_after: float
+    margin_before: float
+    margin_after: float
+    information_gain: float
+    flags: tuple[str, ...]
+    """Reasons of the quality gates that it fails; empty where it passes all."""
+
+    def as_pair(self) -> Pair:
+        return Pair.of(self.prompt, self.chosen, self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalFailure:
+    """Something a generator could not do for a source pair; kept and listed, never replaced by the original text."""
+
+    source_id: str
+    settings_id: str
+    generator: str
+    target: str
+    """What was asked for: "prompt", "chosen", "rejected", or "refine chosen", "refine rejected"."""
+    reason: str
+    retryable: bool
+
+
+# -------------------------------------------------------------------------------------------------------- reviews
+
+ItemKind = Literal["proposal", "pair"]
+ReviewAction = Literal[
+    "accept",
+    "accept_chosen",
+    "accept_rejected",
+    "edit",
+    "reject",
+    "flag",
+    "skip",
+    "label_right",
+    "flip",
+    "drop",
+    "ambiguous",
+    "undo",
+]
+PROPOSAL_ACTIONS = frozenset({"accept", "accept_chosen", "accept_rejected", "edit", "reject", "flag", "skip", "undo"})
+PAIR_ACTIONS = frozenset({"label_right", "flip", "drop", "ambiguous", "skip", "undo"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewEvent:
+    """One thing a person (or a policy) did to an item; never changed afterwards.
+
+    `sequence` is the annotator's own counter on that item; an event sent twice is stored once.
+    """
+
+    item_kind: ItemKind
+    item_id: str
+    action: ReviewAction
+    annotator: str
+    sequence: int
+    at: datetime
+    edited_prompt: Prompt | None = None
+    edited_chosen: str | None = None
+    edited_rejected: str | None = None
+    note: str = ""
+    seconds: float = 0.0
+
+
+# --------------------------------------------------------------------------------------------------- compositions
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedPair:
+    """A new pair and where it comes from. Its id is the pair's."""
+
+    pair: Pair
+    source_id: str
+    method: str
+    round: int
+    distance: float
+    margin: float
+    """Under the model whose margins the budget was spent by."""
+    chosen_from: str
+    """Proposal id of the chosen text; empty where it is the source's own."""
+    rejected_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A set of new pairs for training, drawn from the approved variants under a plan."""
+
+    id: str
+    plan_id: str
+    parent_id: str
+    """The composition of the round before, whose pairs it contains too; empty for the first or when replacing."""
+    round: int
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    created_at: datetime
+
+
+# ----------------------------------------------------------------------------------------------------------- runs
+
+RunState = Literal["running", "finished", "failed", "cancelled", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A piece of work with a beginning and an end, as `mars status` lists it."""
+
+    id: str
+    kind: str
+    state: RunState
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    error: str
+    process_id: int
+    process_started: float
+    started_at: datetime
+    heartbeat_at: datetime
+    ended_at: datetime | None

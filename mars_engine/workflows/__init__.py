@@ -1,0 +1,1 @@
+"""Floor 3: one file tells one step of the method, in reading order."""
