@@ -16,6 +16,7 @@ from mars_engine.words.errors import ConfigError
 
 AllocationLaw = Literal["signed", "absolute", "fisher", "uniform"]
 TriagePolicy = Literal["ask", "keep", "leave_out", "smooth", "flip"]
+LAWS: tuple[AllocationLaw, ...] = ("signed", "absolute", "fisher", "uniform")
 Features = Literal["response", "context", "both"]
 GateRule = Literal["mean", "quantile", "fixed"]
 MarginScale = Literal["raw", "standard"]
@@ -49,10 +50,9 @@ class ProbeConfig(Section):
         Features,
         Field(description="What is embedded: the response alone, the response in the context of its prompt, or both."),
     ] = "response"
-    inverse_l2: Annotated[
-        float, Field(gt=0, description="Inverse strength C of the L2 penalty (scikit-learn's C).")
-    ] = 1.0
-    max_iterations: Annotated[int, Field(ge=10, description="Most L-BFGS iterations of a fit.")] = 2000
+    l2: Annotated[
+        float, Field(gt=0, description="Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair.")
+    ] = 0.005
 
 
 class TriageConfig(Section):
@@ -61,8 +61,8 @@ class TriageConfig(Section):
     policy: Annotated[
         TriagePolicy,
         Field(
-            description="What happens to suspected mislabels: 'ask' a person (no budget until decided), 'keep' as they are, "
-            "'leave_out', 'smooth' the label, or 'flip' it."
+            description="What happens to suspected mislabels: 'ask' a person (no budget until decided), "
+            "'keep' as they are, 'leave_out', 'smooth' the label, or 'flip' it."
         ),
     ] = "ask"
     folds: Annotated[
@@ -87,15 +87,14 @@ class AllocationConfig(Section):
     law: Annotated[
         AllocationLaw,
         Field(
-            description="'signed' softmax(-tau*margin), 'absolute' softmax(-tau*|margin|), 'fisher' p(1-p) of p=sigmoid(margin), or 'uniform'."
+            description="'signed' softmax(-tau*margin), 'absolute' softmax(-tau*|margin|), "
+            "'fisher' p(1-p) with p = sigmoid(margin), or 'uniform'."
         ),
     ] = "signed"
     tau: Annotated[float, Field(ge=0, description="Sharpness of the softmax laws; 0 is uniform.")] = 0.5
     scale: Annotated[
         MarginScale,
-        Field(
-            description="'raw' margins, or 'standard': divided by their standard deviation, since tau is not scale-free."
-        ),
+        Field(description="'raw' margins, or 'standard': divided by their standard deviation (tau is not scale-free)."),
     ] = "raw"
     budget: Annotated[
         int, Field(ge=0, description="New pairs in all, B; 0 means budget_per_pair times the number of source pairs.")
@@ -144,7 +143,8 @@ class ProposeConfig(Section):
         float,
         Field(
             ge=0,
-            description="Gate: most by which a proposal's margin may lie below its source's, in standard deviations of the margins.",
+            description="Gate: most by which a proposal's margin may lie below its source's, "
+            "in standard deviations of the margins.",
         ),
     ] = 1.0
 

@@ -85,7 +85,7 @@ class LinearRewardModel(RewardModel, Protocol):
 
     @property
     def ridge(self) -> float:
-        """The coefficient of I/2·|w|² in the summed loss: 1 over scikit-learn's C."""
+        """The coefficient of |w|²/2 beside the *summed* loss of the training pairs: 1 over scikit-learn's C."""
         ...
 
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
@@ -102,6 +102,10 @@ class RewardModelTrainer(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Plain JSON that, with the training set, determines the trained model."""
+        ...
+
+    def model_id(self, training_set: TrainingSet) -> str:
+        """The id that the model trained on this set has or would have; nothing is trained."""
         ...
 
     def train(self, training_set: TrainingSet, *, progress: Progress) -> LinearRewardModel: ...
@@ -206,7 +210,9 @@ class PairSource(Protocol):
     def format(self) -> str: ...
 
     @property
-    def content_hash(self) -> str: ...
+    def content_hash(self) -> str:
+        """Digest of the content and of how it is read, so that other options give another dataset."""
+        ...
 
     def rows(self) -> Iterator[ParsedRow]:
         """Yield every row, with its pairs or the reasons why it gave none."""
@@ -303,7 +309,7 @@ class ProposalStore(Protocol):
 
         Args:
             settings_id: digest of the generators and their settings.
-            refinements: outcome by source id, for every source that is done now:
+            refinements: outcome by the oriented id of every source that is done now:
                 "not_needed", "refined_rejected", "refined_chosen" or "unrefined".
             proposals: what was proposed; an id that is present changes nothing.
             failures: what could not be done.
@@ -311,7 +317,7 @@ class ProposalStore(Protocol):
         ...
 
     def sources_done(self, settings_id: str) -> dict[str, str]:
-        """Source ids done under these settings, with their refinement outcome."""
+        """Oriented ids of the sources done under these settings, with their refinement outcome."""
         ...
 
     def proposals(self, *, source_ids: Collection[str] | None = None, settings_id: str | None = None) -> list[Proposal]:
@@ -349,6 +355,8 @@ class CompositionStore(Protocol):
     def latest(self) -> Composition | None: ...
 
     def all(self) -> list[Composition]: ...
+
+    def count(self, composition_id: str) -> int: ...
 
     def pairs(self, composition_id: str) -> list[ComposedPair]:
         """The composed pairs, in the order they were stored."""

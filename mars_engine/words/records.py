@@ -292,6 +292,8 @@ class Proposal:
 
     id: str
     source_id: str
+    oriented_id: str
+    """Id of the source pair as it was trained on: differs from `source_id` where its label had been flipped."""
     plan_id: str
     model_id: str
     settings_id: str
@@ -400,6 +402,19 @@ class Composition:
     settings: Mapping[str, Any]
     summary: Mapping[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """A pair to export, and its lineage. `margin` and `semantic_distance` are None where they are not known."""
+
+    pair: Pair
+    margin: float | None
+    round: int
+    source_id: str
+    method: str
+    semantic_distance: float | None
+    weight: float = 1.0
 
 
 # ----------------------------------------------------------------------------------------------------------- runs

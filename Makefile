@@ -1,0 +1,57 @@
+# `make demo` and `make test` set up everything they need in .venv; nothing has to be installed by hand.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8501
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+SETTINGS := pyproject.toml constraints.txt Makefile
+
+.PHONY: help demo app test quick check clean
+
+help:
+	@echo "make demo   set up, run MARS on the packaged demo pairs, print a report, serve the app on loopback"
+	@echo "make app    serve the app for ./demo-workspace (WORKSPACE=... for another)"
+	@echo "make test   set up, run the whole test suite"
+	@echo "make quick  run the tests that need no model, no real data and no browser"
+	@echo "make check  run the linters, the type checker and the import rules"
+
+# torch comes first and alone, by its pin, so that nothing else draws in another build of it.
+$(BIN)/python: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MARS needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	@touch $@
+
+$(VENV)/.installed: $(BIN)/python $(SETTINGS)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-check: $(VENV)/.installed
+	$(PIP) --editable '.[check]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/mars demo --port $(PORT)
+
+WORKSPACE ?= demo-workspace
+app: $(VENV)/.installed
+	$(BIN)/mars --workspace $(WORKSPACE) app --port $(PORT)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not model and not realdata and not browser and not install"
+
+check: $(VENV)/.installed-check $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) demo-workspace build dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

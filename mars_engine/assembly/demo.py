@@ -1,0 +1,102 @@
+"""The demo: the whole method on the packaged model and the demo pairs, against uniform allocation and none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mars_engine.assembly.shipped import shipped
+from mars_engine.assembly.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
+from mars_engine.maths.allocation import AllocationSummary
+from mars_engine.words.config import AllocationConfig, AllocationLaw, MarsConfig
+from mars_engine.words.protocols import Progress
+from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord, Split
+from mars_engine.workflows.compose import ComposeReport
+from mars_engine.workflows.evaluate import Evaluation, evaluate
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.plan import PlanReport, compare_laws
+from mars_engine.workflows.propose import ProposeReport
+from mars_engine.workflows.review import ReviewReport, review_by_policy
+from mars_engine.workflows.rounds import (
+    compose_plan,
+    make_plan,
+    make_proposals,
+    score_model,
+    train_on,
+    train_warm_up,
+)
+from mars_engine.workflows.score import ScoreReport
+from mars_engine.workflows.sources import load_sources, oriented_margins
+from mars_engine.workflows.status import Status, workspace_status
+from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.loaders import open_source
+
+DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
+DEMO_CONFIG = MarsConfig(allocation=AllocationConfig(scale="standard"))
+"""The defaults, but with margins in units of their standard deviation: the probe's margins are small beside 1/τ."""
+
+ARMS: tuple[AllocationLaw, AllocationLaw] = ("uniform", "signed")
+"""MARS last, so that it is what the workspace goes on with."""
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo did, step by step; MARS's steps where both arms have one."""
+
+    imports: list[ImportReport]
+    warm_up: ModelRecord
+    score: ScoreReport
+    laws: dict[AllocationLaw, AllocationSummary]
+    plan: PlanReport
+    generators: tuple[GeneratorCard, ...]
+    propose: ProposeReport
+    review: ReviewReport
+    compose: ComposeReport
+    trained: ModelRecord
+    evaluation: Evaluation
+    status: Status
+
+
+def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) -> DemoReport:
+    """Run the whole method in the workspace `root`, which is made where there is none; what was done is not done again.
+
+    Both arms start from the same warm-up, the same proposals' rules and the same budget; only the allocation differs.
+    """
+    workspace = find_workspace(root) if (root / CONFIG_FILE).exists() else create_workspace(root, DEMO_CONFIG)
+    with open_workbench(workspace, progress) as bench:
+        announce("import the demo pairs")
+        imports = [_import(bench, name, split) for name, split in DEMO_FILES]
+        announce("warm up a probe on the base pairs, and score")
+        model = train_warm_up(bench)
+        score = score_model(bench, model)
+        margins = oriented_margins(bench.store, model, load_sources(bench.store, bench.config.triage))
+        trained = [model]
+        for law in ARMS:
+            announce(f"allocate, gate, propose, review by the quality gates, compose, retrain: {law}")
+            plan = make_plan(bench, model, law=law)
+            proposed = make_proposals(bench, plan.plan)
+            reviewed = review_by_policy(bench.store, "gates", clock=bench.clock)
+            composed = compose_plan(bench, plan.plan)
+            trained.append(train_on(bench, composed.composition))
+        announce("evaluate on the held-out pairs")
+        for record in trained:
+            score_model(bench, record)
+        evaluation = evaluate(bench.store, bench.shelf, trained, config=bench.config.evaluate, progress=bench.progress)
+        return DemoReport(
+            imports=imports,
+            warm_up=model,
+            score=score,
+            laws=compare_laws(margins, bench.config.allocation),
+            plan=plan,
+            generators=(bench.refiner.card, bench.paraphraser.card),
+            propose=proposed,
+            review=reviewed,
+            compose=composed,
+            trained=trained[-1],
+            evaluation=evaluation,
+            status=workspace_status(bench.store, config=bench.config),
+        )
+
+
+def _import(bench: Workbench, name: str, split: Split) -> ImportReport:
+    source = open_source(str(shipped("data") / name))
+    return import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)

@@ -1,0 +1,209 @@
+"""Reports as a person reads them: tables on a terminal, the same as plain text elsewhere."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mars_engine.maths.allocation import AllocationSummary
+from mars_engine.maths.statistics import Interval
+from mars_engine.words.config import AllocationLaw
+from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord
+from mars_engine.workflows.compose import ComposeReport
+from mars_engine.workflows.evaluate import Evaluation
+from mars_engine.workflows.plan import PlanReport
+from mars_engine.workflows.propose import ProposeReport
+from mars_engine.workflows.review import ReviewReport
+from mars_engine.workflows.score import ScoreReport
+from mars_engine.workflows.status import Status
+
+PLAIN_WIDTH = 110
+NEARLY_UNIFORM = 0.95
+"""A law whose effective sample size is above this share of n hardly differs from uniform."""
+
+
+def make_console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, emoji=False, markup=False)
+
+
+def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column left-aligned, numbers right-aligned, the rest wrapped."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numeric = index > 0 and all(row[index][:1] in "0123456789+-−–" for row in rows if row[index])
+        grid.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+    console.print()
+
+
+def show_import(console: Console, report: ImportReport) -> None:
+    console.print(
+        f"{report.name}: {report.rows_read:,} rows read as {report.format}, "
+        f"{report.kept:,} new {report.split} pairs kept"
+        + (f", {report.already_present:,} present before" if report.already_present else "")
+    )
+    dropped = sum(report.dropped.values())
+    console.print(f"  dropped: {dropped:,}" + (", by reason:" if dropped else ""))
+    for reason, count in report.dropped.items():
+        console.print(f"    {count:,}  {reason}")
+    if report.examples:
+        console.print("  for example: " + "; ".join(f"row {drop.row}: {drop.reason}" for drop in report.examples[:5]))
+    console.print(f'  "the longer response wins" is right on {report.longer_wins:.3f} of the pairs')
+
+
+def show_model(console: Console, record: ModelRecord) -> None:
+    curvature = record.metrics["curvature"]
+    console.print(
+        f"{record.label}: {record.kind} {record.id} trained on {record.metrics['training_pairs']:,} pairs, "
+        f"{record.metrics['training_accuracy']:.3f} of which it ranks right"
+    )
+    console.print(
+        f"  curvature: trace {curvature['trace']:.4g}, largest eigenvalue {curvature['largest']:.4g}, "
+        f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
+    )
+
+
+def show_score(console: Console, report: ScoreReport) -> None:
+    rows = [
+        [
+            name,
+            f"{metrics.pairs:,}",
+            f"{metrics.accuracy:.3f}",
+            f"{metrics.auc:.3f}",
+            f"{metrics.margin_mean:+.3f}",
+            f"{metrics.margin_std:.3f}",
+            f"{metrics.snr:.2f}",
+            f"{metrics.calibration_error:.3f}",
+        ]
+        for name, metrics in (("training (in-sample)", report.train), ("held-out", report.heldout))
+        if metrics.pairs
+    ]
+    columns = ["pairs", "n", "accuracy", "AUC", "mean margin", "std", "SNR", "ECE"]
+    table(console, f"Margins under {report.model_label}", columns, rows)
+    verdicts = report.verdicts
+    console.print(
+        f"Triage by out-of-fold margins: {verdicts['clear']:,} clear, {verdicts['hard']:,} hard, "
+        f"{verdicts['suspected']:,} suspected mislabels"
+    )
+
+
+def show_laws(console: Console, laws: Mapping[AllocationLaw, AllocationSummary]) -> None:
+    rows = [
+        [
+            law,
+            f"{summary.budget:,}",
+            f"{summary.effective_sample_size:,.1f}",
+            f"{summary.smallest:,}",
+            f"{summary.largest:,}",
+            f"{summary.zeros:,}",
+        ]
+        for law, summary in laws.items()
+    ]
+    columns = ["law", "sum of b", "effective sample size", "min b", "max b", "pairs with 0"]
+    table(console, "How each law would spread the budget over all pairs", columns, rows)
+
+
+def show_plan(console: Console, report: PlanReport) -> None:
+    summary, forecast = report.summary, report.forecast
+    console.print(
+        f"Plan {report.plan.id}: {summary.budget:,} new pairs over {summary.pairs:,} source pairs by the law "
+        f"{report.plan.law!r}; effective sample size {summary.effective_sample_size:,.1f}, min {summary.smallest:,}, "
+        f"max {summary.largest:,}, {summary.zeros:,} pairs get none"
+    )
+    console.print(
+        f"  suspected mislabels: {forecast.suspects:,} undecided; they would get {forecast.suspects_share:.1%} "
+        f"of the budget, and get {forecast.suspects_share_spent:.1%} "
+        f"under the policy {report.plan.settings['triage']['policy']!r}"
+    )
+    console.print(f"  gate: {forecast.needs_refining:,} pairs are too close and are refined first")
+    eligible = summary.pairs - (forecast.suspects if forecast.suspects_share_spent == 0 else 0)
+    if report.plan.law != "uniform" and summary.effective_sample_size > NEARLY_UNIFORM * eligible:
+        console.print(
+            "  this is close to uniform: the margins are small beside 1/tau. Consider --allocation-scale standard, "
+            "or a larger --allocation-tau"
+        )
+
+
+def show_generators(console: Console, cards: Sequence[GeneratorCard]) -> None:
+    for card in cards:
+        kind = "stand-in" if card.stand_in else "generator"
+        console.print(f"  {kind} {card.name} {card.version}: {card.note}")
+
+
+def show_propose(console: Console, report: ProposeReport) -> None:
+    console.print(
+        f"{report.proposals:,} proposals for {report.sources:,} source pairs "
+        f"({report.done_before:,} of them done before); {report.passed_gates:,} pass every quality gate"
+    )
+    console.print("  refining: " + ", ".join(f"{count:,} {name}" for name, count in report.refinements.items()))
+    for reason, count in report.failures.items():
+        console.print(f"  {count:,} × {reason}")
+
+
+def show_review(console: Console, report: ReviewReport) -> None:
+    console.print(
+        f"Policy {report.policy!r} accepted {report.accepted_now:,} proposals and rejected {report.rejected_now:,}. "
+        "A person would do this better: it is here for demonstrations and unattended runs."
+    )
+    for reason, count in report.reasons.items():
+        console.print(f"  {count:,} × {reason}")
+    console.print("  now: " + ", ".join(f"{count:,} {status}" for status, count in report.standing.items()))
+
+
+def show_compose(console: Console, report: ComposeReport) -> None:
+    carried = f", {report.carried_over:,} carried over from earlier rounds" if report.carried_over else ""
+    console.print(
+        f"Composition {report.composition.id}: {report.new_pairs:,} new pairs "
+        f"from {report.sources_used:,} sources{carried}"
+    )
+    if report.short:
+        console.print(
+            f"  {report.short:,} of the budget of {report.wanted:,} remain unspent: no more approved variants are left"
+        )
+
+
+def interval(value: Interval, *, signed: bool = False) -> str:
+    form = "+.3f" if signed else ".3f"
+    return f"{value.estimate:{form}} [{value.low:{form}}, {value.high:{form}}]"
+
+
+def show_evaluation(console: Console, evaluation: Evaluation) -> None:
+    level = evaluation.longer_wins.level
+    rows = [
+        [
+            model.label,
+            f"{model.training_pairs:,}",
+            interval(model.accuracy),
+            f"{model.metrics.auc:.3f}",
+            f"{model.metrics.margin_mean:+.3f}",
+            f"{model.metrics.margin_std:.3f}",
+            f"{model.metrics.calibration_error:.3f}",
+            f"{model.curvature['effective_rank']:.1f}",
+        ]
+        for model in evaluation.models
+    ]
+    rows.append(['"longer wins"', "0", interval(evaluation.longer_wins), "", "", "", "", ""])
+    columns = ["model", "trained on", f"accuracy [{level:.0%}]", "AUC", "mean margin", "std", "ECE", "eff. rank"]
+    title = f"{evaluation.pairs:,} held-out pairs of {evaluation.prompts:,} prompts"
+    table(console, title, columns, rows)
+    if evaluation.comparisons:
+        compared = [
+            [f"{each.first} − {each.second}", interval(each.difference, signed=True), each.verdict]
+            for each in evaluation.comparisons
+        ]
+        table(
+            console,
+            "Differences in accuracy, same pairs",
+            ["comparison", f"difference [{level:.0%}]", "verdict"],
+            compared,
+        )
+
+
+def show_status(console: Console, status: Status) -> None:
+    rows = [[step.name, f"{step.count:,}", step.unit, step.note] for step in status.funnel]
+    table(console, "Funnel", ["step", "count", "of", "note"], rows)
+    console.print(f"held-out pairs: {status.heldout_pairs:,}")
+    console.print(f"next: {status.next_step}")

@@ -1,0 +1,122 @@
+"""A workspace: a folder with its settings, its database and its artifacts, opened as a workbench."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mars_engine.words.config import MarsConfig, config_as_toml, load_config
+from mars_engine.words.errors import WorkspaceError
+from mars_engine.words.protocols import Progress
+from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.encoders.embedding_cache import CachedEncoder
+from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.world.generators import ExtractiveRefiner, RuleParaphraser
+from mars_engine.world.reward_models.probe import ProbeTrainer
+from mars_engine.world.reward_models.shelf import ProbeShelf
+from mars_engine.world.store import SqlStore, open_store
+
+CONFIG_FILE = "mars.toml"
+DATABASE_FILE = "mars.sqlite"
+ARTIFACTS = "artifacts"
+WORKSPACE_VARIABLE = "MARS_WORKSPACE"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace folder and its settings."""
+
+    root: Path
+    config: MarsConfig
+
+    @property
+    def database_url(self) -> str:
+        return self.config.database_url or f"sqlite:///{self.root / DATABASE_FILE}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / ARTIFACTS
+
+
+def create_workspace(root: Path, config: MarsConfig | None = None) -> Workspace:
+    """Make a folder a workspace, with its settings and an empty database.
+
+    Raises:
+        WorkspaceError: it is one already, or the folder cannot be written.
+    """
+    path = root / CONFIG_FILE
+    if path.exists():
+        raise WorkspaceError(f"{root} is a workspace already", remedy="use it, or name another folder")
+    config = config or MarsConfig()
+    try:
+        (root / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+        unfinished = root / f".{CONFIG_FILE}.{os.getpid()}"
+        unfinished.write_text(config_as_toml(config), encoding="utf-8")
+        unfinished.rename(path)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the workspace {root} cannot be written: {error}", remedy="check the path and its permissions"
+        ) from error
+    workspace = Workspace(root, config)
+    open_store(workspace.database_url).close()
+    return workspace
+
+
+def find_workspace(root: Path) -> Workspace:
+    """Open a workspace's settings.
+
+    Raises:
+        WorkspaceError: the folder is not a workspace.
+        ConfigError: its mars.toml has something that cannot be used.
+    """
+    if not (root / CONFIG_FILE).is_file():
+        raise WorkspaceError(
+            f"{root} is not a workspace: it has no {CONFIG_FILE}",
+            remedy=f"run 'mars --workspace {root} init', or name another folder by --workspace or {WORKSPACE_VARIABLE}",
+        )
+    return Workspace(root, load_config(root / CONFIG_FILE))
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
+    """Open the database alone: for what needs no model, such as pages and `mars status`."""
+    store = open_store(workspace.database_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_workbench(
+    workspace: Workspace, progress: Progress, overrides: Mapping[str, Any] | None = None
+) -> Iterator[Workbench]:
+    """Open a workspace with its models and generators. Nothing heavy is imported before it is used.
+
+    Args:
+        workspace: where.
+        progress: shows how far long work has come.
+        overrides: sections of the configuration to use instead of the workspace's own.
+    """
+    config = workspace.config.model_copy(update=dict(overrides or {}))
+    encoder = CachedEncoder(SentenceEncoder(config.encoder), workspace.artifacts / "embeddings")
+    trainer = ProbeTrainer(config.probe, encoder)
+    with open_workspace_store(workspace) as store:
+        yield Workbench(
+            config=config,
+            store=store,
+            encoder=encoder,
+            trainer=trainer,
+            shelf=ProbeShelf(workspace.root, workspace.artifacts / "models", trainer),
+            paraphraser=RuleParaphraser(),
+            refiner=ExtractiveRefiner(encoder, progress=progress),
+            clock=utc_now,
+            progress=progress,
+        )

@@ -1,0 +1,89 @@
+"""What a reward model is worth on preference pairs, from its rewards or margins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.words.records import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class MarginMetrics:
+    """Metrics of n pairs; every value is NaN where n is 0."""
+
+    pairs: int
+    accuracy: float
+    """Share of pairs with a positive margin, ties 0.5."""
+    auc: float
+    """Probability that a chosen response's reward exceeds any rejected response's."""
+    margin_mean: float
+    margin_std: float
+    snr: float
+    """Signal-to-noise ratio: mean margin over its standard deviation."""
+    calibration_error: float
+    """Expected calibration error of σ(Δ)."""
+    log_loss: float
+    """Mean Bradley–Terry loss −log σ(Δ), in nats."""
+
+
+def correctness(margins: FloatArray) -> FloatArray:
+    """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one."""
+    return (np.sign(margins) + 1.0) / 2.0
+
+
+def pairwise_accuracy(margins: FloatArray) -> float:
+    """Return the share of pairs ranked right, ties 0.5."""
+    return float(correctness(margins).mean()) if len(margins) else float("nan")
+
+
+def auc(positive: FloatArray, negative: FloatArray) -> float:
+    """Return the probability that a positive's value exceeds a negative's, ties 0.5 (the Mann–Whitney statistic)."""
+    if len(positive) == 0 or len(negative) == 0:
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, side="left")
+    not_above = np.searchsorted(ordered, positive, side="right")
+    return float((below + not_above).mean() / (2.0 * len(negative)))
+
+
+def sigmoid(margins: FloatArray) -> FloatArray:
+    """Return σ(Δ) without overflow."""
+    return np.exp(-np.logaddexp(0.0, -margins))
+
+
+def calibration_error(margins: FloatArray, *, bins: int = 10) -> float:
+    """Return the expected calibration error of σ(Δ) (Guo et al. 2017), over equal-width bins of confidence.
+
+    A pair's confidence is that of the side the model prefers, max(σ(Δ), 1 − σ(Δ)), so it lies in [0.5, 1].
+    """
+    if len(margins) == 0:
+        return float("nan")
+    confidence = sigmoid(np.abs(margins))
+    index = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(index, weights=correctness(margins) - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(margins))
+
+
+def longer_wins(chosen: Sequence[str], rejected: Sequence[str]) -> FloatArray:
+    """Return the margins of the baseline that prefers the longer response, in characters."""
+    differences = [len(first) - len(second) for first, second in zip(chosen, rejected, strict=True)]
+    return np.array(differences, dtype=np.float64)
+
+
+def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 10) -> MarginMetrics:
+    """Return the metrics of a model's rewards for the two sides of n pairs."""
+    margins = chosen - rejected
+    empty = len(margins) == 0
+    mean = float("nan") if empty else float(margins.mean())
+    std = float("nan") if empty else float(margins.std())
+    return MarginMetrics(
+        pairs=len(margins),
+        accuracy=pairwise_accuracy(margins),
+        auc=auc(chosen, rejected),
+        margin_mean=mean,
+        margin_std=std,
+        snr=mean / std if std > 0 else float("nan"),
+        calibration_error=calibration_error(margins, bins=bins),
+        log_loss=float("nan") if empty else float(np.logaddexp(0.0, -margins).mean()),
+    )

@@ -1,0 +1,104 @@
+"""Triage: which low margins speak of a hard pair, and which of a wrong label.
+
+Out-of-fold margins come from models that never saw the pair, over several draws of the folds. A pair whose margin is
+negative again and again, and not near zero, is suspected of a wrong label; a pair near zero, or one about which the
+draws disagree, is hard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mars_engine.words.records import BoolArray, FloatArray, IntArray, TriageVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class TriageJudgement:
+    """Out-of-fold margins of n pairs, summed up over the draws, and a verdict on each."""
+
+    margin_mean: FloatArray
+    margin_std: FloatArray
+    negative_share: FloatArray
+    verdicts: tuple[TriageVerdict, ...]
+
+    @property
+    def suspected(self) -> BoolArray:
+        return np.array([verdict == "suspected" for verdict in self.verdicts], dtype=bool)
+
+
+def assign_folds(groups: Sequence[str], folds: int, rng: np.random.Generator) -> IntArray:
+    """Return a fold number for each pair; pairs of one group (one prompt) share a fold, folds are equal to one group.
+
+    Args:
+        groups: a group's name for each of n pairs.
+        folds: how many folds; with fewer groups than folds, some stay empty.
+        rng: draws the folds.
+    """
+    names = sorted(set(groups))
+    fold_of_group = dict(zip(names, rng.permutation(len(names)) % folds, strict=True))
+    return np.array([fold_of_group[group] for group in groups], dtype=np.int64)
+
+
+def judge_labels(margins: FloatArray, *, near_zero: float) -> TriageJudgement:
+    """Return what the out-of-fold margins say of each pair's label.
+
+    Args:
+        margins: out-of-fold margins, shape (draws, n).
+        near_zero: a mean margin within this many standard deviations (of all margins) of 0 is near zero.
+    """
+    mean = margins.mean(axis=0)
+    negative_share = (margins < 0).mean(axis=0)
+    boundary = -near_zero * float(margins.std()) if margins.size else 0.0
+
+    def verdict(pair: int) -> TriageVerdict:
+        if mean[pair] >= 0:
+            return "clear"
+        return "suspected" if negative_share[pair] == 1.0 and mean[pair] < boundary else "hard"
+
+    return TriageJudgement(
+        margin_mean=mean,
+        margin_std=margins.std(axis=0),
+        negative_share=negative_share,
+        verdicts=tuple(verdict(pair) for pair in range(margins.shape[1])),
+    )
+
+
+LabelDecision = Literal["label_right", "flip", "drop", "ambiguous"]
+AMBIGUOUS_CONFIDENCE = 0.5
+"""A pair that a person called ambiguous teaches nothing about its order: Bradley–Terry at probability one half."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairTreatment:
+    """What becomes of a source pair: whether it is trained on, how sure its label is, whether it may get budget."""
+
+    trained_on: bool = True
+    label_confidence: float = 1.0
+    gets_budget: bool = True
+
+
+def treat_pair(
+    *,
+    suspected: bool,
+    policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
+    smoothing: float,
+    decision: LabelDecision | None,
+) -> PairTreatment:
+    """Return how a source pair is treated; a person's decision always overrules the policy."""
+    if decision is not None:
+        return {
+            "label_right": PairTreatment(),
+            "flip": PairTreatment(label_confidence=0.0),
+            "drop": PairTreatment(trained_on=False, gets_budget=False),
+            "ambiguous": PairTreatment(label_confidence=AMBIGUOUS_CONFIDENCE, gets_budget=False),
+        }[decision]
+    if not suspected or policy == "keep":
+        return PairTreatment()
+    return {
+        "ask": PairTreatment(gets_budget=False),
+        "leave_out": PairTreatment(trained_on=False, gets_budget=False),
+        "smooth": PairTreatment(label_confidence=1.0 - smoothing),
+        "flip": PairTreatment(label_confidence=0.0),
+    }[policy]

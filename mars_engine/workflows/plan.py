@@ -1,0 +1,181 @@
+"""Plan: from margins to a budget for each source pair, and to the gate that says which pairs need sharper contrast."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from mars_engine.maths.allocation import (
+    AllocationSummary,
+    allocate_budget,
+    allocation_probabilities,
+    has_low_margin,
+    scale_margins,
+    summarize_allocation,
+)
+from mars_engine.maths.gate import gate_threshold, is_high, semantic_distance
+from mars_engine.words.config import LAWS, AllocationConfig, AllocationLaw, GateConfig, MarsConfig
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.protocols import Clock, Encoder, Progress, Store
+from mars_engine.words.records import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    ModelRecord,
+    Pair,
+    Passage,
+    Plan,
+    PlanRow,
+    content_id,
+)
+from mars_engine.workflows.sources import Source, load_sources, open_suspects, oriented_margins
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetForecast:
+    """What a person should know of a budget before anything is generated."""
+
+    low_margin: int
+    """Pairs that get more than an equal share of the budget."""
+    needs_refining: int
+    """Pairs with a budget whose answers are too close."""
+    suspects: int
+    suspects_share: float
+    """Share of the budget that suspected mislabels would get if they were treated like any other pair."""
+    suspects_share_spent: float
+    """Share that they do get under the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """A plan, how evenly it spreads the budget, and what it means."""
+
+    plan: Plan
+    summary: AllocationSummary
+    forecast: BudgetForecast
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A law's shares and counts over the source pairs."""
+
+    probabilities: FloatArray
+    budgets: IntArray
+
+
+def spend(
+    margins: FloatArray,
+    config: AllocationConfig,
+    *,
+    law: AllocationLaw,
+    eligible: BoolArray | None = None,
+) -> Allocation:
+    """Return how the configured budget is spread over n pairs with these margins under a law."""
+    budget = config.budget or round(config.budget_per_pair * len(margins))
+    probabilities = allocation_probabilities(
+        scale_margins(margins, config.scale), law, tau=config.tau, eligible=eligible
+    )
+    capacity = np.full(len(margins), config.cap, dtype=np.int64) if config.cap else None
+    return Allocation(probabilities, allocate_budget(probabilities, budget, capacity=capacity))
+
+
+def compare_laws(margins: FloatArray, config: AllocationConfig) -> dict[AllocationLaw, AllocationSummary]:
+    """Return how evenly each law would spread the budget."""
+    allocations = {law: spend(margins, config, law=law) for law in LAWS}
+    return {law: summarize_allocation(each.probabilities, each.budgets) for law, each in allocations.items()}
+
+
+def plan_budget(
+    store: Store,
+    model: ModelRecord,
+    encoder: Encoder,
+    *,
+    config: MarsConfig,
+    clock: Clock,
+    progress: Progress,
+    law: AllocationLaw | None = None,
+    round_number: int = 1,
+) -> PlanReport:
+    """Spend the budget by the margins of a trained model, and store the plan.
+
+    Raises:
+        NotReadyError: there are no pairs, or the model has not scored them.
+    """
+    law = law or config.allocation.law
+    sources = load_sources(store, config.triage)
+    margins = oriented_margins(store, model, sources)
+    eligible = np.array([source.treatment.gets_budget for source in sources], dtype=bool)
+    if not eligible.any():
+        raise NotReadyError(
+            "no pair may get a share of the budget: all are suspected, dropped or ambiguous",
+            remedy="decide about the suspected pairs, or set another policy under [triage] in mars.toml",
+        )
+    allocation = spend(margins, config.allocation, law=law, eligible=eligible)
+    distances = response_distances(encoder, [source.pair for source in sources], progress=progress)
+    gates = gate_pairs(distances, config.gate)
+    forecast = _forecast(
+        allocation, gates, open_suspects(sources), unrestricted=spend(margins, config.allocation, law=law)
+    )
+    settings = {
+        "law": law,
+        "allocation": config.allocation.model_dump() | {"law": law},
+        "triage": config.triage.model_dump(),
+        "gate": config.gate.model_dump(),
+    }
+    rows = _plan_rows(sources, margins, allocation, distances, gates)
+    plan = Plan(
+        id=content_id(model.id, round_number, settings, [[row.pair_id, row.budget, row.gate] for row in rows]),
+        model_id=model.id,
+        round=round_number,
+        law=law,
+        budget=int(allocation.budgets.sum()),
+        settings=settings,
+        summary=asdict(forecast),
+        created_at=clock(),
+    )
+    store.proposals.add_plan(plan, rows)
+    return PlanReport(
+        plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
+    )
+
+
+def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
+    """Return the semantic distance of each pair's two responses, shape (n,)."""
+    passages = [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)]
+    vectors = encoder.encode(passages, progress=progress).vectors
+    return semantic_distance(vectors[0::2], vectors[1::2])
+
+
+def gate_pairs(distances: FloatArray, config: GateConfig) -> BoolArray:
+    """Return which pairs pass the gate as configured."""
+    threshold = gate_threshold(distances, config.rule, quantile=config.quantile, fixed=config.threshold)
+    return is_high(distances, threshold)
+
+
+def _forecast(
+    allocation: Allocation, gates: BoolArray, suspects: BoolArray, *, unrestricted: Allocation
+) -> BudgetForecast:
+    spent, total = allocation.budgets, max(int(allocation.budgets.sum()), 1)
+    return BudgetForecast(
+        low_margin=int((has_low_margin(allocation.probabilities) & (spent > 0)).sum()),
+        needs_refining=int((~gates & (spent > 0)).sum()),
+        suspects=int(suspects.sum()),
+        suspects_share=float(unrestricted.probabilities[suspects].sum()),
+        suspects_share_spent=float(spent[suspects].sum() / total),
+    )
+
+
+def _plan_rows(
+    sources: Sequence[Source], margins: FloatArray, allocation: Allocation, distances: FloatArray, gates: BoolArray
+) -> list[PlanRow]:
+    return [
+        PlanRow(
+            pair_id=source.pair.id,
+            margin=float(margins[index]),
+            probability=float(allocation.probabilities[index]),
+            budget=int(allocation.budgets[index]),
+            distance=float(distances[index]),
+            gate="high" if gates[index] else "low",
+        )
+        for index, source in enumerate(sources)
+    ]

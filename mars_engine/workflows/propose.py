@@ -1,0 +1,468 @@
+"""Propose: for each source pair with a budget, sharpen the contrast where the gate asks for it, then paraphrase.
+
+Chunk by chunk, each stored in one transaction with its failures; a chunk that is stored is never generated again.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mars_engine.maths.curvature import hessian, information_gains
+from mars_engine.maths.gate import semantic_distance
+from mars_engine.maths.quality import GateLimits, SideChange, failed_gates, normalized
+from mars_engine.words.config import MarsConfig, ProposeConfig
+from mars_engine.words.protocols import (
+    Encoder,
+    Generation,
+    LinearRewardModel,
+    Paraphraser,
+    ParaphraseRequest,
+    Progress,
+    Refiner,
+    RefineRequest,
+    Store,
+)
+from mars_engine.words.records import (
+    FloatArray,
+    JsonValue,
+    Pair,
+    Passage,
+    Plan,
+    PlanRow,
+    Prompt,
+    Proposal,
+    ProposalFailure,
+    ProposalMethod,
+    Refinement,
+    Side,
+    Turn,
+    content_id,
+)
+from mars_engine.workflows.sources import load_sources, oriented_margins, training_set
+
+PROMPT = "prompt"
+REFINE_ORDER: tuple[Side, Side] = ("rejected", "chosen")
+"""The rejected side first: rewriting it cannot make the better answer worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeReport:
+    """What proposing did, over all sources of the plan: those done now and those done before."""
+
+    settings_id: str
+    sources: int
+    done_before: int
+    refinements: dict[str, int]
+    proposals: int
+    passed_gates: int
+    failures: dict[str, int]
+    """How often something could not be generated, by generator and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A source pair on its way to proposals."""
+
+    source_id: str
+    base: Pair
+    """Oriented, and refined where that succeeded: the base of the paraphrases."""
+    original: Pair
+    row: PlanRow
+    refinement: Refinement | None
+    """None where the gate did not ask for refining."""
+
+    @property
+    def outcome(self) -> str:
+        if self.refinement is None:
+            return "not_needed"
+        return f"refined_{self.refinement.side}" if self.refinement.side else "unrefined"
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """The generators and models that turn source pairs into proposals."""
+
+    paraphraser: Paraphraser
+    refiner: Refiner
+    encoder: Encoder
+    model: LinearRewardModel
+    config: ProposeConfig
+    progress: Progress
+    plan: Plan
+    summed_hessian: FloatArray
+    limits: GateLimits
+
+    @property
+    def settings_id(self) -> str:
+        """Digest of everything that the generated texts depend on beside the source pair."""
+        wanted = self.config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
+        return content_id(self.paraphraser.card.fingerprint, self.refiner.card.fingerprint, wanted)
+
+
+def propose(
+    store: Store,
+    plan: Plan,
+    model: LinearRewardModel,
+    encoder: Encoder,
+    paraphraser: Paraphraser,
+    refiner: Refiner,
+    *,
+    config: MarsConfig,
+    progress: Progress,
+) -> ProposeReport:
+    """Store proposals for every source pair to which the plan gives a budget and which has none yet.
+
+    Killed and started again, it goes on where it stopped and ends with the same proposals.
+    """
+    proposer = _prepare(store, plan, model, encoder, paraphraser, refiner, config, progress)
+    oriented = {source.pair.id: source.oriented for source in load_sources(store, config.triage)}
+    rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
+    done = store.proposals.sources_done(proposer.settings_id)
+    with progress.task("propose", len(rows)) as task:
+        for chunk in _chunks(rows, config.propose.chunk):
+            missing = [row for row in chunk if oriented[row.pair_id].id not in done]
+            if missing:
+                _propose_chunk(store, proposer, [(row, oriented[row.pair_id]) for row in missing])
+            task.advance(len(chunk))
+    wanted = {row.pair_id: oriented[row.pair_id].id for row in rows}
+    return _report(store, proposer, wanted, done_before=sum(each in done for each in wanted.values()))
+
+
+def _prepare(
+    store: Store,
+    plan: Plan,
+    model: LinearRewardModel,
+    encoder: Encoder,
+    paraphraser: Paraphraser,
+    refiner: Refiner,
+    config: MarsConfig,
+    progress: Progress,
+) -> Proposer:
+    sources = load_sources(store, config.triage)
+    base = training_set(sources)
+    differences = model.feature_differences(base.pairs, progress=progress)
+    margins = model.score(base.pairs, progress=progress).margins
+    record = store.models.get(plan.model_id)
+    spread = float(oriented_margins(store, record, sources).std()) if record else float(margins.std())
+    return Proposer(
+        paraphraser=paraphraser,
+        refiner=refiner,
+        encoder=encoder,
+        model=model,
+        config=config.propose,
+        progress=progress,
+        plan=plan,
+        summed_hessian=hessian(differences, margins, base.weights) * float(base.weights.sum()),
+        limits=GateLimits(
+            config.propose.min_fidelity, config.propose.max_contrast_loss, config.propose.max_margin_loss * spread
+        ),
+    )
+
+
+def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _propose_chunk(store: Store, proposer: Proposer, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
+    drafts, refine_failures = _refine_where_close(proposer, chunk)
+    variants, paraphrase_failures = _paraphrase(proposer, drafts)
+    proposals = _as_proposals(proposer, drafts, variants)
+    store.proposals.add_proposals(
+        proposer.settings_id,
+        {draft.original.id: draft.outcome for draft in drafts},
+        proposals,
+        [*refine_failures, *paraphrase_failures],
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- refine
+
+
+def _refine_where_close(
+    proposer: Proposer, chunk: Sequence[tuple[PlanRow, Pair]]
+) -> tuple[list[Draft], list[ProposalFailure]]:
+    """Rewrite the rejected side of every low pair; where that does not help, its chosen side; else leave it."""
+    failures: list[ProposalFailure] = []
+    refinements: dict[str, Refinement] = {}
+    trails: dict[str, list[dict[str, JsonValue]]] = {row.pair_id: [] for row, _ in chunk}
+    waiting = [(row, pair) for row, pair in chunk if row.gate == "low"]
+    for side in REFINE_ORDER:
+        refined = _try_side(proposer, waiting, side, trails, failures)
+        refinements |= refined
+        waiting = [(row, pair) for row, pair in waiting if row.pair_id not in refined]
+    for row, _ in waiting:
+        refinements[row.pair_id] = Refinement(None, "", row.distance, row.distance, tuple(trails[row.pair_id]))
+    return [_draft(row, pair, refinements.get(row.pair_id)) for row, pair in chunk], failures
+
+
+def _try_side(
+    proposer: Proposer,
+    waiting: Sequence[tuple[PlanRow, Pair]],
+    side: Side,
+    trails: dict[str, list[dict[str, JsonValue]]],
+    failures: list[ProposalFailure],
+) -> dict[str, Refinement]:
+    """Keep each pair's first rewrite of `side` whose distance exceeds the old one by more than ε."""
+    requests = [
+        RefineRequest(
+            row.pair_id,
+            pair.prompt,
+            pair.chosen,
+            pair.rejected,
+            side,
+            proposer.config.refine_tries,
+            proposer.config.seed,
+        )
+        for row, pair in waiting
+    ]
+    generations = proposer.refiner.refine(requests) if requests else []
+    tries = [
+        (row, pair, text)
+        for (row, pair), generation in zip(waiting, generations, strict=True)
+        for text in generation.candidates
+    ]
+    for (row, _), generation in zip(waiting, generations, strict=True):
+        if generation.failure:
+            trails[row.pair_id].append({"side": side, "verdict": generation.failure})
+            failures.append(_failure(proposer, proposer.refiner, row.pair_id, f"refine {side}", generation))
+    kept: dict[str, Refinement] = {}
+    for (row, _, text), distance in zip(tries, _distances_of_tries(proposer, tries, side), strict=True):
+        if row.pair_id in kept:
+            continue
+        suffices = distance > row.distance + proposer.config.refine_epsilon
+        verdict = "kept" if suffices else "too close still"
+        trails[row.pair_id].append({"side": side, "distance": float(distance), "verdict": verdict})
+        if suffices:
+            kept[row.pair_id] = Refinement(side, text, row.distance, float(distance), tuple(trails[row.pair_id]))
+    return kept
+
+
+def _failure(
+    proposer: Proposer, generator: Paraphraser | Refiner, source_id: str, target: str, generation: Generation
+) -> ProposalFailure:
+    return ProposalFailure(
+        source_id, proposer.settings_id, generator.card.name, target, generation.failure, generation.retryable
+    )
+
+
+def _distances_of_tries(proposer: Proposer, tries: Sequence[tuple[PlanRow, Pair, str]], side: Side) -> FloatArray:
+    if not tries:
+        return np.zeros(0)
+    others = [pair.chosen if side == "rejected" else pair.rejected for _, pair, _ in tries]
+    passages = [Passage(text) for _, _, text in tries] + [Passage(other) for other in others]
+    vectors = proposer.encoder.encode(passages, progress=proposer.progress).vectors
+    return semantic_distance(vectors[: len(tries)], vectors[len(tries) :])
+
+
+def _draft(row: PlanRow, pair: Pair, refinement: Refinement | None) -> Draft:
+    base = pair
+    if refinement is not None and refinement.side is not None:
+        chosen = refinement.text if refinement.side == "chosen" else pair.chosen
+        rejected = refinement.text if refinement.side == "rejected" else pair.rejected
+        base = Pair.of(pair.prompt, chosen, rejected)
+    return Draft(row.pair_id, base, pair, row, refinement)
+
+
+# ----------------------------------------------------------------------------------------------------- paraphrase
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One variant of a draft: the k-th paraphrase of each of its texts, where there is one."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    paraphrased: bool
+
+
+def _paraphrase(proposer: Proposer, drafts: Sequence[Draft]) -> tuple[list[list[Variant]], list[ProposalFailure]]:
+    """Return each draft's variants: the refined pair itself where there is one, then its paraphrases."""
+    wanted = [
+        (draft.source_id, target, text)
+        for draft in drafts
+        for target, text in (
+            (PROMPT, _last_turn(draft.base)),
+            ("chosen", draft.base.chosen),
+            ("rejected", draft.base.rejected),
+        )
+        if text
+    ]
+    count, seed = proposer.config.variants, proposer.config.seed
+    generations = proposer.paraphraser.paraphrase(
+        [ParaphraseRequest(f"{source_id}/{target}", text, count, seed) for source_id, target, text in wanted]
+    )
+    failures = [
+        _failure(proposer, proposer.paraphraser, source_id, target, generation)
+        for (source_id, target, _), generation in zip(wanted, generations, strict=True)
+        if generation.failure
+    ]
+    texts = {
+        (source_id, target): generation.candidates
+        for (source_id, target, _), generation in zip(wanted, generations, strict=True)
+    }
+    return [_variants(draft, texts) for draft in drafts], failures
+
+
+def _last_turn(pair: Pair) -> str:
+    return pair.prompt[-1].content if pair.prompt else ""
+
+
+def _variants(draft: Draft, texts: dict[tuple[str, str], tuple[str, ...]]) -> list[Variant]:
+    prompts, chosen, rejected = (texts.get((draft.source_id, target), ()) for target in (PROMPT, "chosen", "rejected"))
+    base = draft.base
+    variants = [] if base == draft.original else [Variant(base.prompt, base.chosen, base.rejected, paraphrased=False)]
+    for index in range(max(len(chosen), len(rejected))):
+        prompt = base.prompt
+        if index < len(prompts):
+            prompt = (*base.prompt[:-1], Turn(base.prompt[-1].role, prompts[index]))
+        variants.append(
+            Variant(
+                prompt,
+                chosen[index] if index < len(chosen) else base.chosen,
+                rejected[index] if index < len(rejected) else base.rejected,
+                paraphrased=True,
+            )
+        )
+    return variants
+
+
+# ------------------------------------------------------------------------------------------------------ proposals
+
+
+def _as_proposals(proposer: Proposer, drafts: Sequence[Draft], variants: Sequence[Sequence[Variant]]) -> list[Proposal]:
+    """Embed and score all variants of a chunk at once, meet the quality gates, and return the proposals."""
+    flat = [
+        (draft, number, variant)
+        for draft, some in zip(drafts, variants, strict=True)
+        for number, variant in enumerate(some)
+    ]
+    if not flat:
+        return []
+    pairs = [Pair.of(variant.prompt, variant.chosen, variant.rejected) for _, _, variant in flat]
+    vector_of = _embed_responses(proposer, [*pairs, *[draft.base for draft in drafts]])
+    margins = proposer.model.score(pairs, progress=proposer.progress).margins
+    gains = information_gains(
+        proposer.model.feature_differences(pairs, progress=proposer.progress),
+        margins,
+        summed_hessian=proposer.summed_hessian,
+        ridge=proposer.model.ridge,
+    )
+    return [
+        _proposal(proposer, draft, number, variant, vector_of, margin=float(margins[index]), gain=float(gains[index]))
+        for index, (draft, number, variant) in enumerate(flat)
+    ]
+
+
+def _embed_responses(proposer: Proposer, pairs: Sequence[Pair]) -> dict[str, FloatArray]:
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
+    vectors = proposer.encoder.encode([Passage(text) for text in texts], progress=proposer.progress).vectors
+    return dict(zip(texts, vectors.astype(np.float64), strict=True))
+
+
+def _proposal(
+    proposer: Proposer,
+    draft: Draft,
+    number: int,
+    variant: Variant,
+    vector_of: dict[str, FloatArray],
+    *,
+    margin: float,
+    gain: float,
+) -> Proposal:
+    distance = 1.0 - float(vector_of[variant.chosen] @ vector_of[variant.rejected])
+    refined = draft.base != draft.original
+    method: ProposalMethod = "refined" if not variant.paraphrased else "refined+paraphrase" if refined else "paraphrase"
+    sides = [
+        SideChange(
+            "chosen", draft.base.chosen, variant.chosen, float(vector_of[draft.base.chosen] @ vector_of[variant.chosen])
+        ),
+        SideChange(
+            "rejected",
+            draft.base.rejected,
+            variant.rejected,
+            float(vector_of[draft.base.rejected] @ vector_of[variant.rejected]),
+        ),
+    ]
+    flags = failed_gates(
+        sides,
+        distance_before=draft.row.distance,
+        distance_after=distance,
+        margin_before=draft.row.margin,
+        margin_after=margin,
+        limits=proposer.limits,
+    )
+    texts = [[[turn.role, turn.content] for turn in variant.prompt], variant.chosen, variant.rejected]
+    return Proposal(
+        id=content_id(draft.source_id, proposer.settings_id, method, texts),
+        source_id=draft.source_id,
+        oriented_id=draft.original.id,
+        plan_id=proposer.plan.id,
+        model_id=proposer.plan.model_id,
+        settings_id=proposer.settings_id,
+        method=method,
+        variant=number,
+        prompt=variant.prompt,
+        chosen=variant.chosen,
+        rejected=variant.rejected,
+        unchanged_sides=_unchanged(draft.original, variant),
+        generators=_provenance(proposer, draft, paraphrased=variant.paraphrased),
+        seed=proposer.config.seed,
+        distance_before=draft.row.distance,
+        distance_after=distance,
+        margin_before=draft.row.margin,
+        margin_after=margin,
+        information_gain=gain,
+        flags=flags,
+    )
+
+
+def _unchanged(original: Pair, variant: Variant) -> tuple[str, ...]:
+    pairs = (
+        (PROMPT, _last_turn(original), variant.prompt[-1].content if variant.prompt else ""),
+        ("chosen", original.chosen, variant.chosen),
+        ("rejected", original.rejected, variant.rejected),
+    )
+    return tuple(name for name, old, new in pairs if normalized(old) == normalized(new))
+
+
+def _provenance(proposer: Proposer, draft: Draft, *, paraphrased: bool) -> dict[str, Any]:
+    provenance: dict[str, Any] = {}
+    if paraphrased:
+        provenance["paraphrase"] = _card(proposer.paraphraser)
+    if draft.refinement is not None:
+        provenance["refine"] = _card(proposer.refiner) | {"trail": [dict(each) for each in draft.refinement.trail]}
+    return provenance
+
+
+def _card(generator: Paraphraser | Refiner) -> dict[str, Any]:
+    card = generator.card
+    return {"name": card.name, "version": card.version, "stand_in": card.stand_in, "settings": dict(card.settings)}
+
+
+def _report(store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done_before: int) -> ProposeReport:
+    """Sum up over the wanted sources, given as oriented ids by source id."""
+    outcomes = store.proposals.sources_done(proposer.settings_id)
+    proposals = [
+        proposal
+        for proposal in store.proposals.proposals(source_ids=wanted, settings_id=proposer.settings_id)
+        if proposal.oriented_id == wanted[proposal.source_id]
+    ]
+    failures = Counter(
+        f"{failure.generator}: {failure.reason}"
+        for failure in store.proposals.failures(proposer.settings_id)
+        if failure.source_id in wanted
+    )
+    return ProposeReport(
+        settings_id=proposer.settings_id,
+        sources=len(wanted),
+        done_before=done_before,
+        refinements=dict(Counter(outcomes[oriented_id] for oriented_id in wanted.values()).most_common()),
+        proposals=len(proposals),
+        passed_gates=sum(not proposal.flags for proposal in proposals),
+        failures=dict(failures.most_common()),
+    )

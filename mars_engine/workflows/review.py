@@ -1,0 +1,136 @@
+"""Review: decisions about proposals and source pairs, as events; and policies that decide where no person does."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mars_engine.maths.review_state import POLICY_PREFIX, proposal_states
+from mars_engine.words.errors import MarsError, NotReadyError
+from mars_engine.words.protocols import Clock, Store
+from mars_engine.words.records import (
+    PAIR_ACTIONS,
+    PROPOSAL_ACTIONS,
+    ItemKind,
+    Prompt,
+    Proposal,
+    ReviewAction,
+    ReviewEvent,
+)
+
+ReviewPolicy = Literal["accept-all", "gates"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewReport:
+    """What a policy did, and how all proposals stand afterwards."""
+
+    policy: ReviewPolicy
+    accepted_now: int
+    rejected_now: int
+    standing: dict[str, int]
+    """Number of proposals by status."""
+    reasons: dict[str, int]
+    """Why the quality gates rejected proposals now; the part of a reason before the colon."""
+
+
+def record_review(
+    store: Store,
+    item_kind: ItemKind,
+    item_id: str,
+    action: ReviewAction,
+    *,
+    annotator: str,
+    clock: Clock,
+    edited_prompt: Prompt | None = None,
+    edited_chosen: str | None = None,
+    edited_rejected: str | None = None,
+    note: str = "",
+    seconds: float = 0.0,
+) -> ReviewEvent:
+    """Store one decision and return it.
+
+    Raises:
+        MarsError: the item does not exist, the action is not one for its kind, or an edit has an empty text.
+    """
+    _validate(store, item_kind, item_id, action, [edited_chosen, edited_rejected])
+    earlier = store.reviews.events(item_kind, [item_id]).get(item_id, [])
+    event = ReviewEvent(
+        item_kind=item_kind,
+        item_id=item_id,
+        action=action,
+        annotator=annotator,
+        sequence=_next_sequence(earlier, annotator),
+        at=clock(),
+        edited_prompt=edited_prompt,
+        edited_chosen=edited_chosen,
+        edited_rejected=edited_rejected,
+        note=note,
+        seconds=seconds,
+    )
+    store.reviews.append([event])
+    return event
+
+
+def _validate(
+    store: Store, item_kind: ItemKind, item_id: str, action: ReviewAction, edited: Sequence[str | None]
+) -> None:
+    actions = PROPOSAL_ACTIONS if item_kind == "proposal" else PAIR_ACTIONS
+    if action not in actions:
+        raise MarsError(f"{action!r} cannot be done to a {item_kind}", expected=f"one of {', '.join(sorted(actions))}")
+    known = store.proposals.by_id([item_id]) if item_kind == "proposal" else store.pairs.by_id([item_id])
+    if item_id not in known:
+        raise MarsError(f"there is no {item_kind} {item_id}", remedy="take an id from 'mars status' or an export")
+    if action == "edit" and any(text is not None and not text.strip() for text in edited):
+        raise MarsError("an edited text is empty", expected="some text", remedy="reject the proposal instead")
+
+
+def _next_sequence(earlier: Sequence[ReviewEvent], annotator: str) -> int:
+    return 1 + max((event.sequence for event in earlier if event.annotator == annotator), default=0)
+
+
+def review_by_policy(store: Store, policy: ReviewPolicy, *, clock: Clock) -> ReviewReport:
+    """Decide about every pending proposal by a policy. What a person decided is left alone, and overrules later.
+
+    accept-all accepts each; gates accepts those that passed every quality gate and rejects the others, with the
+    gates' reasons as the note.
+
+    Raises:
+        NotReadyError: there are no proposals.
+    """
+    proposals = store.proposals.proposals()
+    if not proposals:
+        raise NotReadyError("there are no proposals to review", remedy="run 'mars propose' first")
+    events = store.reviews.events("proposal")
+    states = proposal_states(proposals, events)
+    annotator = f"{POLICY_PREFIX}{policy}"
+    now = clock()
+    decisions = [
+        ReviewEvent(
+            item_kind="proposal",
+            item_id=proposal.id,
+            action="accept" if _accepts(policy, proposal) else "reject",
+            annotator=annotator,
+            sequence=_next_sequence(events.get(proposal.id, []), annotator),
+            at=now,
+            note="" if policy == "accept-all" else "; ".join(proposal.flags),
+        )
+        for proposal in proposals
+        if states[proposal.id].status == "pending"
+    ]
+    store.reviews.append(decisions)
+    rejected = [decision for decision in decisions if decision.action == "reject"]
+    standing = proposal_states(proposals, store.reviews.events("proposal"))
+    return ReviewReport(
+        policy=policy,
+        accepted_now=len(decisions) - len(rejected),
+        rejected_now=len(rejected),
+        standing=dict(Counter(state.status for state in standing.values()).most_common()),
+        reasons=dict(
+            Counter(part.split(":")[0] for decision in rejected for part in decision.note.split("; ")).most_common()
+        ),
+    )
+
+
+def _accepts(policy: ReviewPolicy, proposal: Proposal) -> bool:
+    return policy == "accept-all" or not proposal.flags

@@ -1,0 +1,96 @@
+"""Score: margins of every pair under a trained model, and triage of the base pairs by out-of-fold margins."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.maths.metrics import MarginMetrics, summarize_margins
+from mars_engine.maths.triage import assign_folds, judge_labels
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.protocols import ModelShelf, Progress, RewardModel, RewardModelTrainer, Store
+from mars_engine.words.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
+from mars_engine.workflows.sources import load_sources, training_set
+
+SPLITS: tuple[Split, Split] = ("train", "heldout")
+VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReport:
+    """What scoring found: metrics of the training pairs (in-sample) and the held-out pairs, and triage's verdicts."""
+
+    model_label: str
+    train: MarginMetrics
+    heldout: MarginMetrics
+    verdicts: dict[TriageVerdict, int]
+
+
+def score_pairs(
+    store: Store,
+    trainer: RewardModelTrainer,
+    shelf: ModelShelf,
+    record: ModelRecord,
+    *,
+    config: MarsConfig,
+    progress: Progress,
+) -> ScoreReport:
+    """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
+
+    Triage belongs to the base pairs, not to a round: it is computed once for each warm-up model.
+    """
+    model = shelf.load(record)
+    metrics = {split: _score_split(store, model, store.pairs.pairs(split), config, progress) for split in SPLITS}
+    base_model = store.models.latest(warm_up=True)
+    if base_model is None:
+        raise NotReadyError("there is no warm-up model", remedy="run 'mars train' first")
+    verdicts = triage_labels(store, trainer, base_model, config=config, progress=progress)
+    return ScoreReport(record.label, metrics["train"], metrics["heldout"], verdicts)
+
+
+def _score_split(
+    store: Store, model: RewardModel, pairs: list[Pair], config: MarsConfig, progress: Progress
+) -> MarginMetrics:
+    known = store.models.scores(model.id)
+    unscored = [pair for pair in pairs if pair.id not in known]
+    if unscored:
+        rewards = model.score(unscored, progress=progress)
+        store.models.save_scores(model.id, [pair.id for pair in unscored], rewards)
+        known = store.models.scores(model.id)
+    chosen = np.array([known[pair.id][0] for pair in pairs], dtype=np.float64)
+    rejected = np.array([known[pair.id][1] for pair in pairs], dtype=np.float64)
+    return summarize_margins(chosen, rejected, bins=config.evaluate.calibration_bins)
+
+
+def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
+    """Return the fold of each pair under each draw, shape (draws, n); pairs of one prompt share a fold."""
+    groups = [pair.prompt_id for pair in pairs]
+    draws = np.random.default_rng(config.seed).spawn(config.triage.seeds)
+    return np.stack([assign_folds(groups, config.triage.folds, rng) for rng in draws])
+
+
+def triage_labels(
+    store: Store, trainer: RewardModelTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
+) -> dict[TriageVerdict, int]:
+    """Store triage's verdict on each base pair's label, and return how many there are of each."""
+    rows = store.models.triage(warm_up.id)
+    if not rows:
+        sources = load_sources(store, config.triage, policy="keep")
+        examples = training_set(sources)
+        pairs = list(examples.pairs)
+        margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
+        judgement = judge_labels(margins, near_zero=config.triage.near_zero)
+        rows = [
+            TriageRow(
+                pair_id=pair.id,
+                margin_mean=float(judgement.margin_mean[index]),
+                margin_std=float(judgement.margin_std[index]),
+                negative_share=float(judgement.negative_share[index]),
+                verdict=judgement.verdicts[index],
+            )
+            for index, pair in enumerate(pairs)
+        ]
+        store.models.save_triage(warm_up.id, rows)
+    counts = Counter(row.verdict for row in rows)
+    return {verdict: counts[verdict] for verdict in VERDICTS}

@@ -1,0 +1,106 @@
+"""Train: the warm-up on base pairs, and later models on what was composed. A trained model is never trained again."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from mars_engine.maths.curvature import hessian, summarize_curvature
+from mars_engine.words.config import TriageConfig
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.protocols import Clock, LinearRewardModel, ModelShelf, Progress, RewardModelTrainer, Store
+from mars_engine.words.records import Composition, ModelRecord, TrainingSet
+from mars_engine.workflows.sources import load_sources, training_set
+
+WARM_UP = "warm-up"
+
+
+def warm_up(
+    store: Store,
+    trainer: RewardModelTrainer,
+    shelf: ModelShelf,
+    *,
+    triage: TriageConfig,
+    clock: Clock,
+    progress: Progress,
+) -> ModelRecord:
+    """Train a reward model on the base pairs, before any margin is used.
+
+    People's decisions about labels apply; triage's policy does not, since triage needs this model first.
+
+    Raises:
+        NotReadyError: there are no training pairs.
+    """
+    examples = training_set(load_sources(store, triage, policy="keep"))
+    return _train(store, trainer, shelf, examples, None, label=WARM_UP, clock=clock, progress=progress)
+
+
+def retrain(
+    store: Store,
+    trainer: RewardModelTrainer,
+    shelf: ModelShelf,
+    *,
+    triage: TriageConfig,
+    composition: Composition,
+    clock: Clock,
+    progress: Progress,
+) -> ModelRecord:
+    """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
+
+    Raises:
+        NotReadyError: the composition has no pairs.
+    """
+    composed = [row.pair for row in store.compositions.pairs(composition.id)]
+    if not composed:
+        raise NotReadyError(
+            "the composition has no pairs", remedy="review some proposals ('mars review'), then run 'mars compose'"
+        )
+    examples = training_set(load_sources(store, triage), composed)
+    label = f"{composition.settings['law']} round {composition.round}"
+    return _train(store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress)
+
+
+def _train(
+    store: Store,
+    trainer: RewardModelTrainer,
+    shelf: ModelShelf,
+    examples: TrainingSet,
+    composition: Composition | None,
+    *,
+    label: str,
+    clock: Clock,
+    progress: Progress,
+) -> ModelRecord:
+    present = store.models.get(trainer.model_id(examples))
+    if present is not None:
+        return present
+    model = trainer.train(examples, progress=progress)
+    record = ModelRecord(
+        id=model.id,
+        kind=trainer.kind,
+        label=label,
+        settings=trainer.settings,
+        metrics=_fit_metrics(model, examples, composed=composition is not None, progress=progress),
+        artifact=shelf.save(model),
+        composition_id=composition.id if composition else "",
+        round=composition.round if composition else 0,
+        created_at=clock(),
+    )
+    store.models.add(record)
+    return record
+
+
+def _fit_metrics(
+    model: LinearRewardModel, examples: TrainingSet, *, composed: bool, progress: Progress
+) -> dict[str, object]:
+    """What the model was trained on, and the curvature of its loss there."""
+    margins = model.score(examples.pairs, progress=progress).margins
+    curvature = summarize_curvature(
+        hessian(model.feature_differences(examples.pairs, progress=progress), margins, examples.weights)
+    )
+    labelled = np.where(examples.label_confidence >= 0.5, margins, -margins)
+    return {
+        "training_pairs": len(examples.pairs),
+        "includes_composed_pairs": composed,
+        "training_accuracy": float((labelled > 0).mean()),
+        "curvature": asdict(curvature),
+    }

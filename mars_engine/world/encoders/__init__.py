@@ -1,0 +1,1 @@
+"""Sentence encoders, and the cache that encodes each distinct text once ever."""

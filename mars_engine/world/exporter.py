@@ -1,0 +1,206 @@
+"""Pairs as training files in TRL's four preference shapes, each with a manifest of where it comes from.
+
+The conversational shapes keep every turn and are the ones to prefer. The standard shapes have texts only: a prompt of
+one user turn is its bare text, any other prompt is written like HH-RLHF ("\\n\\nHuman: …\\n\\nAssistant:"). TRL joins
+prompt and response of the standard shape without a separator, so that a bare prompt and its response touch; the
+implicit standard shape separates them, by a blank line, or by the space that HH-RLHF has after "Assistant:".
+
+No column is named `margin`: TRL reads that as a margin of the loss and changes the objective. Ours begin with `mars_`.
+"""
+
+import gzip
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast, get_args
+
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import ExportRow, Pair, Prompt
+
+ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
+FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
+
+_SPEAKERS = {"user": "Human", "assistant": "Assistant"}
+_PARQUET_BATCH_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was written. `sha256` is that of the data file's bytes."""
+
+    path: Path
+    manifest_path: Path
+    shape: ExportShape
+    rows: int
+    columns: tuple[str, ...]
+    sha256: str
+
+
+def export_pairs(
+    rows: Sequence[ExportRow],
+    path: Path,
+    *,
+    shape: ExportShape,
+    manifest: Mapping[str, Any],
+    overwrite: bool = False,
+) -> ExportResult:
+    """Write pairs, in their order, as a training file, and its manifest beside it as `<file name>.manifest.json`.
+
+    The target appears when it is complete, or not at all. Equal rows give equal bytes. The manifest has the given
+    entries (plain JSON; what is not finite becomes null) and the shape, rows, columns and SHA-256 of the file.
+
+    Raises:
+        MarsError: no rows, a file ending or shape that is not known, a target that exists and is not to be
+            overwritten, a pair that the shape cannot hold, or a folder that cannot be written to.
+    """
+    _validate_request(rows, path, shape, overwrite=overwrite)
+    # Converted before anything is written, so that a manifest that is not plain JSON leaves no file without one.
+    given = json.loads(json.dumps(_finite(manifest)))
+    records = [_record(row, shape) for row in rows]
+    columns = tuple(records[0])
+    with _completed_file(path) as stream:
+        _write_records(records, stream, path.name.lower())
+    sha256 = _sha256(path)
+    manifest_path = path.with_name(f"{path.name}.manifest.json")
+    facts = {"file": path.name, "shape": shape, "rows": len(rows), "columns": list(columns), "sha256": sha256}
+    with _completed_file(manifest_path) as stream:
+        stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
+    return ExportResult(path, manifest_path, shape, len(rows), columns, sha256)
+
+
+def _validate_request(rows: Sequence[ExportRow], path: Path, shape: str, *, overwrite: bool) -> None:
+    if shape not in get_args(ExportShape):
+        raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
+    if not path.name.lower().endswith(FILE_ENDINGS):
+        raise MarsError(f"{path} has no file ending that is known", expected=f"one of {', '.join(FILE_ENDINGS)}")
+    if path.exists() and not (overwrite and path.is_file()):
+        raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
+    if not rows:
+        raise MarsError("there are no pairs to export", expected="at least one")
+
+
+def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
+    return {
+        **_texts(row.pair, shape),
+        "mars_margin": _finite(row.margin),
+        "mars_round": row.round,
+        "mars_source_id": row.source_id,
+        "mars_method": row.method,
+        "mars_semantic_distance": _finite(row.semantic_distance),
+        "mars_weight": row.weight,
+    }
+
+
+def _texts(pair: Pair, shape: ExportShape) -> dict[str, Any]:
+    if shape == "standard-implicit":
+        before = _opening(pair.prompt)
+        return {"chosen": before + pair.chosen, "rejected": before + pair.rejected}
+    turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
+    chosen, rejected = _answer(pair.chosen), _answer(pair.rejected)
+    if shape == "conversational-implicit":
+        return {"chosen": [*turns, *chosen], "rejected": [*turns, *rejected]}
+    if not turns:
+        raise MarsError(
+            f"pair {pair.id} has no prompt, and the shape {shape!r} needs one",
+            remedy=f"export the shape '{shape}-implicit', or leave the pair out",
+        )
+    if shape == "conversational":
+        return {"prompt": turns, "chosen": chosen, "rejected": rejected}
+    return {"prompt": prompt_as_text(pair.prompt), "chosen": pair.chosen, "rejected": pair.rejected}
+
+
+def _answer(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def prompt_as_text(prompt: Prompt) -> str:
+    """Return a prompt as the standard shapes write it: one user turn as it is, anything else like HH-RLHF."""
+    if _is_single_question(prompt):
+        return prompt[0].content
+    turns = (f"\n\n{_SPEAKERS.get(turn.role, turn.role.capitalize())}: {turn.content}" for turn in prompt)
+    return "".join(turns) + "\n\nAssistant:"
+
+
+def _opening(prompt: Prompt) -> str:
+    """Return the prompt with what separates it from the response."""
+    if not prompt:
+        return ""
+    return prompt_as_text(prompt) + ("\n\n" if _is_single_question(prompt) else " ")
+
+
+def _is_single_question(prompt: Prompt) -> bool:
+    return len(prompt) == 1 and prompt[0].role == "user"
+
+
+def _write_records(records: Sequence[dict[str, Any]], stream: BinaryIO, name: str) -> None:
+    if name.endswith(".parquet"):
+        _write_parquet(records, stream)
+    elif name.endswith(".gz"):
+        # Neither a name nor a time inside, so that equal rows give equal bytes.
+        with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+            packed.writelines(_json_lines(records))
+    else:
+        stream.writelines(_json_lines(records))
+
+
+def _json_lines(records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    return (json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n" for record in records)
+
+
+def _write_parquet(records: Sequence[dict[str, Any]], stream: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    types = {"mars_margin": pa.float64(), "mars_semantic_distance": pa.float64(), "mars_weight": pa.float64()}
+    types |= {"mars_round": pa.int64()}
+    schema = pa.schema(
+        [
+            (name, turns if isinstance(value, list) else types.get(name, pa.string()))
+            for name, value in records[0].items()
+        ]
+    )
+    with pq.ParquetWriter(stream, schema) as writer:
+        for start in range(0, len(records), _PARQUET_BATCH_ROWS):
+            part = records[start : start + _PARQUET_BATCH_ROWS]
+            writer.write_batch(pa.RecordBatch.from_pylist(part, schema=schema))
+
+
+@contextmanager
+def _completed_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a hidden file beside `path` that takes its place once it is written and safe on the disk, or goes."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as stream:
+            yield cast("BinaryIO", stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise MarsError(f"{path} cannot be written: {error}", remedy="check the folder and the space left") from error
+    except UnicodeEncodeError as error:
+        raise MarsError(f"a text cannot be written as UTF-8: {error}", remedy="leave out the pair it is of") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for every number that is not finite: JSON has no word for those."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

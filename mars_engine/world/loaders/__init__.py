@@ -1,0 +1,6 @@
+"""Preference pairs from files and hub sets, whatever common format they are written in."""
+
+from mars_engine.world.loaders.formats import FORMAT_NAMES, FORMATS, Format
+from mars_engine.world.loaders.opening import OpenedSource, open_source
+
+__all__ = ["FORMATS", "FORMAT_NAMES", "Format", "OpenedSource", "open_source"]

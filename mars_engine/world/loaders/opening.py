@@ -1,0 +1,169 @@
+"""Opening a source: find its reader, recognise its format, and hand out its rows."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from mars_engine.words.errors import LoadError
+from mars_engine.words.protocols import PairSource
+from mars_engine.words.records import ParsedRow
+from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
+from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
+from mars_engine.world.loaders.pku_saferlhf import Preference
+from mars_engine.world.loaders.reading import RawRow, extension_of, reader_of
+
+ROWS_LOOKED_AT = 100
+"""How many readable rows decide the format."""
+
+_LISTED_COLUMNS = 20
+_LISTED_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source whose format is known. `content_hash` is the file's SHA-256, or the hub set's fingerprint, and the
+    preference it is read by, where that matters."""
+
+    name: str
+    location: str
+    format: str
+    content_hash: str
+    layout: Format
+    read: Callable[[], Iterator[RawRow]]
+
+    def rows(self) -> Iterator[ParsedRow]:
+        """Yield every row, with its pairs or the reasons why it gave none; can be called again.
+
+        Raises:
+            LoadError: the file proves to be damaged further on.
+        """
+        for raw in self.read():
+            if raw.row is None:
+                yield ParsedRow(raw.number, dropped=(raw.problem,))
+            else:
+                yield self.layout.parsed(raw.number, raw.row)
+
+
+def open_source(location: str, *, format: str | None = None, preference: Preference = "better") -> PairSource:
+    """Open a file of preference pairs or a hub set, and recognise its format by its first 100 readable rows.
+
+    Args:
+        location: a path (.jsonl, .ndjson, .json, .csv, each also with .gz, or .parquet), or
+            hub:owner/name[:config][@split]; hub:./folder loads a local folder in the same way.
+        format: one of FORMAT_NAMES, to be taken instead of the recognised one; rows of another are dropped.
+        preference: which of PKU-SafeRLHF's two labels decides: the better or the safer response.
+
+    Raises:
+        LoadError: the source cannot be read, is empty, has no known format or a mixture of several.
+    """
+    layouts = _layouts_named(format, formats_under(preference))
+    read: Callable[[], Iterator[RawRow]]
+    if location.startswith(PREFIX):
+        address = parse_address(location)
+        dataset = load_hub_set(address, location)
+        name, content_hash, read = address.name, str(dataset._fingerprint), partial(hub_rows, dataset)
+    else:
+        path = Path(location)
+        name, read, content_hash = _stem(path), partial(reader_of(path), path), _file_hash(path)
+    layout = _recognised_layout(read(), layouts, location)
+    if layout.name == "pku-saferlhf":
+        content_hash = f"{content_hash}:{preference}"
+    return OpenedSource(name, location, layout.name, content_hash, layout, read)
+
+
+def _layouts_named(name: str | None, layouts: Sequence[Format]) -> Sequence[Format]:
+    if name is None:
+        return layouts
+    named = [layout for layout in layouts if layout.name == name]
+    if not named:
+        raise LoadError(f"there is no format {name!r}", expected=f"one of {', '.join(FORMAT_NAMES)}")
+    return named
+
+
+def _stem(path: Path) -> str:
+    return path.name[: len(path.name) - len(extension_of(path))]
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        if not path.exists():
+            raise LoadError(f"there is no file {path}", remedy="check the path")
+        if not path.is_file():
+            raise LoadError(f"{path} is not a file", expected="one file", remedy="name a file in it, or use hub:FOLDER")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except PermissionError as error:
+        raise LoadError(f"{path} may not be read", remedy="give yourself the right to read it") from error
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{path} cannot be read: {error}", remedy="check the path") from error
+
+
+def _recognised_layout(raw_rows: Iterator[RawRow], layouts: Sequence[Format], location: str) -> Format:
+    """Return the format of a source; of a format's layouts, the one that most rows have."""
+    sample, first_problem = _sample(raw_rows)
+    if not sample:
+        raise _nothing_readable(location, first_problem)
+    matches = [(raw, layout) for raw in sample if (layout := _layout_of(raw, layouts)) is not None]
+    if not matches:
+        raise _unrecognised(location, sample, layouts)
+    rows_by_format: dict[str, list[int]] = {}
+    for raw, layout in matches:
+        rows_by_format.setdefault(layout.name, []).append(raw.number)
+    if len(rows_by_format) > 1:
+        raise _mixture(location, rows_by_format)
+    return Counter(layout for _, layout in matches).most_common(1)[0][0]
+
+
+def _sample(raw_rows: Iterator[RawRow]) -> tuple[list[RawRow], RawRow | None]:
+    """Return the first readable rows, and the first that is not readable."""
+    problems: list[RawRow] = []
+
+    def readable() -> Iterator[RawRow]:
+        for raw in raw_rows:
+            if raw.row is not None:
+                yield raw
+            elif not problems:
+                problems.append(raw)
+
+    return list(islice(readable(), ROWS_LOOKED_AT)), problems[0] if problems else None
+
+
+def _layout_of(raw: RawRow, layouts: Sequence[Format]) -> Format | None:
+    return next((layout for layout in layouts if raw.row is not None and layout.recognises(raw.row)), None)
+
+
+def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
+    if first_problem is None:
+        return LoadError(f"{location} has no rows", expected="at least one preference pair")
+    return LoadError(
+        f"no row of {location} can be read; the first, row {first_problem.number}: {first_problem.problem}",
+        expected="UTF-8 text in the format that the file's extension says",
+    )
+
+
+def _unrecognised(location: str, sample: Sequence[RawRow], layouts: Sequence[Format]) -> LoadError:
+    columns = list(dict.fromkeys(column for raw in sample for column in raw.row or {}))
+    listed = ", ".join(repr(column[:60]) for column in columns[:_LISTED_COLUMNS])
+    more = f" and {len(columns) - _LISTED_COLUMNS} more" if len(columns) > _LISTED_COLUMNS else ""
+    needs = "; ".join(f"{layout.name}: {', '.join(layout.columns)}" for layout in layouts)
+    return LoadError(
+        f"{location} has no format that is known: its columns are {listed or 'none'}{more}",
+        expected=f"the columns of one format, filled as that format fills them ({needs})",
+        remedy="rename the columns",
+    )
+
+
+def _mixture(location: str, rows_by_format: dict[str, list[int]]) -> LoadError:
+    parts = []
+    for name, rows in rows_by_format.items():
+        listed = ", ".join(str(row) for row in rows[:_LISTED_ROWS])
+        parts.append(f"{name} in {len(rows)} rows ({listed}{', …' if len(rows) > _LISTED_ROWS else ''})")
+    return LoadError(
+        f"{location} is a mixture of formats: {'; '.join(parts)}",
+        expected="one format in a source",
+        remedy="split it, or name the format, and rows of another are dropped",
+    )

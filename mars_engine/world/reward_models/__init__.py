@@ -1,0 +1,1 @@
+"""Reward models: the probe, a Bradley–Terry head on frozen embeddings."""

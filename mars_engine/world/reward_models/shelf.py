@@ -1,0 +1,71 @@
+"""The folder of trained probes: weights as safetensors, settings as JSON, written whole or not at all."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mars_engine.words.errors import ModelError
+from mars_engine.words.protocols import RewardModel
+from mars_engine.words.records import ModelRecord
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
+
+WEIGHTS_FILE = "probe.safetensors"
+SETTINGS_FILE = "probe.json"
+
+
+@dataclass(frozen=True)
+class ProbeShelf:
+    """Saves and loads probes under `folder`, a place inside the workspace `root`."""
+
+    root: Path
+    folder: Path
+    trainer: ProbeTrainer
+
+    def save(self, model: RewardModel) -> str:
+        """Write a probe's files; a model that is there already is left as it is."""
+        if not isinstance(model, Probe):
+            raise TypeError(f"the probe shelf keeps probes, not {type(model).__name__}")
+        target = self.folder / model.id
+        if not target.is_dir():
+            unfinished = self.folder / f".{model.id}.{os.getpid()}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            save_file({"weights": model.weights}, unfinished / WEIGHTS_FILE)
+            settings = {
+                "id": model.id,
+                "ridge": model.ridge,
+                "probe": model.config.model_dump(),
+                "encoder": model.encoder.fingerprint,
+            }
+            (unfinished / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+            try:
+                unfinished.rename(target)
+            except OSError:  # another process put the same model there first
+                if not target.is_dir():
+                    raise
+                shutil.rmtree(unfinished)
+        return str(target.relative_to(self.root))
+
+    def load(self, record: ModelRecord) -> Probe:
+        """Load a probe that scores exactly as when it was saved.
+
+        Raises:
+            ModelError: its files are missing or damaged, or it belongs to another encoder.
+        """
+        folder = self.root / record.artifact
+        try:
+            settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+            weights = load_file(folder / WEIGHTS_FILE)["weights"].astype(np.float64)
+            ridge = float(settings["ridge"])
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise ModelError(
+                f"the files of model {record.id} in {folder} are missing or damaged: {error!r}",
+                remedy="run 'mars train' to train it again",
+            ) from error
+        return self.trainer.restore(record.id, weights, ridge, settings)

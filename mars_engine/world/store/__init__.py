@@ -1,0 +1,51 @@
+"""The store: the workspace's memory in a database, SQLite or PostgreSQL."""
+
+from dataclasses import dataclass
+
+from mars_engine.world.store.compositions import SqlCompositionStore
+from mars_engine.world.store.database import Database, open_database
+from mars_engine.world.store.models import SqlModelStore
+from mars_engine.world.store.pairs import SqlPairStore
+from mars_engine.world.store.proposals import SqlProposalStore
+from mars_engine.world.store.reviews import SqlReviewStore
+from mars_engine.world.store.runs import SqlRunStore
+
+__all__ = ["SqlStore", "open_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStore:
+    """A Store on a database. Threads and processes may use it at once; what a method stored is on the disk."""
+
+    database: Database
+    pairs: SqlPairStore
+    models: SqlModelStore
+    proposals: SqlProposalStore
+    reviews: SqlReviewStore
+    compositions: SqlCompositionStore
+    runs: SqlRunStore
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+
+def open_store(url: str) -> SqlStore:
+    """Open the store at an SQLAlchemy url, made new where there is none and migrated where it is of an older version.
+
+    Args:
+        url: `sqlite:///path`, `sqlite://` (in memory, for tests), or `postgresql+psycopg://…`.
+
+    Raises:
+        StoreError: the url names no usable database, it cannot be opened, or a newer version of MARS has written it.
+    """
+    database = open_database(url)
+    return SqlStore(
+        database=database,
+        pairs=SqlPairStore(database),
+        models=SqlModelStore(database),
+        proposals=SqlProposalStore(database),
+        reviews=SqlReviewStore(database),
+        compositions=SqlCompositionStore(database),
+        runs=SqlRunStore(database),
+    )

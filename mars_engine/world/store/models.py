@@ -1,0 +1,84 @@
+"""Reward models, their scores and what triage said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+
+from mars_engine.words.records import ModelRecord, Rewards, TriageRow
+from mars_engine.world.store import schema
+from mars_engine.world.store.database import Database
+from mars_engine.world.store.statements import (
+    first_record,
+    insert_if_absent,
+    insert_or_replace,
+    insert_rows,
+    next_ordinal,
+    record_columns,
+    record_values,
+    records,
+)
+
+_MODELS = select(*record_columns(ModelRecord, schema.reward_models))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlModelStore:
+    """A ModelStore on a database."""
+
+    database: Database
+
+    def add(self, model: ModelRecord) -> None:
+        with self.database.write() as connection:
+            ordinal = next_ordinal(connection, schema.reward_models)
+            insert_if_absent(connection, schema.reward_models, {"ordinal": ordinal, **record_values(model)})
+
+    def get(self, model_id: str) -> ModelRecord | None:
+        with self.database.read() as connection:
+            return first_record(connection, ModelRecord, _MODELS.where(schema.reward_models.c.id == model_id))
+
+    def all(self) -> list[ModelRecord]:
+        with self.database.read() as connection:
+            return records(connection, ModelRecord, _MODELS.order_by(schema.reward_models.c.ordinal))
+
+    def latest(self, *, warm_up: bool = False) -> ModelRecord | None:
+        statement = _MODELS.order_by(schema.reward_models.c.ordinal.desc())
+        if warm_up:
+            statement = statement.where(schema.reward_models.c.composition_id == "")
+        with self.database.read() as connection:
+            return first_record(connection, ModelRecord, statement)
+
+    def save_scores(self, model_id: str, pair_ids: Sequence[str], rewards: Rewards) -> None:
+        columns = (rewards.chosen.tolist(), rewards.rejected.tolist(), rewards.margins.tolist())
+        rows = [
+            {
+                "model_id": model_id,
+                "pair_id": pair_id,
+                "chosen_reward": chosen,
+                "rejected_reward": rejected,
+                "margin": margin,
+            }
+            for pair_id, chosen, rejected, margin in zip(pair_ids, *columns, strict=True)
+        ]
+        with self.database.write() as connection:
+            insert_or_replace(connection, schema.scores, rows)
+
+    def scores(self, model_id: str) -> dict[str, tuple[float, float]]:
+        scores = schema.scores.c
+        statement = select(scores.pair_id, scores.chosen_reward, scores.rejected_reward)
+        with self.database.read() as connection:
+            rows = connection.execute(statement.where(scores.model_id == model_id))
+            return {row.pair_id: (row.chosen_reward, row.rejected_reward) for row in rows}
+
+    def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
+        positioned = [
+            {"model_id": model_id, "position": position, **record_values(row)} for position, row in enumerate(rows)
+        ]
+        with self.database.write() as connection:
+            connection.execute(delete(schema.triage).where(schema.triage.c.model_id == model_id))
+            insert_rows(connection, schema.triage, positioned)
+
+    def triage(self, model_id: str) -> list[TriageRow]:
+        statement = select(*record_columns(TriageRow, schema.triage)).where(schema.triage.c.model_id == model_id)
+        with self.database.read() as connection:
+            return records(connection, TriageRow, statement.order_by(schema.triage.c.position))

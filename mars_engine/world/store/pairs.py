@@ -1,0 +1,82 @@
+"""Source pairs and the datasets they came in."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from mars_engine.words.records import DatasetRecord, Pair, Split
+from mars_engine.world.store import schema
+from mars_engine.world.store.database import Database
+from mars_engine.world.store.statements import (
+    id_groups,
+    insert_absent,
+    insert_if_absent,
+    next_ordinal,
+    record_columns,
+    record_values,
+    records,
+)
+
+_PAIR = record_columns(Pair, schema.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPairStore:
+    """A PairStore on a database."""
+
+    database: Database
+
+    def add_dataset(self, dataset: DatasetRecord, pairs: Sequence[tuple[int, Pair]]) -> None:
+        with self.database.write() as connection:
+            ordinal = next_ordinal(connection, schema.datasets)
+            if not insert_if_absent(connection, schema.datasets, {"ordinal": ordinal, **record_values(dataset)}):
+                return
+            first = next_ordinal(connection, schema.pairs)
+            rows = [_pair_row(dataset, row, pair, ordinal) for ordinal, (row, pair) in enumerate(pairs, start=first)]
+            insert_absent(connection, schema.pairs, rows)
+
+    def datasets(self) -> list[DatasetRecord]:
+        statement = select(*record_columns(DatasetRecord, schema.datasets)).order_by(schema.datasets.c.ordinal)
+        with self.database.read() as connection:
+            return records(connection, DatasetRecord, statement)
+
+    def present(self, ids: Collection[str]) -> dict[str, Split]:
+        statement = select(schema.pairs.c.id, schema.pairs.c.split)
+        found: dict[str, Split] = {}
+        with self.database.read() as connection:
+            for group in id_groups(ids):
+                rows = connection.execute(statement.where(schema.pairs.c.id.in_(group)))
+                found.update((row.id, row.split) for row in rows)
+        return found
+
+    def pairs(self, split: Split) -> list[Pair]:
+        statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
+        with self.database.read() as connection:
+            return records(connection, Pair, statement)
+
+    def by_id(self, ids: Collection[str]) -> dict[str, Pair]:
+        """The pairs of `ids`, in their order; an id that is not stored is left out."""
+        found: dict[str, Pair] = {}
+        with self.database.read() as connection:
+            for group in id_groups(ids):
+                statement = select(*_PAIR).where(schema.pairs.c.id.in_(group))
+                found.update((pair.id, pair) for pair in records(connection, Pair, statement))
+        return {pair_id: found[pair_id] for pair_id in ids if pair_id in found}
+
+    def count(self, split: Split) -> int:
+        statement = select(func.count()).select_from(schema.pairs).where(schema.pairs.c.split == split)
+        with self.database.read() as connection:
+            return connection.execute(statement).scalar_one()
+
+
+def _pair_row(dataset: DatasetRecord, row: int, pair: Pair, ordinal: int) -> dict[str, Any]:
+    return {
+        "ordinal": ordinal,
+        "dataset_id": dataset.id,
+        "dataset_row": row,
+        "split": dataset.split,
+        "prompt_id": pair.prompt_id,
+        **record_values(pair),
+    }
