@@ -32,9 +32,10 @@ class Sieve:
             self.examples.append(DroppedRow(row, detail or reason))
 
     def keep(self, row: int, pair: Pair) -> None:
-        first = self.kept.setdefault(pair.id, (row, pair))
-        if first[1] is not pair:
-            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {first[0]}")
+        if pair.id in self.kept:
+            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {self.kept[pair.id][0]}")
+        else:
+            self.kept[pair.id] = (row, pair)
 
 
 def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:

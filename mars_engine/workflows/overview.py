@@ -1,0 +1,62 @@
+"""Overview: what the first page shows of a workspace."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.protocols import Store
+from mars_engine.words.records import FloatArray, Run
+from mars_engine.workflows.status import Status, workspace_status
+
+MARGIN_BINS = 40
+RUNS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MarginHistogram:
+    """How many training pairs have a margin in each bin; a bin edge lies at 0, so no bin mixes right and wrong."""
+
+    model_label: str
+    edges: FloatArray
+    counts: FloatArray
+    mis_ranked: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    status: Status
+    margins: MarginHistogram | None
+    """None before the newest model has scored."""
+    runs: tuple[Run, ...]
+    """The newest first."""
+
+
+def workspace_overview(store: Store, *, config: MarsConfig) -> Overview:
+    """Return the funnel, the margins of the training pairs under the newest model, and the newest runs."""
+    return Overview(
+        status=workspace_status(store, config=config),
+        margins=_margins(store),
+        runs=tuple(store.runs.all()[:RUNS_SHOWN]),
+    )
+
+
+def _margins(store: Store) -> MarginHistogram | None:
+    model = store.models.latest()
+    rewards = store.models.scores(model.id) if model else {}
+    scored = [rewards[pair.id] for pair in store.pairs.pairs("train") if pair.id in rewards]
+    if model is None or not scored:
+        return None
+    margins = np.array([chosen - rejected for chosen, rejected in scored], dtype=np.float64)
+    edges = bin_edges(margins, MARGIN_BINS)
+    counts, _ = np.histogram(margins, bins=edges)
+    return MarginHistogram(model.label, edges, counts.astype(np.float64), int((margins < 0).sum()), len(margins))
+
+
+def bin_edges(margins: FloatArray, bins: int) -> FloatArray:
+    """Return equal-width bin edges that cover the margins, one of them exactly 0."""
+    low, high = min(0.0, float(margins.min())), max(0.0, float(margins.max()))
+    width = (high - low) / bins or 1.0
+    first, last = np.floor(low / width), np.ceil(high / width)
+    return np.arange(first, last + 1) * width

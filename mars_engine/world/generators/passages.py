@@ -1,0 +1,187 @@
+"""Passages of a text: the spans that must survive byte for byte, and the sentences it is made of.
+
+Both know Markdown as chat answers use it. They err on the safe side: a span protected too much costs variety, one
+protected too little costs a quotation or a name.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+Span = tuple[int, int]
+
+_UNITS = (
+    r"%|°\s?[CFK]?|(?:per\s?cent|percent|percentage\spoints?|degrees?|seconds?|minutes?|hours?|days?|weeks?|months?|years?"
+    r"|millimetres?|centimetres?|metres?|kilometres?|meters?|kilometers?|miles?|feet|foot|inch(?:es)?|yards?|acres?"
+    r"|grams?|kilograms?|kilos?|tonnes?|tons?|pounds?|ounces?|litres?|liters?|millilitres?|gallons?|pints?|cups?"
+    r"|tablespoons?|teaspoons?|dollars?|euros?|cents?|pence|points?|calories|watts?|volts?|bytes?"
+    r"|thousand|million|billion|dozen|a\.?m\.?|p\.?m\.?|[kcmdµμn]?[gmlsWVJ]|[kKMGT]i?[Bb]|h|Hz|[kMG]Hz|kWh|km/h|mph|kcal|cal|ft|in|lb|oz|px)"
+    r"(?:\s(?:per|an?)\s(?:second|minute|hour|day|week|month|year|litre|liter|gallon|person|cent))?\b"
+)
+
+_PROTECTED = re.compile(
+    r"""
+      ^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)   # fenced code, to the end if open
+    | ^[ \t]*>[^\n]*                                         # a quoted line
+    | ^(?:[ ]{4,}|[ ]{0,3}\t)[^\n]*                           # an indented line, perhaps code
+    | (?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)                      # inline code
+    | \$\$.+?\$\$ | \\\(.+?\\\) | \\\[.+?\\\]                 # LaTeX
+    | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
+    | (?:https?|ftp|file|mailto):[^\s<>]+ | \bwww\.[^\s<>]+    # addresses
+    | [\w.+%-]+@[\w-]+(?:\.[\w-]+)+
+    | \b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|edu|gov|io|ai|dev|co|uk|de|fr|eu)\b(?:/[^\s<>]*)?
+    | \]\([^)\n]*\)                                           # the target of a link
+    | <[A-Za-z/!][^>\n]*>                                     # a tag
+    | (?<!\w)"[^"\n]*(?:\n(?![ \t]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
+    | “[^”\n]*(?:\n(?![ \t]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
+    | «[^»\n]*» | „[^“”\n]*[“”]
+    | (?<![\w'])'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)|(?<=s)'(?=(?:[^'\n]|(?<=\w)'(?=\w))*[^\s'(]'(?!\w)))+'(?!\w)
+    | ‘(?:[^’\n]|(?<=\w)’(?=\w)|(?<=s)’(?=(?:[^’\n‘]|(?<=\w)’(?=\w))*[^\s’(]’(?!\w)))+’(?!\w)
+    | [$€£¥]?\d[\d.,:/]*(?:[ \u00a0-]?(?:UNITS))?              # a number with its unit
+    """.replace("UNITS", _UNITS),
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+
+
+def protected_spans(text: str) -> list[Span]:
+    """Return the spans of `text` that a paraphrase leaves alone, in order and without overlap.
+
+    They are fenced, indented and inline code, LaTeX, web and e-mail addresses, link targets, tags, quotations, quoted
+    lines, and numbers with their units. Names are told by their capitals, where a phrase is matched.
+    """
+    return [match.span() for match in _PROTECTED.finditer(text)]
+
+
+def gaps(spans: list[Span], length: int) -> Iterator[Span]:
+    """Yield the stretches of a text of `length` characters that lie between `spans`."""
+    position = 0
+    for start, end in spans:
+        if position < start:
+            yield position, start
+        position = end
+    if position < length:
+        yield position, length
+
+
+_ABBREVIATION_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nos|Fig|cf|approx|e\.g|i\.e|[A-Z]))\.\s+$")
+_LINE_OPENING = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)]|[A-Za-z][.)]|\#{1,6})[ \t]+)*[*_(\[]*\Z")
+_AFTER_SENTENCE = re.compile(r"[.!?…][\"”’')\]*_]*[ \t]+[*_(\[]*\Z")
+
+
+def at_sentence_start(text: str, position: int) -> bool:
+    """Tell whether a word at `position` opens a line, a list item or a sentence."""
+    before = text[text.rfind("\n", 0, position) + 1 : position]
+    if _LINE_OPENING.match(before):
+        return True
+    tail = before[-16:]
+    return _AFTER_SENTENCE.search(tail) is not None and _ABBREVIATION_END.search(tail) is None
+
+
+# ------------------------------------------------------------------------------------------------------ sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A unit of a text: a sentence, a list item, a heading, a fenced block, or a run of quoted or table lines.
+
+    `body` begins with the unit's indentation; `gap` is the whitespace between it and the next unit.
+    """
+
+    body: str
+    gap: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitText:
+    """A text in sentences. `lead + join(all sentences)` is the text again."""
+
+    lead: str
+    sentences: tuple[Sentence, ...]
+
+    def keeping(self, kept: set[int]) -> str:
+        """Return the text of the sentences numbered in `kept`, in their order.
+
+        Where some between two kept ones are left out, the widest of the gaps there stays, so that paragraphs stay
+        apart and no blank line is doubled. What stood before the first sentence and after the last stays.
+        """
+        last = len(self.sentences) - 1
+        pieces = [self.lead]
+        gap = ""
+        for number, sentence in enumerate(self.sentences):
+            if number in kept:
+                pieces += [gap if len(pieces) > 1 else "", sentence.body]
+                gap = sentence.gap
+            elif number < last:
+                gap = max(gap, sentence.gap, key=lambda space: space.count("\n"))
+        return "".join(pieces) + (self.sentences[last].gap if self.sentences else "")
+
+
+_BLOCK = re.compile(
+    r"""
+      (?P<fenced>^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z))
+    | (?P<lines>(?:^[ \t]*[>|][^\n]*(?:\n|\Z))+)
+    | (?P<heading>^\#{1,6}[ ][^\n]*)
+    | (?P<item>^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+[^\n]*(?:\n[ \t]+(?!(?:[-*+•]|\d{1,3}[.)])[ \t])(?!`{3}|~{3})\S[^\n]*)*)
+    """,
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+_SENTENCE_END = re.compile(
+    r"""
+      [.!?…]["”’')\]*_]*(?=[ \t]+["“‘'(\[*_]*[A-Z0-9À-ÖØ-ÞА-ЯΑ-Ω])   # a mark, then a capital or a number
+    | [。！？][”’」』）]*(?=\S)
+    | (?<=[.!?:…"”)])(?=[ \t]*\n)                             # a line that ends with a mark
+    | (?<=\S)(?=[ \t]*\n[ \t]*(?:\n|[^a-z\s]))                # a blank line, or a new line that opens with a capital
+    """,
+    re.VERBOSE,
+)
+
+
+def split_sentences(text: str) -> SplitText:
+    """Split a text into sentences without losing a character.
+
+    A fenced block, a list item with its continuation lines, a heading, and a run of quoted or table lines are one unit
+    each. A sentence never ends inside a quotation, code or a formula.
+    """
+    starts_and_ends = [span for span in _unit_spans(text) if text[span[0] : span[1]].strip()]
+    trimmed = [_without_outer_space(text, span) for span in starts_and_ends]
+    if not trimmed:
+        return SplitText(text, ())
+    ends = [start for start, _ in trimmed[1:]] + [len(text)]
+    sentences = tuple(
+        Sentence(text[start:end], text[end:next_start]) for (start, end), next_start in zip(trimmed, ends, strict=True)
+    )
+    return SplitText(text[: trimmed[0][0]], sentences)
+
+
+def _unit_spans(text: str) -> Iterator[Span]:
+    blocks = [match.span() for match in _BLOCK.finditer(text)]
+    protected = protected_spans(text)
+    prose = list(gaps(blocks, len(text)))
+    for span in sorted(blocks + prose):
+        if span in blocks:
+            yield span
+        else:
+            yield from _prose_spans(text, span, protected)
+
+
+def _prose_spans(text: str, span: Span, protected: list[Span]) -> Iterator[Span]:
+    start, stop = span
+    for match in _SENTENCE_END.finditer(text, start, stop):
+        end = match.end()
+        inside = any(first < end < last for first, last in protected)
+        if inside or end <= start or _ABBREVIATION_END.search(text[max(start, end - 12) : end] + " "):
+            continue
+        yield start, end
+        start = end
+    yield start, stop
+
+
+def _without_outer_space(text: str, span: Span) -> Span:
+    """Trim a span, but leave the indentation of a unit that opens a line."""
+    start, end = span
+    piece = text[start:end]
+    start += len(piece) - len(piece.lstrip())
+    line = text.rfind("\n", 0, start) + 1
+    if not text[line:start].strip():
+        start = max(line, span[0])
+    return start, span[0] + len(piece.rstrip())

@@ -1,0 +1,145 @@
+"""Small deterministic stand-ins for the world, so that workflows are tested without models or files."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.words.records import Embeddings, GeneratorCard, ModelRecord, Pair, ParsedRow, Passage, Turn
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.world.store import open_store
+from mars_engine.workflows.workbench import Workbench
+
+DIMENSION = 24
+
+
+class BagOfWordsEncoder:
+    """Embeds a text as the normalised sum of pseudo-random vectors of its words; order of words does not matter."""
+
+    fingerprint = "bag-of-words"
+
+    def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:  # noqa: ARG002
+        vectors = np.array([self._vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
+        nothing = np.zeros(len(passages), dtype=np.int64)
+        return Embeddings(vectors.reshape(-1, DIMENSION), nothing, nothing)
+
+    def _vector(self, text: str) -> np.ndarray:
+        total = np.full(DIMENSION, 1e-3)
+        for word in text.lower().split():
+            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
+            total += np.random.default_rng(seed).standard_normal(DIMENSION)
+        return total / np.linalg.norm(total)
+
+
+class TickingClock:
+    """Tells a later moment at every call."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@dataclass
+class SuffixParaphraser:
+    """Paraphrases by adding a numbered word; counts the texts it was asked for. Texts with "untouchable" fail."""
+
+    card: GeneratorCard = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")
+    asked: list[str] = field(default_factory=list)
+
+    def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
+        self.asked += [request.key for request in requests]
+        return [
+            Generation(request.key, (), failure="it is untouchable")
+            if "untouchable" in request.text
+            else Generation(request.key, tuple(f"{request.text} v{n}" for n in range(1, request.count + 1)))
+            for request in requests
+        ]
+
+
+@dataclass
+class ReplacingRefiner:
+    """Offers for the rejected side first a text that is no better, then quite another one; for the chosen side none."""
+
+    card: GeneratorCard = GeneratorCard("replacing", "1", {}, stand_in=True, note="replaces")
+
+    def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
+        return [
+            Generation(request.key, (), failure="only the rejected side")
+            if request.side == "chosen"
+            else Generation(request.key, (request.chosen, f"entirely different matter {request.key}"))
+            for request in requests
+        ]
+
+
+@dataclass
+class MemoryShelf:
+    """Keeps probes in memory."""
+
+    models: dict[str, Probe] = field(default_factory=dict)
+
+    def save(self, model: Probe) -> str:
+        self.models[model.id] = model
+        return model.id
+
+    def load(self, record: ModelRecord) -> Probe:
+        return self.models[record.id]
+
+
+@dataclass(frozen=True)
+class ListSource:
+    """Pairs from a list, as if from a file."""
+
+    pairs: tuple[Pair, ...]
+    name: str = "list"
+    location: str = "list"
+    format: str = "trl"
+
+    @property
+    def content_hash(self) -> str:
+        return "-".join(pair.id[:6] for pair in self.pairs)
+
+    def rows(self) -> list[ParsedRow]:
+        return [ParsedRow(number, (pair,)) for number, pair in enumerate(self.pairs, start=1)]
+
+
+GOOD = ("clear", "helpful", "exact", "kind", "short")
+BAD = ("rude", "vague", "wrong", "rambling", "useless")
+
+
+def make_pairs(count: int, *, seed: int = 0, first: int = 0, pairs_a_prompt: int = 1) -> tuple[Pair, ...]:
+    """Return pairs whose chosen answers have more good words, with noise, so that a probe learns something."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(first, first + count):
+        prompt = (Turn("user", f"question number {number // pairs_a_prompt} about topic {number % 7}"),)
+        sides = [
+            " ".join([*rng.choice(words, 3), *rng.choice(GOOD + BAD, 2), f"filler{rng.integers(40)}", f"n{number}"])
+            for words in (GOOD, BAD)
+        ]
+        pairs.append(Pair.of(prompt, sides[0], sides[1], subset=f"s{number % 2}"))
+    return tuple(pairs)
+
+
+def make_bench(config: MarsConfig | None = None, *, url: str = "sqlite://") -> Workbench:
+    """Return a workbench on an in-memory database and fakes, with the real probe."""
+    config = config or MarsConfig()
+    encoder = BagOfWordsEncoder()
+    return Workbench(
+        config=config,
+        store=open_store(url),
+        encoder=encoder,
+        trainer=ProbeTrainer(config.probe, encoder),
+        shelf=MemoryShelf(),
+        paraphraser=SuffixParaphraser(),
+        refiner=ReplacingRefiner(),
+        clock=TickingClock(),
+        progress=SilentProgress(),
+    )

@@ -1,0 +1,330 @@
+"""The method from warm-up to retrained model, on fakes and an in-memory database."""
+
+import numpy as np
+import pytest
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.records import Pair
+from mars_engine.workflows.compose import compose
+from mars_engine.workflows.evaluate import evaluate
+from mars_engine.workflows.export import select_for_export
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.plan import compare_laws
+from mars_engine.workflows.review import record_review, review_by_policy
+from mars_engine.workflows.rounds import (
+    compose_plan,
+    make_plan,
+    make_proposals,
+    run_rounds,
+    score_model,
+    train_on,
+    train_warm_up,
+)
+from mars_engine.workflows.sources import load_sources, oriented_margins
+from mars_engine.workflows.status import workspace_status
+from mars_engine.workflows.workbench import Workbench
+
+KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
+
+
+def bench_with_pairs(config: MarsConfig | None = None, count: int = 40, heldout: int = 20) -> Workbench:
+    bench = make_bench(config or MarsConfig(triage=KEEP))
+    add_pairs(bench, make_pairs(count), "train")
+    if heldout:
+        add_pairs(bench, make_pairs(heldout, seed=1, first=1000), "heldout")
+    return bench
+
+
+def add_pairs(bench: Workbench, pairs: tuple[Pair, ...], split) -> None:
+    import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
+
+
+def test_margins_are_never_read_before_a_model_is_trained_and_has_scored():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    with pytest.raises(NotReadyError, match="has not scored"):
+        make_plan(bench, model)
+    assert bench.store.proposals.latest_plan() is None
+
+
+def test_the_budget_is_spent_exactly_and_the_laws_differ():
+    bench = bench_with_pairs(
+        MarsConfig(triage=KEEP, allocation=AllocationConfig(tau=2.0, scale="standard")), count=34
+    )
+    wrong = make_pairs(6, seed=5, first=500)
+    add_pairs(bench, tuple(Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in wrong), "train")
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    plan = make_plan(bench, model)
+    rows = bench.store.proposals.plan_rows(plan.plan.id)
+    assert sum(row.budget for row in rows) == 5 * 40
+    margins = oriented_margins(bench.store, model, load_sources(bench.store, bench.config.triage))
+    laws = compare_laws(margins, bench.config.allocation)
+    assert {summary.budget for summary in laws.values()} == {200}
+    assert len({round(summary.effective_sample_size, 6) for summary in laws.values()}) == 4
+    assert laws["uniform"].effective_sample_size == pytest.approx(40)
+    by_margin = [row.budget for row in sorted(rows, key=lambda row: row.margin)]
+    assert by_margin == sorted(by_margin, reverse=True)
+
+
+def test_a_whole_round_composes_new_pairs_only_and_each_once():
+    bench = bench_with_pairs()
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    composed = bench.store.compositions.pairs(report.compose.composition.id)
+    base = {pair.id for pair in bench.store.pairs.pairs("train")}
+    ids = [row.pair.id for row in composed]
+    assert len(ids) == len(set(ids)) == report.compose.new_pairs == 200
+    assert not base & set(ids)
+    assert report.model.metrics["training_pairs"] == 40 + 200
+    assert bench.store.models.latest() == report.model
+
+
+def test_refined_sources_take_the_first_try_that_is_far_enough_and_keep_the_trail():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    plan = make_plan(bench, model)
+    report = make_proposals(bench, plan.plan)
+    low = {row.pair_id for row in bench.store.proposals.plan_rows(plan.plan.id) if row.gate == "low"}
+    refined = [each for each in bench.store.proposals.proposals() if each.method == "refined"]
+    assert report.refinements["refined_rejected"] == len(refined) > 0
+    for proposal in refined:
+        assert proposal.source_id in low
+        assert proposal.rejected.startswith("entirely different matter")
+        assert proposal.distance_after > proposal.distance_before + bench.config.propose.refine_epsilon
+        trail = proposal.generators["refine"]["trail"]
+        assert [step["verdict"] for step in trail] == ["too close still", "kept"]
+    paraphrased = [each for each in bench.store.proposals.proposals() if each.method == "refined+paraphrase"]
+    assert all("entirely different matter" in each.rejected for each in paraphrased)
+
+
+def test_failures_are_kept_as_values_and_a_text_is_never_passed_off_as_its_paraphrase():
+    bench = make_bench(MarsConfig(triage=KEEP))
+    stubborn = make_pairs(1, first=99)[0]
+    stubborn = Pair.of(stubborn.prompt, stubborn.chosen, f"{stubborn.rejected} untouchable")
+    add_pairs(bench, (*make_pairs(12), stubborn), "train")
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    report = make_proposals(bench, make_plan(bench, model).plan)
+    assert report.failures["suffix: it is untouchable"] == 1
+    (failure,) = [each for each in bench.store.proposals.failures() if each.generator == "suffix"]
+    assert (failure.source_id, failure.target) == (stubborn.id, "rejected")
+    proposals = bench.store.proposals.proposals(source_ids=[stubborn.id])
+    assert proposals
+    assert all("rejected" in each.unchanged_sides for each in proposals if each.method == "paraphrase")
+
+
+def test_what_was_proposed_is_not_generated_again():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    plan = make_plan(bench, model).plan
+    make_proposals(bench, plan)
+    asked = len(bench.paraphraser.asked)
+    report = make_proposals(bench, plan)
+    assert len(bench.paraphraser.asked) == asked
+    assert report.done_before == report.sources
+
+
+def test_cumulative_rounds_carry_pairs_over_and_replacing_rounds_do_not():
+    for cumulative in (True, False):
+        config = MarsConfig(triage=KEEP, compose=ComposeConfig(cumulative=cumulative))
+        bench = bench_with_pairs(config, count=20)
+        first, second = run_rounds(bench, 2, policy="accept-all")
+        one = {row.pair.id for row in bench.store.compositions.pairs(first.compose.composition.id)}
+        two = {row.pair.id for row in bench.store.compositions.pairs(second.compose.composition.id)}
+        assert (one <= two) is cumulative
+        assert second.compose.carried_over == (len(one) if cumulative else 0)
+        assert len(two) == 100 * (2 if cumulative else 1)
+        assert second.model.round == 2
+
+
+def test_the_excess_over_a_grid_is_handed_on_and_what_remains_is_reported():
+    bench = bench_with_pairs(MarsConfig(triage=KEEP), count=10)
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    plan = make_plan(bench, model).plan
+    make_proposals(bench, plan)
+    review_by_policy(bench.store, "gates", clock=bench.clock)
+    for proposal in bench.store.proposals.proposals():
+        if proposal.variant > 0:
+            record_review(bench.store, "proposal", proposal.id, "reject", annotator="ann", clock=bench.clock)
+        else:
+            record_review(bench.store, "proposal", proposal.id, "accept", annotator="ann", clock=bench.clock)
+    report = compose_plan(bench, plan)
+    assert report.new_pairs <= 10 * 3
+    assert report.short == plan.budget - report.new_pairs > 0
+
+
+def test_nothing_approved_is_an_error_that_says_what_to_do():
+    bench = bench_with_pairs(count=10)
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    plan = make_plan(bench, model).plan
+    make_proposals(bench, plan)
+    with pytest.raises(NotReadyError, match="mars review"):
+        compose(
+            bench.store,
+            plan,
+            bench.shelf.load(model),
+            bench.encoder,
+            config=bench.config,
+            clock=bench.clock,
+            progress=bench.progress,
+        )
+
+
+def test_asked_about_suspects_get_no_budget_until_a_person_decides():
+    bench = bench_with_pairs(MarsConfig(triage=TriageConfig(policy="ask", seeds=2, folds=3, near_zero=0.0)), count=60)
+    bad = make_pairs(6, seed=5, first=500)
+    add_pairs(bench, tuple(Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in bad), "train")
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    suspects = [each for each in load_sources(bench.store, bench.config.triage) if each.suspected]
+    assert suspects
+    before = make_plan(bench, model)
+    assert before.forecast.suspects == len(suspects)
+    assert before.forecast.suspects_share > 0
+    assert before.forecast.suspects_share_spent == 0
+    target = suspects[0].pair
+    record_review(bench.store, "pair", target.id, "flip", annotator="ann", clock=bench.clock)
+    (flipped,) = [each for each in load_sources(bench.store, bench.config.triage) if each.pair.id == target.id]
+    assert flipped.flipped
+    assert (flipped.oriented.chosen, flipped.oriented.rejected) == (target.rejected, target.chosen)
+    after = make_plan(bench, model)
+    row = next(row for row in bench.store.proposals.plan_rows(after.plan.id) if row.pair_id == target.id)
+    scores = bench.store.models.scores(model.id)[target.id]
+    assert row.budget > 0
+    assert row.margin == pytest.approx(scores[1] - scores[0])
+
+
+def test_what_was_proposed_before_a_flip_is_not_composed_after_it():
+    bench = bench_with_pairs(count=8)
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model).plan)
+    target = bench.store.pairs.pairs("train")[0]
+    record_review(bench.store, "pair", target.id, "flip", annotator="ann", clock=bench.clock)
+    plan = make_plan(bench, model).plan
+    make_proposals(bench, plan)
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    composed = bench.store.compositions.pairs(compose_plan(bench, plan).composition.id)
+    mine = [row.pair for row in composed if row.source_id == target.id]
+    assert mine
+    oriented_ids = {each.id: each.oriented_id for each in bench.store.proposals.proposals()}
+    flipped_id = Pair.of(target.prompt, target.rejected, target.chosen).id
+    used = {each for row in composed if row.source_id == target.id for each in (row.chosen_from, row.rejected_from)}
+    assert {oriented_ids[each] for each in used if each} == {flipped_id}
+
+
+def test_leaving_out_suspects_takes_them_out_of_training():
+    config = MarsConfig(triage=TriageConfig(policy="leave_out", seeds=2, folds=3, near_zero=0.0))
+    bench = bench_with_pairs(config, count=60)
+    bad = make_pairs(6, seed=5, first=500)
+    add_pairs(bench, tuple(Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in bad), "train")
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    suspects = report.score.verdicts["suspected"]
+    assert suspects > 0
+    assert report.model.metrics["training_pairs"] == 66 - suspects + report.compose.new_pairs
+
+
+def test_evaluation_compares_all_models_on_the_same_pairs():
+    bench = bench_with_pairs()
+    run_rounds(bench, 1, policy="accept-all")
+    models = bench.store.models.all()
+    report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+    assert [each.label for each in report.models] == ["warm-up", "signed round 1"]
+    assert report.pairs == 20
+    assert report.models[0].accuracy.low <= report.models[0].metrics.accuracy <= report.models[0].accuracy.high
+    (comparison,) = report.comparisons
+    gained = report.models[1].metrics.accuracy - report.models[0].metrics.accuracy
+    assert comparison.difference.estimate == pytest.approx(gained)
+    assert set(report.models[0].by_subset) == {"s0", "s1"}
+
+
+def test_evaluating_without_heldout_pairs_says_what_to_do():
+    bench = bench_with_pairs(heldout=0)
+    train_warm_up(bench)
+    with pytest.raises(NotReadyError, match="--split heldout"):
+        evaluate(
+            bench.store,
+            bench.shelf,
+            bench.store.models.all(),
+            config=bench.config.evaluate,
+            progress=bench.progress,
+        )
+
+
+def test_stored_scores_equal_the_models_own():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    stored = bench.store.models.scores(model.id)
+    pairs = bench.store.pairs.pairs("train")
+    rewards = bench.shelf.load(model).score(pairs, progress=bench.progress)
+    np.testing.assert_array_equal([stored[pair.id][0] for pair in pairs], rewards.chosen)
+    np.testing.assert_array_equal([stored[pair.id][1] for pair in pairs], rewards.rejected)
+
+
+def test_the_same_training_set_is_trained_once():
+    bench = bench_with_pairs()
+    assert train_warm_up(bench) == train_warm_up(bench)
+    assert len(bench.store.models.all()) == 1
+
+
+def test_export_tells_lineage_and_leaves_the_dropped_out():
+    bench = bench_with_pairs()
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    victim = bench.store.pairs.pairs("train")[3]
+    record_review(bench.store, "pair", victim.id, "drop", annotator="ann", clock=bench.clock)
+    selection = select_for_export(bench.store, "training-set", config=bench.config)
+    base = [row for row in selection.rows if row.round == 0]
+    assert len(base) == 39
+    assert victim.id not in {row.source_id for row in base}
+    assert len(selection.rows) == 39 + report.compose.new_pairs
+    assert selection.manifest["composition"] == report.compose.composition.id
+
+
+def test_status_walks_the_steps_in_their_order():
+    bench = make_bench(MarsConfig(triage=KEEP))
+    seen = []
+
+    def note() -> None:
+        seen.append(workspace_status(bench.store, config=bench.config).next_step.split(":")[0])
+
+    note()
+    add_pairs(bench, make_pairs(20), "train")
+    note()
+    model = train_warm_up(bench)
+    note()
+    score_model(bench, model)
+    note()
+    plan = make_plan(bench, model).plan
+    make_proposals(bench, plan)
+    note()
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    note()
+    composition = compose_plan(bench, plan).composition
+    note()
+    train_on(bench, composition)
+    note()
+    assert seen == [
+        "mars import FILE",
+        "mars train",
+        "mars score",
+        "mars propose",
+        "mars review",
+        "mars compose",
+        "mars train",
+        "mars score",
+    ]
+    score_model(bench, bench.store.models.latest())
+    status = workspace_status(bench.store, config=bench.config)
+    assert status.next_step.startswith("mars evaluate")
+    counts = {step.name: step.count for step in status.funnel}
+    assert counts["pairs"] == 20
+    assert counts["composed"] == 100
+    assert counts["trained"] == 120
+    assert counts["accepted"] == counts["proposed"] > 0
