@@ -23,16 +23,15 @@ def load_overview() -> Overview:
 
 def draw_funnel(steps: tuple[FunnelStep, ...]) -> None:
     st.subheader("Funnel")
-    st.dataframe(
+    st.table(
         {
             "step": [step.name for step in steps],
-            "count": [step.count for step in steps],
+            "count": [f"{step.count:,}" for step in steps],
             "of": [step.unit for step in steps],
             "note": [step.note for step in steps],
         },
         hide_index=True,
-        width="stretch",
-        column_config={"count": st.column_config.NumberColumn(format="localized", width="small")},
+        border="horizontal",
     )
 
 
@@ -40,8 +39,8 @@ def draw_margins(histogram: MarginHistogram) -> None:
     st.subheader("Margins of the training pairs")
     share = histogram.mis_ranked / histogram.pairs
     st.text(
-        f"Under {histogram.model_label}: {histogram.mis_ranked:,} of {histogram.pairs:,} pairs ({share:.1%}) are ranked "
-        "the wrong way round. These are the pairs the model was trained on; held-out pairs are ranked wrongly more often."
+        f"Under {histogram.model_label}: {histogram.mis_ranked:,} of {histogram.pairs:,} pairs ({share:.1%}) are "
+        "ranked the wrong way round. The model was trained on these; held-out pairs are ranked wrongly more often."
     )
     width = float(histogram.edges[1] - histogram.edges[0])
     centres = histogram.edges[:-1] + width / 2

@@ -10,12 +10,14 @@ import numpy as np
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.words.records import Embeddings, GeneratorCard, ModelRecord, Pair, ParsedRow, Passage, Turn
+from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.world.store import open_store
-from mars_engine.workflows.workbench import Workbench
 
 DIMENSION = 24
+SUFFIX_CARD = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")
+REPLACING_CARD = GeneratorCard("replacing", "1", {}, stand_in=True, note="replaces")
 
 
 class BagOfWordsEncoder:
@@ -51,7 +53,7 @@ class TickingClock:
 class SuffixParaphraser:
     """Paraphrases by adding a numbered word; counts the texts it was asked for. Texts with "untouchable" fail."""
 
-    card: GeneratorCard = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")
+    card: GeneratorCard = SUFFIX_CARD
     asked: list[str] = field(default_factory=list)
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
@@ -68,7 +70,7 @@ class SuffixParaphraser:
 class ReplacingRefiner:
     """Offers for the rejected side first a text that is no better, then quite another one; for the chosen side none."""
 
-    card: GeneratorCard = GeneratorCard("replacing", "1", {}, stand_in=True, note="replaces")
+    card: GeneratorCard = REPLACING_CARD
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
         return [

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mars_engine.assembly.recorded_run import recorded_run
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 from mars_engine.maths.allocation import AllocationSummary
@@ -62,7 +63,8 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
     Both arms start from the same warm-up, the same proposals' rules and the same budget; only the allocation differs.
     """
     workspace = find_workspace(root) if (root / CONFIG_FILE).exists() else create_workspace(root, DEMO_CONFIG)
-    with open_workbench(workspace, progress) as bench:
+    settings = workspace.config.model_dump(exclude={"database_url"})
+    with open_workbench(workspace, progress) as bench, recorded_run(bench.store, "demo", settings, bench.clock):
         announce("import the demo pairs")
         imports = [_import(bench, name, split) for name, split in DEMO_FILES]
         announce("warm up a probe on the base pairs, and score")

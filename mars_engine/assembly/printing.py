@@ -144,10 +144,13 @@ def show_propose(console: Console, report: ProposeReport) -> None:
 
 
 def show_review(console: Console, report: ReviewReport) -> None:
-    console.print(
-        f"Policy {report.policy!r} accepted {report.accepted_now:,} proposals and rejected {report.rejected_now:,}. "
-        "A person would do this better: it is here for demonstrations and unattended runs."
-    )
+    if not report.accepted_now + report.rejected_now:
+        console.print("No proposal was waiting for a decision.")
+    else:
+        console.print(
+            f"Policy {report.policy!r} accepted {report.accepted_now:,} proposals and rejected {report.rejected_now:,}. "
+            "A person would do this better: it is here for demonstrations and unattended runs."
+        )
     for reason, count in report.reasons.items():
         console.print(f"  {count:,} × {reason}")
     console.print("  now: " + ", ".join(f"{count:,} {status}" for status, count in report.standing.items()))

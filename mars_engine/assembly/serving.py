@@ -16,6 +16,7 @@ STREAMLIT_OPTIONS = {
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "viewer",
     "client.showErrorDetails": "type",
+    "runner.magicEnabled": "false",
     "runner.postScriptGC": "false",
 }
 """The same as .streamlit/config.toml has for a checkout; an installed wheel has no such file in its folder."""

@@ -90,7 +90,8 @@ def allocate_budget(probabilities: FloatArray, budget: int, *, capacity: IntArra
         is_open &= capacity > 0
     remaining = budget
     while is_open.any() and remaining > 0:
-        ideal = np.where(is_open, remaining * (probabilities / probabilities[is_open].sum()), 0.0)
+        shares = np.where(is_open, probabilities, 0.0)
+        ideal = remaining * (shares / shares.sum())
         full = is_open & (ideal >= capacity) if capacity is not None else np.zeros_like(is_open)
         if capacity is None or not full.any():
             return counts + _largest_remainder(ideal, remaining, is_open)

@@ -21,7 +21,8 @@ def spread_cells(chosen_variants: int, rejected_variants: int) -> Iterator[Cell]
     """Yield every cell but the original once, diagonal by diagonal.
 
     Each diagonal runs along the longer side, so any first k cells use the texts of that side equally often, give or
-    take one (two for the original's row or column, whose first cell is left out), and the shorter side's likewise.
+    take one. The uses of two texts of the shorter side differ by at most 2 + min(r, m − r), where m is how many texts
+    that side has, its original included, and r what is left when m divides the other side's number.
     """
     rows, columns = chosen_variants + 1, rejected_variants + 1
     for shift in range(min(rows, columns)):

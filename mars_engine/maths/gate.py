@@ -15,7 +15,7 @@ def semantic_distance(chosen: Float32Array, rejected: Float32Array) -> FloatArra
         rejected: unit-length rows, shape (n, d).
     """
     cosine: FloatArray = np.einsum("nd,nd->n", chosen.astype(np.float64), rejected.astype(np.float64))
-    return 1.0 - cosine
+    return np.clip(1.0 - cosine, 0.0, 2.0)  # rows are of unit length to seven digits only
 
 
 def gate_threshold(

@@ -25,7 +25,7 @@ MarginScale = Literal["raw", "standard"]
 class Section(BaseModel):
     """A section of the configuration; unknown keys are refused, values are checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class EncoderConfig(Section):

@@ -58,5 +58,6 @@ def bin_edges(margins: FloatArray, bins: int) -> FloatArray:
     """Return equal-width bin edges that cover the margins, one of them exactly 0."""
     low, high = min(0.0, float(margins.min())), max(0.0, float(margins.max()))
     width = (high - low) / bins or 1.0
-    first, last = np.floor(low / width), np.ceil(high / width)
+    # A hair wider than the margins, since first * width may round to just inside the lowest of them.
+    first, last = np.floor(low / width - 1e-9), np.ceil(high / width + 1e-9)
     return np.arange(first, last + 1) * width

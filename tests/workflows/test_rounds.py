@@ -50,9 +50,7 @@ def test_margins_are_never_read_before_a_model_is_trained_and_has_scored():
 
 
 def test_the_budget_is_spent_exactly_and_the_laws_differ():
-    bench = bench_with_pairs(
-        MarsConfig(triage=KEEP, allocation=AllocationConfig(tau=2.0, scale="standard")), count=34
-    )
+    bench = bench_with_pairs(MarsConfig(triage=KEEP, allocation=AllocationConfig(tau=2.0, scale="standard")), count=34)
     wrong = make_pairs(6, seed=5, first=500)
     add_pairs(bench, tuple(Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in wrong), "train")
     model = train_warm_up(bench)

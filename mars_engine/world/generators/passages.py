@@ -21,23 +21,25 @@ _UNITS = (
 
 _PROTECTED = re.compile(
     r"""
-      ^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)   # fenced code, to the end if open
-    | ^[ \t]*>[^\n]*                                         # a quoted line
-    | ^(?:[ ]{4,}|[ ]{0,3}\t)[^\n]*                           # an indented line, perhaps code
-    | (?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)                      # inline code
-    | \$\$.+?\$\$ | \\\(.+?\\\) | \\\[.+?\\\]                 # LaTeX
-    | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
-    | (?:https?|ftp|file|mailto):[^\s<>]+ | \bwww\.[^\s<>]+    # addresses
-    | [\w.+%-]+@[\w-]+(?:\.[\w-]+)+
-    | \b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|edu|gov|io|ai|dev|co|uk|de|fr|eu)\b(?:/[^\s<>]*)?
-    | \]\([^)\n]*\)                                           # the target of a link
-    | <[A-Za-z/!][^>\n]*>                                     # a tag
-    | (?<!\w)"[^"\n]*(?:\n(?![ \t]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
-    | “[^”\n]*(?:\n(?![ \t]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
-    | «[^»\n]*» | „[^“”\n]*[“”]
-    | (?<![\w'])'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)|(?<=s)'(?=(?:[^'\n]|(?<=\w)'(?=\w))*[^\s'(]'(?!\w)))+'(?!\w)
-    | ‘(?:[^’\n]|(?<=\w)’(?=\w)|(?<=s)’(?=(?:[^’\n‘]|(?<=\w)’(?=\w))*[^\s’(]’(?!\w)))+’(?!\w)
-    | [$€£¥]?\d[\d.,:/]*(?:[ \u00a0-]?(?:UNITS))?              # a number with its unit
+    ^(?:
+        [ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)  # fenced code, to the end if open
+      | [ \t]*>[^\n]*                                          # a quoted line
+      | (?:[ ]{4,}|[ ]{0,3}\t)[^\n]*                            # an indented line, perhaps code
+    )
+    | (?=[`$\\hfmw<\]"“«„'‘0-9€£¥])(?:                          # what can begin none of these is passed over at once
+        (?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)                     # inline code
+      | \$\$.+?\$\$ | \\\(.+?\\\) | \\\[.+?\\\]                 # LaTeX
+      | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
+      | (?:https?|ftp|file|mailto):[^\s<>]+ | www\.[^\s<>]+
+      | \]\([^)\n]*\)                                          # the target of a link
+      | <[A-Za-z/!][^>\n]*>                                    # a tag
+      | (?<!\w)"[^"\n]*(?:\n(?![ \t]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
+      | “[^”\n]*(?:\n(?![ \t]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
+      | «[^»\n]*» | „[^“”\n]*[“”]
+      | (?<![\w'])'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)|(?<=s)'(?=(?:[^'\n]|(?<=\w)'(?=\w))*[^\s'(]'(?!\w)))+'(?!\w)
+      | ‘(?:[^’\n]|(?<=\w)’(?=\w)|(?<=s)’(?=(?:[^’\n‘]|(?<=\w)’(?=\w))*[^\s’(]’(?!\w)))+’(?!\w)
+      | [$€£¥]?\d[\d.,:/]*(?:[ \u00a0-]?(?:UNITS))?             # a number with its unit
+    )
     """.replace("UNITS", _UNITS),
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
@@ -46,8 +48,9 @@ _PROTECTED = re.compile(
 def protected_spans(text: str) -> list[Span]:
     """Return the spans of `text` that a paraphrase leaves alone, in order and without overlap.
 
-    They are fenced, indented and inline code, LaTeX, web and e-mail addresses, link targets, tags, quotations, quoted
-    lines, and numbers with their units. Names are told by their capitals, where a phrase is matched.
+    They are fenced, indented and inline code, LaTeX, web addresses, link targets, tags, quotations, quoted lines, and
+    numbers with their units. Where a phrase is matched, names are told by their capitals, and e-mail addresses, paths
+    and identifiers by the marks that join their parts.
     """
     return [match.span() for match in _PROTECTED.finditer(text)]
 

@@ -17,25 +17,35 @@ NUMBER = "<number>"
 MARK = "<mark>"
 LINE = "<line>"
 VERB_IN_ING = "<ing>"
-_CONDITIONS = ("only_after", "never_after", "only_before", "never_before")
+_CONDITIONS = ("only_after", "never_after", "only_before", "never_before", "never_in_sentence_with")
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbourhood:
+class Surroundings:
     """Which words, marks or classes of them may stand beside a phrase. An empty `only_…` allows all."""
 
     only_after: frozenset[str] = frozenset()
     never_after: frozenset[str] = frozenset()
     only_before: frozenset[str] = frozenset()
     never_before: frozenset[str] = frozenset()
+    never_in_sentence_with: frozenset[str] = frozenset()
 
-    def allows(self, previous: str, following: str) -> bool:
+    def allow(self, previous: str, following: str) -> bool:
+        """Whether the phrase may stand between these two tokens."""
         before, after = _names_of(previous), _names_of(following)
         return (
             not (self.never_after & before or self.never_before & after)
             and (not self.only_after or bool(self.only_after & before))
             and (not self.only_before or bool(self.only_before & after))
         )
+
+    def allow_earlier(self, sentence: str) -> bool:
+        """Whether the phrase may stand after this beginning of its sentence."""
+        if not self.never_in_sentence_with:
+            return True
+        words = set(_WORD.findall(_lowered(sentence)))
+        negated = {"n't"} if any(word.endswith("n't") for word in words) else set()
+        return not self.never_in_sentence_with & (words | negated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Phrase:
     lowered: str
     alternatives: tuple[str, ...]
     sentence_start_only: bool
-    neighbourhood: Neighbourhood
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class PhraseBook:
         for phrase in sorted(phrases, key=lambda one: (-len(one.text), not one.sentence_start_only, one.text)):
             by_first_words.setdefault(" ".join(_WORD.findall(phrase.text.lower())[:2]), []).append(phrase)
         self._by_first_words: Mapping[str, list[Phrase]] = by_first_words
+        self._first_words = frozenset(key.split()[0] for key in by_first_words)
 
     @classmethod
     def load(cls, path: Path) -> "PhraseBook":
@@ -103,7 +114,7 @@ class PhraseBook:
         for start, stop in gaps(protected_spans(text), len(text)):
             words = [(match.start(), match.group()) for match in _WORD.finditer(lowered, start, stop)]
             for number, (place, word) in enumerate(words):
-                if place < position:
+                if place < position or word not in self._first_words:
                     continue
                 following = words[number + 1][1] if number + 1 < len(words) else ""
                 slot = self._slot_at(text, lowered, place, stop, word, following)
@@ -131,14 +142,14 @@ def _phrases_of(path: Path, sections: Mapping[str, Any]) -> Iterator[Phrase]:
     for name, section in sections.items():
         if not isinstance(section, dict) or set(section) - {"keep", "two_way", "one_way", *_CONDITIONS}:
             raise _malformed(path, name, "has a key that is unknown")
-        beside = Neighbourhood(**{key: frozenset(_texts(path, name, section.get(key, []))) for key in _CONDITIONS})
+        surroundings = Surroundings(**{key: frozenset(_texts(path, name, section.get(key, []))) for key in _CONDITIONS})
         for source, alternatives in _entries(path, name, section):
             if source in seen:
                 raise _malformed(path, name, f"replaces {source!r}, which section {seen[source]!r} does already")
             seen[source] = name
             initial = source[0].isupper() and _first_word(source) not in _PRONOUN_FORMS
             text = source[0].lower() + source[1:] if initial else source
-            yield Phrase(text, text.lower(), alternatives, initial, beside)
+            yield Phrase(text, text.lower(), alternatives, initial, surroundings)
 
 
 def _entries(path: Path, name: str, section: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -184,8 +195,11 @@ _NO_VERBS_IN_ING = frozenset(
     "anything building ceiling clothing during evening everything meeting morning nothing outing pudding something spring "
     "string wedding".split()
 )
+_MARKS = frozenset(".,;:!?…)]}—–")
+_CURRENCIES = frozenset("$€£¥")
 _OPENING = frozenset(" \t\n([{*—–…")
 _CLOSING = frozenset(".,;:!?…)]}*—–")
+_SENTENCE_MARKS = re.compile(r"[.!?;:\n]\s")
 _VOWEL_SOUND = re.compile(r"(?!eu|one\b|once\b|us[aeu]|uni[^mn])(?:[aeiou]|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -196,7 +210,9 @@ def _slot(text: str, start: int, end: int, phrase: Phrase) -> Slot | None:
     if not phrase.alternatives:
         return Slot(start, end, ())
     previous, following = _previous_token(text, start), _following_token(text, end)
-    if not phrase.neighbourhood.allows(previous, following):
+    if not phrase.surroundings.allow(previous, following):
+        return None
+    if not phrase.surroundings.allow_earlier(_SENTENCE_MARKS.split(text[max(0, start - 300) : start])[-1]):
         return None
     options = [option for option in phrase.alternatives if _fits(option, previous.lower(), following.lower())]
     found = _plain(text[start:end])
@@ -218,6 +234,8 @@ def _slot(text: str, start: int, end: int, phrase: Phrase) -> Slot | None:
 def _stands_free(text: str, start: int, end: int) -> bool:
     """Whether a phrase is bounded by space or prose marks, and is no part of an identifier, a path or a compound."""
     if start and text[start - 1] not in _OPENING:
+        return False
+    if start > 1 and text[start - 1] in "([{*" and text[start - 2] not in _OPENING:
         return False
     after = text[end : end + 1]
     if not after or after.isspace():
@@ -262,9 +280,9 @@ def _names_of(token: str) -> frozenset[str]:
     plain = _plain(token).lower()
     if not plain:
         return frozenset({LINE, MARK})
-    if not plain[0].isalnum():
-        return frozenset({plain, MARK, NUMBER} if plain in ("$", "€", "£") else {plain, MARK})
-    if plain[0].isdigit():
+    if plain[0] in _MARKS:
+        return frozenset({plain, MARK})
+    if plain[0].isdigit() or plain in _CURRENCIES:
         return frozenset({plain, NUMBER})
     is_verb_in_ing = len(plain) > 5 and plain.endswith("ing") and plain not in _NO_VERBS_IN_ING
     return frozenset({plain, VERB_IN_ING} if is_verb_in_ing else {plain})

@@ -1,0 +1,34 @@
+"""Fixtures that several folders share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mars_engine.words.config import EncoderConfig
+from mars_engine.world.encoders.embedding_cache import CachedEncoder
+from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real preference pairs beside the checkout."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"there is no real data in {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def packaged_encoder() -> CachedEncoder:
+    """The packaged encoder; its embeddings of the real data are kept in .cache, so that a second run is quick."""
+    return CachedEncoder(SentenceEncoder(EncoderConfig()), ROOT / ".cache" / "test-embeddings")
+
+
+@pytest.fixture
+def quiet_environment() -> dict[str, str]:
+    """The environment for a `mars` process of a test's own: no workspace by default, nothing fetched from a hub."""
+    environment = {name: value for name, value in os.environ.items() if name != "MARS_WORKSPACE"}
+    return environment | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
