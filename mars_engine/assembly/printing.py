@@ -64,6 +64,15 @@ def show_model(console: Console, record: ModelRecord) -> None:
         f"  curvature: trace {curvature['trace']:.4g}, largest eigenvalue {curvature['largest']:.4g}, "
         f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
     )
+    show_truncation(console, record)
+
+
+def show_truncation(console: Console, record: ModelRecord) -> None:
+    cut = record.metrics["truncation"]
+    console.print(
+        f"  length limit: of {cut['passages']:,} passages, {cut['contexts_cut']:,} lost the beginning of their "
+        f"context, {cut['responses_cut']:,} the end of a response longer than the limit"
+    )
 
 
 def show_score(console: Console, report: ScoreReport) -> None:
@@ -144,13 +153,10 @@ def show_propose(console: Console, report: ProposeReport) -> None:
 
 
 def show_review(console: Console, report: ReviewReport) -> None:
-    if not report.accepted_now + report.rejected_now:
-        console.print("No proposal was waiting for a decision.")
-    else:
-        console.print(
-            f"Policy {report.policy!r} accepted {report.accepted_now:,} proposals and rejected {report.rejected_now:,}. "
-            "A person would do this better: it is here for demonstrations and unattended runs."
-        )
+    console.print(
+        f"Reviewed by the policy {report.policy!r}, for want of a person, who would do this better: "
+        f"{report.accepted_now:,} proposals accepted now, {report.rejected_now:,} rejected"
+    )
     for reason, count in report.reasons.items():
         console.print(f"  {count:,} × {reason}")
     console.print("  now: " + ", ".join(f"{count:,} {status}" for status, count in report.standing.items()))

@@ -32,6 +32,7 @@ from mars_engine.words.records import (
     Split,
     TrainingSet,
     TriageRow,
+    Truncation,
 )
 
 
@@ -86,6 +87,10 @@ class LinearRewardModel(RewardModel, Protocol):
     @property
     def ridge(self) -> float:
         """The coefficient of |w|²/2 beside the *summed* loss of the training pairs: 1 over scikit-learn's C."""
+        ...
+
+    def truncation(self, pairs: Sequence[Pair], *, progress: Progress) -> Truncation:
+        """Return how many of the pairs' passages the length limit cut."""
         ...
 
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:

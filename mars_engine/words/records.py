@@ -170,6 +170,17 @@ class Rewards:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """What a length limit cut from some pairs' passages (two a pair and kind of feature)."""
+
+    passages: int
+    contexts_cut: int
+    """Passages that lost the beginning of their context; the response survived whole."""
+    responses_cut: int
+    """Passages whose response alone is longer than the limit, so that its end is not seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSet:
     """What a reward model is fitted on.
 

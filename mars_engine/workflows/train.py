@@ -103,4 +103,5 @@ def _fit_metrics(
         "includes_composed_pairs": composed,
         "training_accuracy": float((labelled > 0).mean()),
         "curvature": asdict(curvature),
+        "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
     }

@@ -36,7 +36,7 @@ class PlainTask:
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             rate = self._done / (now - self._started)
-            left = f", {max(0.0, self._total - self._done) / rate:.0f} s left" if self._total else ""
+            left = f", {max(0.0, self._total - self._done) / rate:.0f} s left" if self._total and rate else ""
             of = f" of {self._total:,}" if self._total else ""
             print(f"{self._name}: {self._done:,}{of} ({rate:,.0f}/s{left})", file=self._stream, flush=True)
 

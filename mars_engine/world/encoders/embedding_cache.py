@@ -67,9 +67,9 @@ class CachedEncoder:
             if len(entries) < len(keys):
                 self._encode_missing(connection, list(key_of), keys, entries, progress)
         rows = [entries[key_of[passage]] for passage in passages]
-        vectors = np.frombuffer(b"".join(row[0] for row in rows), dtype=np.float32).reshape(len(rows), -1)
+        vectors = np.frombuffer(b"".join(row[0] for row in rows), dtype=np.float32)
         return Embeddings(
-            vectors,
+            vectors.reshape(len(rows), -1 if rows else 0),  # numpy cannot work out the width of no rows
             context_tokens_cut=np.array([row[1] for row in rows], dtype=np.int64),
             text_tokens_cut=np.array([row[2] for row in rows], dtype=np.int64),
         )

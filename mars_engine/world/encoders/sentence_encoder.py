@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mars_engine.words.config import EncoderConfig
-from mars_engine.words.errors import ModelError
+from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.records import Embeddings, IntArray, Passage
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ class SentenceEncoder:
     never imports torch.
 
     Raises:
-        ModelError: at construction, when the model's files are missing or altered.
+        ModelError: at construction, when the model's files are missing or altered; at first use, when they cannot be
+            loaded on the configured device.
+        ConfigError: at first use, when the length limit is more than the model can take.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -104,6 +106,7 @@ class SentenceEncoder:
     @cached_property
     def _model(self) -> "SentenceTransformer":
         import torch
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
@@ -111,13 +114,30 @@ class SentenceEncoder:
         device = None if self._config.device == "auto" else self._config.device
         try:
             model = SentenceTransformer(str(self._folder), device=device, model_kwargs={"dtype": torch.float32})
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+            # torch asserts that it was built with CUDA
             raise ModelError(
                 f"{self._folder} cannot be loaded as a sentence encoder: {error}",
                 expected="a sentence-transformers model",
                 remedy="check 'name' and 'device' under [encoder] in mars.toml",
             ) from error
+        self._require_positions(model)
         return model.eval()
+
+    def _require_positions(self, model: "SentenceTransformer") -> None:
+        """Raise ConfigError where the length limit exceeds the positions that the model has learned."""
+        transformer: Any = model[0]
+        table: Any = getattr(getattr(transformer.auto_model, "embeddings", None), "position_embeddings", None)
+        if table is None:
+            return
+        # RoBERTa and its kin count positions from the padding id on.
+        positions = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        if self._config.max_tokens > positions:
+            raise ConfigError(
+                f"encoder.max_tokens = {self._config.max_tokens}, but {self._folder} takes no more than {positions} tokens",
+                expected=f"a number from 16 to {positions}",
+                remedy="lower max_tokens under [encoder] in mars.toml",
+            )
 
     @cached_property
     def _special_tokens(self) -> tuple[list[int], list[int]]:

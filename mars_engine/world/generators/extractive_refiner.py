@@ -74,7 +74,8 @@ def _cuts(
 ) -> Generation:
     ours = np.stack([vectors[body] for body in _bodies(rejected)])
     theirs = np.stack([vectors[body] for body in _bodies(chosen)])
-    nearness = (ours @ theirs.T).max(axis=1)
+    # An encoder's batching may change a similarity by 1e-6; rounded, it does not change the order.
+    nearness = np.round((ours @ theirs.T).max(axis=1), 5)
     nearest_first = np.argsort(-nearness, kind="stable").tolist()
     candidates: dict[str, None] = {}
     for dropped in range(1, min(request.count, len(nearest_first) - 1) + 1):

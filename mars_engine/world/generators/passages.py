@@ -22,19 +22,19 @@ _UNITS = (
 _PROTECTED = re.compile(
     r"""
     ^(?:
-        [ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)  # fenced code, to the end if open
+        [ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t\r]*$|\Z)  # fenced code, to the end if open
       | [ \t]*>[^\n]*                                          # a quoted line
       | (?:[ ]{4,}|[ ]{0,3}\t)[^\n]*                            # an indented line, perhaps code
     )
     | (?=[`$\\hfmw<\]"“«„'‘0-9€£¥])(?:                          # what can begin none of these is passed over at once
-        (?P<tick>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=tick)(?!`)                     # inline code
-      | \$\$.+?\$\$ | \\\(.+?\\\) | \\\[.+?\\\]                 # LaTeX
+        (?P<tick>`+)(?!`)(?:(?!\n[ \t\r]*\n).)+?(?<!`)(?P=tick)(?!`)                     # inline code
+      | \$\$.{1,2000}?\$\$ | \\\(.{1,2000}?\\\) | \\\[.{1,2000}?\\\]  # LaTeX
       | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
       | (?:https?|ftp|file|mailto):[^\s<>]+ | www\.[^\s<>]+
-      | \]\([^)\n]*\)                                          # the target of a link
-      | <[A-Za-z/!][^>\n]*>                                    # a tag
-      | (?<!\w)"[^"\n]*(?:\n(?![ \t]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
-      | “[^”\n]*(?:\n(?![ \t]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
+      | \]\([^)\n]{0,2000}\)                                          # the target of a link
+      | <[A-Za-z/!][^>\n]{0,500}>                                    # a tag
+      | (?<!\w)"[^"\n]*(?:\n(?![ \t\r]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
+      | “[^”\n]*(?:\n(?![ \t\r]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
       | «[^»\n]*» | „[^“”\n]*[“”]
       | (?<![\w'])'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)|(?<=s)'(?=(?:[^'\n]|(?<=\w)'(?=\w))*[^\s'(]'(?!\w)))+'(?!\w)
       | ‘(?:[^’\n]|(?<=\w)’(?=\w)|(?<=s)’(?=(?:[^’\n‘]|(?<=\w)’(?=\w))*[^\s’(]’(?!\w)))+’(?!\w)
@@ -121,10 +121,11 @@ class SplitText:
 
 _BLOCK = re.compile(
     r"""
-      (?P<fenced>^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z))
+      (?P<fenced>^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t\r]*$|\Z))
     | (?P<lines>(?:^[ \t]*[>|][^\n]*(?:\n|\Z))+)
     | (?P<heading>^\#{1,6}[ ][^\n]*)
-    | (?P<item>^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+[^\n]*(?:\n[ \t]+(?!(?:[-*+•]|\d{1,3}[.)])[ \t])(?!`{3}|~{3})\S[^\n]*)*)
+    | (?P<item>^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+[^\n]*     # with its indented lines, up to the next item or fence
+        (?:\n[ \t]+(?!(?:[-*+•]|\d{1,3}[.)])[ \t])(?!`{3}|~{3})\S[^\n]*)*)
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
@@ -132,8 +133,8 @@ _SENTENCE_END = re.compile(
     r"""
       [.!?…]["”’')\]*_]*(?=[ \t]+["“‘'(\[*_]*[A-Z0-9À-ÖØ-ÞА-ЯΑ-Ω])   # a mark, then a capital or a number
     | [。！？][”’」』）]*(?=\S)
-    | (?<=[.!?:…"”)])(?=[ \t]*\n)                             # a line that ends with a mark
-    | (?<=\S)(?=[ \t]*\n[ \t]*(?:\n|[^a-z\s]))                # a blank line, or a new line that opens with a capital
+    | (?<=[.!?:…"”)])(?=[ \t\r]*\n)                             # a line that ends with a mark
+    | (?<=\S)(?=[ \t\r]*\n[ \t\r]*(?:\n|[^a-z\s]))   # a blank line, or a new line that opens with a capital
     """,
     re.VERBOSE,
 )

@@ -39,11 +39,11 @@ class Surroundings:
             and (not self.only_before or bool(self.only_before & after))
         )
 
-    def allow_earlier(self, sentence: str) -> bool:
-        """Whether the phrase may stand after this beginning of its sentence."""
+    def allow_after(self, before: str) -> bool:
+        """Whether the phrase may stand where the text before it ends like this."""
         if not self.never_in_sentence_with:
             return True
-        words = set(_WORD.findall(_lowered(sentence)))
+        words = set(_WORD.findall(_lowered(_SENTENCE_MARKS.split(before)[-1])))
         negated = {"n't"} if any(word.endswith("n't") for word in words) else set()
         return not self.never_in_sentence_with & (words | negated)
 
@@ -192,13 +192,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FOLLOWING = re.compile(r"[ \t]*([^\W\d_]+(?:['’][^\W\d_]+)*|\S|)")
 _PRONOUN_FORMS = frozenset({"i", "i'm", "i'd", "i've", "i'll"})
 _NO_VERBS_IN_ING = frozenset(
-    "anything building ceiling clothing during evening everything meeting morning nothing outing pudding something spring "
-    "string wedding".split()
+    {"anything", "building", "ceiling", "clothing", "during", "evening", "everything", "meeting", "morning", "nothing"}
+    | {"outing", "pudding", "something", "spring", "string", "wedding"}
 )
 _MARKS = frozenset(".,;:!?…)]}—–")
 _CURRENCIES = frozenset("$€£¥")
 _OPENING = frozenset(" \t\n([{*—–…")
 _CLOSING = frozenset(".,;:!?…)]}*—–")
+_LONGEST_SENTENCE = 400
 _SENTENCE_MARKS = re.compile(r"[.!?;:\n]\s")
 _VOWEL_SOUND = re.compile(r"(?!eu|one\b|once\b|us[aeu]|uni[^mn])(?:[aeiou]|hour|honest|heir)", re.IGNORECASE)
 
@@ -212,7 +213,7 @@ def _slot(text: str, start: int, end: int, phrase: Phrase) -> Slot | None:
     previous, following = _previous_token(text, start), _following_token(text, end)
     if not phrase.surroundings.allow(previous, following):
         return None
-    if not phrase.surroundings.allow_earlier(_SENTENCE_MARKS.split(text[max(0, start - 300) : start])[-1]):
+    if not phrase.surroundings.allow_after(text[max(0, start - _LONGEST_SENTENCE) : start]):
         return None
     options = [option for option in phrase.alternatives if _fits(option, previous.lower(), following.lower())]
     found = _plain(text[start:end])

@@ -7,7 +7,7 @@ import numpy as np
 
 from mars_engine.words.config import Features
 from mars_engine.words.protocols import Encoder, Progress
-from mars_engine.words.records import Embeddings, FloatArray, Pair, Passage, Prompt
+from mars_engine.words.records import Embeddings, FloatArray, Pair, Passage, Prompt, Truncation
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,7 @@ class PairFeatures:
 
     chosen: FloatArray
     rejected: FloatArray
-    contexts_cut: int
-    """How many of the 2n passages lost tokens of their context."""
-    responses_cut: int
-    """How many of the 2n passages lost tokens of the response itself, being longer than the limit alone."""
+    truncation: Truncation
 
     @property
     def differences(self) -> FloatArray:
@@ -43,9 +40,12 @@ def pair_features(encoder: Encoder, pairs: Sequence[Pair], features: Features, *
         encoded.vectors[start : start + len(sides)] for start in range(0, len(alone) + len(in_context), len(sides) or 1)
     ]
     joined = np.hstack(blocks).astype(np.float64) if blocks else np.zeros((0, 1))
-    contexts_cut, responses_cut = _count_cut(encoded)
-    return PairFeatures(joined[0::2], joined[1::2], contexts_cut, responses_cut)
+    return PairFeatures(joined[0::2], joined[1::2], _count_cut(encoded))
 
 
-def _count_cut(encoded: Embeddings) -> tuple[int, int]:
-    return int((encoded.context_tokens_cut > 0).sum()), int((encoded.text_tokens_cut > 0).sum())
+def _count_cut(encoded: Embeddings) -> Truncation:
+    return Truncation(
+        passages=len(encoded.vectors),
+        contexts_cut=int((encoded.context_tokens_cut > 0).sum()),
+        responses_cut=int((encoded.text_tokens_cut > 0).sum()),
+    )

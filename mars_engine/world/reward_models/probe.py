@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from mars_engine.words.config import ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
 from mars_engine.words.protocols import Encoder, Progress
-from mars_engine.words.records import FloatArray, IntArray, Pair, Rewards, TrainingSet, content_id
-from mars_engine.world.reward_models.features import pair_features
+from mars_engine.words.records import FloatArray, IntArray, Pair, Rewards, TrainingSet, Truncation, content_id
+from mars_engine.world.reward_models.features import PairFeatures, pair_features
 
 PROBE_KIND = "probe"
 MOST_ITERATIONS = 200
@@ -62,11 +62,20 @@ class Probe:
     encoder: Encoder
 
     def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
-        features = pair_features(self.encoder, pairs, self.config.features, progress=progress)
+        features = self._features(pairs, progress)
         return Rewards(features.chosen @ self.weights, features.rejected @ self.weights)
 
+    def truncation(self, pairs: Sequence[Pair], *, progress: Progress) -> Truncation:
+        return self._features(pairs, progress).truncation
+
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
-        return pair_features(self.encoder, pairs, self.config.features, progress=progress).differences
+        return self._features(pairs, progress).differences
+
+    def _features(self, pairs: Sequence[Pair], progress: Progress) -> PairFeatures:
+        if not pairs:  # the embeddings of no passages do not say how wide they are, the weights do
+            nothing = np.zeros((0, len(self.weights)))
+            return PairFeatures(nothing, nothing, Truncation(0, 0, 0))
+        return pair_features(self.encoder, pairs, self.config.features, progress=progress)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The folder of trained probes: weights as safetensors, settings as JSON, written whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from mars_engine.words.errors import ModelError
 from mars_engine.words.protocols import RewardModel
-from mars_engine.words.records import ModelRecord
+from mars_engine.words.records import FloatArray, ModelRecord
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
 WEIGHTS_FILE = "probe.safetensors"
@@ -42,6 +43,7 @@ class ProbeShelf:
                 "ridge": model.ridge,
                 "probe": model.config.model_dump(),
                 "encoder": model.encoder.fingerprint,
+                "weights_sha256": hashlib.sha256((unfinished / WEIGHTS_FILE).read_bytes()).hexdigest(),
             }
             (unfinished / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
             try:
@@ -61,11 +63,18 @@ class ProbeShelf:
         folder = self.root / record.artifact
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-            weights = load_file(folder / WEIGHTS_FILE)["weights"].astype(np.float64)
-            ridge = float(settings["ridge"])
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            weights = _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
+            probe = self.trainer.restore(record.id, weights, float(settings["ridge"]), settings)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"the files of model {record.id} in {folder} are missing or damaged: {error!r}",
                 remedy="run 'mars train' to train it again",
             ) from error
-        return self.trainer.restore(record.id, weights, ridge, settings)
+        return probe
+
+
+def _read_weights(path: Path, expected_sha256: str) -> FloatArray:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected_sha256:
+        raise ValueError(f"{path.name} was altered")
+    return np.asarray(load(content)["weights"], dtype=np.float64)

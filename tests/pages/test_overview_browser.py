@@ -1,0 +1,78 @@
+"""The first page in a real headless Chromium, on a large and a small screen."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.assembly.workspace import create_workspace
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.rounds import run_rounds, score_model
+
+pytestmark = pytest.mark.browser
+
+PORT = 8644
+SIZES = [(1440, 900), (390, 844)]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """The app serving a workspace in which one round has run."""
+    root = tmp_path_factory.mktemp("served") / "workspace"
+    bench = make_bench(url=create_workspace(root).database_url)
+    pairs = ListSource(make_pairs(40))
+    import_pairs(pairs, bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    score_model(bench, report.model)
+    bench.store.close()
+    command = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(root), "app", "--port", str(PORT)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield f"http://127.0.0.1:{PORT}"
+    server.terminate()
+    server.wait(timeout=30)
+
+
+@pytest.fixture(params=SIZES, ids=["large", "small"])
+def browser(request) -> Iterator[object]:
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(argument)
+    width, height = request.param
+    metrics = {"width": width, "height": height, "pixelRatio": 1}
+    options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield driver
+    driver.quit()
+
+
+def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser, tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    for _ in range(60):  # until the server listens
+        browser.get(address)
+        if "MARS" in browser.title or browser.find_elements(By.ID, "root"):
+            break
+        WebDriverWait(browser, 1).until(lambda _: True)
+    waiting = WebDriverWait(browser, 60)
+    waiting.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .barlayer .point"))
+    body = browser.find_element(By.TAG_NAME, "body").text
+    for words in ("Funnel", "low-margin", "composed", "Under signed round 1", "Next:"):
+        assert words in body
+    axes = browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot").text
+    assert "reward units" in axes
+    overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0
+    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not severe
+    assert browser.save_screenshot(str(Path(tmp_path) / "overview.png"))

