@@ -2,17 +2,14 @@
 
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+from serving_app import serve
 
 pytestmark = [pytest.mark.install, pytest.mark.model]
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 8643
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +58,6 @@ def test_the_demo_runs_and_the_app_starts(installed, tmp_path, quiet_environment
     )
     assert result.returncode == 0, result.stderr
     assert "Where this workspace stands" in result.stdout
-    serve = [str(installed), "--workspace", "demo-workspace", "app", "--port", str(PORT)]
-    server = subprocess.Popen(serve, cwd=tmp_path, env=quiet_environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert f"http://127.0.0.1:{PORT}" in server.stdout.readline()
-        assert wait_for(f"http://127.0.0.1:{PORT}/_stcore/health") == "ok"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def wait_for(address: str, *, seconds: float = 60) -> str:
-    """Return what an address answers, once it does."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as response:  # noqa: S310 (loopback)
-                return response.read().decode()
-        except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
+    workspace = tmp_path / "demo-workspace"
+    with serve([str(installed)], workspace, environment=quiet_environment, folder=tmp_path) as address:
+        assert address.startswith("http://127.0.0.1:")

@@ -1,13 +1,14 @@
 """The first page in a real headless Chromium, on a large and a small screen."""
 
+import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes import ListSource, make_bench, make_pairs
+from serving_app import serve
 
 from mars_engine.assembly.workspace import create_workspace
 from mars_engine.workflows.import_pairs import import_pairs
@@ -15,7 +16,6 @@ from mars_engine.workflows.rounds import run_rounds, score_model
 
 pytestmark = pytest.mark.browser
 
-PORT = 8644
 SIZES = [(1440, 900), (390, 844)]
 
 
@@ -29,11 +29,9 @@ def address(tmp_path_factory) -> Iterator[str]:
     (report,) = run_rounds(bench, 1, policy="accept-all")
     score_model(bench, report.model)
     bench.store.close()
-    command = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(root), "app", "--port", str(PORT)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield f"http://127.0.0.1:{PORT}"
-    server.terminate()
-    server.wait(timeout=30)
+    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
+    with serve(mars, root, environment=os.environ, folder=root.parent) as served:
+        yield served
 
 
 @pytest.fixture(params=SIZES, ids=["large", "small"])
@@ -59,11 +57,7 @@ def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser,
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    for _ in range(60):  # until the server listens
-        browser.get(address)
-        if "MARS" in browser.title or browser.find_elements(By.ID, "root"):
-            break
-        WebDriverWait(browser, 1).until(lambda _: True)
+    browser.get(address)
     waiting = WebDriverWait(browser, 60)
     waiting.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .barlayer .point"))
     body = browser.find_element(By.TAG_NAME, "body").text

@@ -134,7 +134,7 @@ class SentenceEncoder:
         positions = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
         if self._config.max_tokens > positions:
             raise ConfigError(
-                f"encoder.max_tokens = {self._config.max_tokens}, but {self._folder} takes no more than {positions} tokens",
+                f"encoder.max_tokens = {self._config.max_tokens}, but {self._folder} takes {positions} tokens at most",
                 expected=f"a number from 16 to {positions}",
                 remedy="lower max_tokens under [encoder] in mars.toml",
             )
