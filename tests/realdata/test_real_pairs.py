@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fakes import MemoryShelf, TickingClock
 
-from mars_engine.maths.metrics import auc, pairwise_accuracy
-from mars_engine.maths.triage import judge_labels
+from benchmarks.label_flips import study_flips
 from mars_engine.words.config import AllocationConfig, MarsConfig, ProbeConfig
-from mars_engine.words.records import FloatArray, ModelRecord, Pair, TrainingSet
+from mars_engine.words.records import ModelRecord
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.plan import compare_laws
-from mars_engine.workflows.score import ScoreReport, draw_folds, score_pairs
+from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.sources import load_sources, oriented_margins
 from mars_engine.workflows.train import warm_up
 from mars_engine.world.loaders import open_source
@@ -82,53 +80,6 @@ def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
     assert len({round(size, 3) for size in sizes}) == 3
 
 
-SEEDS = 5
-FLIPPED_SHARE = 0.25
-READ_SHARE = 0.10
-
-
-@dataclass(frozen=True)
-class FlipStudy:
-    detection_auc: float
-    accuracy_lost: float
-    accuracy_won_back: float
-
-
-def study_flips(trained: Trained, encoder, probe: ProbeConfig) -> FlipStudy:
-    """Flip labels, look for them by out-of-fold margins, let a simulated person set right what is among the lowest."""
-    trainer = ProbeTrainer(probe, encoder)
-    clean, heldout = trained.store.pairs.pairs("train"), trained.store.pairs.pairs("heldout")
-    count = len(clean)
-
-    def accuracy(pairs: list[Pair]) -> float:
-        model = trainer.train(TrainingSet.plain(pairs), progress=PROGRESS)
-        return pairwise_accuracy(model.score(heldout, progress=PROGRESS).margins)
-
-    def margins_of(pairs: list[Pair], seed: int) -> FloatArray:
-        folds = draw_folds(pairs, CONFIG.model_copy(update={"seed": seed}))
-        found = trainer.out_of_fold_margins(TrainingSet.plain(pairs), folds, progress=PROGRESS)
-        return judge_labels(found, near_zero=CONFIG.triage.near_zero).margin_mean
-
-    best = accuracy(clean)
-    aucs, lost, won = [], [], []
-    for seed in range(SEEDS):
-        chosen = np.random.default_rng(seed).permutation(count)[: int(FLIPPED_SHARE * count)]
-        is_flipped = np.isin(np.arange(count), chosen)
-        noisy = [swap(pair) if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
-        margins = margins_of(noisy, seed)
-        aucs.append(auc(-margins[is_flipped], -margins[~is_flipped]))
-        read = set(np.argsort(margins)[: int(READ_SHARE * count)].tolist())
-        repaired = [clean[index] if index in read else pair for index, pair in enumerate(noisy)]
-        worse = accuracy(noisy)
-        lost.append(best - worse)
-        won.append(accuracy(repaired) - worse)
-    return FlipStudy(float(np.mean(aucs)), float(np.mean(lost)), float(np.mean(won)))
-
-
-def swap(pair: Pair) -> Pair:
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen)
-
-
 @pytest.mark.parametrize(
     ("name", "least_auc", "l2"),
     [("harmless", 0.62, CONFIG.probe.l2), ("alpaca", 0.70, 0.001)],
@@ -139,8 +90,9 @@ def test_out_of_fold_margins_find_flipped_labels(name, least_auc, l2, request, p
     At the default penalty the probe on the alpaca pairs loses next to nothing to a quarter of flipped labels, so that
     there is nothing to win back; docs/experiments.md has the figures over a range of penalties.
     """
-    study = study_flips(request.getfixturevalue(name), packaged_encoder, ProbeConfig(l2=l2))
-    print(f"{name}, l2 = {l2}: {study}, {study.accuracy_won_back / study.accuracy_lost:.0%} won back")
+    store: SqlStore = request.getfixturevalue(name).store
+    study = study_flips(store.pairs.pairs("train"), store.pairs.pairs("heldout"), packaged_encoder, ProbeConfig(l2=l2))
+    print(f"{name}, l2 = {l2}: {study}, {study.share_won_back:.0%} won back")
     assert study.detection_auc >= least_auc
     assert study.accuracy_lost > 0.02
-    assert study.accuracy_won_back / study.accuracy_lost >= 0.45
+    assert study.share_won_back >= 0.45

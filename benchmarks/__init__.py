@@ -1,0 +1,1 @@
+"""Measurements behind docs/experiments.md; run by hand, not by the test suite."""

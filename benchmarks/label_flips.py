@@ -1,0 +1,112 @@
+"""What flipped labels cost a probe, how well out-of-fold margins find them, and what a person's reading wins back.
+
+    .venv/bin/python -m benchmarks.label_flips ../shared/data
+
+For each real set and penalty: flip a quarter of the training labels, look for them by out-of-fold margins, let a
+simulated person read the tenth of the pairs with the lowest ones and set right what was flipped; five seeds.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mars_engine.maths.metrics import auc, pairwise_accuracy
+from mars_engine.maths.triage import judge_labels
+from mars_engine.words.config import EncoderConfig, MarsConfig, ProbeConfig
+from mars_engine.words.protocols import Encoder
+from mars_engine.words.records import FloatArray, Pair, TrainingSet
+from mars_engine.workflows.score import draw_folds
+from mars_engine.world.encoders.embedding_cache import CachedEncoder
+from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.world.loaders import open_source
+from mars_engine.world.progress import PlainProgress, SilentProgress
+from mars_engine.world.reward_models.probe import ProbeTrainer
+
+SETS = ("hh-harmless", "alpaca-pairs")
+PENALTIES = (0.03, 0.01, 0.005, 0.003, 0.001)
+SEEDS = 5
+FLIPPED_SHARE = 0.25
+READ_SHARE = 0.10
+CONFIG = MarsConfig()
+PROGRESS = SilentProgress()
+
+
+@dataclass(frozen=True)
+class FlipStudy:
+    """Means over the seeds; accuracies are on held-out pairs."""
+
+    clean_accuracy: float
+    detection_auc: float
+    accuracy_lost: float
+    accuracy_won_back: float
+
+    @property
+    def share_won_back(self) -> float:
+        return self.accuracy_won_back / self.accuracy_lost if self.accuracy_lost else float("nan")
+
+
+def study_flips(clean: Sequence[Pair], heldout: Sequence[Pair], encoder: Encoder, probe: ProbeConfig) -> FlipStudy:
+    """Flip labels, find them, set some right; see the module's text."""
+    trainer = ProbeTrainer(probe, encoder)
+    count = len(clean)
+
+    def accuracy(pairs: Sequence[Pair]) -> float:
+        model = trainer.train(TrainingSet.plain(pairs), progress=PROGRESS)
+        return pairwise_accuracy(model.score(heldout, progress=PROGRESS).margins)
+
+    def margins_of(pairs: Sequence[Pair], seed: int) -> FloatArray:
+        folds = draw_folds(list(pairs), CONFIG.model_copy(update={"seed": seed}))
+        found = trainer.out_of_fold_margins(TrainingSet.plain(pairs), folds, progress=PROGRESS)
+        return judge_labels(found, near_zero=CONFIG.triage.near_zero).margin_mean
+
+    best = accuracy(clean)
+    aucs, lost, won = [], [], []
+    for seed in range(SEEDS):
+        drawn = np.random.default_rng(seed).permutation(count)[: int(FLIPPED_SHARE * count)]
+        is_flipped = np.isin(np.arange(count), drawn)
+        noisy = [swap(pair) if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
+        margins = margins_of(noisy, seed)
+        aucs.append(auc(-margins[is_flipped], -margins[~is_flipped]))
+        read = set(np.argsort(margins)[: int(READ_SHARE * count)].tolist())
+        repaired = [clean[index] if index in read else pair for index, pair in enumerate(noisy)]
+        worse = accuracy(noisy)
+        lost.append(best - worse)
+        won.append(accuracy(repaired) - worse)
+    return FlipStudy(best, float(np.mean(aucs)), float(np.mean(lost)), float(np.mean(won)))
+
+
+def swap(pair: Pair) -> Pair:
+    return Pair.of(pair.prompt, pair.rejected, pair.chosen)
+
+
+def load_pairs(path: Path) -> list[Pair]:
+    """Return the file's pairs, each once."""
+    pairs = [pair for row in open_source(str(path)).rows() for pair in row.pairs]
+    return list({pair.id: pair for pair in pairs}.values())
+
+
+def main(folder: Path) -> None:
+    """Print a table over both sets and all penalties."""
+    with tempfile.TemporaryDirectory() as cache:
+        encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), Path(cache))
+        print(f"{'set':14} {'l2':>6} {'accuracy':>9} {'AUC':>6} {'lost':>7} {'won back':>9} {'share':>6}")
+        for name in SETS:
+            clean, heldout = (load_pairs(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
+            ProbeTrainer(CONFIG.probe, encoder).train(TrainingSet.plain([*clean, *heldout]), progress=PlainProgress())
+            for l2 in PENALTIES:
+                study = study_flips(clean, heldout, encoder, ProbeConfig(l2=l2))
+                print(
+                    f"{name:14} {l2:6} {study.clean_accuracy:9.3f} {study.detection_auc:6.3f} "
+                    f"{study.accuracy_lost:7.4f} {study.accuracy_won_back:9.4f} {study.share_won_back:6.0%}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python -m benchmarks.label_flips FOLDER; expected the folder of {', '.join(SETS)}")
+    main(Path(sys.argv[1]))
