@@ -204,4 +204,4 @@ def test_effective_sample_size_at_its_ends():
 def test_low_margin_pairs_are_those_with_more_than_an_equal_share():
     assert has_low_margin(np.array([0.5, 0.2, 0.2, 0.1])).tolist() == [True, False, False, False]
     assert not has_low_margin(np.full(3, 1 / 3)).any()
-    assert not has_low_margin(np.full(7, 1 / 7)).any()
+    assert not has_low_margin(np.full(3, 1 / 3) * (1 + 1e-12)).any()  # rounding noise

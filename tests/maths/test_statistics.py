@@ -121,9 +121,10 @@ def test_excludes_zero_on_either_side_only():
 @pytest.mark.parametrize("cells", [1, 50, 130, 1950])
 def test_resampling_piece_by_piece_gives_the_same_interval(monkeypatch, cells):
     values = seeded().normal(size=50)
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "CELLS_AT_A_TIME", cells)
+        pieces = bootstrap_mean(values, rng=seeded(4), resamples=40)
     whole = bootstrap_mean(values, rng=seeded(4), resamples=40)
-    monkeypatch.setattr(statistics, "CELLS_AT_A_TIME", cells)
-    pieces = bootstrap_mean(values, rng=seeded(4), resamples=40)
     assert (pieces.estimate, pieces.low, pieces.high) == pytest.approx((whole.estimate, whole.low, whole.high))
 
 

@@ -190,7 +190,7 @@ def test_features_are_the_response_alone_in_context_or_both():
 @pytest.mark.parametrize(("features", "contexts", "responses"), [("response", 0, 1), ("context", 2, 1), ("both", 2, 2)])
 def test_what_the_length_limit_cut_is_counted(features, contexts, responses):
     found = pair_features(CuttingEncoder(), PAIRS, features, progress=SILENT)
-    assert (found.contexts_cut, found.responses_cut) == (contexts, responses)
+    assert (found.truncation.contexts_cut, found.truncation.responses_cut) == (contexts, responses)
 
 
 @pytest.mark.parametrize("features", ["response", "context", "both"])
