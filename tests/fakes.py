@@ -91,6 +91,9 @@ class MemoryShelf:
         self.models[model.id] = model
         return model.id
 
+    def holds(self, record: ModelRecord) -> bool:
+        return record.id in self.models
+
     def load(self, record: ModelRecord) -> Probe:
         return self.models[record.id]
 

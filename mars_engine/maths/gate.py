@@ -7,6 +7,10 @@ import numpy as np
 from mars_engine.words.records import BoolArray, Float32Array, FloatArray
 
 
+EQUAL_DISTANCES = 1e-12
+"""Distances this near are equal: the mean of equal numbers may round to just above them."""
+
+
 def semantic_distance(chosen: Float32Array, rejected: Float32Array) -> FloatArray:
     """Return 1 − cos of the responses' embeddings, row by row: 0 (same direction) to 2 (opposite).
 
@@ -29,4 +33,4 @@ def gate_threshold(
 
 def is_high(distances: FloatArray, threshold: float) -> BoolArray:
     """Return which pairs pass the gate (high): their answers are at least `threshold` apart."""
-    return distances >= threshold
+    return distances >= threshold - EQUAL_DISTANCES

@@ -83,7 +83,7 @@ def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 1
         auc=auc(chosen, rejected),
         margin_mean=mean,
         margin_std=std,
-        snr=mean / std if std > 0 else float("nan"),
+        snr=mean / std if std > abs(mean) * 1e-12 else float("nan"),
         calibration_error=calibration_error(margins, bins=bins),
         log_loss=float("nan") if empty else float(np.logaddexp(0.0, -margins).mean()),
     )

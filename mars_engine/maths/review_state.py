@@ -92,7 +92,7 @@ def proposal_states(
 
 
 def label_decision(events: Sequence[ReviewEvent]) -> LabelDecision | None:
-    """Return what people decided of a source pair's label; None where nobody did or they disagree."""
+    """Return what was decided of a source pair's label, by people first; None where nobody did or they disagree."""
     actions = {event.action for event in _latest_decisions(events).values()}
     if len(actions) != 1:
         return None

@@ -135,6 +135,10 @@ class ModelShelf(Protocol):
         """Write the model's files whole or not at all; return their place, relative to the workspace."""
         ...
 
+    def holds(self, record: ModelRecord) -> bool:
+        """Whether the model's files are there and whole."""
+        ...
+
     def load(self, record: ModelRecord) -> LinearRewardModel:
         """Load a model that scores exactly as when it was saved."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.maths.allocation import allocate_budget
-from mars_engine.maths.composition import ORIGINAL, Cell, grid_size, spread_cells, take_cells
+from mars_engine.maths.composition import Cell, grid_size, spread_cells
 from mars_engine.maths.quality import normalized
 from mars_engine.maths.review_state import ProposalState, proposal_states
 from mars_engine.words.config import MarsConfig
@@ -181,7 +181,7 @@ def _usable_cells(
     usable = []
     for grid in grids:
         cells: dict[Cell, Pair] = {}
-        for cell in take_cells(grid.cells(), grid.size, unusable={ORIGINAL}):
+        for cell in grid.cells():
             pair = grid.pair(cell, vary_prompt=config.compose.vary_prompt)
             if pair.id not in forbidden and normalized(pair.chosen) != normalized(pair.rejected):
                 forbidden.add(pair.id)

@@ -71,7 +71,7 @@ def _train(
     progress: Progress,
 ) -> ModelRecord:
     present = store.models.get(trainer.model_id(examples))
-    if present is not None:
+    if present is not None and shelf.holds(present):
         return present
     model = trainer.train(examples, progress=progress)
     record = ModelRecord(
@@ -86,7 +86,7 @@ def _train(
         created_at=clock(),
     )
     store.models.add(record)
-    return record
+    return present or record
 
 
 def _fit_metrics(

@@ -50,3 +50,9 @@ def test_without_distances_the_fixed_threshold_holds(rule):
 
 def test_a_distance_at_the_threshold_passes():
     assert is_high(np.array([0.29, 0.3, 0.31]), 0.3).tolist() == [False, True, True]
+
+
+def test_equal_distances_all_pass_their_own_mean():
+    distances = np.full(3, 0.1)
+    threshold = gate_threshold(distances, "mean", quantile=0.5, fixed=0.0)
+    assert is_high(distances, threshold).all()

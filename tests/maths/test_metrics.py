@@ -122,3 +122,7 @@ def test_without_pairs_every_metric_is_nan():
 
 def test_a_signal_to_noise_ratio_needs_noise():
     assert math.isnan(summarize_margins(np.full(3, 0.5), np.zeros(3)).snr)
+
+
+def test_equal_margins_have_no_signal_to_noise_ratio():
+    assert math.isnan(summarize_margins(np.full(3, 0.1), np.zeros(3)).snr)

@@ -272,6 +272,15 @@ def test_the_same_training_set_is_trained_once():
     assert len(bench.store.models.all()) == 1
 
 
+def test_a_model_whose_files_are_lost_is_trained_again_under_its_old_record():
+    bench = bench_with_pairs()
+    record = train_warm_up(bench)
+    weights = bench.shelf.models.pop(record.id).weights
+    assert train_warm_up(bench) == record
+    np.testing.assert_array_equal(bench.shelf.models[record.id].weights, weights)
+    assert bench.store.models.all() == [record]
+
+
 def test_export_tells_lineage_and_leaves_the_dropped_out():
     bench = bench_with_pairs()
     (report,) = run_rounds(bench, 1, policy="accept-all")

@@ -16,7 +16,17 @@ from mars_engine.maths.metrics import pairwise_accuracy, sigmoid
 from mars_engine.words.config import Features, ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
 from mars_engine.words.protocols import LinearRewardModel, RewardModelTrainer
-from mars_engine.words.records import Embeddings, FloatArray, ModelRecord, Pair, Passage, Rewards, TrainingSet, Turn
+from mars_engine.words.records import (
+    BoolArray,
+    Embeddings,
+    FloatArray,
+    ModelRecord,
+    Pair,
+    Passage,
+    Rewards,
+    TrainingSet,
+    Turn,
+)
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.features import pair_features, render_context
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer, fit_bradley_terry
@@ -213,7 +223,11 @@ def test_no_pairs_have_no_rewards():
 
 
 def train(pairs: tuple[Pair, ...], config: ProbeConfig | None = None) -> Probe:
-    return ProbeTrainer(config or ProbeConfig(), ENCODER).train(TrainingSet.plain(pairs), progress=SILENT)
+    return train_on(TrainingSet.plain(pairs), config)
+
+
+def train_on(examples: TrainingSet, config: ProbeConfig | None = None) -> Probe:
+    return ProbeTrainer(config or ProbeConfig(), ENCODER).train(examples, progress=SILENT)
 
 
 @dataclass(frozen=True)
@@ -227,6 +241,16 @@ def test_a_trained_probe_ranks_pairs_that_it_never_saw():
     assert pairwise_accuracy(unseen.margins) > 0.9
 
 
+@pytest.mark.parametrize("features", ["response", "context", "both"])
+def test_a_probe_is_the_fit_on_its_features_with_the_sets_weights_and_confidence(features):
+    rng = np.random.default_rng(0)
+    examples = TrainingSet(make_pairs(30), rng.uniform(0.2, 5.0, 30), rng.choice([1.0, 0.7, 0.0], 30))
+    differences = pair_features(ENCODER, examples.pairs, features, progress=SILENT).differences
+    expected = fit_bradley_terry(differences, examples.weights, examples.label_confidence, l2=0.02)
+    probe = train_on(examples, ProbeConfig(features=features, l2=0.02))
+    np.testing.assert_array_equal(probe.weights, expected)
+
+
 def test_training_again_gives_the_same_probe_to_the_bit():
     first, second = train(make_pairs(50)), train(make_pairs(50))
     assert first.id == second.id
@@ -236,7 +260,7 @@ def test_training_again_gives_the_same_probe_to_the_bit():
 def test_a_probes_ridge_is_the_penalty_beside_the_summed_loss():
     pairs = make_pairs(40)
     weighted = replace(TrainingSet.plain(pairs), weights=np.full(40, 2.5))
-    assert ProbeTrainer(ProbeConfig(l2=0.01), ENCODER).train(weighted, progress=SILENT).ridge == pytest.approx(1.0)
+    assert train_on(weighted, ProbeConfig(l2=0.01)).ridge == pytest.approx(1.0)
 
 
 def test_a_models_id_tells_what_it_was_trained_on_before_it_is():
@@ -282,15 +306,21 @@ def out_of_fold(examples: TrainingSet) -> FloatArray:
 
 
 def test_out_of_fold_margins_come_from_probes_trained_on_the_other_folds():
-    pairs = make_pairs(30)
-    margins = out_of_fold(TrainingSet.plain(pairs))
+    rng = np.random.default_rng(0)
+    examples = TrainingSet(make_pairs(30), rng.uniform(0.2, 5.0, 30), rng.choice([1.0, 0.7, 0.0], 30))
+    margins = out_of_fold(examples)
     assert margins.shape == (2, 30)
     for draw, fold_of_pair in enumerate(FOLDS):
         for fold in range(3):
-            others = train(tuple(pair for pair, its_fold in zip(pairs, fold_of_pair, strict=True) if its_fold != fold))
-            held = np.flatnonzero(fold_of_pair == fold)
-            scored = others.score([pairs[index] for index in held], progress=SILENT)
+            held = fold_of_pair == fold
+            probe = train_on(part_of(examples, ~held))
+            scored = probe.score(part_of(examples, held).pairs, progress=SILENT)
             np.testing.assert_allclose(margins[draw, held], scored.margins, atol=1e-12)
+
+
+def part_of(examples: TrainingSet, kept: BoolArray) -> TrainingSet:
+    pairs = tuple(examples.pairs[index] for index in np.flatnonzero(kept))
+    return TrainingSet(pairs, examples.weights[kept], examples.label_confidence[kept])
 
 
 @pytest.mark.parametrize("flipped", [0, 13, 29])
@@ -315,12 +345,6 @@ def test_out_of_fold_margins_are_as_labelled_whatever_the_confidence():
     before, after = out_of_fold(plain), out_of_fold(doubted)
     np.testing.assert_array_equal(after[:, 4], before[:, 4])
     assert (after != before).any()
-
-
-def test_weights_and_confidence_count_in_the_out_of_fold_fits():
-    pairs = make_pairs(30)
-    flipped = replace(TrainingSet.plain(pairs), label_confidence=np.zeros(30))
-    np.testing.assert_allclose(out_of_fold(flipped), -out_of_fold(TrainingSet.plain(pairs)), atol=1e-8)
 
 
 def test_a_fold_of_all_pairs_leaves_nothing_to_train_on():
@@ -490,3 +514,17 @@ def test_damaged_files_are_refused(shelved, damage):
     with pytest.raises(ModelError, match=f"files of model {shelved.probe.id} .* missing or damaged") as caught:
         shelved.shelf.load(shelved.record)
     assert "mars train" in caught.value.remedy
+
+
+@pytest.mark.parametrize("damage", ["deleted", "altered"])
+def test_damaged_files_are_not_held_and_saving_again_mends_them(tmp_path, damage):
+    trainer = ProbeTrainer(ProbeConfig(), ENCODER)
+    shelf = ProbeShelf(tmp_path, tmp_path / "models", trainer)
+    model = trainer.train(TrainingSet.plain(PAIRS), progress=SILENT)
+    record = record_of(model, shelf.save(model))
+    assert shelf.holds(record)
+    weights = tmp_path / record.artifact / "probe.safetensors"
+    weights.unlink() if damage == "deleted" else weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert not shelf.holds(record)
+    shelf.save(model)
+    np.testing.assert_array_equal(shelf.load(record).weights, model.weights)

@@ -29,10 +29,12 @@ class ProbeShelf:
     trainer: ProbeTrainer
 
     def save(self, model: RewardModel) -> str:
-        """Write a probe's files; a model that is there already is left as it is."""
+        """Write a probe's files; whole ones that are there already are left as they are, damaged ones replaced."""
         if not isinstance(model, Probe):
             raise TypeError(f"the probe shelf keeps probes, not {type(model).__name__}")
         target = self.folder / model.id
+        if target.is_dir() and not _is_whole(target):
+            shutil.rmtree(target)
         if not target.is_dir():
             unfinished = self.folder / f".{model.id}.{os.getpid()}"
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -54,6 +56,9 @@ class ProbeShelf:
                 shutil.rmtree(unfinished)
         return str(target.relative_to(self.root))
 
+    def holds(self, record: ModelRecord) -> bool:
+        return _is_whole(self.root / record.artifact)
+
     def load(self, record: ModelRecord) -> Probe:
         """Load a probe that scores exactly as when it was saved.
 
@@ -71,6 +76,15 @@ class ProbeShelf:
                 remedy="run 'mars train' to train it again",
             ) from error
         return probe
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+        return False
+    return True
 
 
 def _read_weights(path: Path, expected_sha256: str) -> FloatArray:
