@@ -6,7 +6,6 @@ import numpy as np
 
 from mars_engine.words.records import BoolArray, Float32Array, FloatArray
 
-
 EQUAL_DISTANCES = 1e-12
 """Distances this near are equal: the mean of equal numbers may round to just above them."""
 

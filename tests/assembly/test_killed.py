@@ -45,7 +45,7 @@ def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("source") / "many.jsonl"
     rows = [json.loads(line) for line in (shipped("data") / "demo-train.jsonl").read_text().splitlines()]
     with path.open("w", encoding="utf-8") as file:
-        for copy in range(60):
+        for copy in range(25):
             for row in rows:
                 prompt = [*row["prompt"][:-1], {"role": "user", "content": f"{copy} {row['prompt'][-1]['content']}"}]
                 file.write(json.dumps({**row, "prompt": prompt}) + "\n")
