@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
+from sklearn.linear_model import LogisticRegression
 
 from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.records import Pair
+from mars_engine.words.records import Pair, Passage
 from mars_engine.workflows.compose import compose
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import select_for_export
@@ -335,3 +336,19 @@ def test_status_walks_the_steps_in_their_order():
     assert counts["composed"] == 100
     assert counts["trained"] == 120
     assert counts["accepted"] == counts["proposed"] > 0
+
+
+def test_exported_margins_equal_a_plain_scikit_learn_refit():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    selection = select_for_export(bench.store, "base", config=bench.config)
+    pairs = [row.pair for row in selection.rows]
+    vectors = bench.encoder.encode(
+        [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)], progress=bench.progress
+    ).vectors.astype(np.float64)
+    differences = vectors[0::2] - vectors[1::2]
+    refit = LogisticRegression(
+        C=1 / (2 * bench.config.probe.l2 * len(pairs)), fit_intercept=False, tol=1e-12, max_iter=10_000
+    ).fit(np.vstack([differences, -differences]), [1] * len(pairs) + [0] * len(pairs))
+    np.testing.assert_allclose([row.margin for row in selection.rows], differences @ refit.coef_[0], atol=1e-5)
