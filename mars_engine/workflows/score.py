@@ -73,12 +73,14 @@ def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
 def triage_labels(
     store: Store, trainer: RewardModelTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
 ) -> dict[TriageVerdict, int]:
-    """Store triage's verdict on each base pair's label, and return how many there are of each."""
+    """Store triage's verdict on each base pair's label, and return how many there are of each.
+
+    It is done anew where pairs have come or gone since.
+    """
     rows = store.models.triage(warm_up.id)
-    if not rows:
-        sources = load_sources(store, config.triage, policy="keep")
-        examples = training_set(sources)
-        pairs = list(examples.pairs)
+    examples = training_set(load_sources(store, config.triage, policy="keep"))
+    pairs = list(examples.pairs)
+    if {row.pair_id for row in rows} != {pair.id for pair in pairs}:
         margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
         judgement = judge_labels(margins, near_zero=config.triage.near_zero)
         rows = [

@@ -273,6 +273,14 @@ def test_the_same_training_set_is_trained_once():
     assert len(bench.store.models.all()) == 1
 
 
+def test_pairs_that_come_later_are_triaged_too():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    assert sum(score_model(bench, model).verdicts.values()) == 40
+    add_pairs(bench, make_pairs(5, first=700), "train")
+    assert sum(score_model(bench, model).verdicts.values()) == 45
+
+
 def test_a_model_whose_files_are_lost_is_trained_again_under_its_old_record():
     bench = bench_with_pairs()
     record = train_warm_up(bench)
