@@ -29,8 +29,8 @@ from mars_engine.assembly.workspace import (
     utc_now,
 )
 from mars_engine.words.errors import ConfigError, LoadError, MarsError, NotReadyError
-from mars_engine.words.protocols import Progress
-from mars_engine.words.records import Composition, ModelRecord
+from mars_engine.words.protocols import PairSource, Progress
+from mars_engine.words.records import Composition, ModelRecord, Split
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import ExportWhat, select_for_export
 from mars_engine.workflows.holdout import HoldoutPart
@@ -47,6 +47,7 @@ from mars_engine.workflows.rounds import (
     train_on,
     train_warm_up,
 )
+from mars_engine.workflows.score import SPLITS
 from mars_engine.workflows.sources import load_sources, oriented_margins
 from mars_engine.workflows.status import workspace_status
 from mars_engine.workflows.workbench import Workbench
@@ -198,9 +199,7 @@ def init(session: Session, overrides: Overrides) -> Any:
 @click.option(
     "--split",
     type=click.Choice(["train", "heldout"]),
-    default="train",
-    show_default=True,
-    help="Whether the pairs are trained on, or kept to evaluate on.",
+    help="Whether the pairs are trained on, or kept to evaluate on. [default: train]",
 )
 @click.option(
     "--holdout",
@@ -225,11 +224,13 @@ def import_(
     prompt), HH-RLHF, UltraFeedback, PKU-SafeRLHF, RewardBench 1 and 2. What is dropped is counted by reason.
     Importing the same pairs again adds nothing.
     """
+    if split and holdout is not None:
+        raise click.UsageError("--split and --holdout exclude each other: --holdout makes both parts")
     with working(session, "import") as bench:
         opened = open_source(source, format=format_name, preference=preference)
-        parts = [(opened, split)]
+        parts: list[tuple[PairSource, Split]] = [(opened, split or "train")]
         if holdout is not None:
-            parts = [(HoldoutPart(opened, holdout, part), part) for part in ("train", "heldout")]
+            parts = [(HoldoutPart(opened, holdout, part), part) for part in SPLITS]
         reports = [
             import_pairs(part, bench.store, split=name, clock=bench.clock, progress=bench.progress)
             for part, name in parts
@@ -315,7 +316,7 @@ def propose(session: Session, dry_run: bool, overrides: Overrides) -> Any:
         model = _latest_model(bench)
         latest = _latest_composition(bench)
         following = latest.round + 1 if latest and model.composition_id == latest.id else model.round + 1
-        plan = make_plan(bench, model, round_number=following)
+        plan = make_plan(bench, model, round_number=following, dry_run=dry_run)
         if not session.as_json:
             printing.show_plan(printing.make_console(), plan)
         proposed = None if dry_run else make_proposals(bench, plan.plan)
@@ -345,7 +346,7 @@ def review(session: Session, policy: Any) -> Any:
 
 
 @mars.command()
-@section_options("triage", "compose")
+@section_options("compose")
 @reporting
 def compose(session: Session, overrides: Overrides) -> Any:
     """Make training pairs of the approved variants, as many from each source pair as the newest plan gives it."""
@@ -387,14 +388,12 @@ def evaluate_(session: Session, overrides: Overrides) -> Any:
     help="TRL's preference shape: standard or conversational, with an explicit or implicit prompt.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace PATH if it exists.")
-@section_options("triage")
 @reporting
-def export(session: Session, path: Path, what: Any, shape: Any, overwrite: bool, overrides: Overrides) -> Any:
+def export(session: Session, path: Path, what: Any, shape: Any, overwrite: bool) -> Any:
     """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage."""
     workspace = find_workspace(session.root)
-    config = override_config(workspace.config, overrides)
     with open_workspace_store(workspace) as store:
-        selection = select_for_export(store, what, config=config)
+        selection = select_for_export(store, what, config=workspace.config)
     result = export_pairs(selection.rows, path, shape=shape, manifest=selection.manifest, overwrite=overwrite)
     return result, lambda console: console.print(
         f"wrote {result.rows:,} pairs to {result.path}, lineage to {result.manifest_path}"
@@ -457,7 +456,10 @@ def app(session: Session, port: int) -> None:
 def main() -> None:
     """The console script."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    mars(prog_name="mars")
+    try:
+        mars(prog_name="mars")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """A workspace: a folder with its settings, its database and its artifacts, opened as a workbench."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mars_engine.words.config import MarsConfig, config_as_toml, load_config
 from mars_engine.words.errors import WorkspaceError
@@ -95,17 +94,9 @@ def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
 
 
 @contextmanager
-def open_workbench(
-    workspace: Workspace, progress: Progress, overrides: Mapping[str, Any] | None = None
-) -> Iterator[Workbench]:
-    """Open a workspace with its models and generators. Nothing heavy is imported before it is used.
-
-    Args:
-        workspace: where.
-        progress: shows how far long work has come.
-        overrides: sections of the configuration to use instead of the workspace's own.
-    """
-    config = workspace.config.model_copy(update=dict(overrides or {}))
+def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workbench]:
+    """Open a workspace with its models and generators. Nothing heavy is imported before it is used."""
+    config = workspace.config
     encoder = CachedEncoder(SentenceEncoder(config.encoder), workspace.artifacts / "embeddings")
     trainer = ProbeTrainer(config.probe, encoder)
     with open_workspace_store(workspace) as store:

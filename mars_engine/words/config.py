@@ -119,7 +119,7 @@ class GateConfig(Section):
 
 
 class ProposeConfig(Section):
-    """How proposals are made and which quality gates they meet."""
+    """How proposals are made, and which quality gates they meet at that moment."""
 
     variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
     refine_tries: Annotated[
@@ -174,9 +174,7 @@ class EvaluateConfig(Section):
 class MarsConfig(Section):
     """All settings of a workspace; `mars.toml` holds them."""
 
-    seed: Annotated[
-        int, Field(ge=0, description="Seed of everything that has none of its own: folds, splits, composition.")
-    ] = 0
+    seed: Annotated[int, Field(ge=0, description="Seed of the draws of the folds.")] = 0
     database_url: Annotated[
         str, Field(description="Database; empty means SQLite inside the workspace, 'postgresql+psycopg://…' a server.")
     ] = ""
@@ -219,7 +217,10 @@ def load_config(path: Path) -> MarsConfig:
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", remedy="run 'mars init' for a new one") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error}",
+            remedy="save it as UTF-8 text, or move it away and run 'mars init' for a new one",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", remedy="correct that line") from error
     return validate_config(settings, origin=str(path))

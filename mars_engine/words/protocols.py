@@ -262,13 +262,13 @@ class ModelStore(Protocol):
     """Reward models, their scores and what triage said."""
 
     def add(self, model: ModelRecord) -> None:
-        """Store a model; one whose id is present changes nothing."""
+        """Store a model as the latest; one whose id is present keeps its content and becomes the latest."""
         ...
 
     def get(self, model_id: str) -> ModelRecord | None: ...
 
     def all(self) -> list[ModelRecord]:
-        """All models, oldest first."""
+        """All models, the latest last."""
         ...
 
     def latest(self, *, warm_up: bool = False) -> ModelRecord | None:
@@ -296,7 +296,7 @@ class ProposalStore(Protocol):
     """Plans, proposals, and what generators could not do."""
 
     def add_plan(self, plan: Plan, rows: Sequence[PlanRow]) -> None:
-        """Store a plan in one transaction; one whose id is present changes nothing."""
+        """Store a plan as the latest, in one transaction; one that is present keeps its rows and becomes the latest."""
         ...
 
     def plan(self, plan_id: str) -> Plan | None: ...
@@ -318,7 +318,7 @@ class ProposalStore(Protocol):
 
         Args:
             settings_id: digest of the generators and their settings.
-            refinements: outcome by the oriented id of every source that is done now:
+            refinements: outcome by the done mark (oriented id and gate verdict) of every source that is done now:
                 "not_needed", "refined_rejected", "refined_chosen" or "unrefined".
             proposals: what was proposed; an id that is present changes nothing.
             failures: what could not be done.
@@ -326,7 +326,7 @@ class ProposalStore(Protocol):
         ...
 
     def sources_done(self, settings_id: str) -> dict[str, str]:
-        """Oriented ids of the sources done under these settings, with their refinement outcome."""
+        """Done marks of the sources done under these settings, with their refinement outcome."""
         ...
 
     def proposals(self, *, source_ids: Collection[str] | None = None, settings_id: str | None = None) -> list[Proposal]:
@@ -356,7 +356,7 @@ class ReviewStore(Protocol):
 
 class CompositionStore(Protocol):
     def add(self, composition: Composition, pairs: Sequence[ComposedPair]) -> None:
-        """Store a composition in one transaction; one whose id is present changes nothing."""
+        """Store a composition as the latest, in one transaction; one that is present keeps its pairs and becomes it."""
         ...
 
     def get(self, composition_id: str) -> Composition | None: ...

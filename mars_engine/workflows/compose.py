@@ -24,7 +24,7 @@ from mars_engine.words.records import (
     content_id,
 )
 from mars_engine.workflows.plan import response_distances
-from mars_engine.workflows.sources import load_sources
+from mars_engine.workflows.sources import Source, load_sources, standing_pairs, triage_of_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,15 @@ def compose(
     Raises:
         NotReadyError: no proposal of the plan's sources is approved.
     """
-    rows = store.proposals.plan_rows(plan.id)
-    grids = _load_grids(store, rows, config)
+    sources = load_sources(store, triage_of_plan(plan))
+    eligible = _with_budget(sources)
+    rows = [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
+    grids = _load_grids(store, rows, sources)
     if all(grid.size == 0 for grid in grids):
         raise NotReadyError(
             "no proposal is approved, so there is nothing to compose", remedy="run 'mars review' or review by hand"
         )
-    earlier = store.compositions.pairs(parent.id) if parent and config.compose.cumulative else []
+    earlier = standing_pairs(store, parent.id, sources) if parent and config.compose.cumulative else []
     usable = _usable_cells(store, grids, earlier, config)
     counts = _counts(plan, rows, usable)
     taken = [
@@ -148,8 +150,14 @@ def compose(
     )
 
 
-def _load_grids(store: Store, rows: Sequence[PlanRow], config: MarsConfig) -> list[Grid]:
-    oriented = {source.pair.id: source.oriented for source in load_sources(store, config.triage)}
+def _with_budget(sources: Sequence[Source]) -> set[str]:
+    """Ids of the sources that may get new pairs, after what was decided since the plan was made."""
+    return {source.pair.id for source in sources if source.treatment.gets_budget}
+
+
+def _load_grids(store: Store, rows: Sequence[PlanRow], sources: Sequence[Source]) -> list[Grid]:
+    """Return the sources' grids. Every approved variant counts, under whichever settings it was proposed."""
+    oriented = {source.pair.id: source.oriented for source in sources}
     proposals = store.proposals.proposals(source_ids=[row.pair_id for row in rows])
     states = proposal_states(proposals, store.reviews.events("proposal"))
     by_source: dict[str, list[Proposal]] = {}

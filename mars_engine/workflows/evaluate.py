@@ -1,7 +1,8 @@
 """Evaluate: reward models on held-out pairs that none of them saw, with intervals, beside "the longer one wins"."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -75,6 +76,7 @@ def evaluate(
         )
     if not records:
         raise NotReadyError("there is no trained model to evaluate", remedy="run 'mars train' first")
+    records = _with_distinct_labels(records)
     rewards = {record.id: _heldout_rewards(store, shelf, record, pairs, progress) for record in records}
     groups = [pair.prompt_id for pair in pairs]
     length_margins = longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])
@@ -89,6 +91,15 @@ def evaluate(
             for first in records[:position]
         ),
     )
+
+
+def _with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
+    """Add the beginning of its id to a label that several models share."""
+    uses = Counter(record.label for record in records)
+    return [
+        replace(record, label=f"{record.label} ({record.id[:6]})") if uses[record.label] > 1 else record
+        for record in records
+    ]
 
 
 def _heldout_rewards(

@@ -8,7 +8,7 @@ from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import Composition, ExportRow
-from mars_engine.workflows.sources import Source, load_sources
+from mars_engine.workflows.sources import Source, load_sources, standing_pairs, triage_of_composition
 
 ExportWhat = Literal["training-set", "composed", "base", "heldout"]
 
@@ -31,13 +31,14 @@ def select_for_export(store: Store, what: ExportWhat, *, config: MarsConfig) -> 
         NotReadyError: there is nothing of that kind yet.
     """
     composition = store.compositions.latest()
+    sources = load_sources(store, triage_of_composition(store, composition) if composition else config.triage)
     rows: list[ExportRow] = []
     if what == "heldout":
         rows = [ExportRow(pair, None, 0, pair.id, "original", None, 1.0) for pair in store.pairs.pairs("heldout")]
     if what in ("training-set", "base"):
-        rows = list(_base_rows(store, load_sources(store, config.triage)))
+        rows = list(_base_rows(store, sources))
     if what in ("training-set", "composed"):
-        rows += list(_composed_rows(store, composition)) if composition else []
+        rows += list(_composed_rows(store, composition, sources)) if composition else []
     if not rows or (what == "composed" and composition is None):
         raise NotReadyError(f"there is nothing to export as {what!r}", remedy="see 'mars status' for the next step")
     manifest = {
@@ -62,10 +63,16 @@ def _base_rows(store: Store, sources: Sequence[Source]) -> Iterator[ExportRow]:
         margin = None
         if chosen_and_rejected is not None:
             margin = (chosen_and_rejected[0] - chosen_and_rejected[1]) * (-1 if source.flipped else 1)
-        confidence = 1.0 if source.flipped else source.treatment.label_confidence
-        yield ExportRow(source.oriented, margin, 0, source.pair.id, "original", None, 2 * confidence - 1)
+        yield ExportRow(source.oriented, margin, 0, source.pair.id, "original", None, _weight(source))
 
 
-def _composed_rows(store: Store, composition: Composition) -> Iterator[ExportRow]:
-    for row in store.compositions.pairs(composition.id):
-        yield ExportRow(row.pair, row.margin, row.round, row.source_id, row.method, row.distance, 1.0)
+def _composed_rows(store: Store, composition: Composition, sources: Sequence[Source]) -> Iterator[ExportRow]:
+    weights = {source.pair.id: _weight(source) for source in sources}
+    for row in standing_pairs(store, composition.id, sources):
+        weight = weights[row.source_id]
+        yield ExportRow(row.pair, row.margin, row.round, row.source_id, row.method, row.distance, weight)
+
+
+def _weight(source: Source) -> float:
+    """2p − 1 for a label confidence of p; a flipped pair is exported the right way round, so it is sure."""
+    return 1.0 if source.flipped else 2 * source.treatment.label_confidence - 1

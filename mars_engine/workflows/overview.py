@@ -6,7 +6,7 @@ import numpy as np
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import FloatArray, Run
+from mars_engine.words.records import FloatArray, ModelRecord, Run
 from mars_engine.workflows.status import Status, workspace_status
 
 MARGIN_BINS = 40
@@ -28,7 +28,7 @@ class MarginHistogram:
 class Overview:
     status: Status
     margins: MarginHistogram | None
-    """None before the newest model has scored."""
+    """Of the newest model that has scored training pairs; None where there is none."""
     runs: tuple[Run, ...]
     """The newest first."""
 
@@ -43,11 +43,16 @@ def workspace_overview(store: Store, *, config: MarsConfig) -> Overview:
 
 
 def _margins(store: Store) -> MarginHistogram | None:
-    model = store.models.latest()
-    rewards = store.models.scores(model.id) if model else {}
-    scored = [rewards[pair.id] for pair in store.pairs.pairs("train") if pair.id in rewards]
-    if model is None or not scored:
-        return None
+    pairs = store.pairs.pairs("train")
+    for model in reversed(store.models.all()):
+        rewards = store.models.scores(model.id)
+        scored = [rewards[pair.id] for pair in pairs if pair.id in rewards]
+        if scored:
+            return _histogram(model, scored)
+    return None
+
+
+def _histogram(model: ModelRecord, scored: list[tuple[float, float]]) -> MarginHistogram:
     margins = np.array([chosen - rejected for chosen, rejected in scored], dtype=np.float64)
     edges = bin_edges(margins, MARGIN_BINS)
     counts, _ = np.histogram(margins, bins=edges)

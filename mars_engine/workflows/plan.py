@@ -95,8 +95,9 @@ def plan_budget(
     progress: Progress,
     law: AllocationLaw | None = None,
     round_number: int = 1,
+    dry_run: bool = False,
 ) -> PlanReport:
-    """Spend the budget by the margins of a trained model, and store the plan.
+    """Spend the budget by the margins of a trained model, and store the plan unless it is a dry run.
 
     Raises:
         NotReadyError: there are no pairs, or the model has not scored them.
@@ -133,7 +134,8 @@ def plan_budget(
         summary=asdict(forecast),
         created_at=clock(),
     )
-    store.proposals.add_plan(plan, rows)
+    if not dry_run:
+        store.proposals.add_plan(plan, rows)
     return PlanReport(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )

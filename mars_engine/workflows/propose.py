@@ -41,7 +41,7 @@ from mars_engine.words.records import (
     Turn,
     content_id,
 )
-from mars_engine.workflows.sources import load_sources, oriented_margins, training_set
+from mars_engine.workflows.sources import Source, load_sources, standing_pairs, training_set, triage_of_plan
 
 PROMPT = "prompt"
 REFINE_ORDER: tuple[Side, Side] = ("rejected", "chosen")
@@ -99,7 +99,8 @@ class Proposer:
     def settings_id(self) -> str:
         """Digest of everything that the generated texts depend on beside the source pair."""
         wanted = self.config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
-        return content_id(self.paraphraser.card.fingerprint, self.refiner.card.fingerprint, wanted)
+        cards = [self.paraphraser.card.fingerprint, self.refiner.card.fingerprint]
+        return content_id(cards, self.encoder.fingerprint, wanted)
 
 
 def propose(
@@ -117,23 +118,30 @@ def propose(
 
     Killed and started again, it goes on where it stopped and ends with the same proposals.
     """
-    proposer = _prepare(store, plan, model, encoder, paraphraser, refiner, config, progress)
-    oriented = {source.pair.id: source.oriented for source in load_sources(store, config.triage)}
+    sources = load_sources(store, triage_of_plan(plan))
+    proposer = _prepare(store, plan, sources, model, encoder, paraphraser, refiner, config, progress)
+    oriented = {source.pair.id: source.oriented for source in sources}
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
     done = store.proposals.sources_done(proposer.settings_id)
     with progress.task("propose", len(rows)) as task:
         for chunk in _chunks(rows, config.propose.chunk):
-            missing = [row for row in chunk if oriented[row.pair_id].id not in done]
+            missing = [row for row in chunk if _done_mark(row, oriented[row.pair_id]) not in done]
             if missing:
                 _propose_chunk(store, proposer, [(row, oriented[row.pair_id]) for row in missing])
             task.advance(len(chunk))
-    wanted = {row.pair_id: oriented[row.pair_id].id for row in rows}
+    wanted = {row.pair_id: _done_mark(row, oriented[row.pair_id]) for row in rows}
     return _report(store, proposer, wanted, done_before=sum(each in done for each in wanted.values()))
+
+
+def _done_mark(row: PlanRow, oriented: Pair) -> str:
+    """What a source is marked done by: another verdict of the gate or another orientation asks for new proposals."""
+    return f"{oriented.id}:{row.gate}"
 
 
 def _prepare(
     store: Store,
     plan: Plan,
+    sources: Sequence[Source],
     model: LinearRewardModel,
     encoder: Encoder,
     paraphraser: Paraphraser,
@@ -141,12 +149,12 @@ def _prepare(
     config: MarsConfig,
     progress: Progress,
 ) -> Proposer:
-    sources = load_sources(store, config.triage)
-    base = training_set(sources)
-    differences = model.feature_differences(base.pairs, progress=progress)
-    margins = model.score(base.pairs, progress=progress).margins
     record = store.models.get(plan.model_id)
-    spread = float(oriented_margins(store, record, sources).std()) if record else float(margins.std())
+    composed = standing_pairs(store, record.composition_id, sources) if record and record.composition_id else []
+    trained_on = training_set(sources, composed)
+    differences = model.feature_differences(trained_on.pairs, progress=progress)
+    margins = model.score(trained_on.pairs, progress=progress).margins
+    spread = float(np.std([row.margin for row in store.proposals.plan_rows(plan.id)]))
     return Proposer(
         paraphraser=paraphraser,
         refiner=refiner,
@@ -155,7 +163,7 @@ def _prepare(
         config=config.propose,
         progress=progress,
         plan=plan,
-        summed_hessian=hessian(differences, margins, base.weights) * float(base.weights.sum()),
+        summed_hessian=hessian(differences, margins, trained_on.weights) * float(trained_on.weights.sum()),
         limits=GateLimits(
             config.propose.min_fidelity, config.propose.max_contrast_loss, config.propose.max_margin_loss * spread
         ),
@@ -173,7 +181,7 @@ def _propose_chunk(store: Store, proposer: Proposer, chunk: Sequence[tuple[PlanR
     proposals = _as_proposals(proposer, drafts, variants)
     store.proposals.add_proposals(
         proposer.settings_id,
-        {draft.original.id: draft.outcome for draft in drafts},
+        {_done_mark(draft.row, draft.original): draft.outcome for draft in drafts},
         proposals,
         [*refine_failures, *paraphrase_failures],
     )
@@ -445,12 +453,12 @@ def _card(generator: Paraphraser | Refiner) -> dict[str, Any]:
 
 
 def _report(store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done_before: int) -> ProposeReport:
-    """Sum up over the wanted sources, given as oriented ids by source id."""
+    """Sum up over the wanted sources, given as done marks by source id."""
     outcomes = store.proposals.sources_done(proposer.settings_id)
     proposals = [
         proposal
         for proposal in store.proposals.proposals(source_ids=wanted, settings_id=proposer.settings_id)
-        if proposal.oriented_id == wanted[proposal.source_id]
+        if wanted[proposal.source_id].startswith(proposal.oriented_id)
     ]
     failures = Counter(
         f"{failure.generator}: {failure.reason}"
@@ -461,7 +469,7 @@ def _report(store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done
         settings_id=proposer.settings_id,
         sources=len(wanted),
         done_before=done_before,
-        refinements=dict(Counter(outcomes[oriented_id] for oriented_id in wanted.values()).most_common()),
+        refinements=dict(Counter(outcomes[mark] for mark in wanted.values()).most_common()),
         proposals=len(proposals),
         passed_gates=sum(not proposal.flags for proposal in proposals),
         failures=dict(failures.most_common()),

@@ -51,8 +51,13 @@ def record_review(
     """Store one decision and return it.
 
     Raises:
-        MarsError: the item does not exist, the action is not one for its kind, or an edit has an empty text.
+        MarsError: the annotator has no name, the item does not exist, the action is not one for its kind, or an edit
+            has an empty text or twice the same.
     """
+    if not annotator.strip() or annotator.startswith(POLICY_PREFIX):
+        raise MarsError(
+            f"{annotator!r} is no annotator's name", expected=f"a name that does not begin with {POLICY_PREFIX!r}"
+        )
     _validate(store, item_kind, item_id, action, [edited_chosen, edited_rejected])
     earlier = store.reviews.events(item_kind, [item_id]).get(item_id, [])
     event = ReviewEvent(
@@ -83,6 +88,8 @@ def _validate(
         raise MarsError(f"there is no {item_kind} {item_id}", remedy="take an id from 'mars status' or an export")
     if action == "edit" and any(text is not None and not text.strip() for text in edited):
         raise MarsError("an edited text is empty", expected="some text", remedy="reject the proposal instead")
+    if action == "edit" and edited[0] is not None and edited[0] == edited[1]:
+        raise MarsError("the two edited answers are the same", expected="two different answers")
 
 
 def _next_sequence(earlier: Sequence[ReviewEvent], annotator: str) -> int:

@@ -68,7 +68,6 @@ def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
         bench.store,
         bench.trainer,
         bench.shelf,
-        triage=bench.config.triage,
         composition=composition,
         clock=bench.clock,
         progress=bench.progress,
@@ -80,7 +79,12 @@ def score_model(bench: Workbench, model: ModelRecord) -> ScoreReport:
 
 
 def make_plan(
-    bench: Workbench, model: ModelRecord, *, law: AllocationLaw | None = None, round_number: int = 1
+    bench: Workbench,
+    model: ModelRecord,
+    *,
+    law: AllocationLaw | None = None,
+    round_number: int = 1,
+    dry_run: bool = False,
 ) -> PlanReport:
     return plan_budget(
         bench.store,
@@ -91,6 +95,7 @@ def make_plan(
         progress=bench.progress,
         law=law,
         round_number=round_number,
+        dry_run=dry_run,
     )
 
 

@@ -38,14 +38,14 @@ def score_pairs(
 ) -> ScoreReport:
     """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
 
-    Triage belongs to the base pairs, not to a round: it is computed once for each warm-up model.
+    Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
     """
-    model = shelf.load(record)
-    metrics = {split: _score_split(store, model, store.pairs.pairs(split), config, progress) for split in SPLITS}
     base_model = store.models.latest(warm_up=True)
     if base_model is None:
         raise NotReadyError("there is no warm-up model", remedy="run 'mars train' first")
     verdicts = triage_labels(store, trainer, base_model, config=config, progress=progress)
+    model = shelf.load(record)
+    metrics = {split: _score_split(store, model, store.pairs.pairs(split), config, progress) for split in SPLITS}
     return ScoreReport(record.label, metrics["train"], metrics["heldout"], verdicts)
 
 
@@ -75,24 +75,22 @@ def triage_labels(
 ) -> dict[TriageVerdict, int]:
     """Store triage's verdict on each base pair's label, and return how many there are of each.
 
-    It is done anew where pairs have come or gone since.
+    It is done anew each time, since pairs, settings or people's decisions may have changed.
     """
-    rows = store.models.triage(warm_up.id)
     examples = training_set(load_sources(store, config.triage, policy="keep"))
     pairs = list(examples.pairs)
-    if {row.pair_id for row in rows} != {pair.id for pair in pairs}:
-        margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
-        judgement = judge_labels(margins, near_zero=config.triage.near_zero)
-        rows = [
-            TriageRow(
-                pair_id=pair.id,
-                margin_mean=float(judgement.margin_mean[index]),
-                margin_std=float(judgement.margin_std[index]),
-                negative_share=float(judgement.negative_share[index]),
-                verdict=judgement.verdicts[index],
-            )
-            for index, pair in enumerate(pairs)
-        ]
-        store.models.save_triage(warm_up.id, rows)
+    margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
+    judgement = judge_labels(margins, near_zero=config.triage.near_zero)
+    rows = [
+        TriageRow(
+            pair_id=pair.id,
+            margin_mean=float(judgement.margin_mean[index]),
+            margin_std=float(judgement.margin_std[index]),
+            negative_share=float(judgement.negative_share[index]),
+            verdict=judgement.verdicts[index],
+        )
+        for index, pair in enumerate(pairs)
+    ]
+    store.models.save_triage(warm_up.id, rows)
     counts = Counter(row.verdict for row in rows)
     return {verdict: counts[verdict] for verdict in VERDICTS}

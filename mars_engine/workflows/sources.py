@@ -10,7 +10,16 @@ from mars_engine.maths.triage import PairTreatment, treat_pair
 from mars_engine.words.config import TriageConfig, TriagePolicy
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import BoolArray, FloatArray, ModelRecord, Pair, TrainingSet
+from mars_engine.words.records import (
+    BoolArray,
+    ComposedPair,
+    Composition,
+    FloatArray,
+    ModelRecord,
+    Pair,
+    Plan,
+    TrainingSet,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,45 @@ def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | N
     ]
 
 
-def training_set(sources: Sequence[Source], composed: Sequence[Pair] = ()) -> TrainingSet:
-    """Return what is trained on: the base pairs that are not left out, and the composed pairs."""
+def training_set(sources: Sequence[Source], composed: Sequence[ComposedPair] = ()) -> TrainingSet:
+    """Return what is trained on: the base pairs that are not left out, and the composed pairs.
+
+    A composed pair's label is as sure as its source's; where that was flipped, the pair has the right sides already.
+    """
     base = [source for source in sources if source.treatment.trained_on]
-    confidence = [source.treatment.label_confidence for source in base] + [1.0] * len(composed)
-    pairs = (*[source.pair for source in base], *composed)
+    surety = {source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources}
+    confidence = [source.treatment.label_confidence for source in base] + [surety[row.source_id] for row in composed]
+    pairs = (*[source.pair for source in base], *[row.pair for row in composed])
     return TrainingSet(pairs, np.ones(len(pairs)), np.array(confidence, dtype=np.float64))
+
+
+def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source]) -> list[ComposedPair]:
+    """Return a composition's pairs that still stand, after what was decided about their sources since.
+
+    Pairs of a source that is no longer trained on, or whose label was flipped after they were written, do not.
+    """
+    composed = store.compositions.pairs(composition_id)
+    oriented = {source.pair.id: source.oriented.id for source in sources if source.treatment.trained_on}
+    used = {proposal_id for row in composed for proposal_id in (row.chosen_from, row.rejected_from) if proposal_id}
+    written_for = {proposal.id: proposal.oriented_id for proposal in store.proposals.by_id(used).values()}
+    return [row for row in composed if oriented.get(row.source_id) == written_for[row.chosen_from or row.rejected_from]]
+
+
+def triage_of_plan(plan: Plan) -> TriageConfig:
+    """Return the triage settings by which a plan was made; what follows from the plan keeps to them."""
+    return TriageConfig.model_validate(plan.settings["triage"])
+
+
+def triage_of_composition(store: Store, composition: Composition) -> TriageConfig:
+    """Return the triage settings of a composition's plan.
+
+    Raises:
+        NotReadyError: the plan is gone.
+    """
+    plan = store.proposals.plan(composition.plan_id)
+    if plan is None:
+        raise NotReadyError(f"the plan of composition {composition.id} is gone", remedy="run 'mars propose' again")
+    return triage_of_plan(plan)
 
 
 def open_suspects(sources: Sequence[Source]) -> BoolArray:

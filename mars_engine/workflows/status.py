@@ -90,7 +90,7 @@ def _next_step(store: Store, statuses: Counter[ProposalStatus]) -> str:  # noqa:
         return "mars import FILE: there are no training pairs yet"
     if model is None:
         return "mars train: warm up a reward model on the base pairs"
-    if not store.models.scores(model.id):
+    if not store.models.scores(model.id).keys() >= {pair.id for pair in store.pairs.pairs("train")}:
         return "mars score: read the margins"
     if plan is None or not statuses:
         return "mars propose: spend the budget on low-margin pairs"

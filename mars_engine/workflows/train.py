@@ -9,7 +9,7 @@ from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Clock, LinearRewardModel, ModelShelf, Progress, RewardModelTrainer, Store
 from mars_engine.words.records import Composition, ModelRecord, TrainingSet
-from mars_engine.workflows.sources import load_sources, training_set
+from mars_engine.workflows.sources import load_sources, standing_pairs, training_set, triage_of_composition
 
 WARM_UP = "warm-up"
 
@@ -39,22 +39,25 @@ def retrain(
     trainer: RewardModelTrainer,
     shelf: ModelShelf,
     *,
-    triage: TriageConfig,
     composition: Composition,
     clock: Clock,
     progress: Progress,
 ) -> ModelRecord:
     """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
 
+    Triage's policy is that of the composition's plan. New pairs that no longer stand are left out: those of sources
+    that were dropped, or whose label was flipped, since they were written.
+
     Raises:
-        NotReadyError: the composition has no pairs.
+        NotReadyError: no pair of the composition stands.
     """
-    composed = [row.pair for row in store.compositions.pairs(composition.id)]
+    sources = load_sources(store, triage_of_composition(store, composition))
+    composed = standing_pairs(store, composition.id, sources)
     if not composed:
         raise NotReadyError(
             "the composition has no pairs", remedy="review some proposals ('mars review'), then run 'mars compose'"
         )
-    examples = training_set(load_sources(store, triage), composed)
+    examples = training_set(sources, composed)
     label = f"{composition.settings['law']} round {composition.round}"
     return _train(store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress)
 
@@ -72,6 +75,7 @@ def _train(
 ) -> ModelRecord:
     present = store.models.get(trainer.model_id(examples))
     if present is not None and shelf.holds(present):
+        store.models.add(present)  # what was asked for last is what the next step works with
         return present
     model = trainer.train(examples, progress=progress)
     record = ModelRecord(

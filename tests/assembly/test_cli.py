@@ -90,6 +90,13 @@ def test_a_folder_that_is_no_workspace_is_said_so(tmp_path, arguments, code, wor
     assert "mars --workspace" in result.output
 
 
+def test_split_and_holdout_exclude_each_other(workspace):
+    data = str(shipped("data") / "demo-train.jsonl")
+    result = run("--workspace", workspace, "import", data, "--split", "heldout", "--holdout", "0.2")
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output
+
+
 def test_a_missing_file_is_bad_input_and_leaves_nothing(workspace):
     result = run("--workspace", workspace, "import", "absent.jsonl")
     assert result.exit_code == BAD_INPUT

@@ -299,7 +299,8 @@ def test_export_tells_lineage_and_leaves_the_dropped_out():
     base = [row for row in selection.rows if row.round == 0]
     assert len(base) == 39
     assert victim.id not in {row.source_id for row in base}
-    assert len(selection.rows) == 39 + report.compose.new_pairs
+    composed = bench.store.compositions.pairs(report.compose.composition.id)
+    assert len(selection.rows) == 39 + sum(row.source_id != victim.id for row in composed)
     assert selection.manifest["composition"] == report.compose.composition.id
 
 

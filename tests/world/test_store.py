@@ -305,9 +305,11 @@ def test_the_latest_model_is_the_one_stored_last(store: SqlStore) -> None:
     retrained = a_model("retrained", composition_id="c1", round=1)
     store.models.add(MODEL)
     store.models.add(retrained)
-    store.models.add(replace(MODEL, label="changed"))
     assert store.models.latest() == retrained
     assert store.models.latest(warm_up=True) == MODEL
+    store.models.add(replace(MODEL, label="changed"))
+    assert store.models.latest() == MODEL, "stored again, it is the latest again, with its first content"
+    assert store.models.all() == [retrained, MODEL]
 
 
 def test_scores_are_bit_exact_and_replaced(store: SqlStore) -> None:
@@ -467,13 +469,14 @@ def test_compositions_come_back_exactly_in_the_order_stored(store: SqlStore) -> 
     assert store.compositions.latest() is None
     store.compositions.add(first, composed)
     store.compositions.add(second, composed[:1])
+    assert store.compositions.latest() == second
     store.compositions.add(replace(first, round=9), [])
     found = store.compositions.pairs(first.id)
     assert found == composed
     assert [row.pair.attributes for row in found] == [row.pair.attributes for row in composed]
-    assert store.compositions.all() == [first, second]
+    assert store.compositions.all() == [second, first]
     assert [store.compositions.count(each) for each in (first.id, second.id, "unknown")] == [12, 1, 0]
-    assert store.compositions.latest() == second
+    assert store.compositions.latest() == first
     assert store.compositions.get(first.id) == first
     assert store.compositions.get("unknown") is None
 

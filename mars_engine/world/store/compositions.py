@@ -11,9 +11,8 @@ from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
     first_record,
-    insert_if_absent,
+    insert_as_latest,
     insert_rows,
-    next_ordinal,
     record_columns,
     record_values,
     records,
@@ -30,9 +29,7 @@ class SqlCompositionStore:
 
     def add(self, composition: Composition, pairs: Sequence[ComposedPair]) -> None:
         with self.database.write() as connection:
-            ordinal = next_ordinal(connection, schema.compositions)
-            row = {"ordinal": ordinal, **record_values(composition)}
-            if insert_if_absent(connection, schema.compositions, row):
+            if insert_as_latest(connection, schema.compositions, record_values(composition)):
                 rows = [_pair_row(composition, position, composed) for position, composed in enumerate(pairs)]
                 insert_rows(connection, schema.composed_pairs, rows)
 

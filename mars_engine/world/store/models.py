@@ -10,10 +10,9 @@ from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
     first_record,
-    insert_if_absent,
+    insert_as_latest,
     insert_or_replace,
     insert_rows,
-    next_ordinal,
     record_columns,
     record_values,
     records,
@@ -30,8 +29,7 @@ class SqlModelStore:
 
     def add(self, model: ModelRecord) -> None:
         with self.database.write() as connection:
-            ordinal = next_ordinal(connection, schema.reward_models)
-            insert_if_absent(connection, schema.reward_models, {"ordinal": ordinal, **record_values(model)})
+            insert_as_latest(connection, schema.reward_models, record_values(model))
 
     def get(self, model_id: str) -> ModelRecord | None:
         with self.database.read() as connection:

@@ -12,9 +12,8 @@ from mars_engine.world.store.statements import (
     first_record,
     id_groups,
     insert_absent,
-    insert_if_absent,
+    insert_as_latest,
     insert_rows,
-    next_ordinal,
     record_columns,
     record_values,
     records,
@@ -32,8 +31,7 @@ class SqlProposalStore:
 
     def add_plan(self, plan: Plan, rows: Sequence[PlanRow]) -> None:
         with self.database.write() as connection:
-            ordinal = next_ordinal(connection, schema.plans)
-            if insert_if_absent(connection, schema.plans, {"ordinal": ordinal, **record_values(plan)}):
+            if insert_as_latest(connection, schema.plans, record_values(plan)):
                 positioned = [
                     {"plan_id": plan.id, "position": position, **record_values(row)}
                     for position, row in enumerate(rows)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, Connection, Select, Table, func, insert, select
+from sqlalchemy import Column, Connection, Select, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -67,6 +67,19 @@ def insert_if_absent(connection: Connection, table: Table, row: Mapping[str, Any
     keys = list(table.primary_key)
     statement = _insert(connection, table).on_conflict_do_nothing(index_elements=keys).returning(*keys)
     return connection.execute(statement, row).first() is not None
+
+
+def insert_as_latest(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert one row as the latest of a table with an ordinal; return whether it was inserted.
+
+    One that is present keeps its content and becomes the latest, if it is not that already.
+    """
+    ordinal = next_ordinal(connection, table)
+    if insert_if_absent(connection, table, {"ordinal": ordinal, **row}):
+        return True
+    is_older = (table.c.id == row["id"]) & (table.c.ordinal < ordinal - 1)
+    connection.execute(update(table).where(is_older).values(ordinal=ordinal))
+    return False
 
 
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

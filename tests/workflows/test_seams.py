@@ -1,0 +1,196 @@
+"""Between the steps: settings that change back, decisions that come late, pairs that were composed before them."""
+
+import numpy as np
+import pytest
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.words.config import GateConfig, MarsConfig, TriageConfig
+from mars_engine.words.errors import MarsError
+from mars_engine.workflows.export import select_for_export
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.overview import workspace_overview
+from mars_engine.workflows.review import record_review, review_by_policy
+from mars_engine.workflows.rounds import (
+    compose_plan,
+    make_plan,
+    make_proposals,
+    run_rounds,
+    score_model,
+    train_on,
+    train_warm_up,
+)
+from mars_engine.workflows.sources import load_sources, standing_pairs, training_set
+from mars_engine.workflows.status import workspace_status
+from mars_engine.workflows.workbench import Workbench
+
+KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
+
+
+def bench_with_pairs(config: MarsConfig | None = None, count: int = 12) -> Workbench:
+    bench = make_bench(config or MarsConfig(triage=KEEP))
+    add_pairs(bench, make_pairs(count))
+    return bench
+
+
+def add_pairs(bench: Workbench, pairs) -> None:
+    source = ListSource(pairs)
+    import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
+
+
+def decide(bench: Workbench, pair_id: str, action) -> None:
+    record_review(bench.store, "pair", pair_id, action, annotator="ann", clock=bench.clock)
+
+
+def test_a_plan_that_is_made_again_is_the_latest_again():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    uniform = make_plan(bench, model, law="uniform").plan
+    signed = make_plan(bench, model, law="signed").plan
+    assert bench.store.proposals.latest_plan().id == signed.id
+    make_plan(bench, model, law="uniform")
+    assert bench.store.proposals.latest_plan().id == uniform.id
+
+
+def test_a_model_or_composition_that_is_made_again_is_the_latest_again():
+    bench = bench_with_pairs()
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    warm_up = train_warm_up(bench)
+    assert bench.store.models.latest().id == warm_up.id
+    other = compose_plan(bench, make_plan(bench, warm_up, law="uniform").plan).composition
+    assert bench.store.compositions.latest().id == other.id
+    compose_plan(bench, report.plan.plan)
+    assert bench.store.compositions.latest().id == report.compose.composition.id
+
+
+def test_a_dry_run_stores_no_plan():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    assert make_plan(bench, model, dry_run=True).summary.budget == 60
+    assert bench.store.proposals.latest_plan() is None
+
+
+@pytest.mark.parametrize("action", ["drop", "flip"])
+def test_composed_pairs_of_a_source_that_is_decided_about_later_no_longer_stand(action):
+    bench = bench_with_pairs()
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    composition = report.compose.composition
+    target = report.compose and bench.store.compositions.pairs(composition.id)[0].source_id
+    decide(bench, target, action)
+    sources = load_sources(bench.store, KEEP)
+    standing = standing_pairs(bench.store, composition.id, sources)
+    assert target not in {row.source_id for row in standing}
+    assert 0 < len(standing) < report.compose.new_pairs
+    retrained = train_on(bench, composition)
+    assert retrained.metrics["training_pairs"] == len(standing) + (11 if action == "drop" else 12)
+    exported = select_for_export(bench.store, "composed", config=bench.config)
+    assert target not in {row.source_id for row in exported.rows}
+    again = compose_plan(bench, report.plan.plan)
+    composed = bench.store.compositions.pairs(again.composition.id)
+    assert target not in {row.source_id for row in composed}, "no budget after a drop, no variants after a flip"
+
+
+def test_undoing_the_decision_lets_them_stand_again():
+    bench = bench_with_pairs()
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    composition = report.compose.composition
+    target = bench.store.compositions.pairs(composition.id)[0].source_id
+    decide(bench, target, "drop")
+    decide(bench, target, "undo")
+    standing = standing_pairs(bench.store, composition.id, load_sources(bench.store, KEEP))
+    assert len(standing) == report.compose.new_pairs
+
+
+def test_triage_follows_its_settings():
+    bench = bench_with_pairs(count=30)
+    bad = make_pairs(4, seed=5, first=500)
+    add_pairs(bench, tuple(type(pair).of(pair.prompt, pair.rejected, pair.chosen) for pair in bad))
+    model = train_warm_up(bench)
+    strict = score_model(bench, model).verdicts
+    lenient = TriageConfig(policy="keep", seeds=2, folds=3, near_zero=100.0)
+    loose = Workbench(**{**vars(bench), "config": bench.config.model_copy(update={"triage": lenient})})
+    assert strict["suspected"] > score_model(loose, model).verdicts["suspected"] == 0
+
+
+def test_another_gate_asks_for_other_proposals():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    refined = []
+    for threshold in (0.0, 2.0):
+        gate = GateConfig(rule="fixed", threshold=threshold)
+        other = Workbench(**{**vars(bench), "config": bench.config.model_copy(update={"gate": gate})})
+        plan = make_plan(other, model)
+        report = make_proposals(other, plan.plan)
+        refined.append((plan.forecast.needs_refining, report.refinements.get("refined_rejected", 0)))
+    assert refined[0] == (0, 0)
+    assert refined[1][0] == 12
+    assert refined[1][1] > 0
+
+
+def test_a_smoothed_label_stays_smoothed_in_what_is_composed_of_it():
+    bench = bench_with_pairs()
+    run_rounds(bench, 1, policy="accept-all")
+    composition = bench.store.compositions.latest()
+    target = bench.store.compositions.pairs(composition.id)[0].source_id
+    decide(bench, target, "ambiguous")
+    sources = load_sources(bench.store, KEEP)
+    rows = standing_pairs(bench.store, composition.id, sources)
+    examples = training_set(sources, rows)
+    mine = np.array([row.source_id == target for row in rows])
+    np.testing.assert_array_equal(examples.label_confidence[len(sources) :][mine], 0.5)
+    np.testing.assert_array_equal(examples.label_confidence[len(sources) :][~mine], 1.0)
+
+
+def test_what_follows_a_plan_keeps_to_the_triage_policy_of_the_plan():
+    bench = bench_with_pairs(MarsConfig(triage=TriageConfig(policy="flip", seeds=2, folds=3, near_zero=0.0)), count=40)
+    bad = make_pairs(6, seed=5, first=500)
+    add_pairs(bench, tuple(type(pair).of(pair.prompt, pair.rejected, pair.chosen) for pair in bad))
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    assert report.score.verdicts["suspected"] > 0
+    asking = Workbench(**{**vars(bench), "config": MarsConfig(triage=TriageConfig(policy="ask"))})
+    assert train_on(asking, report.compose.composition).id == report.model.id
+    rows = select_for_export(bench.store, "training-set", config=asking.config).rows
+    orientation = {row.source_id: row.pair for row in rows if row.round == 0}
+    assert len(rows) == report.model.metrics["training_pairs"]
+    assert len(orientation) == 46
+
+
+def test_status_and_the_page_notice_pairs_and_models_without_scores():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    add_pairs(bench, make_pairs(3, first=700))
+    assert workspace_status(bench.store, config=bench.config).next_step.startswith("mars score")
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    assert bench.store.models.latest() == report.model
+    assert workspace_overview(bench.store, config=bench.config).margins.model_label == "warm-up"
+
+
+@pytest.mark.parametrize("annotator", ["", "  ", "policy:me"])
+def test_a_review_needs_a_persons_name(annotator):
+    bench = bench_with_pairs()
+    pair = bench.store.pairs.pairs("train")[0]
+    with pytest.raises(MarsError, match="annotator"):
+        record_review(bench.store, "pair", pair.id, "drop", annotator=annotator, clock=bench.clock)
+
+
+def test_an_edit_with_twice_the_same_answer_is_refused():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model).plan)
+    review_by_policy(bench.store, "gates", clock=bench.clock)
+    proposal = bench.store.proposals.proposals()[0]
+    with pytest.raises(MarsError, match="the same"):
+        record_review(
+            bench.store,
+            "proposal",
+            proposal.id,
+            "edit",
+            annotator="ann",
+            clock=bench.clock,
+            edited_chosen="one",
+            edited_rejected="one",
+        )
