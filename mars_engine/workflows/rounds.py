@@ -41,7 +41,7 @@ def run_rounds(
     parent: Composition | None = None
     reports = []
     for number in range(1, rounds + 1):
-        score = score_model(bench, model)
+        score = score_model(bench, model, triage_again=number == 1)
         plan = make_plan(bench, model, law=law, round_number=number)
         proposed = make_proposals(bench, plan.plan)
         reviewed = review_by_policy(bench.store, policy, clock=bench.clock)
@@ -74,8 +74,16 @@ def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
     )
 
 
-def score_model(bench: Workbench, model: ModelRecord) -> ScoreReport:
-    return score_pairs(bench.store, bench.trainer, bench.shelf, model, config=bench.config, progress=bench.progress)
+def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
+    return score_pairs(
+        bench.store,
+        bench.trainer,
+        bench.shelf,
+        model,
+        config=bench.config,
+        progress=bench.progress,
+        triage_again=triage_again,
+    )
 
 
 def make_plan(

@@ -35,18 +35,31 @@ def score_pairs(
     *,
     config: MarsConfig,
     progress: Progress,
+    triage_again: bool = True,
 ) -> ScoreReport:
     """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
 
     Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
+
+    Args:
+        store: the workspace's memory.
+        trainer: fits the out-of-fold models.
+        shelf: has the model.
+        record: the model.
+        config: settings.
+        progress: shows how far it has come.
+        triage_again: false where the caller knows that nothing has changed since the triage that is stored.
     """
     base_model = store.models.latest(warm_up=True)
     if base_model is None:
         raise NotReadyError("there is no warm-up model", remedy="run 'mars train' first")
-    verdicts = triage_labels(store, trainer, base_model, config=config, progress=progress)
+    if triage_again:
+        triage_labels(store, trainer, base_model, config=config, progress=progress)
+    verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
     model = shelf.load(record)
     metrics = {split: _score_split(store, model, store.pairs.pairs(split), config, progress) for split in SPLITS}
-    return ScoreReport(record.label, metrics["train"], metrics["heldout"], verdicts)
+    counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
+    return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
 
 
 def _score_split(
@@ -72,8 +85,8 @@ def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
 
 def triage_labels(
     store: Store, trainer: RewardModelTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
-) -> dict[TriageVerdict, int]:
-    """Store triage's verdict on each base pair's label, and return how many there are of each.
+) -> None:
+    """Store triage's verdict on each base pair's label.
 
     It is done anew each time, since pairs, settings or people's decisions may have changed.
     """
@@ -92,5 +105,3 @@ def triage_labels(
         for index, pair in enumerate(pairs)
     ]
     store.models.save_triage(warm_up.id, rows)
-    counts = Counter(row.verdict for row in rows)
-    return {verdict: counts[verdict] for verdict in VERDICTS}
