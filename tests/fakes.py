@@ -124,7 +124,9 @@ def make_pairs(count: int, *, seed: int = 0, first: int = 0, pairs_a_prompt: int
     rng = np.random.default_rng(seed)
     pairs = []
     for number in range(first, first + count):
-        prompt = (Turn("user", f"question number {number // pairs_a_prompt} about topic {number % 7}"),)
+        prompt = (
+            Turn("user", f"question number {number // pairs_a_prompt} about topic {number // pairs_a_prompt % 7}"),
+        )
         sides = [
             " ".join([*rng.choice(words, 3), *rng.choice(GOOD + BAD, 2), f"filler{rng.integers(40)}", f"n{number}"])
             for words in (GOOD, BAD)

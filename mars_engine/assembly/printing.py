@@ -51,6 +51,11 @@ def show_import(console: Console, report: ImportReport) -> None:
         console.print(f"    {count:,}  {reason}")
     if report.examples:
         console.print("  for example: " + "; ".join(f"row {drop.row}: {drop.reason}" for drop in report.examples[:5]))
+    if report.prompts_in_other_split:
+        console.print(
+            f"  careful: {report.prompts_in_other_split:,} of the pairs have a prompt that is in the other split too, "
+            "so that an evaluation is less independent than it looks"
+        )
     console.print(f'  "the longer response wins" is right on {report.longer_wins:.3f} of the pairs')
 
 

@@ -135,6 +135,8 @@ class ImportReport:
     dropped: Mapping[str, int]
     examples: tuple[DroppedRow, ...]
     """The first dropped rows of each reason, to look up in the file."""
+    prompts_in_other_split: int
+    """Kept pairs whose prompt also has pairs in the other split: an evaluation on them is less independent."""
     longer_wins: float
     """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
 

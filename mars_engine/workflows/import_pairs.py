@@ -60,7 +60,10 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
             remedy="look at the rows named, or name another format with --format",
         )
     fresh = [(row, pair) for pair_id, (row, pair) in sieve.kept.items() if pair_id not in present]
-    report = _report(source, sieve, split, fresh=len(fresh))
+    other_split: Split = "heldout" if split == "train" else "train"
+    other_prompts = {pair.prompt_id for pair in store.pairs.pairs(other_split)}
+    shared = sum(pair.prompt_id in other_prompts for _, pair in sieve.kept.values())
+    report = _report(source, sieve, split, fresh=len(fresh), shared=shared)
     dataset = DatasetRecord(
         id=report.dataset_id,
         name=source.name,
@@ -89,7 +92,7 @@ def _read(source: PairSource, progress: Progress) -> Sieve:
     return sieve
 
 
-def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int) -> ImportReport:
+def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int, shared: int) -> ImportReport:
     pairs = [pair for _, pair in sieve.kept.values()]
     return ImportReport(
         dataset_id=content_id(source.content_hash, source.format, split),
@@ -101,6 +104,7 @@ def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int) -> Im
         already_present=len(pairs) - fresh,
         dropped=dict(sieve.dropped.most_common()),
         examples=tuple(sieve.examples),
+        prompts_in_other_split=shared,
         longer_wins=longer_wins_accuracy(pairs),
     )
 

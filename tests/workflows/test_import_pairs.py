@@ -49,6 +49,13 @@ def test_a_pair_of_the_other_split_is_dropped_since_it_would_leak():
     assert store.pairs.pairs("heldout") == list(pairs[4:])
 
 
+def test_prompts_that_are_in_the_other_split_are_counted():
+    store = open_store("sqlite://")
+    pairs = make_pairs(6, pairs_a_prompt=2)
+    assert do_import(store, ListSource(pairs[:3])).prompts_in_other_split == 0
+    assert do_import(store, ListSource(pairs[3:]), split="heldout").prompts_in_other_split == 1
+
+
 def test_longer_wins_is_reported():
     prompt = make_pairs(1)[0].prompt
     source = ListSource((Pair.of(prompt, "longer", "short"), Pair.of(prompt, "a", "bb"), Pair.of(prompt, "cc", "dd")))
