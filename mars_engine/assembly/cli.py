@@ -30,7 +30,7 @@ from mars_engine.assembly.workspace import (
 )
 from mars_engine.words.errors import ConfigError, LoadError, MarsError, NotReadyError
 from mars_engine.words.protocols import PairSource, Progress
-from mars_engine.words.records import Composition, ModelRecord, Split
+from mars_engine.words.records import ModelRecord, Split
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import ExportWhat, select_for_export
 from mars_engine.workflows.holdout import HoldoutPart
@@ -172,10 +172,6 @@ def _latest_model(bench: Workbench) -> ModelRecord:
     return model
 
 
-def _latest_composition(bench: Workbench) -> Composition | None:
-    return bench.store.compositions.latest()
-
-
 # -------------------------------------------------------------------------------------------------------- commands
 
 
@@ -264,7 +260,7 @@ def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, over
         if rounds is not None:
             reports = run_rounds(bench, rounds, policy=policy)
             return reports, lambda console: _show_rounds(console, reports)
-        composition = None if warm_up else _latest_composition(bench)
+        composition = None if warm_up else bench.store.compositions.latest()
         model = train_on(bench, composition) if composition else train_warm_up(bench)
     return model, lambda console: printing.show_model(console, model)
 
@@ -290,9 +286,10 @@ def score(session: Session, overrides: Overrides) -> Any:
     each allocation law would spread the budget.
     """
     with working(session, "score", overrides) as bench:
-        report = score_model(bench, _latest_model(bench))
+        model = _latest_model(bench)
+        report = score_model(bench, model)
         sources = load_sources(bench.store, bench.config.triage)
-        margins = oriented_margins(bench.store, _latest_model(bench), sources)
+        margins = oriented_margins(bench.store, model, sources)
         laws = compare_laws(margins, bench.config.allocation)
 
     def show(console: Console) -> None:
@@ -314,7 +311,7 @@ def propose(session: Session, dry_run: bool, overrides: Overrides) -> Any:
     """
     with working(session, "propose", overrides) as bench:
         model = _latest_model(bench)
-        latest = _latest_composition(bench)
+        latest = bench.store.compositions.latest()
         following = latest.round + 1 if latest and model.composition_id == latest.id else model.round + 1
         plan = make_plan(bench, model, round_number=following, dry_run=dry_run)
         if not session.as_json:
