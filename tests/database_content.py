@@ -8,7 +8,7 @@ from mars_engine.world.store import open_store
 from mars_engine.world.store.column_types import UtcDateTime
 from mars_engine.world.store.schema import metadata
 
-LEFT_OUT = {"runs", "run_points", "leases"}
+LEFT_OUT = {"runs", "run_points", "leases", "revisions"}
 
 
 def database_content(url: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -15,8 +15,10 @@ from mars_engine.words.records import (
     GeneratorCard,
     IntArray,
     ItemKind,
+    Lease,
     ModelRecord,
     Pair,
+    PairSet,
     ParsedRow,
     Passage,
     Plan,
@@ -255,6 +257,14 @@ class PairStore(Protocol):
 
     def by_id(self, ids: Collection[str]) -> dict[str, Pair]: ...
 
+    def save_distances(self, encoder: str, distances: Mapping[str, float]) -> None:
+        """Store the semantic distance of pairs, by pair id, under an encoder (its fingerprint), in one transaction."""
+        ...
+
+    def distances(self, encoder: str) -> dict[str, float]:
+        """Semantic distances by pair id."""
+        ...
+
     def count(self, split: Split) -> int: ...
 
 
@@ -354,6 +364,85 @@ class ReviewStore(Protocol):
         ...
 
 
+class LeaseStore(Protocol):
+    """Who is reading what until when."""
+
+    def take(
+        self,
+        item_kind: ItemKind,
+        candidates: Sequence[str],
+        *,
+        annotator: str,
+        count: int,
+        readers: Mapping[str, int],
+        now: datetime,
+        until: datetime,
+    ) -> list[str]:
+        """Lease up to `count` of the candidates to an annotator, in their order, in one transaction.
+
+        Leases that have ended are forgotten first. The annotator's own leases are renewed and count. A candidate is
+        passed over while as many others lease it as may read it at once.
+
+        Args:
+            item_kind: what the candidates are.
+            candidates: item ids, the most wanted first.
+            annotator: who is to read them.
+            count: how many leases the annotator is to have at most.
+            readers: how many may read an item at once, by its id; 1 where it is not listed.
+            now: leases that end at or before this moment have ended.
+            until: when the new leases end.
+
+        Returns:
+            The ids leased to the annotator now, in the candidates' order.
+        """
+        ...
+
+    def release(self, item_kind: ItemKind, item_ids: Collection[str], *, annotator: str) -> None:
+        """End an annotator's leases of these items; where there is none, nothing happens."""
+        ...
+
+    def standing(self, item_kind: ItemKind, *, now: datetime) -> list[Lease]:
+        """The leases that have not ended, by annotator and item."""
+        ...
+
+
+class PairSetStore(Protocol):
+    """Sets of source pairs that people put together."""
+
+    def add(self, pair_set: PairSet, pair_ids: Collection[str]) -> None:
+        """Store a set, in one transaction; one whose id is present changes nothing."""
+        ...
+
+    def remove(self, set_id: str) -> None:
+        """Forget a set; the pairs stay. Where there is none, nothing happens."""
+        ...
+
+    def all(self) -> list[PairSet]:
+        """All sets, the newest first."""
+        ...
+
+    def members(self, set_id: str) -> list[str]:
+        """Ids of a set's pairs, in the order of their import."""
+        ...
+
+
+class BrowseStore(Protocol):
+    """Columns of many pairs at once, without their texts: what pages filter, count and draw by."""
+
+    def revisions(self) -> dict[str, int]:
+        """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
+        "proposals", "reviews", "sets", "compositions"; a subject that never changed is left out."""
+        ...
+
+    def columns(self, table: str, **where: str) -> dict[str, list[Any]]:
+        """The columns of one of the named readings, each a list, all in one order; see the implementation."""
+        ...
+
+    def matching(self, words: str) -> list[str]:
+        """Ids of the pairs in whose prompt, chosen or rejected text the words occur as they are, case aside."""
+        ...
+
+
 class CompositionStore(Protocol):
     def add(self, composition: Composition, pairs: Sequence[ComposedPair]) -> None:
         """Store a composition as the latest, in one transaction; one that is present keeps its pairs and becomes it."""
@@ -377,6 +466,10 @@ class RunStore(Protocol):
 
     def heartbeat(self, run_id: str, at: datetime) -> None: ...
 
+    def report_progress(self, run_id: str, at: datetime, progress: Mapping[str, Any]) -> None:
+        """Note how far a run has come, and that it is alive."""
+        ...
+
     def finish(
         self, run_id: str, state: RunState, at: datetime, *, summary: Mapping[str, Any], error: str = ""
     ) -> None: ...
@@ -386,6 +479,8 @@ class RunStore(Protocol):
     def points(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Values by metric, each a list of (step, value) in order of step."""
         ...
+
+    def get(self, run_id: str) -> Run | None: ...
 
     def all(self) -> list[Run]:
         """All runs, newest first."""
@@ -406,6 +501,15 @@ class Store(Protocol):
 
     @property
     def reviews(self) -> ReviewStore: ...
+
+    @property
+    def leases(self) -> LeaseStore: ...
+
+    @property
+    def pair_sets(self) -> PairSetStore: ...
+
+    @property
+    def browse(self) -> BrowseStore: ...
 
     @property
     def compositions(self) -> CompositionStore: ...

@@ -364,11 +364,16 @@ PROPOSAL_ACTIONS = frozenset({"accept", "accept_chosen", "accept_rejected", "edi
 PAIR_ACTIONS = frozenset({"label_right", "flip", "drop", "ambiguous", "skip", "undo"})
 
 
+Presentation = Literal["open", "blind", "blind_swapped"]
+"""How an item was shown: with its labels, without them, or without them and with its two sides exchanged."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReviewEvent:
     """One thing a person (or a policy) did to an item; never changed afterwards.
 
-    `sequence` is the annotator's own counter on that item; an event sent twice is stored once.
+    `sequence` grows with each act of an annotator. The events of one act on many items share it, and are undone
+    together; an event sent twice is stored once.
     """
 
     item_kind: ItemKind
@@ -382,6 +387,28 @@ class ReviewEvent:
     edited_rejected: str | None = None
     note: str = ""
     seconds: float = 0.0
+    presented: Presentation = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An annotator reads an item until then; others are not given it, unless overlap asks for it."""
+
+    item_kind: ItemKind
+    item_id: str
+    annotator: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """Source pairs that a person put together under a name: to check them first, or to find them again."""
+
+    id: str
+    name: str
+    annotator: str
+    created_at: datetime
+    pairs: int
 
 
 # --------------------------------------------------------------------------------------------------- compositions
@@ -437,7 +464,12 @@ RunState = Literal["running", "finished", "failed", "cancelled", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A piece of work with a beginning and an end, as `mars status` lists it."""
+    """A piece of work with a beginning and an end, as `mars status` lists it.
+
+    `progress` says how far it has come: {"task", "done", "total", "seconds"}, empty before the first report.
+    `command` are the arguments of `mars` that do it again, and `log` the file with its output, relative to the
+    workspace; both are empty for work that was not started as a job.
+    """
 
     id: str
     kind: str
@@ -450,3 +482,6 @@ class Run:
     started_at: datetime
     heartbeat_at: datetime
     ended_at: datetime | None
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    log: str = ""

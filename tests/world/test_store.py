@@ -785,4 +785,4 @@ def test_equal_content_is_recognised_and_a_difference_seen(tmp_path: Path) -> No
     store.reviews.append([a_review(sequence=2)])
     store.close()
     assert database_content(urls[1]) != first
-    assert json.dumps(first["reviews"]) == '[["proposal", "p1", "accept", "ada", 1, null, null, null, "", 1.25]]'
+    assert json.dumps(first["reviews"]) == '[["proposal", "p1", "accept", "ada", 1, null, null, null, "", 1.25, "open"]]'

@@ -13,6 +13,7 @@ from mars_engine.world.store.statements import (
     first_record,
     insert_as_latest,
     insert_rows,
+    note_change,
     record_columns,
     record_values,
     records,
@@ -32,6 +33,7 @@ class SqlCompositionStore:
             if insert_as_latest(connection, schema.compositions, record_values(composition)):
                 rows = [_pair_row(composition, position, composed) for position, composed in enumerate(pairs)]
                 insert_rows(connection, schema.composed_pairs, rows)
+            note_change(connection, "compositions")
 
     def get(self, composition_id: str) -> Composition | None:
         with self.database.read() as connection:

@@ -13,6 +13,7 @@ from mars_engine.world.store.statements import (
     insert_as_latest,
     insert_or_replace,
     insert_rows,
+    note_change,
     record_columns,
     record_values,
     records,
@@ -30,6 +31,7 @@ class SqlModelStore:
     def add(self, model: ModelRecord) -> None:
         with self.database.write() as connection:
             insert_as_latest(connection, schema.reward_models, record_values(model))
+            note_change(connection, "models")
 
     def get(self, model_id: str) -> ModelRecord | None:
         with self.database.read() as connection:
@@ -60,6 +62,7 @@ class SqlModelStore:
         ]
         with self.database.write() as connection:
             insert_or_replace(connection, schema.scores, rows)
+            note_change(connection, "scores")
 
     def scores(self, model_id: str) -> dict[str, tuple[float, float]]:
         scores = schema.scores.c
@@ -75,6 +78,7 @@ class SqlModelStore:
         with self.database.write() as connection:
             connection.execute(delete(schema.triage).where(schema.triage.c.model_id == model_id))
             insert_rows(connection, schema.triage, positioned)
+            note_change(connection, "triage")
 
     def triage(self, model_id: str) -> list[TriageRow]:
         statement = select(*record_columns(TriageRow, schema.triage)).where(schema.triage.c.model_id == model_id)

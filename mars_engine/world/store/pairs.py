@@ -1,6 +1,6 @@
 """Source pairs and the datasets they came in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from mars_engine.world.store.statements import (
     id_groups,
     insert_absent,
     insert_if_absent,
+    insert_or_replace,
     next_ordinal,
+    note_change,
     record_columns,
     record_values,
     records,
@@ -36,6 +38,7 @@ class SqlPairStore:
             first = next_ordinal(connection, schema.pairs)
             rows = [_pair_row(dataset, row, pair, ordinal) for ordinal, (row, pair) in enumerate(pairs, start=first)]
             insert_absent(connection, schema.pairs, rows)
+            note_change(connection, "pairs")
 
     def datasets(self) -> list[DatasetRecord]:
         statement = select(*record_columns(DatasetRecord, schema.datasets)).order_by(schema.datasets.c.ordinal)
@@ -64,6 +67,18 @@ class SqlPairStore:
                 statement = select(*_PAIR).where(schema.pairs.c.id.in_(group))
                 found.update((pair.id, pair) for pair in records(connection, Pair, statement))
         return {pair_id: found[pair_id] for pair_id in ids if pair_id in found}
+
+    def save_distances(self, encoder: str, distances: Mapping[str, float]) -> None:
+        rows = [{"encoder": encoder, "pair_id": pair_id, "distance": value} for pair_id, value in distances.items()]
+        with self.database.write() as connection:
+            insert_or_replace(connection, schema.distances, rows)
+            note_change(connection, "distances")
+
+    def distances(self, encoder: str) -> dict[str, float]:
+        stored = schema.distances.c
+        statement = select(stored.pair_id, stored.distance).where(stored.encoder == encoder)
+        with self.database.read() as connection:
+            return {row.pair_id: row.distance for row in connection.execute(statement)}
 
     def count(self, split: Split) -> int:
         statement = select(func.count()).select_from(schema.pairs).where(schema.pairs.c.split == split)

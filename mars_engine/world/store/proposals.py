@@ -14,6 +14,7 @@ from mars_engine.world.store.statements import (
     insert_absent,
     insert_as_latest,
     insert_rows,
+    note_change,
     record_columns,
     record_values,
     records,
@@ -37,6 +38,7 @@ class SqlProposalStore:
                     for position, row in enumerate(rows)
                 ]
                 insert_rows(connection, schema.plan_rows, positioned)
+            note_change(connection, "plans")
 
     def plan(self, plan_id: str) -> Plan | None:
         with self.database.read() as connection:
@@ -72,6 +74,7 @@ class SqlProposalStore:
             _forget_failures(connection, settings_id, tried)
             insert_rows(connection, schema.proposal_failures, [record_values(failure) for failure in failures])
             insert_absent(connection, schema.proposal_sources, done)
+            note_change(connection, "proposals")
 
     def sources_done(self, settings_id: str) -> dict[str, str]:
         sources = schema.proposal_sources.c

@@ -10,7 +10,14 @@ from mars_engine.words.errors import StoreError
 from mars_engine.words.records import ItemKind, ReviewEvent
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
-from mars_engine.world.store.statements import id_groups, insert_rows, record_columns, record_values, records
+from mars_engine.world.store.statements import (
+    id_groups,
+    insert_rows,
+    note_change,
+    record_columns,
+    record_values,
+    records,
+)
 
 _Key = tuple[str, str, str, int]
 _EVENTS = select(*record_columns(ReviewEvent, schema.reviews))
@@ -41,7 +48,9 @@ class SqlReviewStore:
                     new.append(event)
                 elif _decision(earlier) != _decision(event):
                     raise _conflict(earlier, event)
-            insert_rows(connection, schema.reviews, [record_values(event) for event in new])
+            if new:
+                insert_rows(connection, schema.reviews, [record_values(event) for event in new])
+                note_change(connection, "reviews")
         return len(new)
 
     def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:

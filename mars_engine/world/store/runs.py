@@ -13,6 +13,7 @@ from mars_engine.words.records import Run, RunState
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
+    first_record,
     insert_or_replace,
     insert_rows,
     next_ordinal,
@@ -47,6 +48,14 @@ class SqlRunStore:
         """
         self._update(run_id, heartbeat_at=at)
 
+    def report_progress(self, run_id: str, at: datetime, progress: Mapping[str, Any]) -> None:
+        """Note how far a run has come, and that it is alive.
+
+        Raises:
+            StoreError: no such run is stored.
+        """
+        self._update(run_id, heartbeat_at=at, progress=progress)
+
     def finish(
         self, run_id: str, state: RunState, at: datetime, *, summary: Mapping[str, Any], error: str = ""
     ) -> None:
@@ -71,6 +80,11 @@ class SqlRunStore:
             for metric, step, value in connection.execute(statement.order_by(points.metric, points.step)):
                 by_metric.setdefault(metric, []).append((step, nan if value is None else value))
         return by_metric
+
+    def get(self, run_id: str) -> Run | None:
+        statement = select(*record_columns(Run, schema.runs)).where(schema.runs.c.id == run_id)
+        with self.database.read() as connection:
+            return first_record(connection, Run, statement)
 
     def all(self) -> list[Run]:
         statement = select(*record_columns(Run, schema.runs)).order_by(schema.runs.c.ordinal.desc())

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mars_engine.world.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: the one after which the database has exactly these tables."""
 
 metadata = MetaData(
@@ -90,6 +90,15 @@ scores = Table(
     Column("margin", Double, nullable=False),
     Index(None, "model_id", "margin"),
 )
+
+distances = Table(
+    "distances",
+    metadata,
+    Column("encoder", Text, primary_key=True),
+    Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
+    Column("distance", Double, nullable=False),
+)
+"""The semantic distance of a pair's two responses under an encoder, by the encoder's fingerprint."""
 
 triage = Table(
     "triage",
@@ -195,7 +204,9 @@ reviews = Table(
     Column("edited_rejected", Text),
     Column("note", Text, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("presented", Text, nullable=False),
     UniqueConstraint("item_kind", "item_id", "annotator", "sequence"),
+    Index(None, "annotator", "item_kind", "sequence"),
 )
 
 leases = Table(
@@ -205,6 +216,23 @@ leases = Table(
     Column("item_id", Text, primary_key=True),
     Column("annotator", Text, primary_key=True),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+pair_sets = Table(
+    "pair_sets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ordinal", Integer, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+pair_set_members = Table(
+    "pair_set_members",
+    metadata,
+    Column("set_id", Text, ForeignKey("pair_sets.id"), primary_key=True),
+    Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
 )
 
 compositions = Table(
@@ -256,6 +284,9 @@ runs = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("heartbeat_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("progress", JsonText, nullable=False),
+    Column("command", TupleText, nullable=False),
+    Column("log", Text, nullable=False),
 )
 
 run_points = Table(
@@ -267,3 +298,11 @@ run_points = Table(
     Column("value", Double),
 )
 """`value` may be NULL, which is how SQLite keeps the NaN of a loss that diverged."""
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+"""How often what is stored of a subject has changed, so that a reader knows when to read again."""

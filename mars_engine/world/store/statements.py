@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Column, Connection, Select, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mars_engine.world.store import schema
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -89,6 +91,15 @@ def insert_or_replace(connection: Connection, table: Table, rows: Sequence[Mappi
         others = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
         keys = list(table.primary_key)
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def note_change(connection: Connection, *subjects: str) -> None:
+    """Count a change of these subjects, in the transaction that makes it."""
+    revisions = schema.revisions
+    for subject in subjects:
+        statement = _insert(connection, revisions).values(subject=subject, number=1)
+        raised = {"number": revisions.c.number + 1}
+        connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=raised))
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

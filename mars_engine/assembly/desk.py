@@ -1,0 +1,65 @@
+"""The desk: everything that the app's pages ask of one workspace, opened once for the whole server."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mars_engine.assembly.recorded_run import mark_lost_runs
+from mars_engine.assembly.workspace import Workspace, find_workspace, utc_now
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.protocols import Clock
+from mars_engine.workflows.pair_index import PairIndex, PairIndexCache
+from mars_engine.world.store import SqlStore, open_store
+
+
+@dataclass
+class Desk:
+    """An open workspace, shared by all sessions of the server. It never loads a model.
+
+    Settings are read again where mars.toml has changed.
+    """
+
+    root: Path
+    store: SqlStore
+    index_cache: PairIndexCache
+    clock: Clock = utc_now
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _settings: tuple[float, Workspace] | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace with its settings as they are on the disk now.
+
+        Raises:
+            WorkspaceError: the folder is no workspace any more.
+            ConfigError: mars.toml has something that cannot be used.
+        """
+        path = self.root / "mars.toml"
+        changed = path.stat().st_mtime if path.exists() else 0.0
+        with self._lock:
+            if self._settings is None or self._settings[0] != changed:
+                self._settings = (changed, find_workspace(self.root))
+            return self._settings[1]
+
+    @property
+    def config(self) -> MarsConfig:
+        return self.workspace.config
+
+    def index(self) -> PairIndex:
+        """The columns of all pairs, read again where something has changed."""
+        return self.index_cache.current()
+
+
+def open_desk(root: Path, *, opened: Callable[[str], SqlStore] = open_store) -> Desk:
+    """Open a workspace for the app; runs whose process is gone are marked as lost.
+
+    Raises:
+        WorkspaceError: the folder is not a workspace.
+        ConfigError: its mars.toml has something that cannot be used.
+        StoreError: its database cannot be opened.
+    """
+    workspace = find_workspace(root)
+    store = opened(workspace.database_url)
+    mark_lost_runs(store, utc_now)
+    return Desk(root.resolve(), store, PairIndexCache(store))

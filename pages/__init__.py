@@ -1,0 +1,1 @@
+"""The app's pages: each asks the engine and draws. No SQL, no models."""

@@ -1,0 +1,1 @@
+"""What several pages share: the frame, the colours, charts, forms, texts shown as they are, and the card."""

@@ -1,0 +1,32 @@
+"""Plotly figures in one style: transparent ground, one type scale, units on every axis."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+PLOTLY_OPTIONS = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+
+
+def styled(figure: go.Figure, *, x: str, y: str, height: int = 360, legend: bool = True) -> go.Figure:
+    """Give a figure the app's style. `x` and `y` are the axis titles, units in brackets."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8 if not legend else 36, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=legend,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        xaxis_title=x,
+        yaxis_title=y,
+        hoverlabel={"align": "left"},
+    )
+    figure.update_xaxes(automargin=True, title_standoff=8, zeroline=True)
+    figure.update_yaxes(automargin=True, title_standoff=8)
+    return figure
+
+
+def draw(figure: go.Figure, *, key: str | None = None, **options: Any) -> Any:
+    """Show a figure across the width of its container; returns what `st.plotly_chart` returns."""
+    config = PLOTLY_OPTIONS | options.pop("config", {})
+    return st.plotly_chart(figure, width="stretch", key=key, config=config, **options)
