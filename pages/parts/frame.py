@@ -1,18 +1,71 @@
-"""The frame of every page: its desk, who is reading, present mode, and errors in plain words."""
+"""The frame of every page: sign-in, the page list, the desk, who is reading, present mode, errors in plain words."""
 
+import hmac
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from mars_engine.assembly.desk import Desk, open_desk
+from mars_engine.assembly.serving import TOKEN_VARIABLE
 from mars_engine.assembly.workspace import WORKSPACE_VARIABLE
 from mars_engine.words.errors import MarsError
 
 ANNOTATOR = "annotator"
-"""Name in the session state (and in the query parameters) of who reads and decides."""
+"""Name in the session state of who reads and decides."""
+
+SIGNED_IN = "signed in"
+PRESENT = "present"
+
+PRESENT_STYLE = """
+<style>
+  html { font-size: 20px; }
+  [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
+  [data-testid="stMetricValue"] { font-size: 2.6rem; }
+  .stMainBlockContainer { padding-top: 2rem; }
+</style>
+"""
+NUMBER_STYLE = """
+<style>
+  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+</style>
+"""
+
+
+def open_frame(pages: Sequence[StreamlitPage]) -> None:
+    """Show the page that the address names, inside the frame; the sign-in before it where there is a token."""
+    is_presenting = presenting()
+    st.set_page_config(
+        page_title="MARS",
+        page_icon="◐",
+        layout="wide",
+        initial_sidebar_state="collapsed" if is_presenting else "auto",
+    )
+    page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
+    st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
+    if not _is_signed_in():
+        return
+    page_shown.run()
+
+
+def _is_signed_in() -> bool:
+    """Ask for the shared token where the server has one."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token or st.session_state.get(SIGNED_IN):
+        return True
+    st.title("MARS")
+    st.text("This workspace is shared with those who have its token.")
+    with st.form("sign-in", border=True):
+        given = st.text_input("Token", type="password", autocomplete="current-password")
+        if st.form_submit_button("Sign in"):
+            if hmac.compare_digest(given.encode(), token.encode()):
+                st.session_state[SIGNED_IN] = True
+                st.rerun()
+            st.text("⚠ That is not the token. Ask whoever started the server.")
+    return False
 
 
 @st.cache_resource(show_spinner="Opening the workspace")
@@ -31,7 +84,7 @@ def desk() -> Desk:
 
 def presenting() -> bool:
     """Whether the app is shown to an audience: larger, read-only, without controls (`?present=1`)."""
-    return st.query_params.get("present") == "1"
+    return st.query_params.get(PRESENT) == "1"
 
 
 def annotator() -> str:
@@ -41,7 +94,7 @@ def annotator() -> str:
 
 
 @contextmanager
-def page(title: str, *, purpose: str) -> Iterator[Desk | None]:
+def page(title: str, *, purpose: str) -> Iterator[Desk]:
     """Open a page: its title, what it is for, and its desk. An error of the engine is shown in plain words.
 
     with page("Explore", purpose="Where the reward model is unsure.") as desk:
@@ -51,7 +104,12 @@ def page(title: str, *, purpose: str) -> Iterator[Desk | None]:
     if purpose and not presenting():
         st.text(purpose)
     try:
-        yield desk()
+        opened = desk()
+    except MarsError as error:
+        show_error(error)
+        st.stop()
+    try:
+        yield opened
     except MarsError as error:
         show_error(error)
 

@@ -1,0 +1,68 @@
+import os
+import tomllib
+
+import pytest
+
+from mars_engine.assembly import serving
+from mars_engine.assembly.shipped import shipped
+from mars_engine.assembly.workspace import create_workspace
+from mars_engine.words.errors import ConfigError
+
+TOKEN = "a-long-enough-token-for-tests"
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Serve a workspace without becoming a server: what would have been run."""
+    create_workspace(tmp_path / "w")
+    calls = []
+    monkeypatch.delenv(serving.TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(serving.os, "execve", lambda *arguments: calls.append(arguments))
+
+    def serve(**options):
+        serving.serve_app(tmp_path / "w", 8600, **options)
+        return calls[-1][1], calls[-1][2]
+
+    return serve
+
+
+def test_every_setting_of_the_shipped_file_is_passed(served, capsys):
+    command, environment = served()
+    assert "--server.address=127.0.0.1" in command
+    assert "--server.port=8600" in command
+    assert "--runner.postScriptGC=false" in command
+    assert "--server.allowedHosts=localhost" in command
+    settings = tomllib.loads(shipped(".streamlit/config.toml").read_text())
+    assert f"--theme.dark.primaryColor={settings['theme']['dark']['primaryColor']}" in command
+    assert environment["MARS_WORKSPACE"].endswith("/w")
+    assert capsys.readouterr().out.count("http://127.0.0.1:8600") == 1
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.5", "::"])  # noqa: S104
+def test_serving_wider_needs_a_token(served, address, monkeypatch):
+    with pytest.raises(ConfigError, match=serving.TOKEN_VARIABLE):
+        served(address=address)
+    monkeypatch.setenv(serving.TOKEN_VARIABLE, "short")
+    with pytest.raises(ConfigError, match="at least 16"):
+        served(address=address)
+    monkeypatch.setenv(serving.TOKEN_VARIABLE, TOKEN)
+    command, _ = served(address=address, hosts=("mars.example",))
+    assert f"--server.address={address}" in command
+    assert "--server.allowedHosts=mars.example" in command
+
+
+def test_streamlit_knows_every_option(served):
+    from streamlit import config
+
+    known = set(config.get_config_options())
+    command, _ = served()
+    options = [part.removeprefix("--").split("=")[0] for part in command if part.startswith("--")]
+    assert len(options) > 15
+    assert set(options) <= known
+
+
+def test_the_token_is_never_on_the_command_line(served, monkeypatch):
+    monkeypatch.setenv(serving.TOKEN_VARIABLE, TOKEN)
+    command, environment = served()
+    assert not any(TOKEN in part for part in command)
+    assert environment[serving.TOKEN_VARIABLE] == os.environ[serving.TOKEN_VARIABLE]
