@@ -1,0 +1,54 @@
+"""Workspaces of every kind that the app may be opened in, made quickly and without models."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.assembly.workspace import create_workspace
+from mars_engine.words.records import Run
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workflows.workbench import Workbench
+
+PAGES = ("overview", "explore", "check", "review", "people", "train", "results", "data", "settings", "pair")
+KINDS = ("empty", "without a model", "without proposals", "failed job", "complete")
+FAILED = Run(
+    id="f" * 32,
+    kind="train",
+    state="failed",
+    settings={},
+    summary={},
+    error="ModelError: the weights <b>are</b> $missing$.",
+    process_id=os.getpid(),
+    process_started=0.0,
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+    heartbeat_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ended_at=datetime(2026, 1, 1, tzinfo=UTC),
+    command=("train",),
+)
+
+
+def _import(bench: Workbench, count: int) -> None:
+    for split, first in (("train", 0), ("heldout", 1000)):
+        source = ListSource(make_pairs(count, first=first, seed=first), name=f"<b>{split}</b>")
+        import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
+
+
+def make_workspace(root: Path, kind: str) -> Path:
+    """Make a workspace of one of KINDS; its folder."""
+    workspace = create_workspace(root)
+    bench = make_bench(url=workspace.database_url)
+    if kind != "empty":
+        _import(bench, 20)
+    if kind == "without proposals":
+        score_model(bench, train_warm_up(bench))
+    if kind == "complete":
+        (report,) = run_rounds(bench, 1, policy="gates")
+        score_model(bench, report.model)
+    if kind == "failed job":
+        bench.store.runs.start(FAILED)
+        bench.store.runs.finish(FAILED.id, "failed", FAILED.started_at, summary={}, error=FAILED.error)
+    bench.store.close()
+    return root

@@ -1,0 +1,55 @@
+"""axe-core finds no serious violation on the pages' own elements."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from app_workspaces import PAGES, make_workspace
+from browsing import open_browser
+from serving_app import serve
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).resolve().parents[2] / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+NOT_OURS = ["[data-testid='stHeader']", "[data-testid='stSidebar']", ".modebar", "[data-testid='stDataFrame']"]
+"""Streamlit's and plotly's own furniture, which no page of ours can change."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    root = make_workspace(tmp_path_factory.mktemp("served") / "workspace", "complete")
+    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
+    with serve(mars, root, environment=os.environ, folder=root.parent) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: npm install --prefix .cache/axe axe-core@4.11.0")
+    with open_browser() as driver:
+        yield driver
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_serious_violation(page, address, browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(address if page == "overview" else f"{address}/{page}")
+    WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.TAG_NAME, "h1"))
+    idle = "return !document.querySelector('[data-testid=stStatusWidget]') && document.querySelector('h1') !== null"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(idle))
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run({exclude: arguments[0].map(each => [each])}).then(found => done(found.violations));",
+        NOT_OURS,
+    )
+    serious = [
+        (violation["id"], violation["help"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in {"serious", "critical"}
+    ]
+    assert not serious
