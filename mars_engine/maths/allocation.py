@@ -122,6 +122,16 @@ def summarize_allocation(probabilities: FloatArray, counts: IntArray) -> Allocat
     )
 
 
+def equal_share_margin(margins: FloatArray, *, tau: float) -> float:
+    """Return the margin at which softmax(−τΔ) gives exactly an equal share of the budget: −log(mean(exp(−τΔ)))/τ.
+
+    Pairs below it get more. At τ = 0, where all shares are equal, the limit: the mean margin.
+    """
+    if tau == 0:
+        return float(margins.mean())
+    return float(np.log(len(margins)) - np.logaddexp.reduce(-tau * margins)) / tau
+
+
 def has_low_margin(probabilities: FloatArray) -> BoolArray:
     """Return which pairs get more than an equal share of the budget: MARS's low-margin pairs."""
     return probabilities > (1.0 + 1e-9) / max(len(probabilities), 1)

@@ -5,7 +5,9 @@ A source pair with n+ approved chosen texts and n− approved rejected texts spa
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from mars_engine.maths.quality import normalized
 
 Cell = tuple[int, int]
 """(index of the chosen text, index of the rejected text); 0 is the source's own text, variants count from 1."""
@@ -30,3 +32,20 @@ def spread_cells(chosen_variants: int, rejected_variants: int) -> Iterator[Cell]
     stretch = math.lcm(rows, columns)
     for step in range(1, rows * columns):
         yield step % rows, (step + step // stretch) % columns
+
+
+def count_new_pairs(own: tuple[str, str], approved: Iterable[tuple[str | None, str | None]]) -> int:
+    """Return the size of a source's grid from its texts.
+
+    A text that equals another of its side, white space and case aside, counts once, and the source's own not at all.
+
+    Args:
+        own: the source's chosen and rejected text.
+        approved: approved chosen and rejected texts; None where a side is not approved.
+    """
+    answers = list(approved)
+    variants = [
+        {normalized(text) for answer in answers if (text := answer[side]) is not None} - {normalized(own[side])}
+        for side in (0, 1)
+    ]
+    return grid_size(len(variants[0]), len(variants[1]))

@@ -27,6 +27,18 @@ class MarginMetrics:
     """Mean Bradley–Terry loss −log σ(Δ), in nats."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The pairs that a model is about equally sure of: how sure on the mean, and how often it is right."""
+
+    low: float
+    high: float
+    pairs: int
+    confidence: float
+    accuracy: float
+    """Share of pairs ranked right, ties 0.5."""
+
+
 def correctness(margins: FloatArray) -> FloatArray:
     """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one."""
     return (np.sign(margins) + 1.0) / 2.0
@@ -52,17 +64,43 @@ def sigmoid(margins: FloatArray) -> FloatArray:
     return np.exp(-np.logaddexp(0.0, -margins))
 
 
-def calibration_error(margins: FloatArray, *, bins: int = 10) -> float:
-    """Return the expected calibration error of σ(Δ) (Guo et al. 2017), over equal-width bins of confidence.
+def reliability(margins: FloatArray, *, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """Return how often the model is right at each confidence, over equal-width bins; bins without pairs are left out.
 
     A pair's confidence is that of the side the model prefers, max(σ(Δ), 1 − σ(Δ)), so it lies in [0.5, 1].
     """
-    if len(margins) == 0:
-        return float("nan")
     confidence = sigmoid(np.abs(margins))
     index = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(index, weights=correctness(margins) - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(margins))
+    pairs = np.bincount(index, minlength=bins)
+    confidences = np.bincount(index, weights=confidence, minlength=bins)
+    right = np.bincount(index, weights=correctness(margins), minlength=bins)
+    return tuple(
+        ReliabilityBin(
+            low=0.5 + place / (2 * bins),
+            high=0.5 + (place + 1) / (2 * bins),
+            pairs=int(pairs[place]),
+            confidence=float(confidences[place] / pairs[place]),
+            accuracy=float(right[place] / pairs[place]),
+        )
+        for place in np.flatnonzero(pairs).tolist()
+    )
+
+
+def calibration_error(margins: FloatArray, *, bins: int = 10) -> float:
+    """Return the expected calibration error of σ(Δ) (Guo et al. 2017), over the bins of `reliability`."""
+    if len(margins) == 0:
+        return float("nan")
+    gaps = [each.pairs * abs(each.accuracy - each.confidence) for each in reliability(margins, bins=bins)]
+    return float(sum(gaps) / len(margins))
+
+
+def margin_bin_edges(margins: FloatArray, bins: int) -> FloatArray:
+    """Return equal-width bin edges that cover the margins, one of them exactly 0."""
+    low, high = min(0.0, float(margins.min())), max(0.0, float(margins.max()))
+    width = (high - low) / bins or 1.0
+    # A hair wider than the margins, since first * width may round to just inside the lowest of them.
+    first, last = np.floor(low / width - 1e-9), np.ceil(high / width + 1e-9)
+    return np.arange(first, last + 1) * width
 
 
 def longer_wins(chosen: Sequence[str], rejected: Sequence[str]) -> FloatArray:

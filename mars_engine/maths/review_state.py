@@ -2,15 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from mars_engine.maths.triage import LabelDecision
-from mars_engine.words.records import Pair, Prompt, Proposal, ReviewEvent
+from mars_engine.words.records import Pair, Prompt, Proposal, ReviewAction, ReviewEvent
 
 ProposalStatus = Literal["pending", "accepted", "rejected", "flagged", "disputed"]
 
 POLICY_PREFIX = "policy:"
 """Annotator names that begin so are automatic policies; what a person decided overrules them."""
+
+ADJUDICATOR_PREFIX = "adjudicator:"
+"""Annotator names that begin so are people who settle disputes; what they decided overrules other people."""
+
+
+class Mark(Protocol):
+    """What of an event tells whether it is in force: a ReviewEvent, or a part of one."""
+
+    @property
+    def action(self) -> ReviewAction: ...
+
+    @property
+    def annotator(self) -> str: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+
+AnyMark = TypeVar("AnyMark", bound=Mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +44,43 @@ class ProposalState:
     decided_by: tuple[str, ...] = ()
 
 
-def effective_events(events: Sequence[ReviewEvent]) -> dict[str, list[ReviewEvent]]:
-    """Return each annotator's events that are still in force, oldest first: an undo takes back the newest one.
+def standing_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:
+    """Return each annotator's events that were not taken back, skips included, oldest first.
 
-    Undoing when nothing is left does nothing. Skips are no decisions and leave no trace here, but can be undone.
+    An undo takes back the annotator's newest event; undoing when nothing is left does nothing.
     """
-    stacks: dict[str, list[ReviewEvent]] = {}
+    stacks: dict[str, list[AnyMark]] = {}
     for event in sorted(events, key=lambda event: (event.annotator, event.sequence)):
         stack = stacks.setdefault(event.annotator, [])
         if event.action != "undo":
             stack.append(event)
         elif stack:
             stack.pop()
+    return {annotator: stack for annotator, stack in stacks.items() if stack}
+
+
+def effective_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:
+    """Return each annotator's decisions that are still in force, oldest first.
+
+    Skips are no decisions and leave no trace here, but can be undone.
+    """
     return {
         annotator: decisions
-        for annotator, stack in stacks.items()
+        for annotator, stack in standing_events(events).items()
         if (decisions := [event for event in stack if event.action != "skip"])
     }
 
 
-def _latest_decisions(events: Sequence[ReviewEvent]) -> dict[str, ReviewEvent]:
-    """The decision in force of each annotator; policies only where no person decided."""
-    latest = {annotator: stack[-1] for annotator, stack in effective_events(events).items()}
-    people = {name: event for name, event in latest.items() if not name.startswith(POLICY_PREFIX)}
-    return people or latest
+def having_a_say(decisions: Mapping[str, AnyMark]) -> dict[str, AnyMark]:
+    """Return the decisions of those who have a say, by annotator: adjudicators, else people, else policies."""
+    adjudicators = {name: event for name, event in decisions.items() if name.startswith(ADJUDICATOR_PREFIX)}
+    people = {name: event for name, event in decisions.items() if not name.startswith(POLICY_PREFIX)}
+    return adjudicators or people or dict(decisions)
+
+
+def decisions_that_count(events: Sequence[AnyMark]) -> dict[str, AnyMark]:
+    """Return the newest decision in force of each annotator who has a say."""
+    return having_a_say({annotator: stack[-1] for annotator, stack in effective_events(events).items()})
 
 
 def _approved(proposal: Proposal, event: ReviewEvent, annotator: str) -> ProposalState:
@@ -70,7 +102,7 @@ def _approved(proposal: Proposal, event: ReviewEvent, annotator: str) -> Proposa
 
 def proposal_state(proposal: Proposal, events: Sequence[ReviewEvent]) -> ProposalState:
     """Return a proposal's state. Annotators whose decisions in force differ make it disputed: nothing is approved."""
-    decisions = _latest_decisions(events)
+    decisions = decisions_that_count(events)
     states = [_approved(proposal, event, name) for name, event in sorted(decisions.items())]
     if not states:
         return ProposalState("pending")
@@ -91,9 +123,9 @@ def proposal_states(
     return {proposal.id: proposal_state(proposal, events.get(proposal.id, ())) for proposal in proposals}
 
 
-def label_decision(events: Sequence[ReviewEvent]) -> LabelDecision | None:
+def label_decision(events: Sequence[AnyMark]) -> LabelDecision | None:
     """Return what was decided of a source pair's label, by people first; None where nobody did or they disagree."""
-    actions = {event.action for event in _latest_decisions(events).values()}
+    actions = {event.action for event in decisions_that_count(events).values()}
     if len(actions) != 1:
         return None
     action = actions.pop()
@@ -104,3 +136,29 @@ def label_decisions(pairs: Sequence[Pair], events: Mapping[str, Sequence[ReviewE
     """Return the decided pairs' decisions by pair id."""
     decided = {pair.id: label_decision(events.get(pair.id, ())) for pair in pairs}
     return {pair: decision for pair, decision in decided.items() if decision is not None}
+
+
+def plain_status(events: Sequence[AnyMark]) -> ProposalStatus | None:
+    """Return a proposal's status where its events alone tell it, as `proposal_state` would.
+
+    None where several annotators decided and one of them edited: then the texts must be compared.
+    """
+    return status_by_actions([event.action for event in decisions_that_count(events).values()])
+
+
+def status_by_actions(actions: Sequence[ReviewAction]) -> ProposalStatus | None:
+    """Return a proposal's status from what those who have a say decided; None where the texts must be compared."""
+    different = set(actions)
+    if not different:
+        return "pending"
+    if "edit" in different and len(actions) > 1:
+        return None
+    if len(different) > 1:
+        return "disputed"
+    decided: dict[str, ProposalStatus] = {"reject": "rejected", "flag": "flagged"}
+    return decided.get(different.pop(), "accepted")
+
+
+def label_is_disputed(events: Sequence[ReviewEvent]) -> bool:
+    """Whether people's decisions about a source pair's label that are in force differ."""
+    return len({event.action for event in decisions_that_count(events).values()}) > 1

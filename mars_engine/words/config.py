@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from mars_engine.words.errors import ConfigError
@@ -20,6 +21,7 @@ LAWS: tuple[AllocationLaw, ...] = ("signed", "absolute", "fisher", "uniform")
 Features = Literal["response", "context", "both"]
 GateRule = Literal["mean", "quantile", "fixed"]
 MarginScale = Literal["raw", "standard"]
+ReviewOrder = Literal["plan", "margin", "gain"]
 
 
 class Section(BaseModel):
@@ -149,6 +151,26 @@ class ProposeConfig(Section):
     ] = 1.0
 
 
+class ReviewConfig(Section):
+    """How people share the reading of pairs and proposals."""
+
+    order: Annotated[
+        ReviewOrder,
+        Field(
+            description="What is read first: as the 'plan' spends the budget (most first, suspects first in Check), "
+            "by lowest 'margin', or by the information that a proposal would add ('gain')."
+        ),
+    ] = "plan"
+    overlap_percent: Annotated[
+        int,
+        Field(ge=0, le=100, description="Share of the items that two people read, in percent, to measure agreement."),
+    ] = 0
+    lease_minutes: Annotated[
+        int,
+        Field(ge=1, le=24 * 60, description="How long an item is kept for the person who reads it, in minutes."),
+    ] = 10
+
+
 class ComposeConfig(Section):
     """How approved variants become training pairs."""
 
@@ -171,6 +193,24 @@ class EvaluateConfig(Section):
     seed: Annotated[int, Field(ge=0, description="Seed of the resampling.")] = 0
 
 
+class MapConfig(Section):
+    """The semantic map: where pairs lie by what they say, made once and kept."""
+
+    neighbours: Annotated[
+        int,
+        Field(ge=2, le=200, description="Neighbours UMAP looks at: few show small groups, many show the whole."),
+    ] = 15
+    min_dist: Annotated[
+        float, Field(ge=0, le=0.99, description="How close UMAP may put two points; small makes dense groups.")
+    ] = 0.1
+    fit_pairs: Annotated[
+        int,
+        Field(ge=15, description="Most pairs that a map is fitted on; the others are placed into it."),
+    ] = 20_000
+    clusters: Annotated[int, Field(ge=1, le=100, description="Most clusters that are named on a map.")] = 12
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the sample, of UMAP and of the clusters.")] = 0
+
+
 class MarsConfig(Section):
     """All settings of a workspace; `mars.toml` holds them."""
 
@@ -184,8 +224,10 @@ class MarsConfig(Section):
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
+    review: ReviewConfig = ReviewConfig()
     compose: ComposeConfig = ComposeConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    map: MapConfig = MapConfig()
 
 
 def validate_config(settings: dict[str, Any], *, origin: str) -> MarsConfig:
@@ -239,6 +281,41 @@ def config_as_toml(config: MarsConfig) -> str:
             document.add(tomlkit.comment(field.description or ""))
             document.add(name, value)
     return tomlkit.dumps(document)
+
+
+def update_toml(text: str, config: MarsConfig) -> str:
+    """Return the text of a `mars.toml` with the configuration's values, as little changed as can be.
+
+    Comments, order and lines for settings whose value stays are kept; a setting that was not there is added under its
+    help. A text that cannot be updated so is replaced by `config_as_toml`.
+    """
+    try:
+        document = tomlkit.parse(text)
+        before = MarsConfig.model_validate(document.unwrap())
+        for name in MarsConfig.model_fields:
+            old, new = getattr(before, name), getattr(config, name)
+            if isinstance(new, Section):
+                if old != new and name not in document:
+                    document.add(name, tomlkit.table())
+                _update(document.get(name), old, new)
+            elif old != new:
+                document[name] = new
+        updated = tomlkit.dumps(document)
+        if MarsConfig.model_validate(tomllib.loads(updated)) == config:
+            return updated
+    except (TOMLKitError, tomllib.TOMLDecodeError, ValidationError, AttributeError):
+        pass  # it was damaged, or is written in a way that has no place for the new lines
+    return config_as_toml(config)
+
+
+def _update(table: Any, old: Section, new: Section) -> None:
+    for key, field in type(new).model_fields.items():
+        value = getattr(new, key)
+        if value == getattr(old, key):
+            continue
+        if key not in table:
+            table.add(tomlkit.comment(field.description or ""))
+        table[key] = value
 
 
 def _section_as_table(section: Section) -> Table:

@@ -7,6 +7,8 @@ MarsError
 ├── ModelError         weights, checkpoints and fingerprints
 ├── GenerationError    a generator that cannot work at all (one failed pair is a value, not an error)
 ├── StoreError         the database
+├── JobError           a background job that cannot be started or stopped
+├── WorkerError        the resident worker that has the encoder, when it does not answer
 └── NotReadyError      a step whose forerunner has not run yet
 """
 
@@ -54,6 +56,14 @@ class GenerationError(MarsError):
 
 class StoreError(MarsError):
     """The database cannot be opened, or refuses what was asked."""
+
+
+class JobError(MarsError):
+    """A background job cannot be started, or its process ended before it began to work."""
+
+
+class WorkerError(MarsError):
+    """The resident worker cannot be started, ended before it answered, or took too long."""
 
 
 class NotReadyError(MarsError):

@@ -6,16 +6,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from mars_engine.words.columns import (
+    DistanceColumns,
+    IdArray,
+    MarginColumns,
+    PairColumns,
+    PairRewards,
+    PlanColumns,
+    ProposalColumns,
+    ProposalFacts,
+    ReviewedItems,
+    ReviewTally,
+    RewardColumns,
+    TriageColumns,
+)
 from mars_engine.words.records import (
     ComposedPair,
     Composition,
     DatasetRecord,
     Embeddings,
+    Float32Array,
     FloatArray,
     GeneratorCard,
     IntArray,
     ItemKind,
     Lease,
+    MapKind,
+    MapPoints,
     ModelRecord,
     Pair,
     PairSet,
@@ -26,12 +43,16 @@ from mars_engine.words.records import (
     Prompt,
     Proposal,
     ProposalFailure,
+    RecordedAct,
+    RemovedContent,
     ReviewEvent,
+    ReviewMark,
     Rewards,
     Run,
     RunState,
     Side,
     Split,
+    StandingAct,
     TrainingSet,
     TriageRow,
     Truncation,
@@ -130,6 +151,23 @@ class RewardModelTrainer(Protocol):
         ...
 
 
+class LinearTrainer(Protocol):
+    """Fits linear reward models on features that are there already: what a refit between two decisions needs."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Plain JSON that tells which features and which penalty."""
+        ...
+
+    def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
+        """Return Δφ = φ(chosen) − φ(rejected), shape (n, d); n must not be 0."""
+        ...
+
+    def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
+        """Return the weight vector w, shape (d,), of the model fitted on n differences, shape (n, d)."""
+        ...
+
+
 class ModelShelf(Protocol):
     """Keeps the files of trained reward models."""
 
@@ -143,6 +181,72 @@ class ModelShelf(Protocol):
 
     def load(self, record: ModelRecord) -> LinearRewardModel:
         """Load a model that scores exactly as when it was saved."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ maps
+
+
+class MapReducer(Protocol):
+    """A fitted map: it gives a place to what comes later, and moves nothing."""
+
+    def place(self, vectors: Float32Array) -> Float32Array:
+        """Return the places of n vectors, shape (n, 2)."""
+        ...
+
+
+class Mapper(Protocol):
+    """Makes maps: the same vectors under the same settings give the same map."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Plain JSON that, with the vectors, determines the map."""
+        ...
+
+    def fit(self, vectors: Float32Array) -> tuple[MapReducer, Float32Array]:
+        """Return a map fitted on n vectors, and their places, shape (n, 2).
+
+        Raises:
+            NotReadyError: there are too few.
+        """
+        ...
+
+    def centres(self, places: Float32Array) -> Float32Array:
+        """Return the centres of the clusters that the places form, shape (k, 2); k is at least 1."""
+        ...
+
+    def distinctive_words(self, texts: Sequence[str], clusters: IntArray, count: int) -> list[tuple[str, ...]]:
+        """Return for each of `count` clusters the words that tell its texts from the others', the most telling first.
+
+        Args:
+            texts: n texts.
+            clusters: number of each text's cluster, shape (n,).
+            count: how many clusters there are.
+        """
+        ...
+
+
+class MapKeeper(Protocol):
+    """Keeps maps."""
+
+    def load(self, kind: MapKind) -> MapPoints | None:
+        """Return a map, None where none was made.
+
+        Raises:
+            WorkspaceError: its files are damaged.
+        """
+        ...
+
+    def reducer(self, kind: MapKind) -> MapReducer:
+        """Return what places new pairs into a map that is there.
+
+        Raises:
+            WorkspaceError: its file is damaged.
+        """
+        ...
+
+    def save(self, points: MapPoints, reducer: MapReducer) -> None:
+        """Keep a map in the place of an earlier one of its kind, whole or not at all."""
         ...
 
 
@@ -345,6 +449,22 @@ class ProposalStore(Protocol):
 
     def by_id(self, ids: Collection[str]) -> dict[str, Proposal]: ...
 
+    def present(self, ids: Collection[str]) -> set[str]:
+        """Which of `ids` are stored."""
+        ...
+
+    def facts(self, source_ids: Collection[str] | None = None) -> ProposalFacts:
+        """The columns of proposals that the order of reading is made of, in any order."""
+        ...
+
+    def count_by_source(self) -> dict[str, int]:
+        """How many proposals each source pair has, those without left out."""
+        ...
+
+    def answers(self, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Proposed chosen and rejected texts by proposal id."""
+        ...
+
     def failures(self, settings_id: str | None = None) -> list[ProposalFailure]: ...
 
 
@@ -359,8 +479,38 @@ class ReviewStore(Protocol):
         """
         ...
 
+    def append_acts(
+        self, item_kind: ItemKind, annotator: str, acts: Sequence[Sequence[ReviewEvent]]
+    ) -> list[RecordedAct]:
+        """Store an annotator's acts in one transaction, and return what became of each.
+
+        Args:
+            item_kind: what the items are.
+            annotator: whose acts they are.
+            acts: the events of each act, which share its sequence; acts in order of sequence. An undo is given as one
+                event without an item: it takes back the newest act with a smaller sequence that still stands, and is
+                stored as one event for each of that act's items.
+        """
+        ...
+
     def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:
         """Events by item id, oldest first."""
+        ...
+
+    def marks(self, item_kind: ItemKind, *, after: int = 0) -> list[ReviewMark]:
+        """The events of items of a kind without their texts, from the row behind `after` on, in order of row."""
+        ...
+
+    def standing_acts(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[StandingAct]:
+        """The newest acts of an annotator that were not taken back, the newest first."""
+        ...
+
+    def last_sequence(self, annotator: str) -> int:
+        """The greatest sequence stored for an annotator, of any kind of item; 0 where there is none."""
+        ...
+
+    def recent_seconds(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[float]:
+        """The seconds spent on an annotator's newest decisions; skips and undos are none, what was undone counts."""
         ...
 
 
@@ -427,19 +577,74 @@ class PairSetStore(Protocol):
 
 
 class BrowseStore(Protocol):
-    """Columns of many pairs at once, without their texts: what pages filter, count and draw by."""
+    """Columns of many pairs at once, without their texts: what pages filter, count and draw by.
+
+    A method is one reading of the database as it is then; nothing is cached.
+    """
 
     def revisions(self) -> dict[str, int]:
         """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
-        "proposals", "reviews", "sets", "compositions"; a subject that never changed is left out."""
+        "proposals", "reviews", "sets", "compositions", and "removals", how often rows of these were removed; a
+        subject that never changed is left out."""
         ...
 
-    def columns(self, table: str, **where: str) -> dict[str, list[Any]]:
-        """The columns of one of the named readings, each a list, all in one order; see the implementation."""
+    def pairs(self) -> PairColumns:
+        """All pairs, in the order of their import."""
+        ...
+
+    def newest_scored_model(self) -> ModelRecord | None:
+        """The newest model that has scored any pair."""
+        ...
+
+    def margins(self, model_id: str) -> MarginColumns:
+        """Score margins of the pairs that a model has scored, in any order, as all that follow here."""
+        ...
+
+    def rewards(self, model_id: str, split: Split) -> RewardColumns:
+        """Rewards of the pairs of a split that a model has scored."""
+        ...
+
+    def triage(self, model_id: str) -> TriageColumns: ...
+
+    def distances(self, encoder: str) -> DistanceColumns:
+        """Semantic distances that were stored under an encoder (its fingerprint)."""
+        ...
+
+    def distance_encoders(self) -> list[str]:
+        """The encoders under which distances are stored, the one with the most first."""
+        ...
+
+    def plan_rows(self, plan_id: str) -> PlanColumns: ...
+
+    def proposals(self) -> ProposalColumns: ...
+
+    def reviewed(self, *, after: int = 0) -> ReviewedItems:
+        """What was reviewed since the review event with this number; with 0, ever."""
+        ...
+
+    def review_tallies(self) -> list[ReviewTally]:
+        """How many review events each annotator made of each kind, by name."""
+        ...
+
+    def refinements(self) -> dict[str, int]:
+        """How many sources had each outcome of refining: "not_needed", "refined_rejected", "refined_chosen" or
+        "unrefined"; a source counts once under each generators' settings."""
+        ...
+
+    def prompt_ids(self, split: Split) -> IdArray:
+        """The prompt ids of a split's pairs, in the order of their import."""
         ...
 
     def matching(self, words: str) -> list[str]:
         """Ids of the pairs in whose prompt, chosen or rejected text the words occur as they are, case aside."""
+        ...
+
+    def same_prompt(self, pair_id: str) -> list[str]:
+        """Ids of the other pairs with the same prompt."""
+        ...
+
+    def rewards_of(self, pair_id: str) -> list[PairRewards]:
+        """A pair's rewards under each model that has scored it, the oldest model first."""
         ...
 
 
@@ -487,6 +692,25 @@ class RunStore(Protocol):
         ...
 
 
+class RemovalStore(Protocol):
+    """Removing what was imported, and all that was made of it."""
+
+    def outlook(self, dataset_id: str) -> RemovedContent:
+        """What `remove_dataset` would remove."""
+        ...
+
+    def remove_dataset(self, dataset_id: str) -> RemovedContent:
+        """Remove a dataset, its pairs, and every row about them or their proposals, in one transaction.
+
+        Models, plans and compositions stay as records of what was done, without those pairs.
+        """
+        ...
+
+    def remove_everything(self) -> RemovedContent:
+        """Remove all content, in one transaction; the tables and the revisions stay."""
+        ...
+
+
 class Store(Protocol):
     """The workspace's memory."""
 
@@ -516,3 +740,6 @@ class Store(Protocol):
 
     @property
     def runs(self) -> RunStore: ...
+
+    @property
+    def removal(self) -> RemovalStore: ...

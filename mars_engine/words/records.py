@@ -156,6 +156,20 @@ class DatasetRecord:
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RemovedContent:
+    """What was removed from a workspace's database, or would be."""
+
+    datasets: int
+    pairs: int
+    proposals: int
+    decisions: int
+    """Review events, those that were taken back and policies' included."""
+    composed_pairs: int
+    models: int
+    runs: int
+
+
 # ------------------------------------------------------------------------------------------------- reward models
 
 
@@ -391,6 +405,42 @@ class ReviewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewMark:
+    """What of a review event tells how its item stands. `row` counts all events in the order they were stored."""
+
+    row: int
+    item_id: str
+    action: ReviewAction
+    annotator: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingAct:
+    """An act of an annotator that was not taken back: its events of one sequence, on those items where it stands."""
+
+    sequence: int
+    items: tuple[str, ...]
+
+
+ActOutcome = Literal["stored", "present", "nothing_to_undo", "number_taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAct:
+    """What became of an act that was to be stored.
+
+    "present" was stored before; "nothing_to_undo" and "number_taken" (its sequence is that of a stored act on other
+    items or with another action) are not stored.
+    """
+
+    sequence: int
+    outcome: ActOutcome
+    items: tuple[str, ...] = ()
+    """The items that it is about; of an undo, those of the act that it takes back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """An annotator reads an item until then; others are not given it, unless overlap asks for it."""
 
@@ -455,6 +505,49 @@ class ExportRow:
     method: str
     semantic_distance: float | None
     weight: float = 1.0
+
+
+# ------------------------------------------------------------------------------------------------------------ maps
+
+MapKind = Literal["difference", "prompt", "chosen", "rejected"]
+"""What a map shows a pair by: φ(chosen) − φ(rejected), its prompt, or one of its responses."""
+MAP_KINDS: tuple[MapKind, ...] = ("difference", "prompt", "chosen", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class MapCluster:
+    """A region of a map, named by the words that tell its texts from the others', the most telling first."""
+
+    number: int
+    x: float
+    y: float
+    size: int
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPoints:
+    """A map: where each of n pairs lies. Pairs placed later come last, and move none."""
+
+    kind: MapKind
+    ids: NDArray[np.bytes_]
+    """Pair ids, ASCII (S24), in the order they were placed, shape (n,)."""
+    x: Float32Array
+    y: Float32Array
+    cluster: NDArray[np.int16]
+    """Number of each pair's cluster."""
+    clusters: tuple[MapCluster, ...]
+    """In the order of their numbers, 0, 1, …"""
+    embeddings: NDArray[np.float16]
+    """What was mapped, shape (n, d): unit length, but for differences. Read from the disk as it is used."""
+    encoder: str
+    """Fingerprint of the encoder."""
+    fitted_on: int
+    """How many pairs the map was fitted on; the others were placed into it."""
+    settings: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 # ----------------------------------------------------------------------------------------------------------- runs

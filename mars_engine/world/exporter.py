@@ -14,9 +14,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast, get_args
 
@@ -43,7 +44,7 @@ class ExportResult:
 
 
 def export_pairs(
-    rows: Sequence[ExportRow],
+    rows: Iterable[ExportRow],
     path: Path,
     *,
     shape: ExportShape,
@@ -52,6 +53,8 @@ def export_pairs(
 ) -> ExportResult:
     """Write pairs, in their order, as a training file, and its manifest beside it as `<file name>.manifest.json`.
 
+    The rows are taken as they are written, so that more of them than fit into memory can be given one by one.
+
     The target appears when it is complete, or not at all. Equal rows give equal bytes. The manifest has the given
     entries (plain JSON; what is not finite becomes null) and the shape, rows, columns and SHA-256 of the file.
 
@@ -59,30 +62,43 @@ def export_pairs(
         MarsError: no rows, a file ending or shape that is not known, a target that exists and is not to be
             overwritten, a pair that the shape cannot hold, or a folder that cannot be written to.
     """
-    _validate_request(rows, path, shape, overwrite=overwrite)
+    _validate_target(path, shape, overwrite=overwrite)
     # Converted before anything is written, so that a manifest that is not plain JSON leaves no file without one.
     given = json.loads(json.dumps(_finite(manifest)))
-    records = [_record(row, shape) for row in rows]
-    columns = tuple(records[0])
+    records = _Counted(_record(row, shape) for row in rows)
+    first = next(records, None)
+    if first is None:
+        raise MarsError("there are no pairs to export", expected="at least one")
+    columns = tuple(first)
     with _completed_file(path) as stream:
-        _write_records(records, stream, path.name.lower())
+        _write_records(first, chain([first], records), stream, path.name.lower())
     sha256 = _sha256(path)
     manifest_path = path.with_name(f"{path.name}.manifest.json")
-    facts = {"file": path.name, "shape": shape, "rows": len(rows), "columns": list(columns), "sha256": sha256}
+    facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
     with _completed_file(manifest_path) as stream:
         stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
-    return ExportResult(path, manifest_path, shape, len(rows), columns, sha256)
+    return ExportResult(path, manifest_path, shape, records.count, columns, sha256)
 
 
-def _validate_request(rows: Sequence[ExportRow], path: Path, shape: str, *, overwrite: bool) -> None:
+class _Counted(Iterator[dict[str, Any]]):
+    """Counts what it hands on, so that rows need not all be in memory to be counted."""
+
+    def __init__(self, records: Iterator[dict[str, Any]]) -> None:
+        self.records, self.count = records, 0
+
+    def __next__(self) -> dict[str, Any]:
+        record = next(self.records)
+        self.count += 1
+        return record
+
+
+def _validate_target(path: Path, shape: str, *, overwrite: bool) -> None:
     if shape not in get_args(ExportShape):
         raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
     if not path.name.lower().endswith(FILE_ENDINGS):
         raise MarsError(f"{path} has no file ending that is known", expected=f"one of {', '.join(FILE_ENDINGS)}")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
-    if not rows:
-        raise MarsError("there are no pairs to export", expected="at least one")
 
 
 def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
@@ -138,9 +154,9 @@ def _is_single_question(prompt: Prompt) -> bool:
     return len(prompt) == 1 and prompt[0].role == "user"
 
 
-def _write_records(records: Sequence[dict[str, Any]], stream: BinaryIO, name: str) -> None:
+def _write_records(first: Mapping[str, Any], records: Iterable[dict[str, Any]], stream: BinaryIO, name: str) -> None:
     if name.endswith(".parquet"):
-        _write_parquet(records, stream)
+        _write_parquet(first, records, stream)
     elif name.endswith(".gz"):
         # Neither a name nor a time inside, so that equal rows give equal bytes.
         with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
@@ -153,7 +169,7 @@ def _json_lines(records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     return (json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n" for record in records)
 
 
-def _write_parquet(records: Sequence[dict[str, Any]], stream: BinaryIO) -> None:
+def _write_parquet(first: Mapping[str, Any], records: Iterable[dict[str, Any]], stream: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -161,14 +177,11 @@ def _write_parquet(records: Sequence[dict[str, Any]], stream: BinaryIO) -> None:
     types = {"mars_margin": pa.float64(), "mars_semantic_distance": pa.float64(), "mars_weight": pa.float64()}
     types |= {"mars_round": pa.int64()}
     schema = pa.schema(
-        [
-            (name, turns if isinstance(value, list) else types.get(name, pa.string()))
-            for name, value in records[0].items()
-        ]
+        [(name, turns if isinstance(value, list) else types.get(name, pa.string())) for name, value in first.items()]
     )
     with pq.ParquetWriter(stream, schema) as writer:
-        for start in range(0, len(records), _PARQUET_BATCH_ROWS):
-            part = records[start : start + _PARQUET_BATCH_ROWS]
+        remaining = iter(records)
+        while part := list(islice(remaining, _PARQUET_BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist(part, schema=schema))
 
 

@@ -1,12 +1,13 @@
-"""Three ways to show progress: bars on a terminal, plain lines elsewhere, or nothing."""
+"""Three ways to show progress: bars on a terminal, plain lines elsewhere, or nothing. And one to watch it."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from mars_engine.words.protocols import Progress
+from mars_engine.words.protocols import Progress, ProgressTask
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -72,6 +73,49 @@ class TerminalProgress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
             yield TerminalTask(bars, bars.add_task(name, total=total or None))
+
+
+@dataclass
+class WatchedTask:
+    """Counts the steps that it passes on."""
+
+    inner: ProgressTask
+    name: str
+    total: int
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+        self.inner.advance(steps)
+
+
+@dataclass
+class WatchedProgress:
+    """Passes on to another progress, and can be asked at any moment, from any thread, how far the work has come."""
+
+    inner: Progress
+    _open: list[WatchedTask] = field(default_factory=list)
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[WatchedTask]:
+        with self.inner.task(name, total) as inner:
+            task = WatchedTask(inner, name, total)
+            self._open.append(task)
+            try:
+                yield task
+            finally:
+                self._open.remove(task)
+
+    def current(self) -> dict[str, Any]:
+        """Return {"task", "done", "total", "seconds"} of the outermost open task; empty where none is open.
+
+        `total` is 0 where it is not known. `seconds` have passed since the task began.
+        """
+        for task in self._open[:1]:
+            seconds = round(time.monotonic() - task.started, 1)
+            return {"task": task.name, "done": task.done, "total": task.total, "seconds": seconds}
+        return {}
 
 
 def progress_for(stream: TextIO, *, quiet: bool = False) -> Progress:

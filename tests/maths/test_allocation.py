@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mars_engine.maths.allocation import (
     allocate_budget,
     allocation_probabilities,
+    equal_share_margin,
     has_low_margin,
     scale_margins,
     summarize_allocation,
@@ -205,3 +206,12 @@ def test_low_margin_pairs_are_those_with_more_than_an_equal_share():
     assert has_low_margin(np.array([0.5, 0.2, 0.2, 0.1])).tolist() == [True, False, False, False]
     assert not has_low_margin(np.full(3, 1 / 3)).any()
     assert not has_low_margin(np.full(3, 1 / 3) * (1 + 1e-12)).any()  # rounding noise
+
+
+def test_the_margin_of_an_equal_share_parts_those_with_more_from_those_with_less():
+    margins = np.random.default_rng(3).normal(0.5, 2.0, 400)
+    for tau in (0.1, 0.5, 3.0):
+        border = equal_share_margin(margins, tau=tau)
+        assert ((margins < border) == has_low_margin(allocation_probabilities(margins, "signed", tau=tau))).all()
+    assert equal_share_margin(margins, tau=0) == pytest.approx(margins.mean())
+    assert equal_share_margin(margins, tau=1e-6) == pytest.approx(margins.mean(), abs=1e-4)

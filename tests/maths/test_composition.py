@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.maths.composition import ORIGINAL, Cell, grid_size, spread_cells
+from mars_engine.maths.composition import ORIGINAL, Cell, count_new_pairs, grid_size, spread_cells
 
 variants = st.integers(0, 24)
 
@@ -48,3 +48,11 @@ def test_any_first_cells_use_the_texts_evenly(chosen: int, rejected: int):
     cells = list(spread_cells(chosen, rejected))
     assert widest_spread(cells, 0, chosen + 1) <= 2
     assert widest_spread(cells, 1, rejected + 1) <= 2
+
+
+def test_new_pairs_are_counted_by_texts_that_differ():
+    own = ("Good.", "Bad.")
+    assert count_new_pairs(own, []) == 0
+    assert count_new_pairs(own, [("better", "worse")]) == grid_size(1, 1) == 3
+    assert count_new_pairs(own, [("better", None), (None, "worse"), ("Better ", "worse\n")]) == 3
+    assert count_new_pairs(own, [(" GOOD. ", "worse"), ("good.", "worst")]) == 2

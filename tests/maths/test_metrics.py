@@ -14,7 +14,9 @@ from mars_engine.maths.metrics import (
     calibration_error,
     correctness,
     longer_wins,
+    margin_bin_edges,
     pairwise_accuracy,
+    reliability,
     sigmoid,
     summarize_margins,
 )
@@ -126,3 +128,34 @@ def test_a_signal_to_noise_ratio_needs_noise():
 
 def test_equal_margins_have_no_signal_to_noise_ratio():
     assert math.isnan(summarize_margins(np.full(3, 0.1), np.zeros(3)).snr)
+
+
+def test_reliability_by_hand():
+    # Sure to 0.65 three times, right twice; sure to 0.95 once, and wrong.
+    margins = np.array([logit(0.65), logit(0.65), logit(0.35), logit(0.05)])
+    low, high = reliability(margins, bins=5)
+    assert (low.low, low.high, low.pairs) == (pytest.approx(0.6), pytest.approx(0.7), 3)
+    assert low.confidence == pytest.approx(0.65)
+    assert low.accuracy == pytest.approx(2 / 3)
+    assert (high.pairs, high.accuracy) == (1, 0.0)
+    assert high.confidence == pytest.approx(0.95)
+    gap = (3 * abs(2 / 3 - 0.65) + 0.95) / 4
+    assert calibration_error(margins, bins=5) == pytest.approx(gap)
+    assert reliability(NOTHING) == ()
+
+
+@given(rewards)
+def test_reliability_leaves_no_pair_out(margins: FloatArray):
+    bins = reliability(margins)
+    assert sum(each.pairs for each in bins) == len(margins)
+    assert all(each.low - 1e-12 <= each.confidence <= each.high + 1e-12 for each in bins)
+    right = sum(each.accuracy * each.pairs for each in bins) / len(margins)
+    assert right == pytest.approx(pairwise_accuracy(margins))
+
+
+def test_a_bin_edge_lies_at_zero():
+    for margins in ([-1.0, 0.3, 2.0], [0.5, 0.9], [-2.0, -1.0], [0.0]):
+        found = margin_bin_edges(np.array(margins), 40)
+        assert np.any(np.abs(found) < 1e-12)
+        assert found[0] <= min(margins)
+        assert found[-1] >= max(margins)

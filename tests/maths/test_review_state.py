@@ -13,6 +13,8 @@ from mars_engine.maths.review_state import (
     effective_events,
     label_decision,
     label_decisions,
+    label_is_disputed,
+    plain_status,
     proposal_state,
     proposal_states,
 )
@@ -261,3 +263,33 @@ def test_label_decisions_list_the_decided_pairs_alone():
 
 def test_every_action_belongs_to_proposals_or_pairs():
     assert set(get_args(ReviewAction)) == PROPOSAL_ACTIONS | PAIR_ACTIONS
+
+
+# ------------------------------------------------------------------------------------------------------ adjudicators
+
+JUDGE = "adjudicator:zoe"
+
+
+@given(steps(PROPOSAL_ACTIONS), st.sampled_from(sorted(PROPOSAL_ACTIONS - {"skip", "undo"})))
+def test_an_adjudicators_decision_overrules_everybody_and_can_be_taken_back(others, action):
+    alone = Log().add(JUDGE, action).state
+    log = replay("proposal", others)
+    before = log.state
+    assert log.add(JUDGE, action).state == alone
+    assert log.add(JUDGE, "undo").state == before
+
+
+def test_an_adjudicator_settles_a_label():
+    log = Log("pair").add("ann", "flip").add("bob", "drop").add(POLICY, "label_right")
+    assert label_is_disputed(log.events)
+    log.add(JUDGE, "flip")
+    assert (log.decision, label_is_disputed(log.events)) == ("flip", False)
+    assert log.add(JUDGE, "undo").decision is None
+
+
+@given(steps(PROPOSAL_ACTIONS, (*ANNOTATORS, JUDGE)))
+def test_events_alone_tell_a_status_unless_texts_must_be_compared(before):
+    log = replay("proposal", before)
+    status = plain_status(log.events)
+    assert status is None or status == log.state.status
+    assert status is not None or log.state.status in ("accepted", "disputed")

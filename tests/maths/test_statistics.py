@@ -1,6 +1,7 @@
 """Bootstrap intervals: what they contain, how wide they are, how often they are right."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mars_engine.maths import statistics
-from mars_engine.maths.statistics import Interval, bootstrap_mean, paired_difference
+from mars_engine.maths.statistics import Interval, bootstrap_mean, paired_difference, wilson_interval
 from mars_engine.words.records import FloatArray
 
 outcomes = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=60).map(np.array)
@@ -134,3 +135,45 @@ def test_without_pairs_the_interval_is_nan():
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
     assert interval.level == 0.9
+
+
+# -------------------------------------------------------------------------------------------------------- proportions
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    # Newcombe 1998, table I, method 3: 81/263, 15/148, 0/20 and 1/29.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_intervals_are_the_published_ones(successes, trials, low, high):
+    found = wilson_interval(successes, trials)
+    assert found.estimate == successes / trials
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_intervals_mirror_and_widen_with_the_level():
+    rare, common = wilson_interval(3, 40), wilson_interval(37, 40)
+    assert (rare.low, rare.high) == pytest.approx((1 - common.high, 1 - common.low))
+    assert wilson_interval(3, 40, level=0.99).high > rare.high
+
+
+def test_drawing_alike_groups_together_is_the_same_bootstrap():
+    # The plain bootstrap, group by group, of right and wrong answers in groups of different sizes.
+    rng = seeded(8)
+    groups = rng.integers(0, 60, 200)
+    values = rng.integers(0, 2, 200).astype(np.float64)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    drawn = rng.integers(0, len(members), (4000, len(members)))
+    means = [values[np.concatenate([members[group] for group in row])].mean() for row in drawn]
+    interval = bootstrap_mean(values, rng=seeded(), groups=groups, resamples=4000)
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert interval.low == pytest.approx(low, abs=0.01)
+    assert interval.high == pytest.approx(high, abs=0.01)
+
+
+def test_a_hundred_thousand_pairs_take_no_time():
+    values = seeded().integers(0, 2, 100_000).astype(np.float64)
+    start = time.perf_counter()
+    interval = bootstrap_mean(values, rng=seeded(), groups=np.arange(100_000) // 2)
+    assert time.perf_counter() - start < 5
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(100_000), rel=0.1)

@@ -156,7 +156,8 @@ def test_progress_counts_what_had_to_be_encoded(tmp_path):
     encode(FakeBatchEncoder(), tmp_path, PASSAGES[:6], progress)
     encode(FakeBatchEncoder(), tmp_path, PASSAGES[:6], progress)
     encode(FakeBatchEncoder(), tmp_path, PASSAGES, progress)
-    assert [(total, sum(steps)) for total, *steps in progress.tasks] == [(6, 6), (len(PASSAGES) - 6,) * 2]
+    counted = [(total, sum(steps)) for total, *steps in progress.tasks if total]  # loading the encoder has no steps
+    assert counted == [(6, 6), (len(PASSAGES) - 6,) * 2]
 
 
 def test_a_passage_in_context_is_not_the_text_alone(tmp_path):

@@ -1,11 +1,12 @@
 """Progress: bars on a terminal, lines elsewhere, nothing where quiet."""
 
 import io
+from contextlib import contextmanager
 
 import pytest
 
 from mars_engine.world import progress as module
-from mars_engine.world.progress import PlainProgress, SilentProgress, TerminalProgress, progress_for
+from mars_engine.world.progress import PlainProgress, SilentProgress, TerminalProgress, WatchedProgress, progress_for
 
 
 class Terminal(io.StringIO):
@@ -75,3 +76,36 @@ def test_the_kind_of_progress_follows_the_stream():
     assert isinstance(progress_for(Terminal()), TerminalProgress)
     assert isinstance(progress_for(io.StringIO()), PlainProgress)
     assert isinstance(progress_for(Terminal(), quiet=True), SilentProgress)
+
+
+def test_watched_progress_passes_on_and_tells_how_far_the_outermost_task_has_come():
+    told: list[tuple[str, int]] = []
+
+    class Telling(SilentProgress):
+        @contextmanager
+        def task(self, name, total):
+            class Task:
+                def advance(self, steps=1):
+                    told.append((name, steps))
+
+            told.append((name, -total))
+            yield Task()
+
+    progress = WatchedProgress(Telling())
+    assert progress.current() == {}
+    with progress.task("propose", 4) as outer:
+        outer.advance()
+        with progress.task("encode", 9) as inner:
+            inner.advance(5)
+            now = progress.current()
+        assert (now["task"], now["done"], now["total"]) == ("propose", 1, 4)
+        assert now["seconds"] >= 0
+    assert progress.current() == {}
+    assert told == [("propose", -4), ("propose", 1), ("encode", -9), ("encode", 5)]
+
+
+def test_a_watched_task_that_fails_is_closed():
+    progress = WatchedProgress(SilentProgress())
+    with pytest.raises(KeyError), progress.task("read", 1):
+        raise KeyError
+    assert progress.current() == {}

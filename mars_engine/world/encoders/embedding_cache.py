@@ -82,7 +82,8 @@ class CachedEncoder:
         entries: dict[bytes, Entry],
         progress: Progress,
     ) -> None:
-        tokenized = self._encoder.tokenize(passages)
+        with progress.task("load the encoder", 0):
+            tokenized = self._encoder.tokenize(passages)
         with progress.task("encode texts", len(keys) - len(entries)) as task:
             for batch in self._encoder.plan_batches(tokenized):
                 missing = [index for index in batch if keys[index] not in entries]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from mars_engine.words.config import ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
@@ -35,6 +34,8 @@ def fit_bradley_terry(
         label_confidence: p, shape (n,).
         l2: strength of the penalty beside the mean loss.
     """
+    from sklearn.linear_model import LogisticRegression
+
     doubted = label_confidence < 1
     rows = np.vstack([differences, -differences[doubted], np.zeros((1, differences.shape[1]))])
     row_weights = np.concatenate([weights * label_confidence, (weights * (1 - label_confidence))[doubted], [1.0]])
@@ -96,6 +97,14 @@ class ProbeTrainer:
     def model_id(self, training_set: TrainingSet) -> str:
         return content_id(PROBE_KIND, dict(self.settings), training_set.fingerprint)
 
+    def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
+        """Return Δφ of some pairs, shape (n, d)."""
+        return pair_features(self.encoder, pairs, self.config.features, progress=progress).differences
+
+    def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
+        """Return the weight vector, shape (d,), of the probe fitted on these differences."""
+        return fit_bradley_terry(differences, weights, label_confidence, l2=self.config.l2)
+
     def train(self, training_set: TrainingSet, *, progress: Progress) -> Probe:
         """Fit a probe; the same training set gives the same probe.
 
@@ -103,9 +112,7 @@ class ProbeTrainer:
             NotReadyError: the training set is empty.
         """
         differences = self._differences(training_set, progress)
-        coefficients = fit_bradley_terry(
-            differences, training_set.weights, training_set.label_confidence, l2=self.config.l2
-        )
+        coefficients = self.fit(differences, training_set.weights, training_set.label_confidence)
         return Probe(
             id=self.model_id(training_set),
             weights=coefficients,
@@ -132,11 +139,8 @@ class ProbeTrainer:
                             expected="pairs with at least two different prompts",
                             remedy="import more pairs",
                         )
-                    coefficients = fit_bradley_terry(
-                        differences[~held],
-                        training_set.weights[~held],
-                        training_set.label_confidence[~held],
-                        l2=self.config.l2,
+                    coefficients = self.fit(
+                        differences[~held], training_set.weights[~held], training_set.label_confidence[~held]
                     )
                     margins[draw, held] = differences[held] @ coefficients
                 task.advance()
@@ -159,4 +163,4 @@ class ProbeTrainer:
     def _differences(self, training_set: TrainingSet, progress: Progress) -> FloatArray:
         if not training_set.pairs:
             raise NotReadyError("there are no pairs to train on", remedy="run 'mars import FILE' first")
-        return pair_features(self.encoder, training_set.pairs, self.config.features, progress=progress).differences
+        return self.feature_differences(training_set.pairs, progress=progress)

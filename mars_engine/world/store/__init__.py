@@ -1,12 +1,18 @@
 """The store: the workspace's memory in a database, SQLite or PostgreSQL."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from mars_engine.world.store.browse import SqlBrowseStore
 from mars_engine.world.store.compositions import SqlCompositionStore
+from mars_engine.world.store.copying import copy_database
 from mars_engine.world.store.database import Database, open_database
+from mars_engine.world.store.leases import SqlLeaseStore
 from mars_engine.world.store.models import SqlModelStore
+from mars_engine.world.store.pair_sets import SqlPairSetStore
 from mars_engine.world.store.pairs import SqlPairStore
 from mars_engine.world.store.proposals import SqlProposalStore
+from mars_engine.world.store.removal import SqlRemovalStore
 from mars_engine.world.store.reviews import SqlReviewStore
 from mars_engine.world.store.runs import SqlRunStore
 
@@ -22,8 +28,20 @@ class SqlStore:
     models: SqlModelStore
     proposals: SqlProposalStore
     reviews: SqlReviewStore
+    leases: SqlLeaseStore
+    pair_sets: SqlPairSetStore
+    browse: SqlBrowseStore
     compositions: SqlCompositionStore
     runs: SqlRunStore
+    removal: SqlRemovalStore
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the database, as it is at one moment, into a new SQLite file; others may write meanwhile.
+
+        Raises:
+            StoreError: it is no SQLite database, or cannot be copied.
+        """
+        copy_database(self.database, path)
 
     def close(self) -> None:
         """Close all connections."""
@@ -46,6 +64,10 @@ def open_store(url: str) -> SqlStore:
         models=SqlModelStore(database),
         proposals=SqlProposalStore(database),
         reviews=SqlReviewStore(database),
+        leases=SqlLeaseStore(database),
+        pair_sets=SqlPairSetStore(database),
+        browse=SqlBrowseStore(database),
         compositions=SqlCompositionStore(database),
         runs=SqlRunStore(database),
+        removal=SqlRemovalStore(database),
     )

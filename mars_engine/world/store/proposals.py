@@ -1,10 +1,13 @@
 """Plans, proposals, and what generators could not do."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+import numpy as np
+from sqlalchemy import Connection, delete, func, select
 
+from mars_engine.words.columns import ProposalFacts
 from mars_engine.words.records import Plan, PlanRow, Proposal, ProposalFailure
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
@@ -19,6 +22,12 @@ from mars_engine.world.store.statements import (
     record_values,
     records,
 )
+
+ROWS_AT_ONCE = 20_000
+"""Rows that exist as Python objects at one time."""
+
+_FACT_TYPES: tuple[Any, ...] = ("S24", "S24", np.bool_, np.int32, np.float32, np.float32, np.float32, np.float32)
+"""Of the columns of ProposalFacts."""
 
 _PLANS = select(*record_columns(Plan, schema.plans))
 _PROPOSAL = record_columns(Proposal, schema.proposals)
@@ -108,6 +117,53 @@ class SqlProposalStore:
                 statement = select(*_PROPOSAL).where(schema.proposals.c.id.in_(group))
                 found.update((proposal.id, proposal) for proposal in records(connection, Proposal, statement))
         return {proposal_id: found[proposal_id] for proposal_id in ids if proposal_id in found}
+
+    def present(self, ids: Collection[str]) -> set[str]:
+        """Which of `ids` are stored."""
+        stored = schema.proposals.c.id
+        with self.database.read() as connection:
+            groups = (connection.execute(select(stored).where(stored.in_(group))) for group in id_groups(ids))
+            return {proposal_id for found in groups for proposal_id in found.scalars()}
+
+    def facts(self, source_ids: Collection[str] | None = None) -> ProposalFacts:
+        """The columns of proposals that the order of reading is made of, in any order."""
+        stored = schema.proposals.c
+        statement = select(
+            stored.id,
+            stored.source_id,
+            stored.oriented_id != stored.source_id,
+            stored.variant,
+            stored.margin_before,
+            stored.distance_before,
+            stored.distance_after,
+            stored.information_gain,
+        )
+        groups = [None] if source_ids is None else list(id_groups(source_ids))
+        columns: list[list[Any]] = [[] for _ in fields(ProposalFacts)]
+        with self.database.read() as connection:
+            for group in groups:
+                wanted = statement if group is None else statement.where(stored.source_id.in_(group))
+                for rows in connection.execute(wanted).partitions(ROWS_AT_ONCE):
+                    for column, kind, values in zip(columns, _FACT_TYPES, zip(*rows, strict=True), strict=True):
+                        column.append(np.array(values, dtype=kind))
+        empty = [np.array((), dtype=kind) for kind in _FACT_TYPES]
+        return ProposalFacts(*(np.concatenate([none, *parts]) for none, parts in zip(empty, columns, strict=True)))
+
+    def count_by_source(self) -> dict[str, int]:
+        """How many proposals each source pair has, those without left out."""
+        source = schema.proposals.c.source_id
+        with self.database.read() as connection:
+            return dict(connection.execute(select(source, func.count()).group_by(source)).all())
+
+    def answers(self, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Proposed chosen and rejected texts by proposal id."""
+        stored = schema.proposals.c
+        found: dict[str, tuple[str, str]] = {}
+        with self.database.read() as connection:
+            for group in id_groups(ids):
+                statement = select(stored.id, stored.chosen, stored.rejected).where(stored.id.in_(group))
+                found.update((row.id, (row.chosen, row.rejected)) for row in connection.execute(statement))
+        return found
 
     def failures(self, settings_id: str | None = None) -> list[ProposalFailure]:
         """What could not be done, in the order it was stored."""

@@ -1,0 +1,198 @@
+"""Make a large workspace for measuring the app: texts resampled from real pairs, embeddings and rewards random.
+
+    python -m benchmarks.large_workspace FOLDER --pairs 100000 --proposals 20000 [--data ../shared/data]
+
+Prompts are numbered so that no two pairs are equal. Nothing in it means anything: it is there for its size.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import numpy as np
+
+from mars_engine.assembly.workspace import Workspace, create_workspace, open_workbench, utc_now
+from mars_engine.words.records import (
+    DatasetRecord,
+    FloatArray,
+    ModelRecord,
+    Pair,
+    Plan,
+    PlanRow,
+    Proposal,
+    Rewards,
+    TriageRow,
+    Turn,
+    content_id,
+)
+from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.encoders.embedding_cache import passage_key
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
+
+DIMENSION = 384
+HELDOUT_EVERY = 20
+"""One pair in twenty is held out."""
+
+CLUSTERS = 12
+
+
+def make_large_workspace(
+    folder: Path, *, pairs: int, proposals: int, data: Path | None = None, seed: int = 0
+) -> Workspace:
+    """Make a workspace with so many pairs, scored, triaged, planned and mapped, and so many open proposals."""
+    rng = np.random.default_rng(seed)
+    workspace = create_workspace(folder)
+    texts = list(_texts(data))
+    with open_workbench(workspace, SilentProgress()) as bench:
+        made = [_pair(number, texts, rng) for number in range(pairs)]
+        heldout = np.arange(pairs) % HELDOUT_EVERY == 0
+        for split, chosen in (("train", ~heldout), ("heldout", heldout)):
+            kept = [(row, made[row]) for row in np.flatnonzero(chosen).tolist()]
+            bench.store.pairs.add_dataset(_dataset(split, len(kept)), kept)
+        model = _model(bench, rng)
+        margins = rng.normal(0.4, 0.6, pairs)
+        distances = np.clip(rng.beta(2, 5, pairs), 0.0, 1.0)
+        ids = [pair.id for pair in made]
+        bench.store.models.save_scores(model.id, ids, Rewards(margins, np.zeros(pairs)))
+        bench.store.pairs.save_distances(bench.encoder.fingerprint, dict(zip(ids, distances.tolist(), strict=True)))
+        training = np.flatnonzero(~heldout)
+        bench.store.models.save_triage(model.id, [_triage(ids[row], margins[row], rng) for row in training.tolist()])
+        plan = _plan(model, len(training))
+        rows = [_plan_row(ids[row], margins[row], distances[row], len(training)) for row in training.tolist()]
+        bench.store.proposals.add_plan(plan, rows)
+        hardest = training[np.argsort(margins[training])][:proposals]
+        written = [_proposal(made[row], plan, margins[row], distances[row], rng) for row in hardest.tolist()]
+        bench.store.proposals.add_proposals("large", {pair.source_id: "not_needed" for pair in written}, written, [])
+        _fill_cache(workspace, bench, texts, rng)
+    _place(workspace, bench, np.array(ids, dtype="S24"), rng)
+    return workspace
+
+
+def _texts(data: Path | None) -> Iterator[str]:
+    """Responses of real pairs where there are some, else of the demo pairs."""
+    if data and data.is_dir():
+        for path in sorted(data.glob("*-train.jsonl.gz")):
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                for line in file:
+                    row = json.loads(line)
+                    yield from (_text_of(row[side]) for side in ("chosen", "rejected"))
+        return
+    for line in (Path(__file__).resolve().parents[1] / "data" / "demo-train.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        yield from (_text_of(row[side]) for side in ("chosen", "rejected"))
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, list):
+        return str(value[-1]["content"])
+    return str(value).rsplit("\n\nAssistant:", 1)[-1].strip() or "…"
+
+
+def _pair(number: int, texts: list[str], rng: np.random.Generator) -> Pair:
+    chosen, rejected, question = (texts[index] for index in rng.integers(len(texts), size=3))
+    turns = (Turn("user", f"{number}: {question[:300]}"),)
+    return Pair.of(turns, chosen, f"{rejected} " if rejected == chosen else rejected, subset=f"subset {number % 5}")
+
+
+def _dataset(split: str, count: int) -> DatasetRecord:
+    name = f"resampled-{split}"
+    return DatasetRecord(name, name, "benchmark", "trl", split, name, utc_now(), count)  # type: ignore[arg-type]
+
+
+def _model(bench: Workbench, rng: np.random.Generator) -> ModelRecord:
+    trainer = bench.trainer
+    assert isinstance(trainer, ProbeTrainer)  # noqa: S101 (what the workspace makes)
+    probe = Probe("0" * 24, rng.standard_normal(DIMENSION), 1.0, trainer.config, trainer.encoder)
+    record = ModelRecord(
+        id=probe.id,
+        kind=trainer.kind,
+        label="warm-up",
+        settings=trainer.settings,
+        metrics={"training_pairs": 1, "includes_composed_pairs": False, "training_accuracy": 0.5},
+        artifact=bench.shelf.save(probe),
+        composition_id="",
+        round=0,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    bench.store.models.add(record)
+    return record
+
+
+def _triage(pair_id: str, margin: float, rng: np.random.Generator) -> TriageRow:
+    mean = float(margin + rng.normal(0, 0.2))
+    verdict = "clear" if mean >= 0 else "suspected" if mean < -0.4 else "hard"
+    return TriageRow(pair_id, mean, 0.1, 1.0 if mean < -0.4 else 0.4, verdict)  # type: ignore[arg-type]
+
+
+def _plan(model: ModelRecord, training: int) -> Plan:
+    config = create_settings()
+    summary = {"low_margin": training // 3, "needs_refining": training // 2, "suspects": training // 20}
+    summary_shares = {"suspects_share": 0.2, "suspects_share_spent": 0.0}
+    return Plan("p" * 24, model.id, 1, "signed", 5 * training, config, summary | summary_shares, utc_now())
+
+
+def create_settings() -> dict[str, object]:
+    """The settings that a plan records."""
+    from mars_engine.words.config import MarsConfig
+
+    config = MarsConfig()
+    parts = {name: getattr(config, name).model_dump() for name in ("allocation", "triage", "gate")}
+    return {"law": "signed", **parts}
+
+
+def _plan_row(pair_id: str, margin: float, distance: float, training: int) -> PlanRow:
+    gate = "high" if distance >= 0.28 else "low"
+    return PlanRow(pair_id, float(margin), 1.0 / training, 5, float(distance), gate)  # type: ignore[arg-type]
+
+
+def _proposal(pair: Pair, plan: Plan, margin: float, distance: float, rng: np.random.Generator) -> Proposal:
+    return Proposal(
+        id=content_id("large", pair.id),
+        source_id=pair.id,
+        oriented_id=pair.id,
+        plan_id=plan.id,
+        model_id=plan.model_id,
+        settings_id="large",
+        method="paraphrase",
+        variant=1,
+        prompt=pair.prompt,
+        chosen=f"In other words: {pair.chosen}",
+        rejected=f"{pair.rejected} So to speak.",
+        unchanged_sides=("prompt",),
+        generators={"paraphraser": {"name": "resampled", "version": "1", "stand_in": True, "note": "for measuring"}},
+        seed=0,
+        distance_before=float(distance),
+        distance_after=float(distance + rng.normal(0, 0.05)),
+        margin_before=float(margin),
+        margin_after=float(margin + rng.normal(0, 0.1)),
+        information_gain=float(rng.random()),
+        flags=() if rng.random() < 0.8 else ("fidelity: 0.70 is below 0.80",),
+    )
+
+
+def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: np.random.Generator) -> None:
+    """Random unit vectors for all responses, so that nothing has to be encoded."""
+    from mars_engine.words.records import Passage
+    from mars_engine.world.encoders.embedding_cache import SCHEMA
+
+    import sqlite3
+
+    path = workspace.artifacts / "embeddings" / f"{bench.encoder.fingerprint}.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute(SCHEMA)
+        different = sorted({*texts, *(f"{text} " for text in texts)})
+        vectors = _unit(rng.standard_normal((len(different), DIMENSION)))
+        rows = [
+            (passage_key(Passage(text)), vector.astype(np.float32).tobytes(), 0, 0)
+            for text, vector in zip(different, vectors, strict=True)
+        ]
+        connection.executemany("INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)", rows)
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float64)
