@@ -17,22 +17,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class AppServer:
+    """`mars app` on a port of its own, which can be killed and started again there."""
+
+    def __init__(self, mars: list[str], workspace: Path, *, environment: Mapping[str, str], folder: Path) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"app-{self.port}.log"
+        self._command = [*mars, "--workspace", str(workspace), "app", "--port", str(self.port)]
+        self._environment, self._folder = dict(environment), folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, and wait until it is healthy."""
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                self._command, cwd=self._folder, env=self._environment, stdout=output, stderr=output
+            )
+        assert answer(f"{self.address}/_stcore/health", self.process) == "ok", self.log.read_text()
+        assert self.address in self.log.read_text()
+
+    def kill(self) -> None:
+        """End the server by SIGKILL: it has no chance to finish anything."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+
 @contextmanager
 def serve(mars: list[str], workspace: Path, *, environment: Mapping[str, str], folder: Path) -> Iterator[str]:
     """Serve a workspace by the given `mars` command; the app's address, once it is healthy."""
-    port = free_port()
-    command = [*mars, "--workspace", str(workspace), "app", "--port", str(port)]
-    log = folder / f"app-{port}.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=output, stderr=output)
+    server = AppServer(mars, workspace, environment=environment, folder=folder)
     try:
-        address = f"http://127.0.0.1:{port}"
-        assert answer(f"{address}/_stcore/health", server) == "ok", log.read_text()
-        assert address in log.read_text()
-        yield address
+        server.start()
+        yield server.address
     finally:
-        server.terminate()
-        server.wait(timeout=30)
+        server.stop()
 
 
 def answer(address: str, server: subprocess.Popen[bytes], *, seconds: float = 60) -> str:

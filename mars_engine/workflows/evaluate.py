@@ -11,7 +11,34 @@ from mars_engine.maths.statistics import Interval, bootstrap_mean, paired_differ
 from mars_engine.words.config import EvaluateConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import ModelShelf, Progress, Store
-from mars_engine.words.records import FloatArray, ModelRecord, Pair
+from mars_engine.words.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
+
+
+@dataclass(frozen=True, eq=False)
+class HeldoutPairs:
+    """n held-out pairs as columns: what evaluation asks of them beside a model's rewards."""
+
+    prompts: IntArray
+    """A number for each pair's prompt, equal where the prompts are, shape (n,)."""
+    subsets: Mapping[str, IntArray]
+    """Positions of the pairs of each named subset."""
+    length_margins: FloatArray
+    """Margins of the baseline that prefers the longer response, in characters, shape (n,)."""
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def prompt_count(self) -> int:
+        return len(np.unique(self.prompts))
+
+
+@dataclass(frozen=True, slots=True)
+class SubsetAccuracy:
+    """Accuracy on the held-out pairs of one subset."""
+
+    pairs: int
+    accuracy: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +52,8 @@ class ModelEvaluation:
     accuracy: Interval
     curvature: Mapping[str, float] = field(default_factory=dict)
     """Of the loss on the model's own training pairs."""
-    by_subset: Mapping[str, float] = field(default_factory=dict)
-    """Accuracy by subset, where the held-out pairs have subsets."""
+    by_subset: Mapping[str, SubsetAccuracy] = field(default_factory=dict)
+    """Where the held-out pairs have subsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +103,23 @@ def evaluate(
         )
     if not records:
         raise NotReadyError("there is no trained model to evaluate", remedy="run 'mars train' first")
-    records = _with_distinct_labels(records)
+    records = with_distinct_labels(records)
     rewards = {record.id: _heldout_rewards(store, shelf, record, pairs, progress) for record in records}
-    groups = [pair.prompt_id for pair in pairs]
-    length_margins = longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])
+    heldout = _as_columns(pairs)
     return Evaluation(
         pairs=len(pairs),
-        prompts=len(set(groups)),
-        models=tuple(_evaluate_model(record, pairs, groups, *rewards[record.id], config=config) for record in records),
-        longer_wins=_interval(correctness(length_margins), groups, config),
+        prompts=heldout.prompt_count,
+        models=tuple(evaluate_model(record, heldout, rewards[record.id], config=config) for record in records),
+        longer_wins=accuracy_interval(heldout.length_margins, heldout.prompts, config=config),
         comparisons=tuple(
-            Comparison(second.label, first.label, _difference(rewards[second.id], rewards[first.id], groups, config))
+            compare(second, first, heldout, rewards, config=config)
             for position, second in enumerate(records)
             for first in records[:position]
         ),
     )
 
 
-def _with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
+def with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
     """Add the beginning of its id to a label that several models share."""
     uses = Counter(record.label for record in records)
     return [
@@ -104,7 +130,7 @@ def _with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
 
 def _heldout_rewards(
     store: Store, shelf: ModelShelf, record: ModelRecord, pairs: Sequence[Pair], progress: Progress
-) -> tuple[FloatArray, FloatArray]:
+) -> Rewards:
     """The model's rewards of the held-out pairs, from the store where it has scored them already."""
     known = store.models.scores(record.id)
     unscored = [pair for pair in pairs if pair.id not in known]
@@ -112,47 +138,67 @@ def _heldout_rewards(
         model = shelf.load(record)
         store.models.save_scores(record.id, [pair.id for pair in unscored], model.score(unscored, progress=progress))
         known = store.models.scores(record.id)
-    return np.array([known[pair.id][0] for pair in pairs]), np.array([known[pair.id][1] for pair in pairs])
+    chosen, rejected = (np.array([known[pair.id][side] for pair in pairs]) for side in (0, 1))
+    return Rewards(chosen, rejected)
 
 
-def _evaluate_model(
-    record: ModelRecord,
-    pairs: Sequence[Pair],
-    groups: Sequence[str],
-    chosen: FloatArray,
-    rejected: FloatArray,
-    *,
-    config: EvaluateConfig,
+def _as_columns(pairs: Sequence[Pair]) -> HeldoutPairs:
+    _, prompts = np.unique([pair.prompt_id for pair in pairs], return_inverse=True)
+    names = np.array([pair.subset for pair in pairs])
+    return HeldoutPairs(
+        prompts=prompts,
+        subsets={str(name): np.flatnonzero(names == name) for name in np.unique(names) if name},
+        length_margins=longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]),
+    )
+
+
+def evaluate_model(
+    record: ModelRecord, heldout: HeldoutPairs, rewards: Rewards, *, config: EvaluateConfig
 ) -> ModelEvaluation:
-    correct = correctness(chosen - rejected)
-    subsets = sorted({pair.subset for pair in pairs} - {""})
+    """Return a model's figures on the held-out pairs, from its rewards of them."""
+    margins = rewards.margins
     return ModelEvaluation(
         model_id=record.id,
         label=record.label,
         training_pairs=int(record.metrics["training_pairs"]),
-        metrics=summarize_margins(chosen, rejected, bins=config.calibration_bins),
-        accuracy=_interval(correct, groups, config),
-        curvature=record.metrics["curvature"],
-        by_subset={subset: float(correct[[pair.subset == subset for pair in pairs]].mean()) for subset in subsets},
+        metrics=summarize_margins(rewards.chosen, rewards.rejected, bins=config.calibration_bins),
+        accuracy=accuracy_interval(margins, heldout.prompts, config=config),
+        curvature=record.metrics.get("curvature", {}),
+        by_subset={
+            name: SubsetAccuracy(
+                len(places), accuracy_interval(margins[places], heldout.prompts[places], config=config)
+            )
+            for name, places in heldout.subsets.items()
+        },
     )
 
 
-def _interval(values: FloatArray, groups: Sequence[str], config: EvaluateConfig) -> Interval:
-    rng = np.random.default_rng(config.seed)
-    return bootstrap_mean(values, rng=rng, groups=groups, resamples=config.resamples, level=config.confidence)
-
-
-def _difference(
-    first: tuple[FloatArray, FloatArray],
-    second: tuple[FloatArray, FloatArray],
-    groups: Sequence[str],
+def compare(
+    first: ModelRecord,
+    second: ModelRecord,
+    heldout: HeldoutPairs,
+    rewards: Mapping[str, Rewards],
+    *,
     config: EvaluateConfig,
-) -> Interval:
-    return paired_difference(
-        correctness(first[0] - first[1]),
-        correctness(second[0] - second[1]),
+) -> Comparison:
+    """Return the accuracy of the first model less that of the second, on the same pairs."""
+    difference = paired_difference(
+        correctness(rewards[first.id].margins),
+        correctness(rewards[second.id].margins),
         rng=np.random.default_rng(config.seed),
-        groups=groups,
+        groups=heldout.prompts,
+        resamples=config.resamples,
+        level=config.confidence,
+    )
+    return Comparison(first.label, second.label, difference)
+
+
+def accuracy_interval(margins: FloatArray, prompts: IntArray, *, config: EvaluateConfig) -> Interval:
+    """Return the accuracy of margins, with an interval that draws the pairs of one prompt together."""
+    return bootstrap_mean(
+        correctness(margins),
+        rng=np.random.default_rng(config.seed),
+        groups=prompts,
         resamples=config.resamples,
         level=config.confidence,
     )

@@ -10,6 +10,7 @@ from mars_engine.words.protocols import Clock, PairSource, Progress, Store
 from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, content_id
 
 EXAMPLES_A_REASON = 3
+PAIRS_IN_PREVIEW = 3
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -38,6 +39,14 @@ class Sieve:
             self.kept[pair.id] = (row, pair)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportPreview:
+    """What importing a source would do, and its first pairs."""
+
+    report: ImportReport
+    first: tuple[Pair, ...]
+
+
 def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:
     """Import a source's pairs into a split.
 
@@ -47,6 +56,36 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
     Raises:
         LoadError: the source cannot be read, or has no usable pair; nothing was stored.
     """
+    sieve, fresh, report = _sift(source, store, split, progress)
+    dataset = DatasetRecord(
+        id=report.dataset_id,
+        name=source.name,
+        location=source.location,
+        format=source.format,
+        split=split,
+        content_hash=source.content_hash,
+        imported_at=clock(),
+        pair_count=len(sieve.kept),
+        report=asdict(report),
+    )
+    store.pairs.add_dataset(dataset, fresh)
+    return report
+
+
+def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
+    """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
+
+    Raises:
+        LoadError: as `import_pairs`.
+    """
+    sieve, _, report = _sift(source, store, split, progress)
+    return ImportPreview(report, tuple(pair for _, pair in list(sieve.kept.values())[:PAIRS_IN_PREVIEW]))
+
+
+def _sift(
+    source: PairSource, store: Store, split: Split, progress: Progress
+) -> tuple[Sieve, list[tuple[int, Pair]], ImportReport]:
+    """Return what was kept and dropped, what of it is new, and the report."""
     sieve = _read(source, progress)
     present = store.pairs.present(sieve.kept)
     for pair_id, stored_split in present.items():
@@ -63,20 +102,7 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
     other_split: Split = "heldout" if split == "train" else "train"
     other_prompts = {pair.prompt_id for pair in store.pairs.pairs(other_split)}
     shared = sum(pair.prompt_id in other_prompts for _, pair in sieve.kept.values())
-    report = _report(source, sieve, split, fresh=len(fresh), shared=shared)
-    dataset = DatasetRecord(
-        id=report.dataset_id,
-        name=source.name,
-        location=source.location,
-        format=source.format,
-        split=split,
-        content_hash=source.content_hash,
-        imported_at=clock(),
-        pair_count=len(sieve.kept),
-        report=asdict(report),
-    )
-    store.pairs.add_dataset(dataset, fresh)
-    return report
+    return sieve, fresh, _report(source, sieve, split, fresh=len(fresh), shared=shared)
 
 
 def _read(source: PairSource, progress: Progress) -> Sieve:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from mars_engine.maths.review_state import POLICY_PREFIX, proposal_states
+from mars_engine.maths.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states
 from mars_engine.words.errors import MarsError, NotReadyError
 from mars_engine.words.protocols import Clock, Store
 from mars_engine.words.records import (
@@ -19,6 +20,9 @@ from mars_engine.words.records import (
 )
 
 ReviewPolicy = Literal["accept-all", "gates"]
+
+LONGEST_NAME = 100
+"""Characters of an annotator's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,46 @@ def record_review(
         MarsError: the annotator has no name, the item does not exist, the action is not one for its kind, or an edit
             has an empty text or twice the same.
     """
-    if not annotator.strip() or annotator.startswith(POLICY_PREFIX):
-        raise MarsError(
-            f"{annotator!r} is no annotator's name", expected=f"a name that does not begin with {POLICY_PREFIX!r}"
-        )
+    require_annotator(annotator)
+    return record_as(
+        annotator,
+        store,
+        item_kind,
+        item_id,
+        action,
+        clock=clock,
+        edited_prompt=edited_prompt,
+        edited_chosen=edited_chosen,
+        edited_rejected=edited_rejected,
+        note=note,
+        seconds=seconds,
+    )
+
+
+def record_as(
+    annotator: str,
+    store: Store,
+    item_kind: ItemKind,
+    item_id: str,
+    action: ReviewAction,
+    *,
+    clock: Clock,
+    edited_prompt: Prompt | None = None,
+    edited_chosen: str | None = None,
+    edited_rejected: str | None = None,
+    note: str = "",
+    seconds: float = 0.0,
+) -> ReviewEvent:
+    """Store one decision under a name that may be reserved; see `record_review`."""
     _validate(store, item_kind, item_id, action, [edited_chosen, edited_rejected])
-    earlier = store.reviews.events(item_kind, [item_id]).get(item_id, [])
+    at = clock()
     event = ReviewEvent(
         item_kind=item_kind,
         item_id=item_id,
         action=action,
         annotator=annotator,
-        sequence=_next_sequence(earlier, annotator),
-        at=clock(),
+        sequence=next_sequence(store, annotator, at),
+        at=at,
         edited_prompt=edited_prompt,
         edited_chosen=edited_chosen,
         edited_rejected=edited_rejected,
@@ -92,15 +123,31 @@ def _validate(
         raise MarsError("the two edited answers are the same", expected="two different answers")
 
 
-def _next_sequence(earlier: Sequence[ReviewEvent], annotator: str) -> int:
-    return 1 + max((event.sequence for event in earlier if event.annotator == annotator), default=0)
+def require_annotator(name: str) -> None:
+    """Check that a person may decide under this name.
+
+    Raises:
+        MarsError: it is empty, too long, has characters that cannot be shown, or is kept for policies or adjudicators.
+    """
+    reserved = (POLICY_PREFIX, ADJUDICATOR_PREFIX)
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable() or name.startswith(reserved):
+        raise MarsError(
+            f"{name[:LONGEST_NAME]!r} is no annotator's name",
+            expected=f"a name of at most {LONGEST_NAME} characters that begins with neither "
+            f"{POLICY_PREFIX!r} nor {ADJUDICATOR_PREFIX!r}",
+        )
+
+
+def next_sequence(store: Store, annotator: str, at: datetime) -> int:
+    """Return the sequence of an annotator's next act: above all earlier ones, and above those made before `at`."""
+    return max(store.reviews.last_sequence(annotator) + 1, round(at.timestamp() * 1_000_000))
 
 
 def review_by_policy(store: Store, policy: ReviewPolicy, *, clock: Clock) -> ReviewReport:
-    """Decide about every pending proposal by a policy. What a person decided is left alone, and overrules later.
+    """Decide about every pending proposal by a policy, in one act.
 
-    accept-all accepts each; gates accepts those that passed every quality gate and rejects the others, with the
-    gates' reasons as the note.
+    What a person decided is left alone, and overrules later. accept-all accepts each proposal; gates accepts those
+    that passed every quality gate and rejects the others, with the gates' reasons as the note.
 
     Raises:
         NotReadyError: there are no proposals.
@@ -112,13 +159,14 @@ def review_by_policy(store: Store, policy: ReviewPolicy, *, clock: Clock) -> Rev
     states = proposal_states(proposals, events)
     annotator = f"{POLICY_PREFIX}{policy}"
     now = clock()
+    sequence = next_sequence(store, annotator, now)
     decisions = [
         ReviewEvent(
             item_kind="proposal",
             item_id=proposal.id,
             action="accept" if _accepts(policy, proposal) else "reject",
             annotator=annotator,
-            sequence=_next_sequence(events.get(proposal.id, []), annotator),
+            sequence=sequence,
             at=now,
             note="" if policy == "accept-all" else "; ".join(proposal.flags),
         )

@@ -1,6 +1,8 @@
 """Rounds: the whole method, round after round. Each step is one call; each can also be run alone.
 
-Every step finds its own earlier results, so rounds that were killed go on where they stopped.
+A round in which people decide has two halves: `open_round` does all up to what they decide, `close_round` all after it.
+`run_rounds` does whole rounds, with a policy in their place. Every step finds its own earlier results, so rounds that
+were killed go on where they stopped.
 """
 
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from mars_engine.words.config import AllocationLaw
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.records import Composition, ModelRecord, Plan
 from mars_engine.workflows.compose import ComposeReport, compose
+from mars_engine.workflows.evaluate import Evaluation, evaluate
 from mars_engine.workflows.plan import PlanReport, plan_budget
 from mars_engine.workflows.propose import ProposeReport, propose
 from mars_engine.workflows.review import ReviewPolicy, ReviewReport, review_by_policy
@@ -23,33 +26,132 @@ class RoundReport:
 
     number: int
     score: ScoreReport
+    """Under the model that the round began with."""
     plan: PlanReport
     propose: ProposeReport
     review: ReviewReport
     compose: ComposeReport
     model: ModelRecord
+    score_after: ScoreReport
+    """Under the model that the round trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRound:
+    """What was made ready for people to decide about."""
+
+    number: int
+    model: ModelRecord
+    score: ScoreReport
+    plan: PlanReport
+    propose: ProposeReport
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRound:
+    """What was made of people's decisions."""
+
+    number: int
+    compose: ComposeReport
+    model: ModelRecord
+    score: ScoreReport
+    evaluation: Evaluation | None
+    """None where there are no held-out pairs to evaluate on."""
 
 
 def run_rounds(
     bench: Workbench, rounds: int, *, policy: ReviewPolicy, law: AllocationLaw | None = None
 ) -> list[RoundReport]:
-    """Warm up, then score, allocate, propose, review by a policy, compose and retrain, `rounds` times.
+    """Warm up, then score, allocate, propose, review by a policy, compose, retrain and score, `rounds` times.
 
-    With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before.
+    With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before. Each trained
+    model's figures are noted as points of the run's curves.
     """
     model = train_warm_up(bench)
+    score = score_model(bench, model)
+    _note_points(bench, model, score)
     parent: Composition | None = None
     reports = []
     for number in range(1, rounds + 1):
-        score = score_model(bench, model, triage_again=number == 1)
         plan = make_plan(bench, model, law=law, round_number=number)
         proposed = make_proposals(bench, plan.plan)
         reviewed = review_by_policy(bench.store, policy, clock=bench.clock)
         composed = compose_plan(bench, plan.plan, parent=parent)
         parent = composed.composition
         model = train_on(bench, parent)
-        reports.append(RoundReport(number, score, plan, proposed, reviewed, composed, model))
+        before, score = score, score_model(bench, model, triage_again=False)
+        _note_points(bench, model, score)
+        reports.append(RoundReport(number, before, plan, proposed, reviewed, composed, model, score))
     return reports
+
+
+def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedRound:
+    """Do all up to what people decide: warm up where no model is trained yet, score, triage, allocate, propose.
+
+    The round follows the newest model. Opened again before anything was decided, it finds what it proposed.
+    """
+    model = bench.store.models.latest() or train_warm_up(bench)
+    score = score_model(bench, model)
+    _note_points(bench, model, score)
+    number = next_round(model)
+    plan = make_plan(bench, model, law=law, round_number=number)
+    return OpenedRound(number, model, score, plan, make_proposals(bench, plan.plan))
+
+
+def close_round(bench: Workbench) -> ClosedRound:
+    """Do all after what people decided: compose what was accepted, retrain, score, and evaluate all models.
+
+    Raises:
+        NotReadyError: no round is open, or nothing was accepted.
+    """
+    composed = compose_newest_plan(bench)
+    model = train_on(bench, composed.composition)
+    score = score_model(bench, model, triage_again=False)
+    _note_points(bench, model, score)
+    evaluation = None
+    if bench.store.pairs.count("heldout"):
+        models = bench.store.models.all()
+        evaluation = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+    return ClosedRound(composed.composition.round, composed, model, score, evaluation)
+
+
+def next_round(model: ModelRecord) -> int:
+    """Return the number of the round that follows a model: 1 after a warm-up."""
+    return model.round + 1
+
+
+def newest_model(bench: Workbench) -> ModelRecord:
+    """Return the model that was trained last.
+
+    Raises:
+        NotReadyError: none is trained yet.
+    """
+    model = bench.store.models.latest()
+    if model is None:
+        raise NotReadyError("no reward model is trained yet", remedy="run 'mars train' first")
+    return model
+
+
+def compose_newest_plan(bench: Workbench) -> ComposeReport:
+    """Compose what was accepted under the newest plan, on top of what the plan's model was trained on.
+
+    Raises:
+        NotReadyError: there is no plan.
+    """
+    plan = bench.store.proposals.latest_plan()
+    if plan is None:
+        raise NotReadyError("there is no plan to compose by", remedy="run 'mars propose' first")
+    model = bench.store.models.get(plan.model_id)
+    parent = bench.store.compositions.get(model.composition_id) if model and model.composition_id else None
+    return compose_plan(bench, plan, parent=parent)
+
+
+def _note_points(bench: Workbench, model: ModelRecord, score: ScoreReport) -> None:
+    """Note a trained model's figures, by round."""
+    bench.add_point("training log-loss", model.round, model.metrics.get("training_log_loss", float("nan")))
+    bench.add_point("held-out log-loss", model.round, score.heldout.log_loss)
+    bench.add_point("held-out accuracy", model.round, score.heldout.accuracy)
+    bench.add_point("mean held-out margin", model.round, score.heldout.margin_mean)
 
 
 def train_warm_up(bench: Workbench) -> ModelRecord:
@@ -79,6 +181,7 @@ def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = Tr
         bench.store,
         bench.trainer,
         bench.shelf,
+        bench.encoder,
         model,
         config=bench.config,
         progress=bench.progress,

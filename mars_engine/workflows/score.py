@@ -1,6 +1,7 @@
 """Score: margins of every pair under a trained model, and triage of the base pairs by out-of-fold margins."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ from mars_engine.maths.metrics import MarginMetrics, summarize_margins
 from mars_engine.maths.triage import assign_folds, judge_labels
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.protocols import ModelShelf, Progress, RewardModel, RewardModelTrainer, Store
+from mars_engine.words.protocols import Encoder, ModelShelf, Progress, RewardModel, RewardModelTrainer, Store
 from mars_engine.words.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
+from mars_engine.workflows.plan import response_distances
 from mars_engine.workflows.sources import load_sources, training_set
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")
@@ -31,6 +33,7 @@ def score_pairs(
     store: Store,
     trainer: RewardModelTrainer,
     shelf: ModelShelf,
+    encoder: Encoder,
     record: ModelRecord,
     *,
     config: MarsConfig,
@@ -40,11 +43,13 @@ def score_pairs(
     """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
 
     Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
+    The semantic distances of pairs that have none under this encoder are stored too.
 
     Args:
         store: the workspace's memory.
         trainer: fits the out-of-fold models.
         shelf: has the model.
+        encoder: embeds the responses, for their distance.
         record: the model.
         config: settings.
         progress: shows how far it has come.
@@ -57,9 +62,22 @@ def score_pairs(
         triage_labels(store, trainer, base_model, config=config, progress=progress)
     verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
     model = shelf.load(record)
-    metrics = {split: _score_split(store, model, store.pairs.pairs(split), config, progress) for split in SPLITS}
+    pairs = {split: store.pairs.pairs(split) for split in SPLITS}
+    metrics = {split: _score_split(store, model, pairs[split], config, progress) for split in SPLITS}
+    store_distances(store, encoder, [*pairs["train"], *pairs["heldout"]], progress=progress)
     counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
     return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
+
+
+def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
+    """Store the semantic distances of the pairs that have none under this encoder."""
+    known = store.pairs.distances(encoder.fingerprint)
+    missing = [pair for pair in pairs if pair.id not in known]
+    if missing:
+        distances = response_distances(encoder, missing, progress=progress).tolist()
+        store.pairs.save_distances(
+            encoder.fingerprint, dict(zip([pair.id for pair in missing], distances, strict=True))
+        )
 
 
 def _score_split(

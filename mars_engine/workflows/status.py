@@ -1,20 +1,32 @@
 """Status: the funnel from imported pairs to a trained model, and what to do next."""
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
-from mars_engine.maths.review_state import ProposalStatus, proposal_states
-from mars_engine.words.config import MarsConfig
+import numpy as np
+
 from mars_engine.words.protocols import Store
-from mars_engine.workflows.sources import load_sources, open_suspects
+from mars_engine.words.records import BoolArray, ModelRecord
+from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
+
+StepName = Literal["import", "warm up", "score", "propose", "review", "compose", "retrain", "evaluate"]
+FunnelName = Literal["pairs", "suspected", "low-margin", "refined", "proposed", "accepted", "composed", "trained"]
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelStep:
-    name: str
+    name: FunnelName
     count: int
     unit: str
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The first step of the method that has not been taken, as the command line says it."""
+
+    name: StepName
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,80 +36,114 @@ class Status:
     funnel: tuple[FunnelStep, ...]
     heldout_pairs: int
     model_label: str
+    step: StepName
     next_step: str
 
+    def count(self, name: FunnelName) -> int:
+        """How many there are at a step of the funnel."""
+        return next(step.count for step in self.funnel if step.name == name)
 
-def workspace_status(store: Store, *, config: MarsConfig) -> Status:
-    """Return the funnel pairs → suspected → low-margin → refined → proposed → accepted → composed → trained."""
-    pairs = store.pairs.count("train")
-    suspects = int(open_suspects(load_sources(store, config.triage)).sum()) if pairs else 0
-    plan = store.proposals.latest_plan()
-    low_margin = int(plan.summary["low_margin"]) if plan else 0
-    proposals = store.proposals.proposals()
-    outcomes = Counter(
-        outcome
-        for settings_id in {proposal.settings_id for proposal in proposals}
-        for outcome in store.proposals.sources_done(settings_id).values()
-    )
-    statuses = Counter(state.status for state in proposal_states(proposals, store.reviews.events("proposal")).values())
-    composition = store.compositions.latest()
-    composed = store.compositions.count(composition.id) if composition else 0
+
+def workspace_status(store: Store, *, index: PairIndex | None = None) -> Status:
+    """Return the funnel pairs → suspected → low-margin → refined → proposed → accepted → composed → trained.
+
+    Args:
+        store: the workspace's memory.
+        index: its pairs; read anew where the caller has none.
+    """
+    index = index or PairIndexCache(store).current()
     model = store.models.latest()
-    funnel = (
-        FunnelStep("pairs", pairs, "training pairs", ""),
-        FunnelStep("suspected", suspects, "pairs", "suspected mislabels nobody has decided about"),
+    next_step = _next_step(store, index, model)
+    return Status(
+        funnel=(*_funnel_of_pairs(store, index), *_funnel_of_proposals(index), *_funnel_of_new_pairs(store, model)),
+        heldout_pairs=int((index.split == SPLIT_CODES.index("heldout")).sum()),
+        model_label=model.label if model else "",
+        step=next_step.name,
+        next_step=next_step.words,
+    )
+
+
+def count_open_suspects(index: PairIndex) -> int:
+    """Return how many training pairs are suspected mislabels about which nobody has decided, or people disagree."""
+    undecided = np.isin(index.decision, [DECISION_CODES.index(""), DECISION_CODES.index("disputed")])
+    suspected = index.verdict == VERDICT_CODES.index("suspected")
+    return int((_is_training(index) & suspected & undecided).sum())
+
+
+def _is_training(index: PairIndex) -> BoolArray:
+    return np.equal(index.split, SPLIT_CODES.index("train"))
+
+
+def _funnel_of_pairs(store: Store, index: PairIndex) -> list[FunnelStep]:
+    plan, refinements = index.plan, store.browse.refinements()
+    unrefined = refinements.get("unrefined", 0)
+    return [
+        FunnelStep("pairs", int(_is_training(index).sum()), "training pairs", ""),
+        FunnelStep("suspected", count_open_suspects(index), "pairs", "suspected mislabels nobody has decided about"),
         FunnelStep(
-            "low-margin", low_margin, "pairs", f"more than an equal share of the budget ({plan.law})" if plan else ""
+            "low-margin",
+            int(plan.summary["low_margin"]) if plan else 0,
+            "pairs",
+            f"more than an equal share of the budget ({plan.law})" if plan else "",
         ),
         FunnelStep(
             "refined",
-            outcomes["refined_rejected"] + outcomes["refined_chosen"],
+            refinements.get("refined_rejected", 0) + refinements.get("refined_chosen", 0),
             "pairs",
-            f"{outcomes['unrefined']} could not be" if outcomes["unrefined"] else "",
+            f"{unrefined:,} could not be" if unrefined else "",
         ),
+    ]
+
+
+def _funnel_of_proposals(index: PairIndex) -> list[FunnelStep]:
+    proposed, pending = int(index.proposals.sum()), int(index.pending.sum())
+    accepted, rejected = int(index.accepted.sum()), int(index.rejected.sum())
+    return [
+        FunnelStep("proposed", proposed, "proposals", f"{pending:,} wait for review" if pending else ""),
+        FunnelStep("accepted", accepted, "proposals", f"{rejected:,} rejected" if rejected else ""),
+    ]
+
+
+def _funnel_of_new_pairs(store: Store, model: ModelRecord | None) -> list[FunnelStep]:
+    composition = store.compositions.latest()
+    return [
         FunnelStep(
-            "proposed",
-            len(proposals),
-            "proposals",
-            f"{statuses['pending']} wait for review" if statuses["pending"] else "",
+            "composed",
+            store.compositions.count(composition.id) if composition else 0,
+            "new pairs",
+            f"round {composition.round}" if composition else "",
         ),
-        FunnelStep(
-            "accepted",
-            statuses["accepted"],
-            "proposals",
-            f"{statuses['rejected']} rejected" if statuses["rejected"] else "",
-        ),
-        FunnelStep("composed", composed, "new pairs", f"round {composition.round}" if composition else ""),
         FunnelStep(
             "trained",
             int(model.metrics["training_pairs"]) if model else 0,
             "training pairs",
             model.label if model else "",
         ),
-    )
-    return Status(
-        funnel=funnel,
-        heldout_pairs=store.pairs.count("heldout"),
-        model_label=model.label if model else "",
-        next_step=_next_step(store, statuses),
-    )
+    ]
 
 
-def _next_step(store: Store, statuses: Counter[ProposalStatus]) -> str:  # noqa: PLR0911 (one return a step)
+def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> NextStep:  # noqa: PLR0911 (one return a step)
     """Name the first step of the method that has not been taken."""
-    model, plan, composition = store.models.latest(), store.proposals.latest_plan(), store.compositions.latest()
-    if not store.pairs.count("train"):
-        return "mars import FILE: there are no training pairs yet"
+    plan, composition = index.plan, store.compositions.latest()
+    if not _is_training(index).any():
+        return NextStep("import", "mars import FILE: there are no training pairs yet")
     if model is None:
-        return "mars train: warm up a reward model on the base pairs"
-    if not store.models.scores(model.id).keys() >= {pair.id for pair in store.pairs.pairs("train")}:
-        return "mars score: read the margins"
-    if plan is None or not statuses:
-        return "mars propose: spend the budget on low-margin pairs"
-    if statuses["pending"]:
-        return f"mars review: {statuses['pending']} proposals wait for a decision"
+        return NextStep("warm up", "mars train: warm up a reward model on the base pairs")
+    if not _has_scored_training_pairs(index, model):
+        return NextStep("score", "mars score: read the margins")
+    if plan is None or not index.proposals.any():
+        return NextStep("propose", "mars propose: spend the budget on low-margin pairs")
+    pending = int(index.pending.sum())
+    if pending:
+        return NextStep("review", f"mars review: {pending} proposals wait for a decision")
     if composition is None or composition.plan_id != plan.id:
-        return "mars compose: make training pairs of what was accepted"
+        return NextStep("compose", "mars compose: make training pairs of what was accepted")
     if model.composition_id != composition.id:
-        return "mars train: train on the composed pairs"
-    return "mars evaluate: see what was gained"
+        return NextStep("retrain", "mars train: train on the composed pairs")
+    return NextStep("evaluate", "mars evaluate: see what was gained")
+
+
+def _has_scored_training_pairs(index: PairIndex, model: ModelRecord) -> bool:
+    """Whether the model has scored all training pairs; the index has the margins of the newest that scored any."""
+    is_newest = index.model is not None and index.model.id == model.id
+    return is_newest and not np.isnan(index.margin[_is_training(index)]).any()

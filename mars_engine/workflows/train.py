@@ -8,7 +8,7 @@ from mars_engine.maths.curvature import hessian, summarize_curvature
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Clock, LinearRewardModel, ModelShelf, Progress, RewardModelTrainer, Store
-from mars_engine.words.records import Composition, ModelRecord, TrainingSet
+from mars_engine.words.records import Composition, FloatArray, ModelRecord, TrainingSet
 from mars_engine.workflows.sources import load_sources, standing_pairs, training_set, triage_of_composition
 
 WARM_UP = "warm-up"
@@ -102,10 +102,17 @@ def _fit_metrics(
         hessian(model.feature_differences(examples.pairs, progress=progress), margins, examples.weights)
     )
     labelled = np.where(examples.label_confidence >= 0.5, margins, -margins)
+    losses = _bradley_terry_losses(margins, examples.label_confidence)
     return {
         "training_pairs": len(examples.pairs),
         "includes_composed_pairs": composed,
         "training_accuracy": float((labelled > 0).mean()),
+        "training_log_loss": float(np.average(losses, weights=examples.weights)),
         "curvature": asdict(curvature),
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
     }
+
+
+def _bradley_terry_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
+    """Return −p log σ(Δ) − (1 − p) log σ(−Δ) of each pair, in nats, without the penalty."""
+    return label_confidence * np.logaddexp(0.0, -margins) + (1 - label_confidence) * np.logaddexp(0.0, margins)

@@ -1,5 +1,6 @@
 """Everything that the method needs of the world, in one place: what the assembly builds and the rounds use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mars_engine.words.config import MarsConfig
@@ -13,6 +14,13 @@ from mars_engine.words.protocols import (
     RewardModelTrainer,
     Store,
 )
+
+AddPoint = Callable[[str, int, float], None]
+"""Notes a metric's value at a step, for the curves that are seen while a run works."""
+
+
+def forget_point(_metric: str, _step: int, _value: float) -> None:
+    """For work that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +36,4 @@ class Workbench:
     refiner: Refiner
     clock: Clock
     progress: Progress
+    add_point: AddPoint = forget_point

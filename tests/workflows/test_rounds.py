@@ -1,5 +1,7 @@
 """The method from warm-up to retrained model, on fakes and an in-memory database."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
@@ -15,9 +17,11 @@ from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.plan import compare_laws
 from mars_engine.workflows.review import record_review, review_by_policy
 from mars_engine.workflows.rounds import (
+    close_round,
     compose_plan,
     make_plan,
     make_proposals,
+    open_round,
     run_rounds,
     score_model,
     train_on,
@@ -309,7 +313,7 @@ def test_status_walks_the_steps_in_their_order():
     seen = []
 
     def note() -> None:
-        seen.append(workspace_status(bench.store, config=bench.config).next_step.split(":")[0])
+        seen.append(workspace_status(bench.store).next_step.split(":")[0])
 
     note()
     add_pairs(bench, make_pairs(20), "train")
@@ -338,7 +342,7 @@ def test_status_walks_the_steps_in_their_order():
         "mars score",
     ]
     score_model(bench, bench.store.models.latest())
-    status = workspace_status(bench.store, config=bench.config)
+    status = workspace_status(bench.store)
     assert status.next_step.startswith("mars evaluate")
     counts = {step.name: step.count for step in status.funnel}
     assert counts["pairs"] == 20
@@ -361,3 +365,64 @@ def test_exported_margins_equal_a_plain_scikit_learn_refit():
         C=1 / (2 * bench.config.probe.l2 * len(pairs)), fit_intercept=False, tol=1e-12, max_iter=10_000
     ).fit(np.vstack([differences, -differences]), [1] * len(pairs) + [0] * len(pairs))
     np.testing.assert_allclose([row.margin for row in selection.rows], differences @ refit.coef_[0], atol=1e-5)
+
+
+def test_opening_and_closing_a_round_is_the_same_as_taking_its_steps():
+    steps, halves = bench_with_pairs(), bench_with_pairs()
+    (report,) = run_rounds(steps, 1, policy="gates")
+    opened = open_round(halves)
+    assert opened.model.label == "warm-up"
+    assert (opened.number, opened.plan.plan.id) == (1, report.plan.plan.id)
+    review_by_policy(halves.store, "gates", clock=halves.clock)
+    closed = close_round(halves)
+    assert (closed.number, closed.model.id) == (1, report.model.id)
+    assert closed.compose.composition.id == report.compose.composition.id
+    assert closed.score == report.score_after
+    assert [model.label for model in closed.evaluation.models] == ["warm-up", "signed round 1"]
+    second = open_round(halves)
+    assert (second.number, second.model.id) == (2, closed.model.id)
+    assert close_round_again(halves).compose.carried_over == report.compose.new_pairs
+
+
+def close_round_again(bench: Workbench):
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    return close_round(bench)
+
+
+def test_opening_an_open_round_again_adds_nothing():
+    bench = bench_with_pairs()
+    first, again = open_round(bench), open_round(bench)
+    assert again.plan.plan.id == first.plan.plan.id
+    assert again.propose.done_before == again.propose.sources == first.propose.sources
+    assert again.propose.proposals == first.propose.proposals
+
+
+def test_a_round_cannot_be_closed_before_it_is_opened_or_where_nothing_was_accepted():
+    bench = bench_with_pairs(heldout=0)
+    with pytest.raises(NotReadyError, match="no plan"):
+        close_round(bench)
+    open_round(bench)
+    with pytest.raises(NotReadyError, match="no proposal is approved"):
+        close_round(bench)
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    assert close_round(bench).evaluation is None, "there are no held-out pairs to evaluate on"
+
+
+def test_each_trained_model_of_the_rounds_has_a_point_on_every_curve():
+    points: dict[str, list[tuple[int, float]]] = {}
+    bench = replace(
+        bench_with_pairs(),
+        add_point=lambda metric, step, value: points.setdefault(metric, []).append((step, value)),
+    )
+    reports = run_rounds(bench, 2, policy="accept-all")
+    assert {metric: [step for step, _ in curve] for metric, curve in points.items()} == {
+        metric: [0, 1, 2]
+        for metric in ("training log-loss", "held-out log-loss", "held-out accuracy", "mean held-out margin")
+    }
+    assert points["held-out accuracy"][2] == (2, reports[-1].score_after.heldout.accuracy)
+    margins = bench.shelf.load(reports[-1].model).score(bench.store.pairs.pairs("heldout"), progress=bench.progress)
+    assert points["mean held-out margin"][2][1] == pytest.approx(margins.margins.mean())
+    composed = [row.pair for row in bench.store.compositions.pairs(reports[-1].compose.composition.id)]
+    trained_on = [*bench.store.pairs.pairs("train"), *composed]
+    training = bench.shelf.load(reports[-1].model).score(trained_on, progress=bench.progress).margins
+    assert points["training log-loss"][2][1] == pytest.approx(np.logaddexp(0, -training).mean())

@@ -8,7 +8,8 @@ from mars_engine.words.config import GateConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.workflows.export import select_for_export
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.overview import workspace_overview
+from mars_engine.workflows.overview import margin_histogram
+from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
 from mars_engine.workflows.rounds import (
     compose_plan,
@@ -162,10 +163,12 @@ def test_status_and_the_page_notice_pairs_and_models_without_scores():
     model = train_warm_up(bench)
     score_model(bench, model)
     add_pairs(bench, make_pairs(3, first=700))
-    assert workspace_status(bench.store, config=bench.config).next_step.startswith("mars score")
+    assert workspace_status(bench.store).next_step.startswith("mars score")
     (report,) = run_rounds(bench, 1, policy="accept-all")
     assert bench.store.models.latest() == report.model
-    assert workspace_overview(bench.store, config=bench.config).margins.model_label == "warm-up"
+    add_pairs(bench, make_pairs(3, first=800))
+    assert train_warm_up(bench) == bench.store.models.latest()
+    assert margin_histogram(PairIndexCache(bench.store).current()).model_label == "signed round 1"
 
 
 @pytest.mark.parametrize("annotator", ["", "  ", "policy:me"])

@@ -1,0 +1,316 @@
+"""Cards: what a person is shown of a source pair or a proposal, with its figures and why it is up."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mars_engine.maths.review_state import ProposalStatus
+from mars_engine.words.records import (
+    FloatArray,
+    Pair,
+    Presentation,
+    Prompt,
+    Proposal,
+    ReviewAction,
+    ReviewEvent,
+    Turn,
+)
+from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of a card; a source pair has only `before`. None is not known."""
+
+    label: str
+    before: float | None
+    after: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one quality gate said of a proposal."""
+
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedTexts:
+    """`prompt` is None where it is the source's."""
+
+    prompt: Prompt | None
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the annotator did to the item of a card, in an act on `items` items."""
+
+    action: ReviewAction
+    sequence: int
+    note: str
+    prompt: str | None
+    """The edited last turn of the user."""
+    chosen: str | None
+    rejected: str | None
+    presented: Presentation
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairCard:
+    id: str
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    swapped: bool
+    """Whether blind mode shows the sides exchanged."""
+    why: str
+    figures: tuple[Figure, ...]
+    subset: str
+    dataset: str
+    skipped: bool
+    decision: Decision | None = None
+    kind: Literal["pair"] = "pair"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalCard:
+    id: str
+    source_id: str
+    prompt: Prompt
+    source: Answers
+    """The source's answers in the orientation for which the proposal was written."""
+    proposal: ProposedTexts
+    unchanged_sides: tuple[str, ...]
+    swapped: bool
+    method: str
+    generators: tuple[str, ...]
+    why: str
+    figures: tuple[Figure, ...]
+    gates: tuple[GateResult, ...]
+    status: ProposalStatus
+    """Pending until the annotator has decided, whatever others did."""
+    skipped: bool
+    decision: Decision | None = None
+    kind: Literal["proposal"] = "proposal"
+
+
+Card = PairCard | ProposalCard
+
+
+class Ranking:
+    """The ranks of margins among the training pairs' margins."""
+
+    def __init__(self, index: PairIndex) -> None:
+        in_training = index.split == SPLIT_CODES.index("train")
+        self.margins = _sorted_known(index.margin[in_training].astype(np.float64))
+        self.out_of_fold = _sorted_known(index.out_of_fold_margin[in_training].astype(np.float64))
+
+
+def _sorted_known(values: FloatArray) -> FloatArray:
+    return np.sort(values[~np.isnan(values)])
+
+
+def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swapped: bool, skipped: bool) -> PairCard:
+    """Return the card of a source pair, given its place in the index."""
+    figures = (
+        Figure("score margin", _known(index.margin[place]), None, "reward units"),
+        Figure("out-of-fold margin", _known(index.out_of_fold_margin[place]), None, "reward units"),
+        Figure("semantic distance", _known(index.distance[place]), None, "1 − cosine"),
+    )
+    return PairCard(
+        id=pair.id,
+        prompt=pair.prompt,
+        chosen=pair.chosen,
+        rejected=pair.rejected,
+        swapped=swapped,
+        why=_why_pair(index, place, ranking),
+        figures=tuple(figure for figure in figures if figure.before is not None),
+        subset=pair.subset,
+        dataset=index.dataset_names[index.dataset[place]],
+        skipped=skipped,
+    )
+
+
+def proposal_card(
+    proposal: Proposal,
+    source: Pair,
+    index: PairIndex,
+    ranking: Ranking,
+    *,
+    swapped: bool,
+    skipped: bool,
+    status: ProposalStatus,
+) -> ProposalCard:
+    """Return the card of a proposal."""
+    is_flipped = proposal.oriented_id != proposal.source_id
+    own = Answers(source.rejected, source.chosen) if is_flipped else Answers(source.chosen, source.rejected)
+    return ProposalCard(
+        id=proposal.id,
+        source_id=proposal.source_id,
+        prompt=source.prompt,
+        source=own,
+        proposal=ProposedTexts(
+            None if proposal.prompt == source.prompt else proposal.prompt, proposal.chosen, proposal.rejected
+        ),
+        unchanged_sides=proposal.unchanged_sides,
+        swapped=swapped,
+        method=proposal.method,
+        generators=_generators(proposal),
+        why=_why_proposal(proposal, index, ranking),
+        figures=(
+            Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
+            Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
+            Figure("information gain", None, proposal.information_gain, "nats"),
+        ),
+        gates=gate_results(proposal),
+        status=status,
+        skipped=skipped,
+    )
+
+
+def decision_of(event: ReviewEvent, *, items: int) -> Decision:
+    """Return what an event says, for its card."""
+    place = None if event.edited_prompt is None else last_user_turn(event.edited_prompt)
+    return Decision(
+        action=event.action,
+        sequence=event.sequence,
+        note=event.note,
+        prompt=None if event.edited_prompt is None or place is None else event.edited_prompt[place].content,
+        chosen=event.edited_chosen,
+        rejected=event.edited_rejected,
+        presented=event.presented,
+        items=items,
+    )
+
+
+def last_user_turn(prompt: Prompt) -> int | None:
+    """Return the place of the last turn of the user, or of the last turn where none is theirs; None without turns."""
+    theirs = [place for place, turn in enumerate(prompt) if turn.role == "user"]
+    return theirs[-1] if theirs else len(prompt) - 1 if prompt else None
+
+
+def with_last_user_turn(prompt: Prompt, text: str) -> Prompt | None:
+    """Return the prompt with another last turn of the user; None where it has no turns."""
+    place = last_user_turn(prompt)
+    if place is None:
+        return None
+    return (*prompt[:place], Turn(prompt[place].role, text), *prompt[place + 1 :])
+
+
+def card_size(card: Card) -> int:
+    """Return about how many bytes of texts a card sends to the browser."""
+    texts = [turn.content for turn in card.prompt]
+    if isinstance(card, PairCard):
+        texts += [card.chosen, card.rejected]
+    else:
+        texts += [card.source.chosen, card.source.rejected, card.proposal.chosen, card.proposal.rejected]
+        texts += [turn.content for turn in card.proposal.prompt or ()]
+    return CARD_OVERHEAD + sum(len(text) for text in texts)
+
+
+CARD_OVERHEAD = 1_500
+"""Bytes of a card beside its texts, about."""
+
+
+# ---------------------------------------------------------------------------------------------------- what it says
+
+
+def _known(value: np.float32) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _rank(value: float, ordered: FloatArray) -> str:
+    """The rank of a value among ordered ones, from the lowest."""
+    rank = int(np.searchsorted(ordered, value, side="left")) + 1
+    if rank == 1:
+        return f"the lowest of {len(ordered):,} training pairs"
+    teens = 10 <= rank % 100 <= 20
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"the {rank:,}{ending} lowest of {len(ordered):,} training pairs"
+
+
+def _pairs(count: int) -> str:
+    return f"{count:,} new pair" if count == 1 else f"{count:,} new pairs"
+
+
+def _why_pair(index: PairIndex, place: int, ranking: Ranking) -> str:
+    margin, out_of_fold = _known(index.margin[place]), _known(index.out_of_fold_margin[place])
+    parts = []
+    if VERDICT_CODES[index.verdict[place]] == "suspected" and out_of_fold is not None:
+        deviation = _known(index.out_of_fold_std[place])
+        spread = "" if deviation is None else f" (± {deviation:.2f} over the draws)"
+        rank = _rank(out_of_fold, ranking.out_of_fold)
+        parts.append(f"Suspected mislabel: models that never saw it give it {_signed(out_of_fold)}{spread}, {rank}")
+    if margin is not None:
+        parts.append(f"{'score' if parts else 'Score'} margin {_signed(margin)}, {_rank(margin, ranking.margins)}")
+    if index.budget[place]:
+        parts.append(f"the plan gives it {_pairs(int(index.budget[place]))}")
+    return ("; ".join(parts) or "No model has scored it yet") + "."
+
+
+def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking) -> str:
+    parts = [f"Its source has a score margin of {_signed(proposal.margin_before)}"]
+    if len(ranking.margins):
+        margin = float(np.float32(proposal.margin_before))  # as the index has it, so that it ranks with its own pair
+        parts[0] += f", {_rank(margin, ranking.margins)}"
+    places = index.positions([proposal.source_id])
+    budget = int(index.budget[places[0]]) if len(places) else 0
+    if budget:
+        parts.append(f"the plan gives it {_pairs(budget)}")
+    parts.append(_gate_words(proposal))
+    failed = len(proposal.flags)
+    parts.append("it passes every quality gate" if not failed else f"it fails {failed} of the quality gates")
+    return "; ".join(parts) + "."
+
+
+def _gate_words(proposal: Proposal) -> str:
+    distance = f"distance {proposal.distance_before:.2f}"
+    if proposal.method != "paraphrase":
+        return f"its answers were too close ({distance}), so their contrast was sharpened first"
+    if "refine" in proposal.generators:
+        return f"its answers are too close ({distance}), but no rewrite sharpened their contrast"
+    return f"its answers are far enough apart ({distance}) to be paraphrased as they are"
+
+
+def _generators(proposal: Proposal) -> tuple[str, ...]:
+    return tuple(
+        f"{card['name']}{' (stand-in)' if card.get('stand_in') else ''}: {task}"
+        for task, card in sorted(proposal.generators.items())
+        if isinstance(card, dict) and "name" in card
+    )
+
+
+_PASSED_GATES = {
+    "drifted": "texts stay close to what they paraphrase",
+    "changed a number": "numbers are kept",
+    "contrast lost": "contrast is kept: distance {0.distance_before:.2f} to {0.distance_after:.2f}",
+    "label in doubt": "label is kept: margin {0.margin_before:+.2f} to {0.margin_after:+.2f}",
+}
+"""What a passed gate is called, by the words in the reason of one that failed (see maths.quality)."""
+
+
+def gate_results(proposal: Proposal) -> tuple[GateResult, ...]:
+    """Return what each quality gate said of a proposal, the failed ones first."""
+    failed = [GateResult(False, flag) for flag in proposal.flags]
+    passed = [
+        GateResult(True, text.format(proposal))
+        for words, text in _PASSED_GATES.items()
+        if not any(words in flag for flag in proposal.flags)
+    ]
+    return (*failed, *passed)

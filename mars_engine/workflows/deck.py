@@ -1,0 +1,288 @@
+"""The deck: deals cards to one annotator, and takes their log of decisions (see decision_log)."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from mars_engine.maths.fixed_draws import fixed_numbers
+from mars_engine.maths.review_state import effective_events, proposal_state
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.errors import MarsError
+from mars_engine.words.protocols import Clock, Store
+from mars_engine.words.records import ItemKind, ReviewEvent, StandingAct
+from mars_engine.workflows.cards import Card, Decision, Ranking, card_size, decision_of, pair_card, proposal_card
+from mars_engine.workflows.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
+from mars_engine.workflows.deck_cache import ORDERS, DeckCache, Outlook
+from mars_engine.workflows.pair_index import PairIndex
+from mars_engine.workflows.review import require_annotator
+
+__all__ = [
+    "ORDERS",
+    "Deal",
+    "DeckCache",
+    "LogOutcome",
+    "ReadingProgress",
+    "RefusedAct",
+    "as_json",
+    "deal",
+    "outcome_as_json",
+    "take_log",
+]
+
+BYTES_OF_CARDS = 1_500_000
+BYTES_OF_RECENT = 500_000
+RECENT_ACTS = 20
+PACE_OVER = 30
+"""Decisions whose median time is the pace."""
+
+CARDS_AT_ONCE = 15
+"""Cards whose texts are read at a time, until they are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingProgress:
+    """How far an annotator has come with the items in question."""
+
+    decided: int
+    waiting: int
+    total: int
+    seconds_per_decision: float | None
+    accepted: int
+    """Accepted proposals, whoever did it."""
+    new_pairs: int | None
+    """How many pairs the accepted ones give; None while that is still being counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The next cards of an annotator, leased to them, and their last acts. Others' answers are not in it."""
+
+    kind: ItemKind
+    annotator: str
+    cards: tuple[Card, ...]
+    recent: tuple[Card, ...]
+    """Of the newest acts that stand, the oldest first, each with its decision; of a bulk act its first item."""
+    last_sequence: int
+    progress: ReadingProgress
+
+
+def as_json(dealt: Deal) -> dict[str, Any]:
+    """Return a deal as plain JSON for the browser."""
+    plain = asdict(dealt)
+    for card in plain["cards"]:
+        del card["decision"]
+    return plain
+
+
+def deal(
+    store: Store,
+    index: PairIndex,
+    config: MarsConfig,
+    *,
+    kind: ItemKind,
+    annotator: str,
+    clock: Clock,
+    order: str = "plan",
+    source: str | Sequence[str] = "all",
+    limit_cards: int = 60,
+    overlap_percent: int | None = None,
+    cache: DeckCache | None = None,
+    read_only: bool = False,
+) -> Deal:
+    """Lease an annotator the next items, and return them as cards in the order in which they are to be read.
+
+    An item that somebody decided is not dealt, unless it is among the items that two people decide; nor is a proposal
+    whose source pair was dropped or flipped since it was written. What the annotator skipped comes last.
+
+    Args:
+        store: the workspace's memory.
+        index: the columns of all pairs, as of now.
+        config: settings.
+        kind: "pair" for Check, "proposal" for Review.
+        annotator: who reads; may be empty where `read_only`.
+        clock: tells when.
+        order: one of ORDERS.
+        source: "all", the id of a pair set, or ids of source pairs. Where it is not "all", what only a policy decided
+            is dealt too.
+        limit_cards: how many cards at most; fewer where their texts are long, but one if there is any.
+        overlap_percent: share of the items that two people are to decide, in percent; as configured where None.
+        cache: what is known already; without it everything is read anew.
+        read_only: nothing is leased, and nobody is asked for a name.
+
+    Raises:
+        MarsError: the annotator has no name, or the order or the share is none.
+    """
+    if not read_only:
+        require_annotator(annotator)
+    share = config.review.overlap_percent if overlap_percent is None else overlap_percent
+    _validate(kind, order, share)
+    now = clock()
+    others = [lease for lease in store.leases.standing(kind, now=now) if lease.annotator != annotator]
+    look = partial(
+        (cache or DeckCache(store)).outlook,
+        index,
+        config.triage,
+        kind=kind,
+        annotator=annotator,
+        order=order,
+        scope=_scope(store, source),
+        most=limit_cards + len(others),
+        overlap_percent=share,
+    )
+    outlook = look()
+    items: Sequence[str] = outlook.candidates[:limit_cards]
+    if not read_only:
+        until = now + timedelta(minutes=config.review.lease_minutes)
+        items = _lease(store, kind, outlook, annotator=annotator, count=limit_cards, now=now, until=until)
+        if store.browse.revisions().get("reviews", 0) != outlook.revision:
+            # Somebody decided meanwhile, and gave back a lease that was then taken here.
+            outlook = look()
+            items = [item for item in items if item in outlook.candidates]
+    maker = _CardMaker(store, index, kind, annotator)
+    return Deal(
+        kind=kind,
+        annotator=annotator,
+        cards=tuple(_within(maker.cards(items, outlook.skipped, {}), BYTES_OF_CARDS)),
+        recent=_recent(maker),
+        last_sequence=store.reviews.last_sequence(annotator),
+        progress=_progress(store, kind, annotator, outlook),
+    )
+
+
+def _validate(kind: ItemKind, order: str, share: int) -> None:
+    if order not in ORDERS[kind]:
+        raise MarsError(f"{order!r} is no order of reading", expected=f"one of {', '.join(ORDERS[kind])}")
+    if not 0 <= share <= 100:
+        raise MarsError(f"{share} is no share in percent", expected="a number from 0 to 100")
+
+
+def _scope(store: Store, source: str | Sequence[str]) -> Collection[str] | None:
+    if source == "all":
+        return None
+    return store.pair_sets.members(source) if isinstance(source, str) else source
+
+
+def _lease(
+    store: Store, kind: ItemKind, outlook: Outlook, *, annotator: str, count: int, now: datetime, until: datetime
+) -> list[str]:
+    """Lease the first candidates that are free; what the annotator holds and would not read soon is given back."""
+    standing = store.leases.standing(kind, now=now)
+    held = {lease.item_id for lease in standing if lease.annotator == annotator}
+    taken: dict[str, int] = {}
+    for lease in standing:
+        if lease.annotator != annotator:
+            taken[lease.item_id] = taken.get(lease.item_id, 0) + 1
+    free = (item for item in outlook.candidates if taken.get(item, 0) < outlook.readers.get(item, 1))
+    wanted = list(islice(free, count))
+    if given_back := held - set(wanted):
+        store.leases.release(kind, given_back, annotator=annotator)
+    return store.leases.take(
+        kind, outlook.candidates, annotator=annotator, count=count, readers=outlook.readers, now=now, until=until
+    )
+
+
+@dataclass(frozen=True)
+class _CardMaker:
+    """Makes the cards of one annotator."""
+
+    store: Store
+    index: PairIndex
+    kind: ItemKind
+    annotator: str
+
+    def cards(
+        self, item_ids: Sequence[str], skipped: Collection[str], events: Mapping[str, Sequence[ReviewEvent]]
+    ) -> Iterator[Card]:
+        """Yield the items' cards in their order, their texts read a few at a time; items that are gone are left out.
+
+        `events` are those of items that the annotator has decided, whose status may be told.
+        """
+        ranking = Ranking(self.index)
+        for start in range(0, len(item_ids), CARDS_AT_ONCE):
+            group = item_ids[start : start + CARDS_AT_ONCE]
+            swapped = dict(zip(group, self._swapped(group), strict=True))
+            if self.kind == "pair":
+                yield from self._pair_cards(group, skipped, swapped, ranking)
+            else:
+                yield from self._proposal_cards(group, skipped, swapped, ranking, events)
+
+    def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
+        numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.annotator}")
+        return [bool(number & 1) for number in numbers.tolist()]
+
+    def _pair_cards(
+        self, item_ids: Sequence[str], skipped: Collection[str], swapped: dict[str, bool], ranking: Ranking
+    ) -> Iterator[Card]:
+        for pair_id, pair in self.store.pairs.by_id(item_ids).items():
+            for place in self.index.positions([pair_id]).tolist():
+                yield pair_card(pair, self.index, place, ranking, swapped=swapped[pair_id], skipped=pair_id in skipped)
+
+    def _proposal_cards(
+        self,
+        item_ids: Sequence[str],
+        skipped: Collection[str],
+        swapped: dict[str, bool],
+        ranking: Ranking,
+        events: Mapping[str, Sequence[ReviewEvent]],
+    ) -> Iterator[Card]:
+        proposals = self.store.proposals.by_id(item_ids)
+        sources = self.store.pairs.by_id({proposal.source_id: None for proposal in proposals.values()})
+        for proposal in proposals.values():
+            yield proposal_card(
+                proposal,
+                sources[proposal.source_id],
+                self.index,
+                ranking,
+                swapped=swapped[proposal.id],
+                skipped=proposal.id in skipped,
+                status=proposal_state(proposal, events.get(proposal.id, ())).status,
+            )
+
+
+def _within(cards: Iterator[Card], most_bytes: int) -> Iterator[Card]:
+    """Yield cards until their texts are as many bytes as may be sent at once; the first always."""
+    total = 0
+    for number, card in enumerate(cards):
+        total += card_size(card)
+        if number and total > most_bytes:
+            return
+        yield card
+
+
+def _recent(maker: _CardMaker) -> tuple[Card, ...]:
+    """Return the cards of the annotator's newest acts that stand, the oldest first, with what they decided."""
+    store, kind, annotator = maker.store, maker.kind, maker.annotator
+    acts = store.reviews.standing_acts(kind, annotator, newest=RECENT_ACTS)
+    first_items = list(dict.fromkeys(act.items[0] for act in acts))
+    events = store.reviews.events(kind, first_items)
+    decided = {item: events[item] for item in first_items if annotator in effective_events(events[item])}
+    cards = {card.id: card for card in maker.cards(first_items, set(first_items) - decided.keys(), decided)}
+    shown = (
+        replace(cards[act.items[0]], decision=_decision(act, annotator, events))
+        for act in acts
+        if act.items[0] in cards
+    )
+    return tuple(_within(shown, BYTES_OF_RECENT))[::-1]
+
+
+def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[ReviewEvent]]) -> Decision:
+    event = next(each for each in events[act.items[0]] if (each.annotator, each.sequence) == (annotator, act.sequence))
+    return decision_of(event, items=len(act.items))
+
+
+def _progress(store: Store, kind: ItemKind, annotator: str, outlook: Outlook) -> ReadingProgress:
+    seconds = [each for each in store.reviews.recent_seconds(kind, annotator, newest=PACE_OVER) if each > 0]
+    return ReadingProgress(
+        decided=outlook.decided,
+        waiting=outlook.waiting,
+        total=outlook.decided + outlook.waiting,
+        seconds_per_decision=median(seconds) if seconds else None,
+        accepted=outlook.accepted,
+        new_pairs=outlook.new_pairs,
+    )

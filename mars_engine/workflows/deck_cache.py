@@ -1,0 +1,510 @@
+"""How items stand for those who read them, kept in step with the database: what a deal looks at instead of events."""
+
+import threading
+from array import array
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mars_engine.maths.composition import count_new_pairs
+from mars_engine.maths.fixed_draws import fixed_numbers
+from mars_engine.maths.review_state import (
+    ADJUDICATOR_PREFIX,
+    POLICY_PREFIX,
+    having_a_say,
+    proposal_state,
+    standing_events,
+    status_by_actions,
+)
+from mars_engine.maths.triage import LabelDecision, treat_pair
+from mars_engine.words.columns import IdArray, ProposalFacts
+from mars_engine.words.config import TriageConfig
+from mars_engine.words.protocols import Store
+from mars_engine.words.records import BoolArray, IntArray, ItemKind, ReviewAction, ReviewMark
+from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, positions_of
+from mars_engine.workflows.sources import triage_of_plan
+
+ORDERS: Mapping[ItemKind, tuple[str, ...]] = {
+    "pair": ("plan", "margin", "random"),
+    "proposal": ("plan", "margin", "gain", "distance", "random"),
+}
+"""What may be read first. For pairs, "plan" is suspected mislabels and then lowest margins. For proposals, "plan" is as
+the plan spends (most budget, then lowest margin), "gain" is most information, "distance" is greatest loss of contrast.
+"""
+
+FAMILIES_AT_ONCE = 500
+"""Sources whose new pairs are counted in one look, so that a look stays short when a server has just started."""
+
+ORDERS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What one annotator has before them.
+
+    Attributes:
+        candidates: ids of the items to read, in the order of reading, as many as were asked for.
+        skipped: those of them that the annotator skipped.
+        readers: how many may read an item at once, where it is more than one.
+        waiting: how many items wait for the annotator in all.
+        decided: how many of the items in question the annotator has decided.
+        revision: that of the review events it was made from.
+        accepted: proposals that are accepted, whoever did it, and can still be composed.
+        new_pairs: how many pairs the accepted ones give; None while that is still being counted.
+    """
+
+    candidates: tuple[str, ...]
+    skipped: frozenset[str]
+    readers: Mapping[str, int]
+    waiting: int
+    decided: int
+    revision: int
+    accepted: int = 0
+    new_pairs: int | None = 0
+
+
+@dataclass
+class DeckCache:
+    """What is known of a store's items and of who decided what, brought up to date at each look.
+
+    Only items with new events are derived anew. Threads may share it.
+    """
+
+    store: Store
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._ledgers: dict[ItemKind, _Ledger] = {"pair": _Ledger("pair"), "proposal": _Ledger("proposal")}
+        self._queue = _Queue()
+        self._orders: dict[tuple[str, ...], _KeptOrder] = {}
+
+    def outlook(
+        self,
+        index: PairIndex,
+        triage: TriageConfig,
+        *,
+        kind: ItemKind,
+        annotator: str,
+        order: str,
+        scope: Collection[str] | None,
+        most: int,
+        overlap_percent: int,
+    ) -> Outlook:
+        """Return what an annotator has before them.
+
+        Args:
+            index: the columns of all pairs.
+            triage: settings, where no plan says by which it was made.
+            kind: pairs or proposals.
+            annotator: who reads.
+            order: one of ORDERS.
+            scope: source pairs in question; None for all.
+            most: how many candidates at most.
+            overlap_percent: share of the items that two people are to decide.
+        """
+        with self._lock:
+            revisions = self.store.browse.revisions()
+            if kind == "proposal":
+                self._queue.refresh(self.store, index, revisions.get("proposals", 0))
+            ledger = self._ledgers[kind]
+            ledger.refresh(self.store, revisions.get("reviews", 0))
+            items = _pair_items(index) if kind == "pair" else self._queue.items(index, triage)
+            ledger.place(items)
+            in_scope = items.usable & _scope_mask(items, index, scope)
+            overlap = fixed_numbers(items.ids, "overlap") % np.uint64(100) < overlap_percent
+            mine = ledger.decided_by(annotator, len(items.ids))
+            is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=scope is None)
+            skipped = ledger.skipped_by(annotator)
+            permutation = self._order(kind, order, annotator, items, index)
+            chosen = _first_open(permutation, is_open, skipped, most)
+            accepted, new_pairs = self._accepted(ledger, items) if kind == "proposal" else (0, 0)
+            return Outlook(
+                candidates=_as_text(items.ids[chosen]),
+                skipped=frozenset(_as_text(items.ids[[place for place in chosen if place in skipped]])),
+                readers=dict.fromkeys(_as_text(items.ids[[place for place in chosen if overlap[place]]]), 2),
+                waiting=int(is_open.sum()),
+                decided=int((mine & in_scope).sum()),
+                revision=ledger.revision,
+                accepted=accepted,
+                new_pairs=new_pairs,
+            )
+
+    def _order(self, kind: ItemKind, order: str, annotator: str, items: "_Items", index: PairIndex) -> IntArray:
+        """The items in the order of reading; it is made anew where what it is made of has changed."""
+        name = (kind, order, annotator) if order == "random" else (kind, order)
+        made_of = (items.ids, index.margin, index.out_of_fold_margin, index.verdict, index.budget)
+        kept = self._orders.pop(name, None)
+        if kept is None or any(old is not new for old, new in zip(kept.made_of, made_of, strict=True)):
+            kept = _KeptOrder(made_of, np.lexsort(items.keys(order, annotator)[::-1]))
+        self._orders[name] = kept
+        while len(self._orders) > ORDERS_KEPT:
+            del self._orders[next(iter(self._orders))]
+        return kept.permutation
+
+    def _accepted(self, ledger: "_Ledger", items: "_Items") -> tuple[int, int | None]:
+        """How many proposals are accepted, and how many pairs they give."""
+        is_counted = self._queue.recount(self.store, ledger)
+        count = int(items.usable[ledger.places[ledger.accepted_slots()]].sum())
+        return count, self._queue.new_pairs(items.usable) if is_counted else None
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptOrder:
+    made_of: tuple[NDArray[np.generic], ...]
+    permutation: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """The items of a kind that can be read, as columns."""
+
+    ids: IdArray
+    id_order: IntArray
+    sources: IntArray
+    """Position of each item's source pair."""
+    usable: BoolArray
+    keys: Callable[[str, str], list[NDArray[np.generic]]]
+    """Sort keys of an order for an annotator, the first decides first."""
+
+
+def _first_open(permutation: IntArray, is_open: BoolArray, skipped: Mapping[int, int], most: int) -> IntArray:
+    """The first open places in the order, then those that were skipped, the one skipped first first."""
+    was_skipped = np.zeros(len(is_open), dtype=bool)
+    was_skipped[list(skipped)] = True
+    ordered = permutation[is_open[permutation]]
+    fresh = ordered[~was_skipped[ordered]][:most]
+    again = sorted(ordered[was_skipped[ordered]].tolist(), key=skipped.__getitem__)
+    return np.concatenate([fresh, np.array(again[: most - len(fresh)], dtype=np.int64)])
+
+
+def _scope_mask(items: _Items, index: PairIndex, scope: Collection[str] | None) -> BoolArray:
+    if scope is None:
+        return np.ones(len(items.ids), dtype=bool)
+    in_scope = np.zeros(len(index) + 1, dtype=bool)  # the last place is that of sources that are not there (-1)
+    in_scope[index.positions(scope)] = True
+    return in_scope[items.sources]
+
+
+def _as_text(ids: IdArray) -> tuple[str, ...]:
+    return tuple(each.decode("ascii") for each in ids.tolist())
+
+
+def _last_if_unknown(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+
+# ---------------------------------------------------------------------------------------------------- source pairs
+
+
+def _pair_items(index: PairIndex) -> _Items:
+    places = np.arange(len(index))
+
+    def keys(order: str, annotator: str) -> list[NDArray[np.generic]]:
+        if order == "random":
+            return [fixed_numbers(index.ids, f"order:{annotator}"), places]
+        margin = _last_if_unknown(index.margin)
+        if order == "margin":
+            return [margin, places]
+        suspected = index.verdict == VERDICT_CODES.index("suspected")
+        return [~suspected, np.where(suspected, _last_if_unknown(index.out_of_fold_margin), margin), places]
+
+    return _Items(index.ids, index.id_order, places, index.split == SPLIT_CODES.index("train"), keys)
+
+
+# ------------------------------------------------------------------------------------------------------- proposals
+
+
+class _Queue:
+    """The proposals as columns; new ones are added at the end. A family are a source's proposals of one orientation."""
+
+    def __init__(self) -> None:
+        self.facts = _NO_FACTS
+        self.id_order: IntArray = np.zeros(0, dtype=np.int64)
+        self.families: dict[tuple[bytes, bool], int] = {}
+        self.family: IntArray = np.zeros(0, dtype=np.int64)
+        self.family_pairs: IntArray = np.zeros(0, dtype=np.int64)
+        self.first_of_family: IntArray = np.zeros(0, dtype=np.int64)
+        self.sources: IntArray = np.zeros(0, dtype=np.int64)
+        self.known: dict[str, int] = {}
+        self.revision = 0
+        self.pair_ids: IdArray | None = None
+
+    def refresh(self, store: Store, index: PairIndex, revision: int) -> None:
+        """Read the proposals that were added since the last time, and find the places of all sources."""
+        grown = revision != self.revision
+        if grown:
+            counts = store.proposals.count_by_source()
+            changed = [source for source, count in counts.items() if self.known.get(source) != count]
+            self._add(store.proposals.facts(changed if self.known else None))
+            self.known, self.revision = counts, revision
+        if grown or self.pair_ids is not index.ids:
+            self.sources = positions_of(index.ids, index.id_order, self.facts.source_ids)
+            self.pair_ids = index.ids
+
+    def _add(self, facts: ProposalFacts) -> None:
+        is_new = positions_of(self.facts.ids, self.id_order, facts.ids) < 0
+        parts = [
+            np.concatenate([getattr(self.facts, each.name), getattr(facts, each.name)[is_new]])
+            for each in fields(ProposalFacts)
+        ]
+        self.facts = ProposalFacts(*parts)
+        self.id_order = np.argsort(self.facts.ids)
+        added = zip(facts.source_ids[is_new].tolist(), facts.flipped[is_new].tolist(), strict=True)
+        numbers = [self.families.setdefault(family, len(self.families)) for family in added]
+        self.family = np.concatenate([self.family, np.array(numbers, dtype=np.int64)])
+        _, self.first_of_family = np.unique(self.family, return_index=True)
+        new_families = len(self.families) - len(self.family_pairs)
+        self.family_pairs = np.concatenate([self.family_pairs, np.zeros(new_families, dtype=np.int64)])
+
+    def items(self, index: PairIndex, triage: TriageConfig) -> _Items:
+        settings = triage if index.plan is None or "triage" not in index.plan.settings else triage_of_plan(index.plan)
+        orientation = _usable_orientation(index, settings)
+        usable = (self.sources >= 0) & (orientation[self.sources] == np.where(self.facts.flipped, _FLIPPED, _IMPORTED))
+        return _Items(
+            self.facts.ids,
+            self.id_order,
+            self.sources,
+            usable,
+            lambda order, annotator: self._keys(order, annotator, index),
+        )
+
+    def _keys(self, order: str, annotator: str, index: PairIndex) -> list[NDArray[np.generic]]:
+        """Equals are told apart by source, variant and id; the proposals of one source stand together in a plan."""
+        facts = self.facts
+        family_margin = np.full(len(self.families), np.inf, dtype=np.float32)
+        np.minimum.at(family_margin, self.family, facts.margin_before)
+        budget = np.append(index.budget, 0)[self.sources]
+        together: list[NDArray[np.generic]] = [self.sources, self.family, facts.variant, np.argsort(self.id_order)]
+        first: dict[str, list[NDArray[np.generic]]] = {
+            "plan": [-budget, family_margin[self.family]],
+            "margin": [family_margin[self.family]],
+            "gain": [-facts.information_gain],
+            "distance": [facts.distance_after - facts.distance_before],
+            "random": [],
+        }
+        if order == "random":
+            first["random"] = [fixed_numbers(facts.ids, f"order:{annotator}")]
+        return [*first[order], *together]
+
+    def new_pairs(self, usable: BoolArray) -> int:
+        return int(self.family_pairs[usable[self.first_of_family]].sum())
+
+    def recount(self, store: Store, ledger: "_Ledger") -> bool:
+        """Count the new pairs of families in which something was decided since; return whether all are counted.
+
+        A limited number of them is counted at once.
+        """
+        changed = np.fromiter(ledger.to_count, dtype=np.int64)
+        changed = changed[ledger.places[changed] >= 0]
+        waiting = np.unique(self.family[ledger.places[changed]])
+        numbers = waiting[:FAMILIES_AT_ONCE]
+        if not len(numbers):
+            return True
+        accepted = ledger.accepted_slots()
+        accepted = accepted[np.isin(self.family[ledger.places[accepted]], numbers)]
+        approved = _approved_answers(
+            store, {ledger.items[slot]: ledger.special.get(slot) for slot in accepted.tolist()}
+        )
+        by_family: dict[int, list[tuple[str | None, str | None]]] = {number: [] for number in numbers.tolist()}
+        for slot in accepted.tolist():
+            by_family[int(self.family[ledger.places[slot]])].append(approved[ledger.items[slot]])
+        first = self.first_of_family[numbers]
+        source_of = dict(zip(numbers.tolist(), _as_text(self.facts.source_ids[first]), strict=True))
+        pairs = store.pairs.by_id([source_of[number] for number, answers in by_family.items() if answers])
+        for number, answers in by_family.items():
+            pair = pairs.get(source_of[number])
+            own = (pair.chosen, pair.rejected) if pair else ("", "")
+            is_flipped = bool(self.facts.flipped[self.first_of_family[number]])
+            self.family_pairs[number] = count_new_pairs(own[::-1] if is_flipped else own, answers)
+        ledger.to_count.difference_update(changed[np.isin(self.family[ledger.places[changed]], numbers)].tolist())
+        return len(numbers) == len(waiting)
+
+
+def _approved_answers(
+    store: Store, accepted: Mapping[str, ReviewAction | None]
+) -> dict[str, tuple[str | None, str | None]]:
+    """The approved chosen and rejected texts of accepted proposals, given how they were accepted if not as they are."""
+    approved: dict[str, tuple[str | None, str | None]] = {}
+    for proposal_id, (chosen, rejected) in store.proposals.answers(accepted).items():
+        action = accepted[proposal_id]
+        approved[proposal_id] = (
+            None if action == "accept_rejected" else chosen,
+            None if action == "accept_chosen" else rejected,
+        )
+    edited = [proposal_id for proposal_id, action in accepted.items() if action == "edit"]
+    if edited:
+        events = store.reviews.events("proposal", edited)
+        for proposal_id, proposal in store.proposals.by_id(edited).items():
+            state = proposal_state(proposal, events[proposal_id])
+            approved[proposal_id] = (state.chosen, state.rejected)
+    return approved
+
+
+_USELESS, _IMPORTED, _FLIPPED = 0, 1, 2
+
+
+def _usable_orientation(index: PairIndex, triage: TriageConfig) -> NDArray[np.int8]:
+    """In which orientation a pair gets new pairs now: none, as imported, or flipped. The last place is no pair's."""
+    table = np.zeros((2, len(DECISION_CODES)), dtype=np.int8)
+    for suspected in (False, True):
+        for code, name in enumerate(DECISION_CODES):
+            treatment = treat_pair(
+                suspected=suspected, policy=triage.policy, smoothing=triage.smoothing, decision=_DECISIONS.get(name)
+            )
+            orientation = _FLIPPED if treatment.label_confidence == 0.0 else _IMPORTED
+            table[int(suspected), code] = orientation if treatment.gets_budget else _USELESS
+    suspected_rows = (index.verdict == VERDICT_CODES.index("suspected")).astype(np.int64)
+    return np.append(table[suspected_rows, index.decision], np.int8(_USELESS))
+
+
+_DECISIONS: Mapping[str, LabelDecision] = {
+    "label_right": "label_right",
+    "flip": "flip",
+    "drop": "drop",
+    "ambiguous": "ambiguous",
+}
+
+_NO_FACTS = ProposalFacts(
+    ids=np.array((), dtype="S24"),
+    source_ids=np.array((), dtype="S24"),
+    flipped=np.array((), dtype=np.bool_),
+    variant=np.array((), dtype=np.int32),
+    margin_before=np.array((), dtype=np.float32),
+    distance_before=np.array((), dtype=np.float32),
+    distance_after=np.array((), dtype=np.float32),
+    information_gain=np.array((), dtype=np.float32),
+)
+
+
+# ------------------------------------------------------------------------------------------------------- decisions
+
+
+class _Ledger:
+    """How the items of a kind stand that have events. Each has a slot, by the order in which it got its first one."""
+
+    def __init__(self, kind: ItemKind) -> None:
+        self.kind = kind
+        self.revision = 0
+        self.last_row = 0
+        self.slots: dict[str, int] = {}
+        self.items: list[str] = []
+        self.marks: list[list[ReviewMark]] = []
+        self.people = array("i")
+        """How many people's decisions stand."""
+        self.policies = array("b")
+        self.adjudicated = array("b")
+        self.accepted = array("b")
+        self.special: dict[int, ReviewAction] = {}
+        """How accepted proposals were accepted, where it was not as a whole and as they are."""
+        self.decided: dict[str, set[int]] = {}
+        """Slots by who decided them."""
+        self.skipped: dict[str, dict[int, int]] = {}
+        """Slots by who skipped them and has not decided them, with the sequence of the skip."""
+        self.to_count: set[int] = set()
+        """Slots that changed since the new pairs were counted."""
+        self.places: IntArray = np.zeros(0, dtype=np.int64)
+        """Where each slot's item stands among the items, -1 where it does not."""
+        self.placed_in: IdArray | None = None
+
+    def refresh(self, store: Store, revision: int) -> None:
+        """Take in the events that were stored since the last time."""
+        if revision == self.revision:
+            return
+        changed: set[int] = set()
+        for mark in store.reviews.marks(self.kind, after=self.last_row):
+            slot = self._slot(mark.item_id)
+            self.marks[slot].append(mark)
+            changed.add(slot)
+            self.last_row = mark.row
+        unclear = [self.items[slot] for slot in changed if not self._derive(slot)]
+        self._compare_texts(store, unclear)
+        if self.kind == "proposal":
+            self.to_count |= changed
+        self.revision = revision
+
+    def _slot(self, item_id: str) -> int:
+        slot = self.slots.setdefault(item_id, len(self.items))
+        if slot == len(self.items):
+            self.items.append(item_id)
+            self.marks.append([])
+            for column in (self.people, self.policies, self.adjudicated, self.accepted):
+                column.append(0)
+        return slot
+
+    def _derive(self, slot: int) -> bool:
+        """Derive a slot's state from its events; return whether they alone tell it."""
+        marks = self.marks[slot]
+        for name in {mark.annotator for mark in marks}:
+            self.decided.get(name, set()).discard(slot)
+            self.skipped.get(name, {}).pop(slot, None)
+        decisions: dict[str, ReviewMark] = {}
+        for name, stack in standing_events(marks).items():
+            decided = [mark for mark in stack if mark.action != "skip"]
+            if decided:
+                decisions[name] = decided[-1]
+                self.decided.setdefault(name, set()).add(slot)
+            else:
+                self.skipped.setdefault(name, {})[slot] = stack[-1].sequence
+        policies = sum(name.startswith(POLICY_PREFIX) for name in decisions)
+        adjudicators = sum(name.startswith(ADJUDICATOR_PREFIX) for name in decisions)
+        self.people[slot] = len(decisions) - policies - adjudicators
+        self.policies[slot], self.adjudicated[slot] = int(policies > 0), int(adjudicators > 0)
+        if self.kind == "pair":
+            return True
+        actions = [mark.action for mark in having_a_say(decisions).values()]
+        status = status_by_actions(actions)
+        self._set_accepted(slot, actions[0] if status == "accepted" else None)
+        return status is not None
+
+    def _set_accepted(self, slot: int, action: ReviewAction | None) -> None:
+        self.accepted[slot] = 0 if action is None else 1
+        if action in ("accept", None):
+            self.special.pop(slot, None)
+        else:
+            self.special[slot] = action
+
+    def _compare_texts(self, store: Store, proposal_ids: Sequence[str]) -> None:
+        """Settle which proposals are accepted where several people decided and one of them edited."""
+        if not proposal_ids:
+            return
+        events = store.reviews.events("proposal", proposal_ids)
+        for proposal_id, proposal in store.proposals.by_id(proposal_ids).items():
+            state = proposal_state(proposal, events[proposal_id])
+            self._set_accepted(self.slots[proposal_id], "edit" if state.status == "accepted" else None)
+
+    def place(self, items: _Items) -> None:
+        """Find where the slots' items stand."""
+        known = len(self.places) if self.placed_in is items.ids else 0
+        if known < len(self.items) or self.placed_in is not items.ids:
+            wanted = np.array(self.items[known:], dtype="S24")
+            found = positions_of(items.ids, items.id_order, wanted)
+            self.places = np.concatenate([self.places[:known], found])
+            self.placed_in = items.ids
+
+    def decided_by(self, annotator: str, count: int) -> BoolArray:
+        """Which of the items an annotator has decided."""
+        return self._mask(self.decided.get(annotator, ()), count)
+
+    def skipped_by(self, annotator: str) -> dict[int, int]:
+        """The places of the items that an annotator skipped, with the sequence of the skip."""
+        skipped = self.skipped.get(annotator, {})
+        return {int(self.places[slot]): sequence for slot, sequence in skipped.items() if self.places[slot] >= 0}
+
+    def closed(self, overlap: BoolArray, *, policies_count: bool) -> BoolArray:
+        """Which items need nobody any more: adjudicated, or decided by one person, by two where they overlap."""
+        people, overlapping = np.array(self.people), np.append(overlap, False)[self.places]
+        closed = (people >= np.where(overlapping, 2, 1)) | (np.array(self.adjudicated) > 0)
+        if policies_count:
+            closed |= (people == 0) & (np.array(self.policies) > 0)
+        return self._mask(np.flatnonzero(closed).tolist(), len(overlap))
+
+    def accepted_slots(self) -> IntArray:
+        """The slots of accepted proposals that are among the items."""
+        return np.flatnonzero((np.array(self.accepted) > 0) & (self.places >= 0))
+
+    def _mask(self, slots: Iterable[int], count: int) -> BoolArray:
+        mask = np.zeros(count + 1, dtype=bool)  # the last place is that of items that are not there (-1)
+        mask[self.places[np.fromiter(slots, dtype=np.int64)]] = True
+        return mask[:-1]

@@ -1,0 +1,414 @@
+"""Live: the probe refitted on what people have decided by now, while they decide.
+
+The features are read once; then a refit takes about a second, of at most 5,000 pairs. In a larger workspace the fit
+takes a fixed sample: the pairs that people decided about, each once, and others that stand for all the rest, weighted
+accordingly. The figures say so.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mars_engine.maths.curvature import Curvature, hessian, summarize_curvature
+from mars_engine.maths.metrics import pairwise_accuracy
+from mars_engine.maths.review_state import POLICY_PREFIX, label_decision, proposal_state
+from mars_engine.maths.triage import LabelDecision, PairTreatment, treat_pair
+from mars_engine.words.columns import IdArray
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.protocols import LinearTrainer, Progress, Store
+from mars_engine.words.records import BoolArray, FloatArray, IntArray, ItemKind, Pair, Proposal, ReviewEvent
+
+WATCHED = ("reviews", "pairs", "models", "triage")
+"""What the figures depend on; what else they show (the queue of proposals) does not change while people decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLimits:
+    """The most pairs of each sort that a refit takes."""
+
+    base: int = 5_000
+    heldout: int = 2_000
+    queue: int = 2_000
+    proposals: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class MovedMargin:
+    """An item's score margin before and after the refit, as labelled or as proposed."""
+
+    item_id: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What checking the open suspects may bring, judged by those that were checked."""
+
+    mislabel_rate: float
+    """Share of flips among the suspects whose label was called right or flipped."""
+    judged: int
+    open_suspects: int
+    accuracy: float
+    """Held-out accuracy if each open suspect's label were wrong with that probability, less the accuracy now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFigures:
+    """A refit's figures. Accuracy is NaN without held-out pairs, the queue's margin where the queue is empty."""
+
+    kind: ItemKind
+    stamp: str
+    """At which state of the store it stands; see `live_stamp`."""
+    decisions: int
+    """Items of this kind about which something is decided, and agreed on."""
+    heldout_accuracy: float
+    heldout_pairs: int
+    queue_margin: float
+    """Mean score margin of the undecided suspects (Check) or of the pending proposals' sources (Review)."""
+    queue_pairs: int
+    """How many pairs that is the mean of."""
+    curvature: Curvature
+    moved: Mapping[str, MovedMargin]
+    """By annotator, how the margin of the item that he or she decided last moved; the first refit has none."""
+    gain: Gain | None
+    """For Check, once a suspect was called right or flipped."""
+    base_pairs: int
+    proposals: int
+    """Accepted proposals in the fit."""
+    sample: str
+    """Which part of the pairs was taken; empty where all were."""
+    seconds: float
+
+
+def live_stamp(store: Store) -> str:
+    """Return what changes whenever live figures would; quick enough for every rerun of a page."""
+    revisions = store.browse.revisions()
+    return "-".join(str(revisions.get(subject, 0)) for subject in WATCHED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """Ids of the pairs, the smallest first. Ids are digests of content, so the first of them are a random sample."""
+
+    train: list[str]
+    heldout: list[str]
+    suspects: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decided:
+    """What people decided by now."""
+
+    labels: Mapping[str, LabelDecision]
+    accepted: Mapping[str, Pair]
+    """The accepted proposals as pairs, by proposal id."""
+    accepted_sources: Mapping[str, str]
+    settled: frozenset[str]
+    """Proposals that are no longer pending."""
+    last: Mapping[ItemKind, Mapping[str, str]]
+    """By kind and annotator, the item decided last."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examples:
+    """Rows of a fit."""
+
+    differences: FloatArray
+    weights: FloatArray
+    confidence: FloatArray
+    open_suspects: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    stamp: str
+    base: _Base
+    decided: _Decided
+    examples: _Examples
+    base_pairs: int
+    coefficients: FloatArray
+
+
+@dataclass(eq=False)
+class _FeatureTable:
+    """Feature differences by pair id; those of a pair are computed once."""
+
+    trainer: LinearTrainer
+    progress: Progress
+    _rows: dict[str, int] = field(default_factory=dict)
+    _matrix: FloatArray | None = None
+
+    def missing(self, ids: Collection[str]) -> list[str]:
+        return [pair_id for pair_id in dict.fromkeys(ids) if pair_id not in self._rows]
+
+    def add(self, pairs: Sequence[Pair]) -> None:
+        if pairs:
+            fresh = self.trainer.feature_differences(pairs, progress=self.progress)
+            start = len(self._rows)
+            self._rows.update((pair.id, start + index) for index, pair in enumerate(pairs))
+            self._matrix = fresh if self._matrix is None else np.vstack([self._matrix, fresh])
+
+    def of(self, ids: Sequence[str]) -> FloatArray:
+        """Return Δφ of pairs that were added, shape (n, d)."""
+        assert self._matrix is not None  # noqa: S101 (there is no figure without pairs)
+        rows: IntArray = np.array([self._rows[pair_id] for pair_id in ids], dtype=np.int64)
+        differences: FloatArray = self._matrix[rows]
+        return differences
+
+
+class LiveProbe:
+    """Refits the probe whenever it is asked and something was decided. For one thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        trainer: LinearTrainer,
+        *,
+        config: MarsConfig,
+        progress: Progress,
+        limits: LiveLimits | None = None,
+    ) -> None:
+        self._store = store
+        self._trainer = trainer
+        self._config = config
+        self._limits = limits or LiveLimits()
+        self._features = _FeatureTable(trainer, progress)
+        self._proposals: dict[str, Proposal] = {}
+        self._fit: _Fit | None = None
+        self._previous: FloatArray | None = None
+
+    def figures(self, kind: ItemKind) -> LiveFigures:
+        """Return the figures as of now.
+
+        Raises:
+            NotReadyError: there is no trained model, or no training pair.
+        """
+        started = time.perf_counter()
+        fit = self._current_fit()
+        heldout = fit.base.heldout[: self._limits.heldout]
+        accuracy = pairwise_accuracy(self._margins(heldout, fit.coefficients))
+        queue = self._queue(kind, fit)
+        queue_margins = self._margins(list(queue), fit.coefficients) * np.array(list(queue.values()), dtype=np.float64)
+        examples = fit.examples
+        return LiveFigures(
+            kind=kind,
+            stamp=fit.stamp,
+            decisions=len(fit.decided.labels) if kind == "pair" else len(fit.decided.settled),
+            heldout_accuracy=accuracy,
+            heldout_pairs=len(heldout),
+            queue_margin=float(queue_margins.mean()) if queue else float("nan"),
+            queue_pairs=len(queue),
+            curvature=summarize_curvature(
+                hessian(examples.differences, examples.differences @ fit.coefficients, examples.weights)
+            ),
+            moved=self._moved(kind, fit),
+            gain=self._gain(fit, heldout, accuracy) if kind == "pair" else None,
+            base_pairs=fit.base_pairs,
+            proposals=len(examples.weights) - fit.base_pairs,
+            sample=self._sample_note(fit),
+            seconds=time.perf_counter() - started,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- the fit
+
+    def _current_fit(self) -> _Fit:
+        stamp = live_stamp(self._store)
+        if self._fit is not None and self._fit.stamp == stamp:
+            return self._fit
+        if self._store.models.latest() is None:
+            raise NotReadyError("no reward model is trained yet", remedy="train one first, on the page Train")
+        base = self._read_base(stamp)
+        decided = self._read_decisions()
+        examples, base_pairs = self._examples(base, decided)
+        coefficients = self._trainer.fit(examples.differences, examples.weights, examples.confidence)
+        self._previous = None if self._fit is None else self._fit.coefficients
+        self._fit = _Fit(stamp, base, decided, examples, base_pairs, coefficients)
+        return self._fit
+
+    def _read_base(self, stamp: str) -> _Base:
+        """The pairs and their suspicions, read again only where something other than reviews has changed."""
+        if self._fit is not None and self._fit.stamp.split("-")[1:] == stamp.split("-")[1:]:
+            return self._fit.base
+        columns = self._store.browse.pairs()
+        warm_up = self._store.models.latest(warm_up=True)
+        suspects: frozenset[str] = frozenset()
+        if warm_up is not None:
+            triage = self._store.browse.triage(warm_up.id)
+            suspects = frozenset(_as_texts(triage.pair_ids[triage.verdict == b"suspected"]))
+        train, heldout = (sorted(_as_texts(columns.ids[columns.split == split])) for split in (b"train", b"heldout"))
+        if not train:
+            raise NotReadyError("there are no training pairs", remedy="import some first, on the page Data")
+        self._load(heldout[: self._limits.heldout])
+        return _Base(train, heldout, suspects & frozenset(train))
+
+    def _read_decisions(self) -> _Decided:
+        of_pairs = self._store.reviews.events("pair")
+        of_proposals = self._store.reviews.events("proposal")
+        labels = {pair_id: decision for pair_id, events in of_pairs.items() if (decision := label_decision(events))}
+        unknown = [proposal_id for proposal_id in of_proposals if proposal_id not in self._proposals]
+        self._proposals.update(self._store.proposals.by_id(unknown))
+        states = {
+            proposal_id: proposal_state(self._proposals[proposal_id], events)
+            for proposal_id, events in of_proposals.items()
+            if proposal_id in self._proposals
+        }
+        accepted = sorted(proposal_id for proposal_id, state in states.items() if state.status == "accepted")
+        accepted = accepted[: self._limits.proposals]
+        sources = self._store.pairs.by_id({self._proposals[proposal_id].source_id for proposal_id in accepted})
+        pairs: dict[str, Pair] = {}
+        for proposal_id in accepted:
+            proposal, state = self._proposals[proposal_id], states[proposal_id]
+            base = _oriented(sources[proposal.source_id], labels.get(proposal.source_id))
+            if base.id == proposal.oriented_id:  # else its sides are the wrong way round now
+                prompt = state.prompt if state.prompt is not None else base.prompt
+                pairs[proposal_id] = Pair.of(prompt, state.chosen or base.chosen, state.rejected or base.rejected)
+        return _Decided(
+            labels=labels,
+            accepted=pairs,
+            accepted_sources={proposal_id: self._proposals[proposal_id].source_id for proposal_id in pairs},
+            settled=frozenset(proposal_id for proposal_id, state in states.items() if state.status != "pending"),
+            last={"pair": _last_decided(of_pairs), "proposal": _last_decided(of_proposals)},
+        )
+
+    def _examples(self, base: _Base, decided: _Decided) -> tuple[_Examples, int]:
+        """Return the rows of the fit, the base pairs first, and how many those are."""
+        triage = self._config.triage
+        is_train = frozenset(base.train)
+        taken = dict.fromkeys(
+            [*base.train[: self._limits.base], *(pair_id for pair_id in decided.labels if pair_id in is_train)]
+        )
+        undecided = sum(pair_id not in decided.labels for pair_id in base.train)
+        undecided_taken = sum(pair_id not in decided.labels for pair_id in taken)
+        stands_for = undecided / undecided_taken if undecided_taken else 1.0
+
+        def treatment(pair_id: str) -> PairTreatment:
+            return treat_pair(
+                suspected=pair_id in base.suspects,
+                policy=triage.policy,
+                smoothing=triage.smoothing,
+                decision=decided.labels.get(pair_id),
+            )
+
+        treatments = {pair_id: treatment(pair_id) for pair_id in taken}
+        rows = [pair_id for pair_id in taken if treatments[pair_id].trained_on]
+        weights = [1.0 if pair_id in decided.labels else stands_for for pair_id in rows]
+        confidence = [treatments[pair_id].label_confidence for pair_id in rows]
+        accepted = {
+            proposal_id: pair
+            for proposal_id, pair in decided.accepted.items()
+            if treatment(decided.accepted_sources[proposal_id]).trained_on
+        }
+        surety = [treatment(decided.accepted_sources[proposal_id]).label_confidence for proposal_id in accepted]
+        # Where the source was flipped, the proposal has the right sides already.
+        confidence += [1.0 if value == 0.0 else value for value in surety]
+        self._load(rows)
+        self._features.add(
+            list({pair.id: pair for pair in accepted.values() if self._features.missing([pair.id])}.values())
+        )
+        ids = [*rows, *(pair.id for pair in accepted.values())]
+        if not ids:
+            raise NotReadyError("all training pairs were dropped", remedy="import more pairs, or undo some decisions")
+        open_suspects = [pair_id in base.suspects and pair_id not in decided.labels for pair_id in rows]
+        examples = _Examples(
+            differences=self._features.of(ids),
+            weights=np.array(weights + [1.0] * len(accepted), dtype=np.float64),
+            confidence=np.array(confidence, dtype=np.float64),
+            open_suspects=np.array(open_suspects + [False] * len(accepted), dtype=bool),
+        )
+        return examples, len(rows)
+
+    def _load(self, pair_ids: Collection[str]) -> None:
+        """Compute the features of stored pairs that have none yet."""
+        missing = self._features.missing(pair_ids)
+        self._features.add(list(self._store.pairs.by_id(missing).values()))
+
+    def _margins(self, pair_ids: Sequence[str], coefficients: FloatArray) -> FloatArray:
+        if not pair_ids:
+            return np.zeros(0)
+        self._load(pair_ids)
+        return self._features.of(pair_ids) @ coefficients
+
+    # --------------------------------------------------------------------------------------------------- the figures
+
+    def _queue(self, kind: ItemKind, fit: _Fit) -> dict[str, float]:
+        """The pairs of the queue, with −1 for those whose sides are exchanged by now, else 1."""
+        if kind == "pair":
+            queue = sorted(fit.base.suspects - fit.decided.labels.keys())
+        else:
+            columns = self._store.browse.proposals()
+            proposals, sources = _as_texts(columns.ids), _as_texts(columns.source_ids)
+            settled = fit.decided.settled
+            queue = sorted(
+                {source for proposal, source in zip(proposals, sources, strict=True) if proposal not in settled}
+            )
+        labels = fit.decided.labels
+        return {pair_id: -1.0 if labels.get(pair_id) == "flip" else 1.0 for pair_id in queue[: self._limits.queue]}
+
+    def _moved(self, kind: ItemKind, fit: _Fit) -> dict[str, MovedMargin]:
+        previous, last = self._previous, fit.decided.last[kind]
+        if previous is None:
+            return {}
+        if kind == "pair":
+            self._load(last.values())
+            pair_of = {item_id: item_id for item_id in last.values()}
+        else:
+            pairs = {item_id: self._proposals[item_id].as_pair() for item_id in last.values()}
+            self._features.add([pair for pair in pairs.values() if self._features.missing([pair.id])])
+            pair_of = {item_id: pair.id for item_id, pair in pairs.items()}
+        moved = {}
+        for annotator, item_id in last.items():
+            (difference,) = self._features.of([pair_of[item_id]])
+            before, after = float(difference @ previous), float(difference @ fit.coefficients)
+            moved[annotator] = MovedMargin(item_id, before, after)
+        return moved
+
+    def _gain(self, fit: _Fit, heldout: Sequence[str], accuracy: float) -> Gain | None:
+        judged = [fit.decided.labels.get(pair_id) for pair_id in fit.base.suspects]
+        flips, right = judged.count("flip"), judged.count("label_right")
+        suspects = fit.examples.open_suspects
+        if not heldout or not suspects.any() or not flips + right:
+            return None
+        rate = flips / (flips + right)
+        confidence = np.where(suspects, 1.0 - rate, fit.examples.confidence)
+        coefficients = self._trainer.fit(fit.examples.differences, fit.examples.weights, confidence)
+        return Gain(
+            mislabel_rate=rate,
+            judged=flips + right,
+            open_suspects=len(fit.base.suspects - fit.decided.labels.keys()),
+            accuracy=pairwise_accuracy(self._margins(heldout, coefficients)) - accuracy,
+        )
+
+    def _sample_note(self, fit: _Fit) -> str:
+        notes = []
+        if len(fit.base.train) > self._limits.base:
+            notes.append(
+                f"fitted on {fit.base_pairs:,} of {len(fit.base.train):,} training pairs: those decided about, "
+                "and a fixed sample that is weighted to stand for the rest"
+            )
+        if len(fit.base.heldout) > self._limits.heldout:
+            notes.append(f"accuracy on a fixed {self._limits.heldout:,} of {len(fit.base.heldout):,} held-out pairs")
+        return "; ".join(notes)
+
+
+def _as_texts(ids: IdArray) -> list[str]:
+    return [pair_id.decode("ascii") for pair_id in ids.tolist()]
+
+
+def _oriented(pair: Pair, decision: LabelDecision | None) -> Pair:
+    return Pair.of(pair.prompt, pair.rejected, pair.chosen) if decision == "flip" else pair
+
+
+def _last_decided(events: Mapping[str, Sequence[ReviewEvent]]) -> dict[str, str]:
+    """Return the item that each person decided last."""
+    newest: dict[str, ReviewEvent] = {}
+    for event in (event for stack in events.values() for event in stack):
+        if event.action in {"undo", "skip"} or event.annotator.startswith(POLICY_PREFIX):
+            continue
+        earlier = newest.get(event.annotator)
+        if earlier is None or (event.at, event.sequence) >= (earlier.at, earlier.sequence):
+            newest[event.annotator] = event
+    return {annotator: event.item_id for annotator, event in newest.items()}

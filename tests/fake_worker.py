@@ -1,0 +1,59 @@
+"""A worker without a model: the real loop, pipes and messages, over an office that does what a text tells it to."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakes import BagOfWordsEncoder
+
+from mars_engine.assembly.worker_process import serve, take_pipes
+from mars_engine.maths.curvature import Curvature
+from mars_engine.words.errors import NotReadyError
+from mars_engine.words.records import Passage
+from mars_engine.workflows.live import LiveFigures, MovedMargin
+from mars_engine.world.progress import SilentProgress
+
+
+class ObedientOffice:
+    """Embeds by bag of words; "sleep SECONDS", "die", "die once FILE", "fail" and "print" are obeyed first."""
+
+    def __init__(self) -> None:
+        self.lives = 0
+
+    def embed(self, texts):
+        for text in texts:
+            self._obey(text.split())
+        return BagOfWordsEncoder().encode([Passage(text) for text in texts], progress=SilentProgress()).vectors
+
+    def live(self, kind):
+        self.lives += 1
+        if kind == "proposal":
+            raise NotReadyError("nothing is trained", remedy="train")
+        moved = {"ada": MovedMargin("item", -0.5, float("nan"))}
+        curvature = Curvature(1.0, 2.0, 3.0, 4.0)
+        return LiveFigures(
+            kind, f"{self.lives}", 1, float("nan"), 0, 0.5, 2, curvature, moved, None, 3, 0, "a sample", 0.1
+        )
+
+    def _obey(self, words):
+        match words:
+            case ["sleep", seconds]:
+                time.sleep(float(seconds))
+            case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["die", "once", mark] if not Path(mark).exists():
+                Path(mark).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["fail"]:
+                raise ValueError("no such thing")
+            case ["print"]:
+                print("a library's remark", flush=True)
+                os.write(1, b"and one from C\n")
+
+
+if __name__ == "__main__":
+    serve(ObedientOffice, *take_pipes(), end=os._exit)
