@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mars_engine.assembly import headlines
 from mars_engine.assembly.recorded_run import recorded_run
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 from mars_engine.maths.allocation import AllocationSummary
 from mars_engine.words.config import AllocationConfig, AllocationLaw, MarsConfig
-from mars_engine.words.protocols import Progress
+from mars_engine.words.protocols import PairSource, Progress
 from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord, Split
 from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation, evaluate
@@ -28,8 +29,11 @@ from mars_engine.workflows.rounds import (
 from mars_engine.workflows.score import ScoreReport
 from mars_engine.workflows.sources import load_sources, oriented_margins
 from mars_engine.workflows.status import Status, workspace_status
-from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.loaders import open_source
+from mars_engine.world.progress import WatchedProgress
+
+DEMO = "demo"
+"""The name of the packaged demo pairs, as a source."""
 
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
 DEMO_CONFIG = MarsConfig(allocation=AllocationConfig(scale="standard"))
@@ -57,6 +61,11 @@ class DemoReport:
     status: Status
 
 
+def demo_sources() -> list[tuple[PairSource, Split]]:
+    """Open the packaged demo pairs: those to train on, and those held out."""
+    return [(open_source(str(shipped("data") / name)), split) for name, split in DEMO_FILES]
+
+
 def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) -> DemoReport:
     """Run the whole method in the workspace `root`, which is made where there is none; what was done is not done again.
 
@@ -64,9 +73,16 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
     """
     workspace = find_workspace(root) if (root / CONFIG_FILE).exists() else create_workspace(root, DEMO_CONFIG)
     settings = workspace.config.model_dump(exclude={"database_url"})
-    with open_workbench(workspace, progress) as bench, recorded_run(bench.store, "demo", settings, bench.clock):
+    watched = WatchedProgress(progress)
+    with (
+        open_workbench(workspace, watched) as bench,
+        recorded_run(bench.store, "demo", settings, bench.clock, progress=watched) as notes,
+    ):
         announce("import the demo pairs")
-        imports = [_import(bench, name, split) for name, split in DEMO_FILES]
+        imports = [
+            import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
+            for source, split in demo_sources()
+        ]
         announce("warm up a probe on the base pairs, and score")
         model = train_warm_up(bench)
         score = score_model(bench, model)
@@ -83,6 +99,7 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
         for record in trained[1:]:
             score_model(bench, record, triage_again=False)
         evaluation = evaluate(bench.store, bench.shelf, trained, config=bench.config.evaluate, progress=bench.progress)
+        notes.summary |= headlines.of_model(trained[-1]) | headlines.of_evaluation(evaluation)
         return DemoReport(
             imports=imports,
             warm_up=model,
@@ -95,10 +112,5 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
             compose=composed,
             trained=trained[-1],
             evaluation=evaluation,
-            status=workspace_status(bench.store, config=bench.config),
+            status=workspace_status(bench.store),
         )
-
-
-def _import(bench: Workbench, name: str, split: Split) -> ImportReport:
-    source = open_source(str(shipped("data") / name))
-    return import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)

@@ -5,11 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mars_engine.assembly.live_watch import LiveWatch
 from mars_engine.assembly.recorded_run import mark_lost_runs
-from mars_engine.assembly.workspace import Workspace, find_workspace, utc_now
+from mars_engine.assembly.worker import WorkerClient
+from mars_engine.assembly.workspace import ARTIFACTS, Workspace, find_workspace, utc_now
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import Clock
+from mars_engine.workflows.deck_cache import DeckCache
+from mars_engine.workflows.explore import Explorer
+from mars_engine.workflows.live import live_stamp
 from mars_engine.workflows.pair_index import PairIndex, PairIndexCache
+from mars_engine.world.maps import MapShelf
 from mars_engine.world.store import SqlStore, open_store
 
 
@@ -24,8 +30,21 @@ class Desk:
     store: SqlStore
     index_cache: PairIndexCache
     clock: Clock = utc_now
+    worker: WorkerClient = field(init=False)
+    """Has the encoder, in a process of its own that the first request starts."""
+    live: LiveWatch = field(init=False)
+    deck_cache: DeckCache = field(init=False)
+    maps: MapShelf = field(init=False)
+    explorer: Explorer = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _settings: tuple[float, Workspace] | None = None
+
+    def __post_init__(self) -> None:
+        self.deck_cache = DeckCache(self.store)
+        self.worker = WorkerClient(self.root)
+        self.live = LiveWatch(self.worker.live, lambda: live_stamp(self.store))
+        self.maps = MapShelf(self.root / ARTIFACTS / "maps")
+        self.explorer = Explorer(self.store, self.index_cache, self.maps, self.worker.embed)
 
     @property
     def workspace(self) -> Workspace:
@@ -49,6 +68,11 @@ class Desk:
     def index(self) -> PairIndex:
         """The columns of all pairs, read again where something has changed."""
         return self.index_cache.current()
+
+    def close(self) -> None:
+        """End the worker and close the database."""
+        self.worker.close()
+        self.store.close()
 
 
 def open_desk(root: Path, *, opened: Callable[[str], SqlStore] = open_store) -> Desk:

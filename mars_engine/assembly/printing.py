@@ -12,6 +12,7 @@ from mars_engine.words.config import AllocationLaw
 from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord
 from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation
+from mars_engine.workflows.import_pairs import ImportPreview
 from mars_engine.workflows.plan import PlanReport
 from mars_engine.workflows.propose import ProposeReport
 from mars_engine.workflows.review import ReviewReport
@@ -19,6 +20,8 @@ from mars_engine.workflows.score import ScoreReport
 from mars_engine.workflows.status import Status
 
 PLAIN_WIDTH = 110
+EXCERPT = 500
+"""Characters shown of a text in a preview."""
 NEARLY_UNIFORM = 0.95
 """A law whose effective sample size is above this share of n hardly differs from uniform."""
 
@@ -57,6 +60,22 @@ def show_import(console: Console, report: ImportReport) -> None:
             "so that an evaluation is less independent than it looks"
         )
     console.print(f'  "the longer response wins" is right on {report.longer_wins:.3f} of the pairs')
+
+
+def show_preview(console: Console, preview: ImportPreview) -> None:
+    console.print("Nothing is stored: this is what an import would do.")
+    show_import(console, preview.report)
+    for number, pair in enumerate(preview.first, start=1):
+        console.rule(f"pair {number}" + (f" of the subset {pair.subset}" if pair.subset else ""))
+        for turn in pair.prompt:
+            console.print(f"{turn.role}: {excerpt(turn.content)}")
+        console.print(f"chosen: {excerpt(pair.chosen)}")
+        console.print(f"rejected: {excerpt(pair.rejected)}")
+
+
+def excerpt(text: str) -> str:
+    """Return the beginning of a text, and how much longer it is."""
+    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}… ({len(text):,} characters)"
 
 
 def show_model(console: Console, record: ModelRecord) -> None:

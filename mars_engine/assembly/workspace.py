@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mars_engine.words.config import MarsConfig, config_as_toml, load_config
+from mars_engine.words.config import MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
 from mars_engine.words.protocols import Progress
 from mars_engine.workflows.workbench import Workbench
@@ -52,9 +52,7 @@ def create_workspace(root: Path, config: MarsConfig | None = None) -> Workspace:
     config = config or MarsConfig()
     try:
         (root / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-        unfinished = root / f".{CONFIG_FILE}.{os.getpid()}"
-        unfinished.write_text(config_as_toml(config), encoding="utf-8")
-        unfinished.rename(path)
+        _write_whole(path, config_as_toml(config))
     except OSError as error:
         raise WorkspaceError(
             f"the workspace {root} cannot be written: {error}", remedy="check the path and its permissions"
@@ -77,6 +75,32 @@ def find_workspace(root: Path) -> Workspace:
             remedy=f"run 'mars --workspace {root} init', or name another folder by --workspace or {WORKSPACE_VARIABLE}",
         )
     return Workspace(root, load_config(root / CONFIG_FILE))
+
+
+def save_config(workspace: Workspace, config: MarsConfig) -> Workspace:
+    """Write the settings to the workspace's mars.toml, whole or not at all, and return the workspace with them.
+
+    What people wrote into the file, comments and order, is kept where it can be.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
+    """
+    path = workspace.root / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        _write_whole(path, update_toml(text, config) if text else config_as_toml(config))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkspaceError(
+            f"the settings cannot be written to {path}: {error}",
+            remedy="check its permissions and the space on its disk",
+        ) from error
+    return Workspace(workspace.root, config)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(path)
 
 
 def utc_now() -> datetime:

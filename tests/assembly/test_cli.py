@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from mars_engine.assembly.cli import BAD_INPUT, NOT_READY, UNUSABLE, mars
 from mars_engine.assembly.shipped import shipped
+from mars_engine.assembly.workspace import find_workspace, open_workspace_store
 from mars_engine.words.config import MarsConfig
 
 COMMANDS = sorted(mars.commands)
@@ -26,7 +27,14 @@ def workspace(tmp_path: Path) -> str:
 
 def test_the_commands_are_those_that_are_promised():
     promised = {"init", "import", "train", "score", "propose", "review", "compose", "evaluate", "export"}
-    assert promised | {"status", "demo", "app"} == set(COMMANDS)
+    assert promised <= set(COMMANDS)
+    assert {"open-round", "close-round", "status", "demo", "app"} <= set(COMMANDS)
+
+
+def test_the_readme_shows_every_command():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    for command in COMMANDS:
+        assert f"mars {command}" in readme or f"mars --workspace mine {command}" in readme, command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -90,6 +98,45 @@ def test_a_folder_that_is_no_workspace_is_said_so(tmp_path, arguments, code, wor
     assert "mars --workspace" in result.output
 
 
+def counts(workspace: str) -> dict[str, int]:
+    status = json.loads(run("--workspace", workspace, "status", "--json").stdout)
+    return {"train": status["funnel"][0]["count"], "heldout": status["heldout_pairs"]}
+
+
+def test_a_dry_run_shows_the_report_and_the_first_pairs_and_stores_nothing(workspace):
+    data = str(shipped("data") / "demo-train.jsonl")
+    before = (Path(workspace) / "mars.sqlite").read_bytes()
+    (preview,) = json.loads(run("--workspace", workspace, "import", data, "--dry-run", "--json").stdout)
+    assert (preview["report"]["format"], preview["report"]["kept"]) == ("trl", 180)
+    assert len(preview["first"]) == 3
+    first = json.loads(Path(data).read_text().splitlines()[0])
+    assert preview["first"][0]["prompt"] == first["prompt"]
+    shown = run("--workspace", workspace, "import", data, "--dry-run").output
+    assert shown.startswith("Nothing is stored")
+    assert "180 rows read as trl, 180 new train pairs kept" in shown
+    assert shown.count("chosen: ") == shown.count("rejected: ") == 3
+    assert counts(workspace) == {"train": 0, "heldout": 0}
+    with open_workspace_store(find_workspace(Path(workspace))) as store:
+        assert store.runs.all() == []
+    assert (Path(workspace) / "mars.sqlite").read_bytes() == before
+
+
+def test_a_dry_run_of_both_parts_shows_both(workspace):
+    data = str(shipped("data") / "demo-train.jsonl")
+    previews = json.loads(
+        run("--workspace", workspace, "import", data, "--holdout", "0.25", "--dry-run", "--json").stdout
+    )
+    assert [preview["report"]["split"] for preview in previews] == ["train", "heldout"]
+    assert sum(preview["report"]["kept"] for preview in previews) == 180
+
+
+def test_the_demo_pairs_are_a_source_of_their_own(workspace):
+    reports = json.loads(run("--workspace", workspace, "import", "demo", "--json").stdout)
+    assert [(report["split"], report["kept"]) for report in reports] == [("train", 180), ("heldout", 60)]
+    assert counts(workspace) == {"train": 180, "heldout": 60}
+    assert run("--workspace", workspace, "import", "demo", "--split", "train").exit_code == 2
+
+
 def test_split_and_holdout_exclude_each_other(workspace):
     data = str(shipped("data") / "demo-train.jsonl")
     result = run("--workspace", workspace, "import", data, "--split", "heldout", "--holdout", "0.2")
@@ -120,6 +167,8 @@ def test_errors_are_json_too_when_asked_for(workspace):
         (["review", "--policy", "gates"], "mars propose"),
         (["compose"], "mars propose"),
         (["evaluate"], "--split heldout"),
+        (["open-round"], "mars import"),
+        (["close-round"], "mars propose"),
         (["export", "x.jsonl"], "mars"),
     ],
 )
@@ -140,8 +189,6 @@ def test_wrong_usage_and_settings_have_their_own_codes(workspace):
 
 def test_a_failed_run_is_recorded_with_its_error(workspace):
     run("--workspace", workspace, "import", "absent.jsonl")
-    from mars_engine.assembly.workspace import find_workspace, open_workspace_store
-
     with open_workspace_store(find_workspace(Path(workspace))) as store:
         (newest,) = store.runs.all()
     assert (newest.kind, newest.state) == ("import", "failed")

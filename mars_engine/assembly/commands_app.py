@@ -1,0 +1,49 @@
+"""Commands that serve the app, and the demo that runs everything first."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mars_engine.assembly.command_frame import Session, reporting
+from mars_engine.assembly.workspace import find_workspace
+
+
+@click.command()
+@click.option("--serve/--no-serve", default=True, show_default=True, help="Serve the app afterwards.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the app.")
+@reporting
+def demo(session: Session, serve: bool, port: int) -> Any:
+    """Run the whole method on the packaged model and demo pairs, print one report, and serve the app.
+
+    The workspace is --workspace, or ./demo-workspace. Run again, it finds its results and is quick.
+    """
+    from mars_engine.assembly.demo import run_demo
+    from mars_engine.assembly.demo_report import show_demo
+    from mars_engine.assembly.serving import serve_app
+
+    root = session.root if session.root != Path() else Path("demo-workspace")
+
+    def announce(step: str) -> None:
+        if not (session.quiet or session.as_json):
+            click.echo(f"· {step}", err=True)
+
+    report = run_demo(root, session.progress, announce)
+
+    def show(console: Console) -> None:
+        show_demo(console, report)
+        if serve:
+            serve_app(root, port)
+
+    return report, show
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port on loopback.")
+@click.pass_obj
+def app(session: Session, port: int) -> None:
+    """Serve the app for the workspace, on this machine only (127.0.0.1)."""
+    from mars_engine.assembly.serving import serve_app
+
+    serve_app(find_workspace(session.root).root, port)

@@ -1,0 +1,148 @@
+"""Commands about what a workspace holds: init, import, export, status."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+
+from mars_engine.assembly import headlines, printing
+from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.config_options import override_config, section_options
+from mars_engine.assembly.demo import DEMO, demo_sources
+from mars_engine.assembly.recorded_run import mark_lost_runs
+from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.protocols import PairSource
+from mars_engine.words.records import Split
+from mars_engine.workflows.export import ExportWhat, select_for_export
+from mars_engine.workflows.holdout import HoldoutPart
+from mars_engine.workflows.import_pairs import import_pairs, preview_import
+from mars_engine.workflows.score import SPLITS
+from mars_engine.workflows.status import workspace_status
+from mars_engine.world.exporter import ExportShape, export_pairs
+from mars_engine.world.loaders import FORMAT_NAMES, open_source
+
+
+@click.command()
+@section_options("encoder", "probe", "triage", "allocation", "gate", "propose", "review", "compose", "evaluate", "map")
+@reporting
+def init(session: Session, overrides: Overrides) -> Any:
+    """Make a folder a workspace: a commented mars.toml, an empty database, a folder for artifacts.
+
+    The options become the workspace's lasting settings; all can be changed in mars.toml later.
+    """
+    workspace = create_workspace(session.root, override_config(MarsConfig(), overrides))
+    report = {"workspace": str(workspace.root.resolve()), "config": str((workspace.root / "mars.toml").resolve())}
+    return report, lambda console: console.print(f"made the workspace {workspace.root}; next: mars import FILE")
+
+
+@click.command(name="import")
+@click.argument("source")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "heldout"]),
+    help="Whether the pairs are trained on, or kept to evaluate on. [default: train]",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Hold out this fraction of the prompts for evaluation, where all pairs come in one file.",
+)
+@click.option("--format", "format_name", type=click.Choice(FORMAT_NAMES), help="The format. [default: recognised]")
+@click.option(
+    "--preference",
+    type=click.Choice(["better", "safer"]),
+    default="better",
+    show_default=True,
+    help="Which of PKU-SafeRLHF's two labels decides.",
+)
+@click.option("--dry-run", is_flag=True, help="Read and recognise, show the report and the first pairs; store nothing.")
+@reporting
+def import_(
+    session: Session,
+    source: str,
+    split: Any,
+    holdout: float | None,
+    format_name: str | None,
+    preference: Any,
+    dry_run: bool,
+) -> Any:
+    """Import preference pairs from SOURCE: a .jsonl, .jsonl.gz, .csv or .parquet file, or hub:owner/name[@split].
+
+    The format is recognised from the columns: TRL preference data (standard or conversational, explicit or implicit
+    prompt), HH-RLHF, UltraFeedback, PKU-SafeRLHF, RewardBench 1 and 2. What is dropped is counted by reason.
+    Importing the same pairs again adds nothing. SOURCE 'demo' stands for the packaged demo pairs, both splits.
+    """
+    if split and holdout is not None:
+        raise click.UsageError("--split and --holdout exclude each other: --holdout makes both parts")
+    if source == DEMO and (split or holdout is not None or format_name):
+        raise click.UsageError("the demo pairs have their own splits and format: give no --split, --holdout, --format")
+
+    def parts() -> list[tuple[PairSource, Split]]:
+        if source == DEMO:
+            return demo_sources()
+        opened = open_source(source, format=format_name, preference=preference)
+        if holdout is not None:
+            return [(HoldoutPart(opened, holdout, part), part) for part in SPLITS]
+        return [(opened, split or "train")]
+
+    if dry_run:
+        with open_workspace_store(find_workspace(session.root)) as store:
+            previews = [preview_import(part, store, split=name, progress=session.progress) for part, name in parts()]
+        return previews, lambda console: _show_all(console, printing.show_preview, previews)
+    with working(session, "import") as (bench, notes):
+        reports = [
+            import_pairs(part, bench.store, split=name, clock=bench.clock, progress=bench.progress)
+            for part, name in parts()
+        ]
+        notes.summary |= headlines.of_imports(reports)
+    return reports, lambda console: _show_all(console, printing.show_import, reports)
+
+
+def _show_all(console: Console, show: Any, reports: list[Any]) -> None:
+    for report in reports:
+        show(console, report)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--what",
+    type=click.Choice(get_args(ExportWhat)),
+    default="training-set",
+    show_default=True,
+    help="The base pairs with the composed ones, either alone, or the held-out pairs.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(get_args(ExportShape)),
+    default="conversational",
+    show_default=True,
+    help="TRL's preference shape: standard or conversational, with an explicit or implicit prompt.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace PATH if it exists.")
+@reporting
+def export(session: Session, path: Path, what: Any, shape: Any, overwrite: bool) -> Any:
+    """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        selection = select_for_export(store, what, config=workspace.config)
+    result = export_pairs(selection.rows, path, shape=shape, manifest=selection.manifest, overwrite=overwrite)
+    return result, lambda console: console.print(
+        f"wrote {result.rows:,} pairs to {result.path}, lineage to {result.manifest_path}"
+    )
+
+
+@click.command()
+@reporting
+def status(session: Session) -> Any:
+    """Show the funnel from imported pairs to a trained model, and what is next.
+
+    pairs → suspected → low-margin → refined → proposed → accepted → composed → trained
+    """
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        mark_lost_runs(store, utc_now)
+        report = workspace_status(store)
+    return report, lambda console: printing.show_status(console, report)

@@ -1,0 +1,141 @@
+"""Commands that take one step of the method each: train, score, propose, review, compose, evaluate."""
+
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+
+from mars_engine.assembly import headlines, printing
+from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.commands_rounds import train_rounds
+from mars_engine.assembly.config_options import section_options
+from mars_engine.workflows.evaluate import evaluate
+from mars_engine.workflows.plan import compare_laws
+from mars_engine.workflows.review import ReviewPolicy, review_by_policy
+from mars_engine.workflows.rounds import (
+    compose_newest_plan,
+    make_plan,
+    make_proposals,
+    newest_model,
+    next_round,
+    score_model,
+    train_on,
+    train_warm_up,
+)
+from mars_engine.workflows.sources import load_sources, oriented_margins
+
+
+@click.command()
+@click.option("--warm-up", is_flag=True, help="Train on the base pairs alone, even where composed pairs are there.")
+@click.option("--rounds", type=click.IntRange(1), help="Run whole MARS rounds: score, propose, review, compose, train.")
+@click.option(
+    "--policy",
+    type=click.Choice(get_args(ReviewPolicy)),
+    default="gates",
+    show_default=True,
+    help="Who reviews in --rounds: the quality gates, or accept everything.",
+)
+@section_options("probe", "triage", "allocation", "gate", "propose", "compose")
+@reporting
+def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, overrides: Overrides) -> Any:
+    """Train a reward model: the warm-up first, then on base and composed pairs once 'mars compose' has made some.
+
+    A model that was trained on the same pairs with the same settings is there already and is not trained again.
+    """
+    if rounds is not None:
+        return train_rounds(session, rounds, policy, overrides)
+    with working(session, "train", overrides) as (bench, notes):
+        composition = None if warm_up else bench.store.compositions.latest()
+        model = train_on(bench, composition) if composition else train_warm_up(bench)
+        notes.summary |= headlines.of_model(model)
+    return model, lambda console: printing.show_model(console, model)
+
+
+@click.command()
+@section_options("triage", "allocation")
+@reporting
+def score(session: Session, overrides: Overrides) -> Any:
+    """Read the margins of all pairs under the newest model, and triage the training pairs' labels.
+
+    Triage scores each pair by models that never saw it, to tell suspected mislabels from hard pairs. Also shows how
+    each allocation law would spread the budget.
+    """
+    with working(session, "score", overrides) as (bench, notes):
+        model = newest_model(bench)
+        report = score_model(bench, model)
+        sources = load_sources(bench.store, bench.config.triage)
+        margins = oriented_margins(bench.store, model, sources)
+        laws = compare_laws(margins, bench.config.allocation)
+        notes.summary |= headlines.of_score(report)
+
+    def show(console: Console) -> None:
+        printing.show_score(console, report)
+        printing.show_laws(console, laws)
+
+    return {"score": report, "laws": laws}, show
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Make the plan and show it, with the suspects' share; generate nothing.")
+@section_options("triage", "allocation", "gate", "propose")
+@reporting
+def propose(session: Session, dry_run: bool, overrides: Overrides) -> Any:
+    """Spend the budget on low-margin pairs and propose augmented pairs for them.
+
+    Pairs whose two answers are too close are sharpened first, then all are paraphrased. Interrupted, it goes on where
+    it stopped. The two generators are offline stand-ins, rule-based and extractive, for demonstrations and tests.
+    """
+    with working(session, "propose", overrides) as (bench, notes):
+        model = newest_model(bench)
+        plan = make_plan(bench, model, round_number=next_round(model), dry_run=dry_run)
+        if not session.as_json:
+            printing.show_plan(printing.make_console(), plan)
+        proposed = None if dry_run else make_proposals(bench, plan.plan)
+        notes.summary |= headlines.of_plan(plan) | (headlines.of_propose(proposed) if proposed else {})
+        cards = [bench.refiner.card, bench.paraphraser.card]
+
+    def show(console: Console) -> None:
+        if proposed is not None:
+            printing.show_propose(console, proposed)
+            printing.show_generators(console, cards)
+
+    return {"plan": plan, "propose": proposed, "generators": cards}, show
+
+
+@click.command()
+@click.option(
+    "--policy",
+    type=click.Choice(get_args(ReviewPolicy)),
+    required=True,
+    help="'gates' accepts what passed every quality gate and rejects the rest; 'accept-all' accepts everything.",
+)
+@reporting
+def review(session: Session, policy: Any) -> Any:
+    """Decide about all pending proposals by a policy. What a person decided is left alone."""
+    with working(session, "review") as (bench, notes):
+        report = review_by_policy(bench.store, policy, clock=bench.clock)
+        notes.summary |= headlines.of_review(report)
+    return report, lambda console: printing.show_review(console, report)
+
+
+@click.command()
+@section_options("compose")
+@reporting
+def compose(session: Session, overrides: Overrides) -> Any:
+    """Make training pairs of the approved variants, as many from each source pair as the newest plan gives it."""
+    with working(session, "compose", overrides) as (bench, notes):
+        report = compose_newest_plan(bench)
+        notes.summary |= headlines.of_compose(report)
+    return report, lambda console: printing.show_compose(console, report)
+
+
+@click.command(name="evaluate")
+@section_options("evaluate")
+@reporting
+def evaluate_(session: Session, overrides: Overrides) -> Any:
+    """Compare all trained models on the held-out pairs, with bootstrap intervals, beside "the longer one wins"."""
+    with working(session, "evaluate", overrides) as (bench, notes):
+        models = bench.store.models.all()
+        report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+        notes.summary |= headlines.of_evaluation(report)
+    return report, lambda console: printing.show_evaluation(console, report)
