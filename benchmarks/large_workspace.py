@@ -7,6 +7,7 @@ Prompts are numbered so that no two pairs are equal. Nothing in it means anythin
 
 import gzip
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,15 @@ import click
 import numpy as np
 
 from mars_engine.assembly.workspace import Workspace, create_workspace, open_workbench, utc_now
+from mars_engine.words.config import MarsConfig
 from mars_engine.words.records import (
     DatasetRecord,
     FloatArray,
+    MapCluster,
+    MapPoints,
     ModelRecord,
     Pair,
+    Passage,
     Plan,
     PlanRow,
     Proposal,
@@ -29,7 +34,8 @@ from mars_engine.words.records import (
     content_id,
 )
 from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.encoders.embedding_cache import passage_key
+from mars_engine.world.encoders.embedding_cache import SCHEMA, passage_key
+from mars_engine.world.maps import MapShelf
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
@@ -68,7 +74,7 @@ def make_large_workspace(
         written = [_proposal(made[row], plan, margins[row], distances[row], rng) for row in hardest.tolist()]
         bench.store.proposals.add_proposals("large", {pair.source_id: "not_needed" for pair in written}, written, [])
         _fill_cache(workspace, bench, texts, rng)
-    _place(workspace, bench, np.array(ids, dtype="S24"), rng)
+        _place(workspace, bench, np.array(ids, dtype="S24"), seed)
     return workspace
 
 
@@ -129,19 +135,14 @@ def _triage(pair_id: str, margin: float, rng: np.random.Generator) -> TriageRow:
 
 
 def _plan(model: ModelRecord, training: int) -> Plan:
-    config = create_settings()
-    summary = {"low_margin": training // 3, "needs_refining": training // 2, "suspects": training // 20}
-    summary_shares = {"suspects_share": 0.2, "suspects_share_spent": 0.0}
-    return Plan("p" * 24, model.id, 1, "signed", 5 * training, config, summary | summary_shares, utc_now())
-
-
-def create_settings() -> dict[str, object]:
-    """The settings that a plan records."""
-    from mars_engine.words.config import MarsConfig
-
     config = MarsConfig()
-    parts = {name: getattr(config, name).model_dump() for name in ("allocation", "triage", "gate")}
-    return {"law": "signed", **parts}
+    settings = {
+        "law": "signed",
+        **{name: getattr(config, name).model_dump() for name in ("allocation", "triage", "gate")},
+    }
+    summary = {"low_margin": training // 3, "needs_refining": training // 2, "suspects": training // 20}
+    shares = {"suspects_share": 0.2, "suspects_share_spent": 0.0}
+    return Plan("p" * 24, model.id, 1, "signed", 5 * training, settings, summary | shares, utc_now())
 
 
 def _plan_row(pair_id: str, margin: float, distance: float, training: int) -> PlanRow:
@@ -176,11 +177,6 @@ def _proposal(pair: Pair, plan: Plan, margin: float, distance: float, rng: np.ra
 
 def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: np.random.Generator) -> None:
     """Random unit vectors for all responses, so that nothing has to be encoded."""
-    from mars_engine.words.records import Passage
-    from mars_engine.world.encoders.embedding_cache import SCHEMA
-
-    import sqlite3
-
     path = workspace.artifacts / "embeddings" / f"{bench.encoder.fingerprint}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(path) as connection:
@@ -196,3 +192,45 @@ def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: n
 
 def _unit(vectors: FloatArray) -> FloatArray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float64)
+
+
+def _place(
+    workspace: Workspace, bench: Workbench, ids: "np.ndarray[tuple[int], np.dtype[np.bytes_]]", seed: int
+) -> None:
+    """A map of random clusters, with random embeddings beside it."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(-10, 10, (CLUSTERS, 2))
+    cluster = rng.integers(CLUSTERS, size=len(ids))
+    places = centres[cluster] + rng.normal(0, 0.9, (len(ids), 2))
+    names = [
+        MapCluster(number, float(x), float(y), int((cluster == number).sum()), ("word", f"no{number}"))
+        for number, (x, y) in enumerate(centres)
+    ]
+    MapShelf(workspace.artifacts / "maps").save(
+        MapPoints(
+            kind="difference",
+            encoder=bench.encoder.fingerprint,
+            fitted_on=len(ids),
+            settings={},
+            clusters=tuple(names),
+            ids=ids,
+            x=places[:, 0].astype(np.float32),
+            y=places[:, 1].astype(np.float32),
+            cluster=cluster.astype(np.int16),
+            embeddings=rng.standard_normal((len(ids), DIMENSION), dtype=np.float32).astype(np.float16),
+        ),
+        None,  # type: ignore[arg-type]  # nothing is placed into it later
+    )
+
+
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--pairs", type=click.IntRange(10), default=100_000, show_default=True)
+@click.option("--proposals", type=click.IntRange(0), default=20_000, show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with real pairs. [default: the demo pairs]")
+def main(folder: Path, pairs: int, proposals: int, data: Path | None) -> None:
+    make_large_workspace(folder, pairs=pairs, proposals=proposals, data=data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,111 +1,39 @@
-"""Overview: the funnel, the margins of the training pairs, and what to do next."""
+"""Overview: where the workspace stands, where the reward model is unsure, and what to do next."""
 
-import os
-from pathlib import Path
-
-import plotly.graph_objects as go
 import streamlit as st
 
-from mars_engine.assembly.workspace import WORKSPACE_VARIABLE, find_workspace, open_workspace_store
-from mars_engine.words.errors import MarsError
-from mars_engine.workflows.overview import MarginHistogram, Overview, workspace_overview
-from mars_engine.workflows.status import FunnelStep
-
-RIGHT, WRONG = "#2166ac", "#b35806"
-"""Blue and orange of a diverging scale that the colour-blind tell apart; used for margins everywhere."""
-
-
-def load_overview() -> Overview:
-    workspace = find_workspace(Path(os.environ.get(WORKSPACE_VARIABLE, ".")))
-    with open_workspace_store(workspace) as store:
-        return workspace_overview(store, config=workspace.config)
+from mars_engine.assembly.desk import Desk
+from mars_engine.workflows.overview import Headline, headline, margin_histogram, margin_plane
+from mars_engine.workflows.results import results_revision
+from mars_engine.workflows.status import workspace_status
+from pages.parts.frame import page
+from pages.parts.overview_figures import draw_headline, draw_margins, draw_plane, draw_runs
+from pages.parts.overview_steps import draw_funnel, draw_next_step
 
 
-def draw_funnel(steps: tuple[FunnelStep, ...]) -> None:
-    st.subheader("Funnel")
-    st.table(
-        {
-            "step": [step.name for step in steps],
-            "count": [f"{step.count:,}" for step in steps],
-            "of": [step.unit for step in steps],
-            "note": [step.note for step in steps],
-        },
-        hide_index=True,
-        border="horizontal",
-    )
+@st.cache_resource(max_entries=8, show_spinner="Comparing with the model before")
+def _headline(root: str, revision: str, settings: str, _desk: Desk) -> Headline:  # noqa: ARG001 (the cache's key)
+    return headline(_desk.store, _desk.index(), config=_desk.config.evaluate)
 
 
-def draw_margins(histogram: MarginHistogram) -> None:
-    st.subheader("Margins of the training pairs")
-    share = histogram.mis_ranked / histogram.pairs
-    st.text(
-        f"Under {histogram.model_label}: {histogram.mis_ranked:,} of {histogram.pairs:,} pairs ({share:.1%}) are "
-        "ranked the wrong way round. The model was trained on these; held-out pairs are ranked wrongly more often."
-    )
-    width = float(histogram.edges[1] - histogram.edges[0])
-    centres = histogram.edges[:-1] + width / 2
-    figure = go.Figure()
-    for name, colour, pattern, side in (
-        ("ranked wrong (margin below 0)", WRONG, "/", centres < 0),
-        ("ranked right", RIGHT, "", centres >= 0),
-    ):
-        figure.add_bar(
-            x=centres[side],
-            y=histogram.counts[side],
-            width=width,
-            name=name,
-            marker={"color": colour, "pattern": {"shape": pattern}},
-            hovertemplate="margin %{x:.3f}<br>%{y} pairs<extra></extra>",
-        )
-    figure.update_layout(
-        bargap=0,
-        height=380,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        xaxis_title="score margin, reward of chosen minus reward of rejected (reward units)",
-        yaxis_title="training pairs",
-    )
-    figure.update_xaxes(automargin=True, title_standoff=8)
-    st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
-
-
-def draw_runs(overview: Overview) -> None:
-    if not overview.runs:
+def draw(desk: Desk) -> None:
+    index = desk.index()
+    status = workspace_status(desk.store, index=index)
+    draw_next_step(desk, status, index)
+    if not len(index):
         return
-    st.subheader("Latest runs")
-    st.dataframe(
-        {
-            "what": [run.kind for run in overview.runs],
-            "state": [run.state for run in overview.runs],
-            "started (UTC)": [run.started_at.strftime("%Y-%m-%d %H:%M:%S") for run in overview.runs],
-            "error": [run.error for run in overview.runs],
-        },
-        hide_index=True,
-        width="stretch",
+    evaluate = desk.config.evaluate
+    draw_headline(
+        desk, status, _headline(str(desk.root), results_revision(desk.store), evaluate.model_dump_json(), desk)
     )
-
-
-def draw() -> None:
-    st.title("MARS")
-    st.text("Where the reward model is unsure, what was proposed for it, and what was trained.")
-    try:
-        overview = load_overview()
-    except MarsError as error:
-        st.warning("This page cannot be shown yet.")
-        st.text(str(error))
-        return
-    st.text(f"Next: {overview.status.next_step}")
-    left, right = st.columns(2)
+    left, right = st.columns(2, gap="large")
     with left:
-        draw_funnel(overview.status.funnel)
-        st.text(f"Held-out pairs: {overview.status.heldout_pairs:,}")
+        draw_funnel(status)
     with right:
-        if overview.margins is None:
-            st.subheader("Margins of the training pairs")
-            st.info("No margins yet: train a reward model (mars train), then read the margins (mars score).")
-        else:
-            draw_margins(overview.margins)
-    draw_runs(overview)
+        draw_margins(margin_histogram(index))
+    draw_plane(margin_plane(index, allocation=desk.config.allocation, gate=desk.config.gate))
+    draw_runs(desk)
 
 
-draw()
+with page("Overview", purpose="Where the reward model is unsure, and what was done about it.") as desk:
+    draw(desk)

@@ -5,6 +5,10 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.parts.frame import presenting
+
+PRESENTED_SIZE = 17
+"""Of the type where the app is shown to an audience."""
 PLOTLY_OPTIONS = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 
 
@@ -21,6 +25,8 @@ def styled(figure: go.Figure, *, x: str, y: str, height: int = 360, legend: bool
         yaxis_title=y,
         hoverlabel={"align": "left"},
     )
+    if presenting():
+        figure.update_layout(font={"size": PRESENTED_SIZE})
     figure.update_xaxes(automargin=True, title_standoff=8, zeroline=True)
     figure.update_yaxes(automargin=True, title_standoff=8)
     return figure

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.pages_manager import PagesManager
 
 from mars_engine.assembly.desk import Desk, open_desk
 from mars_engine.assembly.serving import TOKEN_VARIABLE
@@ -100,6 +101,7 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
     with page("Explore", purpose="Where the reward model is unsure.") as desk:
         ...
     """
+    _insist_on_frame()
     st.title(title)
     if purpose and not presenting():
         st.text(purpose)
@@ -112,6 +114,16 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
         yield opened
     except MarsError as error:
         show_error(error)
+
+
+def _insist_on_frame() -> None:
+    """Run app.py where Streamlit has run a page's file by itself, without the frame and its sign-in.
+
+    It does so for a server's first requests, when it has seen a folder `pages` and no call of `st.navigation` yet.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def show_error(error: MarsError) -> None:

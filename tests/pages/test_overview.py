@@ -1,28 +1,37 @@
+"""The Overview: in an empty workspace, after a round, presented, with a run at work or a failed one."""
+
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+import pytest
+from app_workspaces import make_workspace
 from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.assembly.recorded_run import recorded_run
 from mars_engine.assembly.shipped import shipped
-from mars_engine.assembly.workspace import DATABASE_FILE, create_workspace
+from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.overview import bin_edges
-from mars_engine.workflows.rounds import run_rounds, score_model
+from mars_engine.workflows.rounds import open_round
+from mars_engine.workflows.status import FunnelStep
+from pages.parts.overview_steps import step_bar
 
 APP = str(shipped("app.py"))
 
 
-def open_app() -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=30).run()
+def open_app(**query: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
     assert not app.exception
     return app
 
 
 def words(app: AppTest) -> str:
-    return "\n".join(element.value for element in [*app.text, *app.warning, *app.info, *app.title])
+    shown = [*app.text, *app.warning, *app.info, *app.title, *app.subheader, *app.code]
+    return "\n".join([*(element.value for element in shown), *(button.label for button in app.button)])
 
 
 def test_a_folder_that_is_no_workspace_says_what_to_do(tmp_path, monkeypatch):
@@ -30,45 +39,92 @@ def test_a_folder_that_is_no_workspace_says_what_to_do(tmp_path, monkeypatch):
     assert "mars --workspace" in words(open_app())
 
 
-def test_an_empty_workspace_says_what_to_do(tmp_path, monkeypatch):
+def test_an_empty_workspace_offers_to_import(tmp_path, monkeypatch):
     create_workspace(tmp_path / "w")
     monkeypatch.setenv("MARS_WORKSPACE", str(tmp_path / "w"))
-    shown = words(open_app())
-    assert "Next: mars import FILE" in shown
-    assert "No margins yet" in shown
+    assert "no training pairs yet" in words(open_app())
 
 
-def test_a_trained_workspace_shows_funnel_and_margins(tmp_path, monkeypatch):
-    workspace = create_workspace(tmp_path / "w")
-    bench = make_bench(url=workspace.database_url)
-    import_pairs(ListSource(make_pairs(30)), bench.store, split="train", clock=bench.clock, progress=bench.progress)
-    (report,) = run_rounds(bench, 1, policy="accept-all")
-    score_model(bench, report.model)
+def test_a_trained_workspace_shows_figures_funnel_margins_and_plane(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARS_WORKSPACE", str(make_workspace(tmp_path / "w", "complete")))
+    app = open_app()
+    shown = words(app)
+    assert "signed round 1 ranks" in shown
+    assert "Margin and semantic distance" in shown
+    assert "See the results" in shown
+    metrics = {metric.label: metric.value for metric in app.metric}
+    with open_workspace_store(find_workspace(tmp_path / "w")) as store:
+        composed = store.compositions.count(store.compositions.latest().id)
+    assert metrics["New pairs in training"] == f"{composed:,}"
+    assert metrics["Held-out accuracy"].endswith("%")
+    assert "95% interval" in shown
+    assert "against warm-up: " in shown
+
+
+def test_present_mode_has_figures_and_no_controls(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARS_WORKSPACE", str(make_workspace(tmp_path / "w", "complete")))
+    app = open_app(present="1")
+    assert not app.button
+    assert next(metric.label for metric in app.metric) == "Held-out accuracy"
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [("without a model", "Open the round"), ("without proposals", "Open the round")],
+)
+def test_the_next_step_is_one_button(kind, label, tmp_path, monkeypatch):
+    monkeypatch.setenv("MARS_WORKSPACE", str(make_workspace(tmp_path / "w", kind)))
+    app = open_app()
+    assert [button.label for button in app.button if button.key == "next-step"] == [label]
+
+
+def test_pending_proposals_lead_to_the_review(tmp_path, monkeypatch):
+    bench = make_bench(url=create_workspace(tmp_path / "w").database_url)
+    import_pairs(ListSource(make_pairs(20)), bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    open_round(bench)
     bench.store.close()
     monkeypatch.setenv("MARS_WORKSPACE", str(tmp_path / "w"))
     app = open_app()
-    assert "Under signed round 1" in words(app)
-    (funnel,) = [table.value for table in app.table]
-    assert funnel.set_index("step").loc["composed", "count"] == "150"
-    assert (tmp_path / "w" / DATABASE_FILE).exists()
+    assert [button.label for button in app.button if button.key == "next-step"] == ["Review proposals"]
+    assert "wait for a decision" in words(app)
+
+
+def test_while_a_run_is_at_work_its_progress_stands_in_the_buttons_place(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "without proposals")
+    monkeypatch.setenv("MARS_WORKSPACE", str(root))
+    with (
+        open_workspace_store(find_workspace(root)) as store,
+        recorded_run(store, "open-round", {}, utc_now),
+    ):
+        (run,) = [run for run in store.runs.all() if run.state == "running"]
+        store.runs.report_progress(run.id, utc_now(), {"task": "embed", "done": 3, "total": 12})
+        app = open_app()
+        assert "At work: open-round" in words(app)
+        assert "embed: 3 of 12" in words(app)
+        assert not [button for button in app.button if button.key == "next-step"]
+
+
+def test_a_failed_job_shows_its_error_as_it_is_and_can_be_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARS_WORKSPACE", str(make_workspace(tmp_path / "w", "failed job")))
+    app = open_app()
+    assert "the weights <b>are</b> $missing$." in words(app)
+    assert "Try again" in words(app)
+
+
+def test_a_step_of_the_funnel_escapes_what_comes_from_the_workspace():
+    bar = step_bar(FunnelStep("trained", 5, "pairs", "<script>x</script>"), 10)
+    assert "<script>" not in bar
+    assert "&lt;script&gt;" in bar
+    assert "width:50.00%" in bar
 
 
 def test_the_server_imports_no_torch():
     code = (
-        "import sys, runpy, os; os.environ['MARS_WORKSPACE'] = '/nowhere';"
-        f"sys.path.insert(0, {str(Path(APP).parent)!r}); runpy.run_path({APP!r});"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'datasets'} & set(sys.modules);"
+        "import sys, os; os.environ['MARS_WORKSPACE'] = '/nowhere';"
+        f"sys.path.insert(0, {str(Path(APP).parent)!r}); import pages.parts.overview_figures;"
+        "import pages.parts.overview_steps, pages.parts.results_figures, pages.parts.results_download;"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'datasets', 'umap'} & set(sys.modules);"
         "assert not heavy, heavy; assert 'mars_engine.workflows.overview' in sys.modules"
     )
-    page = str(Path(APP).parent / "pages" / "overview.py")
-    code = code.replace(f"runpy.run_path({APP!r})", f"runpy.run_path({page!r})")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stderr
-
-
-def test_a_bin_edge_lies_at_zero():
-    for margins in ([-1.0, 0.3, 2.0], [0.5, 0.9], [-2.0, -1.0], [0.0]):
-        found = bin_edges(np.array(margins), 40)
-        assert np.any(np.abs(found) < 1e-12)
-        assert found[0] <= min(margins)
-        assert found[-1] >= max(margins)

@@ -42,7 +42,7 @@ def train_on_files(name: str, folder: Path, encoder) -> Trained:
         assert report.kept + sum(report.dropped.values()) == report.rows_read
     trainer = ProbeTrainer(CONFIG.probe, encoder)
     record = warm_up(store, trainer, shelf, triage=CONFIG.triage, clock=clock, progress=PROGRESS)
-    report = score_pairs(store, trainer, shelf, record, config=CONFIG, progress=PROGRESS)
+    report = score_pairs(store, trainer, shelf, encoder, record, config=CONFIG, progress=PROGRESS)
     return Trained(store, shelf, record, report)
 
 

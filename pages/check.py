@@ -1,0 +1,82 @@
+"""Check: whether the labels of source pairs are right, suspected mislabels first."""
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.workflows.check import check_figures
+from pages.parts.card import Dealing
+from pages.parts.frame import empty_state, page, presenting
+from pages.parts.reading import ask_name, choose_order, choose_source, draw_deck
+
+
+def draw_stakes(desk: Desk) -> None:
+    """How much of the coming budget would go to suspects that nobody has checked, and what checking found so far."""
+    figures = check_figures(desk.index(), desk.config)
+    if not figures.suspects:
+        st.text("Triage suspects no label: the lowest margins come first.")
+        return
+    with st.container(horizontal=True, gap="large"):
+        _metric("suspects unchecked", f"{figures.open:,} of {figures.suspects:,}", "Triage suspects their labels.")
+        if figures.open_share is not None:
+            _metric(
+                "of the budget at stake",
+                f"{figures.open_share:.1%}",
+                f"Share of the coming budget of {figures.budget:,} new pairs that unchecked suspects would get if they "
+                "were treated like any other pair. It falls as you work.",
+            )
+        rate = figures.mislabel_rate
+        if rate is not None:
+            _metric(
+                "of those checked were wrong",
+                f"{rate.estimate:.0%}",
+                f"Flipped or dropped; {rate.level:.0%} interval {rate.low:.0%} to {rate.high:.0%}.",
+            )
+            _metric(
+                "new pairs at risk",
+                f"{figures.new_pairs_at_risk:,}",
+                "Would be made of mislabelled pairs among the unchecked suspects, at that rate.",
+            )
+            _metric(
+                "new pairs saved",
+                f"{figures.new_pairs_saved:,}",
+                "Would have been made of what was flipped or dropped, had nobody looked.",
+            )
+
+
+def _metric(label: str, value: str, explains: str) -> None:
+    st.metric(label, value, help=explains, width="content")
+
+
+def draw(desk: Desk) -> None:
+    index = desk.index()
+    if not len(index):
+        empty_state(
+            "There are no pairs to check yet.",
+            to_do="Import a file of preference pairs, or the demo pairs.",
+            page_path="pages/data.py",
+            link="Import pairs",
+        )
+        return
+    if index.model is None:
+        empty_state(
+            "No pair has a margin yet, so nothing tells which labels are in doubt.",
+            to_do="Train a reward model; it scores the pairs, and the doubtful ones come here.",
+            page_path="pages/train.py",
+            link="Train",
+        )
+        return
+    if presenting():
+        draw_deck(desk, Dealing("pair", "", "plan", read_only=True), draw_stakes)
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = ask_name()
+        order = choose_order(desk, "pair")
+        source = choose_source(desk)
+    if not name:
+        empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
+        return
+    draw_deck(desk, Dealing("pair", name, order, source), draw_stakes)
+
+
+with page("Check", purpose="Is the better answer really the one called chosen? One key a pair.") as desk:
+    draw(desk)

@@ -1,0 +1,6 @@
+"""Data."""
+
+from pages.parts.frame import page
+
+with page("Data", purpose="") as desk:
+    pass

@@ -1,0 +1,196 @@
+"""Explore: margins, map, plane and table of all pairs, linked; a brush in one selects in all."""
+
+from typing import get_args
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import start_job
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import MapKind
+from mars_engine.workflows.explore import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
+from mars_engine.workflows.explore_view import Box, Region, View, drawn_box
+from pages.parts.explore_actions import draw_actions
+from pages.parts.explore_figures import is_cut, show_histogram, show_map, show_plane
+from pages.parts.explore_filters import draw_brushes, draw_filters
+from pages.parts.explore_state import change, changing, current_view
+from pages.parts.explore_table import draw_table
+from pages.parts.frame import empty_state, page, presenting, show_error
+
+MAP_NAMES = {
+    "difference": "the answers' difference",
+    "prompt": "the prompt",
+    "chosen": "the chosen answer",
+    "rejected": "the rejected answer",
+}
+
+
+def draw(desk: Desk) -> None:
+    read = current_view()
+    scene = desk.explorer.look(read.view)
+    if not len(scene.index):
+        empty_state(
+            "There are no pairs yet.",
+            to_do="Import some, or begin with the demo pairs.",
+            page_path="pages/data.py",
+            link="Import pairs",
+        )
+        return
+    for problem in (*read.problems, *scene.problems):
+        st.text(f"⚠ {problem}")
+    if not presenting():
+        draw_filters(desk, scene)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False)
+        if not presenting():
+            draw_brushes(scene.view)
+    if not presenting():
+        draw_actions(desk, scene)
+    draw_histogram(scene)
+    left, right = st.columns(2)
+    with left:
+        draw_map(desk, scene)
+    with right:
+        draw_plane(desk, scene)
+    draw_table(desk, scene)
+
+
+def draw_histogram(scene: Scene) -> None:
+    histogram = margin_histogram(scene)
+    if histogram is None:
+        empty_state(
+            "No pair has a margin yet.",
+            to_do="Train a reward model, which then scores all pairs.",
+            page_path="pages/train.py",
+            link="Train",
+        )
+        return
+    model = scene.index.model
+    notes = [f"Margins under {model.label}." if model else ""]
+    notes += [f"{histogram.unknown:,} pairs have none." if histogram.unknown else ""]
+    notes += ["Pale bars are cut off at the top." if is_cut(histogram) else ""]
+    st.text(" ".join(note for note in notes if note))
+    show_histogram(histogram, scene.view.margin_brush)
+
+
+def draw_map(desk: Desk, scene: Scene) -> None:
+    st.subheader("Semantic map", anchor=False)
+    if not presenting():
+        st.session_state["explore map kind"] = scene.view.map
+        st.segmented_control(
+            "Map of",
+            get_args(MapKind),
+            key="explore map kind",
+            format_func=str.capitalize,
+            help="What places a pair on the map: how its two answers differ, its prompt, or one of the answers",
+            on_change=_choose_map,
+        )
+    if scene.places is None:
+        _offer_map(desk, scene.view.map)
+        return
+    cloud = draw_cloud(scene.places.x, scene.places.y, scene, zoom=scene.view.map_zoom)
+    if cloud is None:
+        st.text("No pair lies in this part of the map.")
+    else:
+        st.text(_describe(cloud))
+        show_map(scene, cloud)
+    _draw_zoom("map_brush", "map_zoom", scene.view)
+    missing = len(scene.index) - scene.places.placed
+    if missing and not presenting():
+        st.text(f"{missing:,} pairs have no place on this map yet.")
+        _draw_map_button(desk, scene.view.map, "Place them")
+
+
+def _choose_map() -> None:
+    kind = st.session_state["explore map kind"]
+    if kind:
+        change(map=kind, map_brush=None, map_zoom=None)
+
+
+def _offer_map(desk: Desk, kind: MapKind) -> None:
+    with st.container(border=True):
+        st.text(f"There is no map of {MAP_NAMES[kind]} yet.")
+        st.text(f"It is computed once, by a job in the background, or by: mars map --of {kind}")
+        if not presenting():
+            _draw_map_button(desk, kind, "Make the map")
+
+
+def _draw_map_button(desk: Desk, kind: MapKind, label: str) -> None:
+    if not st.button(label, key=f"make map {kind}", icon=":material/map:"):
+        return
+    try:
+        start_job(desk.workspace, desk.store, ["map", "--of", kind], clock=desk.clock)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.text("It is being made. The Train page shows how far it has come; come back when it is done.")
+    st.page_link("pages/train.py", label="Watch it", icon=":material/arrow_forward:")
+
+
+def draw_plane(desk: Desk, scene: Scene) -> None:
+    st.subheader("Margin and semantic distance", anchor=False)
+    index, view = scene.index, scene.view
+    cloud = draw_cloud(index.margin, index.distance, scene, zoom=view.plane_zoom)
+    if cloud is None:
+        st.text("Here stand the pairs by margin and by how far their answers are apart, once both are known.")
+        _draw_zoom("plane_brush", "plane_zoom", view)
+        return
+    parted = quadrants(scene, allocation=desk.config.allocation, gate=desk.config.gate)
+    if parted is not None and not presenting():
+        st.session_state["explore quadrant"] = None
+        st.segmented_control(
+            "Select a quadrant",
+            [quarter.name for quarter in parted.quarters],
+            key="explore quadrant",
+            on_change=lambda: _choose_quadrant(parted, draw_cloud(index.margin, index.distance, scene)),
+        )
+    st.text(_describe(cloud))
+    show_plane(scene, cloud, parted)
+    _draw_zoom("plane_brush", "plane_zoom", view)
+
+
+def _choose_quadrant(parted: Quadrants, whole: Cloud | None) -> None:
+    name = st.session_state["explore quadrant"]
+    if name and whole is not None:
+        change(plane_brush=parted.box(name, whole.window))
+
+
+def _describe(cloud: Cloud) -> str:
+    if not cloud.is_dense:
+        return f"{cloud.inside:,} pairs, each a point. Pale: not selected. A cross: ranked wrong."
+    return (
+        f"{cloud.inside:,} pairs as a density: the darker, the more; green where they are selected. On top, "
+        f"{len(cloud.points):,} selected pairs, most with the lowest margins."
+    )
+
+
+def _draw_zoom(brush: str, zoom: str, view: View) -> None:
+    region, zoomed = getattr(view, brush), getattr(view, zoom)
+    if presenting():
+        return
+    with st.container(horizontal=True):
+        st.button(
+            "Zoom to the brush",
+            key=f"zoom {brush}",
+            icon=":material/zoom_in:",
+            disabled=region is None,
+            on_click=changing(**{zoom: _box_around(region) if region else None}),
+        )
+        st.button(
+            "Zoom out",
+            key=f"out {brush}",
+            icon=":material/zoom_out:",
+            disabled=zoomed is None,
+            on_click=changing(**{zoom: None}),
+        )
+
+
+def _box_around(region: Region) -> Box:
+    if isinstance(region, Box):
+        return region
+    xs, ys = zip(*region.corners, strict=True)
+    return drawn_box(xs, ys)
+
+
+with page("Explore", purpose="Where the reward model is unsure: brush any figure, and the others follow.") as opened:
+    draw(opened)

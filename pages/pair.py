@@ -1,0 +1,171 @@
+"""Pair: all that is known of one source pair, named by `?id=`."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.workflows.dossier import Dossier, Neighbour, PairFigures, open_dossier
+from pages.parts.difference import show_pair
+from pages.parts.explore_filters import NAMES
+from pages.parts.frame import empty_state, page, presenting
+from pages.parts.tables import draw_table
+
+NEAREST_BY = {
+    "difference": "the difference of their answers",
+    "prompt": "their prompts",
+    "chosen": "their chosen answers",
+    "rejected": "their rejected answers",
+}
+
+
+def draw(desk: Desk) -> None:
+    pair_id = st.query_params.get("id", "")
+    if not pair_id:
+        empty_state(
+            "No pair is named in the address.",
+            to_do="Open one from the table of Explore.",
+            page_path="pages/explore.py",
+            link="Explore",
+        )
+        return
+    dossier = open_dossier(desk.store, desk.index(), desk.explorer, pair_id)
+    if not presenting():
+        with st.container(horizontal=True):
+            st.page_link("pages/explore.py", label="Explore", icon=":material/arrow_back:")
+    draw_figures(dossier.figures)
+    pair = dossier.pair
+    show_pair(pair.prompt, pair.chosen, pair.rejected, key=f"pair {pair.id}", can_switch=not presenting())
+    draw_rewards(dossier)
+    draw_proposals(dossier)
+    draw_neighbours(dossier)
+    draw_history(dossier)
+    draw_origin(dossier)
+
+
+def number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def draw_figures(figures: PairFigures) -> None:
+    columns = st.columns(5)
+    facts = (
+        ("Score margin", number(figures.margin), f"reward units, {figures.model_label}" if figures.model_label else ""),
+        ("Out-of-fold margin", number(figures.out_of_fold_margin), _spread(figures)),
+        ("Semantic distance", _plain(figures.distance), f"gate: {figures.gate}" if figures.gate else "1 − cosine"),
+        ("Triage", NAMES[figures.verdict or "untriaged"], "by margins of models that never saw it"),
+        ("Label", NAMES[figures.decision or "undecided"], f"budget: {figures.budget:,} new pairs"),
+    )
+    for column, (label, value, note) in zip(columns, facts, strict=True):
+        with column.container(border=True, height="stretch"):
+            st.metric(label, value)
+            st.text(note)
+
+
+def _plain(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _spread(figures: PairFigures) -> str:
+    return "" if math.isnan(figures.out_of_fold_std) else f"± {figures.out_of_fold_std:.3f} over the draws"
+
+
+def draw_rewards(dossier: Dossier) -> None:
+    st.subheader("Rewards", anchor=False)
+    if not dossier.rewards:
+        st.text("No model has scored this pair yet.")
+        return
+    draw_table(
+        "Rewards of the pair under each model",
+        ("model", "chosen", "rejected", "margin"),
+        [
+            (each.model_label, number(each.chosen), number(each.rejected), number(each.margin))
+            for each in dossier.rewards
+        ],
+        numbers=("chosen", "rejected", "margin"),
+    )
+
+
+def draw_proposals(dossier: Dossier) -> None:
+    st.subheader(f"Proposals ({len(dossier.proposals):,})", anchor=False)
+    if not dossier.proposals:
+        st.text("Nothing was proposed for this pair yet.")
+        return
+    for position, (proposal, state) in enumerate(dossier.proposals):
+        with st.expander(f"Variant {proposal.variant}, {proposal.method}: {state.status}"):
+            st.text(
+                f"margin {number(proposal.margin_before)} → {number(proposal.margin_after)} · "
+                f"distance {_plain(proposal.distance_before)} → {_plain(proposal.distance_after)}"
+                + (f" · {', '.join(proposal.flags)}" if proposal.flags else "")
+            )
+            show_pair(proposal.prompt, proposal.chosen, proposal.rejected, key=f"proposal {position} {proposal.id}")
+
+
+def draw_neighbours(dossier: Dossier) -> None:
+    if dossier.same_prompt:
+        st.subheader("Pairs with the same prompt", anchor=False)
+        _draw_list("same prompt", dossier.same_prompt)
+    st.subheader("Nearest pairs", anchor=False)
+    if dossier.nearest_by is None:
+        st.text("They are found by the embeddings of a map: make one on the Explore page.")
+        return
+    st.text(f"By {NEAREST_BY[dossier.nearest_by]}.")
+    _draw_list("nearest", dossier.nearest)
+
+
+def _draw_list(name: str, neighbours: Sequence[Neighbour]) -> None:
+    columns = {
+        "cosine": [each.cosine for each in neighbours],
+        "margin": [each.margin for each in neighbours],
+        "last question": [each.question for each in neighbours],
+        "chosen": [each.chosen for each in neighbours],
+    }
+    if all(math.isnan(each.cosine) for each in neighbours):
+        del columns["cosine"]
+    config = {
+        "cosine": st.column_config.NumberColumn(format="%.3f", width=80),
+        "margin": st.column_config.NumberColumn(format="%.3f", width=80),
+    }
+    if presenting():
+        st.dataframe(columns, hide_index=True, column_config=config)
+        return
+    state = st.dataframe(
+        columns, hide_index=True, column_config=config, on_select="rerun", selection_mode="single-row", key=name
+    )
+    if rows := state["selection"]["rows"]:
+        st.query_params["id"] = neighbours[rows[0]].pair_id
+        st.rerun()
+
+
+def draw_history(dossier: Dossier) -> None:
+    st.subheader("History", anchor=False)
+    if not dossier.history:
+        st.text("Nobody has decided anything about this pair or its proposals yet.")
+        return
+    draw_table(
+        "What was decided, oldest first",
+        ("when (UTC)", "who", "about", "what"),
+        [
+            (
+                f"{entry.event.at.astimezone(UTC):%Y-%m-%d %H:%M}",
+                entry.event.annotator,
+                entry.about,
+                ": ".join(part for part in (entry.event.action.replace("_", " "), entry.event.note) if part),
+            )
+            for entry in dossier.history
+        ],
+    )
+
+
+def draw_origin(dossier: Dossier) -> None:
+    st.subheader("Where it comes from", anchor=False)
+    figures, pair = dossier.figures, dossier.pair
+    facts = [("id", pair.id), ("dataset", figures.dataset), ("split", NAMES[figures.split]), ("subset", pair.subset)]
+    facts += [(name, str(value)) for name, value in pair.attributes.items()]
+    draw_table("Origin of the pair", ("what", "value"), [fact for fact in facts if fact[1]])
+
+
+with page("Pair", purpose="") as opened:
+    draw(opened)

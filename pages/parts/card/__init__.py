@@ -1,0 +1,200 @@
+"""The card: one component for Check and Review, which holds the next cards and moves on in the browser.
+
+What a person decides stands in the component's log, in the browser, until the database has it. The log comes here as
+the whole list of what is not acknowledged yet, again and again if need be; storing it twice changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import ItemKind, content_id
+from mars_engine.workflows.deck import LogOutcome, as_json, deal, outcome_as_json, take_log
+from pages.parts.keys import load_keys
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("words.js", "difference.js", "log.js", "drawing.js", "grid.js", "card.js")
+"""Parts of one script, in the order in which they build on each other."""
+
+CARDS, GRID_CARDS = 60, 240
+"""How many cards the browser holds at most."""
+
+BLIND = "blind"
+"""Name of the query parameter that says whether labels are hidden."""
+
+View = Literal["card", "grid"]
+
+
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+_component = st.components.v2.component("mars_card", js="\n".join(map(_file, SCRIPTS)), css=_file("card.css"))
+_whole_run = st.components.v2.component("mars_whole_run", js=_file("whole_run.js"))
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """Which cards are dealt to whom."""
+
+    kind: ItemKind
+    annotator: str
+    order: str
+    source: str = "all"
+    overlap_percent: int | None = None
+    """Share of the items that two people decide; as configured where None."""
+    view: View = "card"
+    read_only: bool = False
+
+    @property
+    def deck(self) -> str:
+        """Differs where the cards in the browser are not those wanted any more."""
+        return content_id(self.kind, self.annotator, self.order, self.source, self.overlap_percent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the browser said last; nothing of it is trusted beyond its shape."""
+
+    attempt: int = 0
+    acts: tuple[Any, ...] = ()
+    held: frozenset[str] = frozenset()
+    blind: bool | None = None
+
+
+def mount_whole_run() -> None:
+    """What the card needs outside the fragment: a way to have the whole page run, where nothing else is answered."""
+    _whole_run(key="whole-run", on_asked_change=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the component is told next."""
+
+    key: str
+    attempt: int
+    data: dict[str, Any]
+
+    @property
+    def waiting(self) -> int:
+        """How many cards wait for the annotator in all."""
+        return int(self.data["progress"]["waiting"])
+
+
+def answer_browser(desk: Desk, dealing: Dealing) -> Answer:
+    """Store what the browser has decided, and deal the next cards. What is not stored is kept in the browser.
+
+    Raises:
+        MarsError: the annotator has no name, or the database cannot be read.
+    """
+    key = f"deck-{dealing.kind}-{content_id(dealing.annotator)}"
+    request = _read_request(st.session_state.get(key))
+    if request.blind is not None:
+        _remember_blind(request.blind)
+    return Answer(key, request.attempt, _answer(desk, dealing, request))
+
+
+def mount(answer: Answer) -> None:
+    """Show the card. Call it inside a fragment."""
+    shown = _component(key=answer.key, data=answer.data, on_log_change=_nothing)
+    if _read_request(shown).attempt != answer.attempt:
+        # Only the first run of a session comes here: it learns what the browser kept from the session before.
+        st.rerun()
+
+
+def _nothing() -> None:
+    """A state of the component has to have a callback; its value is read in every run instead."""
+
+
+def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
+    """What the component is told: what is stored now, and the next cards but for those that it holds."""
+    outcome, problem = _take(desk, dealing, request)
+    dealt = as_json(
+        deal(
+            desk.store,
+            desk.index(),
+            desk.config,
+            kind=dealing.kind,
+            annotator=dealing.annotator,
+            clock=desk.clock,
+            order=dealing.order,
+            source=dealing.source,
+            limit_cards=GRID_CARDS if dealing.view == "grid" else CARDS,
+            overlap_percent=dealing.overlap_percent,
+            cache=desk.deck_cache,
+            read_only=dealing.read_only,
+        )
+    )
+    return {
+        "kind": dealing.kind,
+        "annotator": dealing.annotator,
+        "workspace": content_id(str(desk.root)),
+        "deck": dealing.deck,
+        "view": dealing.view,
+        "attempt": request.attempt,
+        **outcome_as_json(outcome),
+        "returned": list(outcome.items) if _has_undo(request) else [],
+        "problem": problem,
+        **_cards(dealt, request),
+        "last_sequence": dealt["last_sequence"],
+        "progress": dealt["progress"],
+        "keys": load_keys(desk, dealing.kind),
+        "blind": st.query_params.get(BLIND) == "1",
+        "differences": True,
+        "read_only": dealing.read_only,
+    }
+
+
+def _take(desk: Desk, dealing: Dealing, request: _Request) -> tuple[LogOutcome, str]:
+    """Store the browser's acts; where the database cannot be written they stay in the browser, which says so."""
+    nothing = LogOutcome((), (), ())
+    if not request.acts or dealing.read_only:
+        return nothing, ""
+    try:
+        outcome = take_log(
+            desk.store, kind=dealing.kind, annotator=dealing.annotator, acts=list(request.acts), clock=desk.clock
+        )
+    except MarsError as error:
+        return nothing, f"Your decisions could not be stored yet, and are kept in this browser. {error}"
+    return outcome, ""
+
+
+def _cards(dealt: dict[str, Any], request: _Request) -> dict[str, Any]:
+    """The order of the cards to read and what was decided last, with the texts that the browser lacks."""
+    decisions = [{"id": card["id"], "decision": card.pop("decision")} for card in dealt["recent"]]
+    texts = {card["id"]: card for card in [*dealt["recent"], *dealt["cards"]] if card["id"] not in request.held}
+    return {
+        "queue": [card["id"] for card in dealt["cards"]],
+        "recent": decisions,
+        "has_older": bool(decisions),
+        "cards": list(texts.values()),
+    }
+
+
+def _has_undo(request: _Request) -> bool:
+    return any(isinstance(act, dict) and act.get("action") == "undo" for act in request.acts)
+
+
+def _remember_blind(blind: bool) -> None:
+    if blind and st.query_params.get(BLIND) != "1":
+        st.query_params[BLIND] = "1"
+    elif not blind and BLIND in st.query_params:
+        del st.query_params[BLIND]
+
+
+def _read_request(state: Any) -> _Request:
+    """What the component's state says; an odd state counts as nothing said."""
+    log = state.get("log") if hasattr(state, "get") else None
+    if not isinstance(log, dict):
+        return _Request()
+    attempt, acts, held, blind = (log.get(name) for name in ("attempt", "acts", "held", "blind"))
+    return _Request(
+        attempt=attempt if isinstance(attempt, int) else 0,
+        acts=tuple(acts) if isinstance(acts, list) else (),
+        held=frozenset(str(each) for each in held) if isinstance(held, list) else frozenset(),
+        blind=blind if isinstance(blind, bool) else None,
+    )

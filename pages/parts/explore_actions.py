@@ -1,0 +1,117 @@
+"""What can be done with the selection of Explore; each says how many pairs it concerns, and sets can be undone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.selection_export import export_selection
+from mars_engine.words.errors import MarsError
+from mars_engine.workflows.explore import Scene
+from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
+from pages.parts.explore_state import change
+from pages.parts.frame import annotator, show_error
+
+DONE = "explore done"
+"""Name in the session state of what was done last, so that it can be undone."""
+EXPORTED = "explore exported"
+
+MOST_DOWNLOADED_BYTES = 64 * 2**20
+"""A larger file is not taken into the server's memory; it is told where it lies."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A set that was just made."""
+
+    set_id: str
+    name: str
+    pairs: int
+    opens: str
+    """The page that works through the set; empty where it was only marked."""
+
+
+def draw_actions(desk: Desk, scene: Scene) -> None:
+    """Draw the buttons, and below them what was done last with its undo."""
+    count = scene.count
+    pairs = f"{count:,} pair" if count == 1 else f"{count:,} pairs"
+    with st.container(horizontal=True):
+        if st.button(f"Check {pairs} first", icon=":material/fact_check:", disabled=not count):
+            _make(desk, scene, f"Check first: {pairs}", "pages/check.py")
+        if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:", disabled=not count):
+            _make(desk, scene, f"Review: {pairs}", "pages/review.py")
+        with st.popover(f"Mark {pairs}", icon=":material/bookmark:", disabled=not count):
+            _draw_marking(desk, scene)
+        if st.button(f"Export {pairs}", icon=":material/download:", disabled=not count):
+            _export(desk, scene)
+    _draw_done(desk)
+    _draw_exported()
+
+
+def _draw_marking(desk: Desk, scene: Scene) -> None:
+    with st.form("explore mark", border=False):
+        name = st.text_input("Name of the set", max_chars=MOST_NAME_CHARACTERS)
+        if st.form_submit_button("Mark", type="primary"):
+            _make(desk, scene, name, "")
+
+
+def _make(desk: Desk, scene: Scene, name: str, opens: str) -> None:
+    try:
+        made = put_together(desk.store, scene.ids, name=name, annotator=annotator(), clock=desk.clock)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.session_state[DONE] = Done(made.id, made.name, made.pairs, opens)
+
+
+def _draw_done(desk: Desk) -> None:
+    done: Done | None = st.session_state.get(DONE)
+    if done is None:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.text(f"✓ The set “{done.name}” has {done.pairs:,} pairs.")
+        if done.opens:
+            label = "Open in Check" if done.opens.endswith("check.py") else "Open in Review"
+            st.page_link(done.opens, label=label, icon=":material/arrow_forward:", query_params={"set": done.set_id})
+        else:
+            st.button("Show it", on_click=lambda: change(pair_set=done.set_id), type="tertiary")
+        st.button("Undo", icon=":material/undo:", key="explore undo", on_click=_undo, args=(desk, done))
+        st.button("Dismiss", key="explore dismiss", on_click=lambda: st.session_state.pop(DONE), type="tertiary")
+
+
+def _undo(desk: Desk, done: Done) -> None:
+    desk.store.pair_sets.remove(done.set_id)
+    st.session_state.pop(DONE, None)
+    if st.query_params.get("set") == done.set_id:
+        change(pair_set="")
+    st.toast("The set is gone; its pairs stay.", icon=":material/undo:")
+
+
+def _export(desk: Desk, scene: Scene) -> None:
+    with st.spinner("Writing the file"):
+        try:
+            st.session_state[EXPORTED] = export_selection(desk, scene).path
+        except MarsError as error:
+            show_error(error)
+
+
+def _draw_exported() -> None:
+    path: Path | None = st.session_state.get(EXPORTED)
+    if path is None or not path.is_file():
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        size = path.stat().st_size
+        st.text(f"✓ {path.name} ({size / 2**20:,.1f} MB) lies with its manifest in {path.parent}.")
+        if size <= MOST_DOWNLOADED_BYTES:
+            st.download_button(
+                "Download",
+                data=path.read_bytes,
+                file_name=path.name,
+                mime="application/jsonl",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        else:
+            st.text("It is too large to be sent from here.")
+        st.button("Dismiss", key="dismiss export", on_click=lambda: st.session_state.pop(EXPORTED), type="tertiary")

@@ -1,0 +1,283 @@
+"""The figures of Explore: margins, map and plane, each with the selection in colour over all pairs as pale context."""
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from mars_engine.words.records import Float32Array, MapCluster
+from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
+from mars_engine.workflows.explore_view import Box, Interval, Region
+from pages.parts import charts
+from pages.parts.colours import MARGIN_SCALE, PALE, RIGHT, WRONG
+from pages.parts.explore_state import brushed
+from pages.parts.frame import presenting
+
+MARGIN_AXIS = "score margin (reward units)"
+DISTANCE_AXIS = "semantic distance (1 − cosine)"
+ALL_DENSITY = ((0.0, "rgba(128,128,128,0)"), (0.004, "rgba(128,128,128,0.14)"), (1.0, "rgba(128,128,128,0.6)"))
+SELECTED_DENSITY = ((0.0, "rgba(0,158,115,0)"), (0.004, "rgba(0,158,115,0.3)"), (1.0, "rgba(0,158,115,0.95)"))
+BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
+CUT_AT = 4.0
+"""Where the selection is small, the axis of the counts ends at so many times its highest bar."""
+
+HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
+
+
+def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
+    """Draw the margins; a box drawn on them selects a range."""
+    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    width = float(histogram.edges[1] - histogram.edges[0])
+    figure = go.Figure()
+    figure.add_bar(
+        x=centres,
+        y=histogram.all,
+        width=width,
+        name="all pairs",
+        marker={"color": PALE, "line": {"width": 0}},
+        hovertemplate="margin %{x:.3f}<br>%{y:,} pairs in all<extra></extra>",
+    )
+    for name, colour, pattern, side in (
+        ("selected, ranked wrong (below 0)", WRONG, "/", centres < 0),
+        ("selected, ranked right", RIGHT, "", centres >= 0),
+    ):
+        figure.add_bar(
+            x=centres[side],
+            y=histogram.selected[side],
+            width=width,
+            name=name,
+            marker={"color": colour, "pattern": {"shape": pattern}, "line": {"width": 0}},
+            hovertemplate="margin %{x:.3f}<br>%{y:,} selected pairs<extra></extra>",
+        )
+    figure.update_layout(bargap=0, barmode="overlay", dragmode="select", selectdirection="h")
+    charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=HISTOGRAM_HEIGHT)
+    figure.update_yaxes(range=[0, _top(histogram)], fixedrange=True)
+    if brush is not None:
+        _outline(figure, Box(brush, Interval(0.0, _top(histogram))))
+    _show(figure, "histogram", "margin_brush", ("box",), alt="Histogram of the score margins")
+
+
+def _top(histogram: Histogram) -> float:
+    """The end of the counts' axis: bars of the context are cut off where the selection would be too low to be seen."""
+    highest, selected = float(histogram.all.max()), float(histogram.selected.max())
+    return 1.05 * (min(highest, CUT_AT * selected) if selected else highest)
+
+
+def is_cut(histogram: Histogram) -> bool:
+    """Whether bars of the context are higher than the axis."""
+    return _top(histogram) < float(histogram.all.max())
+
+
+def show_map(scene: Scene, cloud: Cloud) -> None:
+    """Draw the map with the names of its clusters; a lasso or box drawn on it selects pairs."""
+    places = scene.places
+    assert places is not None  # noqa: S101 (a cloud of the map has places)
+    figure = _cloud_figure(scene, cloud, places.x, places.y, bar=True)
+    charts.styled(figure, x="", y="", height=CLOUD_HEIGHT)
+    _frame(figure, cloud.window)
+    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False)
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False)
+    # All at once: adding them one by one takes plotly ten times as long.
+    figure.update_layout(
+        dragmode="lasso",
+        annotations=[
+            _label(cluster.x, cluster.y, ", ".join(map(escape, cluster.words[:3])))
+            for cluster in _shown_clusters(places.clusters, cloud.window)
+        ],
+    )
+    if scene.view.map_brush is not None:
+        _outline(figure, scene.view.map_brush)
+    _show(figure, "map", "map_brush", ("lasso", "box"), alt="Semantic map of the pairs")
+
+
+def _shown_clusters(clusters: Sequence[MapCluster], window: Box) -> list[MapCluster]:
+    return [
+        cluster
+        for cluster in clusters
+        if cluster.words and window.x.low <= cluster.x <= window.x.high and window.y.low <= cluster.y <= window.y.high
+    ]
+
+
+def show_plane(scene: Scene, cloud: Cloud, parted: Quadrants | None) -> None:
+    """Draw margin against distance with the quadrants named; a box or lasso drawn on it selects pairs."""
+    index = scene.index
+    figure = _cloud_figure(scene, cloud, index.margin, index.distance, bar=False)
+    charts.styled(figure, x=MARGIN_AXIS, y=DISTANCE_AXIS, height=CLOUD_HEIGHT)
+    _frame(figure, cloud.window)
+    if parted is not None:
+        _part(figure, parted)
+    if scene.view.plane_brush is not None:
+        _outline(figure, scene.view.plane_brush)
+    figure.update_layout(dragmode="select")
+    _show(figure, "plane", "plane_brush", ("lasso", "box"), alt="Score margin against semantic distance")
+
+
+def _part(figure: go.Figure, parted: Quadrants) -> None:
+    """Draw where the quadrants part, and name each in its corner."""
+    line = {"dash": "dot", "width": 1.5, "color": "gray"}
+    upright = {"x0": parted.hard_below, "x1": parted.hard_below, "y0": 0, "y1": 1, "yref": "paper"}
+    level = {"y0": parted.close_below, "y1": parted.close_below, "x0": 0, "x1": 1, "xref": "paper"}
+    figure.update_layout(
+        shapes=[{"type": "line", "line": line, **ends} for ends in (upright, level)],
+        annotations=[
+            _label(
+                0.01 if quarter.is_hard else 0.99,
+                0.01 if quarter.is_close else 0.99,
+                f"<b>{escape(quarter.name)}</b><br>{escape(quarter.advice)}<br>{quarter.selected:,} selected",
+                xref="paper",
+                yref="paper",
+                xanchor="left" if quarter.is_hard else "right",
+                yanchor="bottom" if quarter.is_close else "top",
+                align="left" if quarter.is_hard else "right",
+            )
+            for quarter in parted.quarters
+        ],
+    )
+
+
+def _label(x: float, y: float, text: str, **where: str) -> dict[str, Any]:
+    """A label over points, in the page's own text colour: plotly's is too pale to be read there."""
+    dark = st.context.theme.type == "dark"
+    return {
+        "x": x,
+        "y": y,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11, "color": _ink()},
+        "bgcolor": "rgba(14,17,23,0.7)" if dark else "rgba(255,255,255,0.75)",
+        "borderpad": 3,
+        **where,
+    }
+
+
+def _ink() -> str:
+    return "#f0f2f6" if st.context.theme.type == "dark" else "#1f2433"
+
+
+# -------------------------------------------------------------------------------------------------------------- clouds
+
+
+def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, *, bar: bool) -> go.Figure:
+    figure = go.Figure()
+    if cloud.density is not None and cloud.density_selected is not None:
+        for counts, scale in ((cloud.density, ALL_DENSITY), (cloud.density_selected, SELECTED_DENSITY)):
+            figure.add_trace(_heatmap(counts, int(cloud.density.max()), scale, cloud.window))
+    size = 4 if len(cloud.points) + len(cloud.context) > 5_000 else 6
+    if len(cloud.context):
+        figure.add_scattergl(
+            x=x[cloud.context],
+            y=y[cloud.context],
+            mode="markers",
+            name="not selected",
+            marker={"color": PALE, "size": size - 1},
+            hoverinfo="skip",
+        )
+    margins = scene.index.margin[cloud.points]
+    reach = float(np.nanquantile(np.abs(scene.index.margin), 0.98)) if not np.isnan(margins).all() else 1.0
+    for name, symbol, kept in (
+        ("no margin yet", "circle-open", np.isnan(margins)),
+        ("ranked right", "circle", margins >= 0),
+        ("ranked wrong", "x", margins < 0),
+    ):
+        if kept.any():
+            marker: dict[str, Any] = {"symbol": symbol, "size": size, "line": {"width": 0}, "opacity": 0.85}
+            if name == "no margin yet":
+                marker["color"] = "gray"
+            else:
+                marker |= {"color": margins[kept], "coloraxis": "coloraxis"}
+            positions = cloud.points[kept]
+            figure.add_scattergl(
+                x=x[positions],
+                y=y[positions],
+                customdata=positions.astype(np.int32),
+                mode="markers",
+                name=name,
+                marker=marker,
+                hovertemplate=_hover(x, scene),
+            )
+    if not len(cloud.points) and not len(cloud.context):
+        # Without a point there is nothing that plotly would let a person draw a lasso on.
+        figure.add_scattergl(
+            x=[cloud.window.x.low], y=[cloud.window.y.low], mode="markers", marker={"opacity": 0}, showlegend=False
+        )
+    figure.update_layout(
+        coloraxis={
+            "colorscale": MARGIN_SCALE,
+            "cmin": -reach,
+            "cmax": reach,
+            "cmid": 0,
+            "showscale": bar,
+            "colorbar": {"title": {"text": "margin", "side": "top"}, "thickness": 10, "len": 0.6, "outlinewidth": 0},
+        }
+    )
+    return figure
+
+
+def _hover(x: Float32Array, scene: Scene) -> str:
+    if x is scene.index.margin:
+        return "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
+    return "margin %{marker.color:.3f}<extra></extra>"
+
+
+def _heatmap(counts: NDArray[np.int64], highest: int, scale: Sequence[tuple[float, str]], window: Box) -> go.Heatmap:
+    """A density on a logarithmic scale, as one byte a cell."""
+    rows, columns = counts.shape
+    shades = np.ceil(255 * np.log1p(counts) / np.log1p(max(highest, 1))).astype(np.uint8)
+    across, up = (window.x.high - window.x.low) / columns, (window.y.high - window.y.low) / rows
+    return go.Heatmap(
+        z=shades,
+        x0=window.x.low + across / 2,
+        dx=across,
+        y0=window.y.low + up / 2,
+        dy=up,
+        zmin=0,
+        zmax=255,
+        colorscale=scale,
+        showscale=False,
+        hoverinfo="skip",
+    )
+
+
+def _frame(figure: go.Figure, window: Box) -> None:
+    figure.update_xaxes(range=[window.x.low, window.x.high])
+    figure.update_yaxes(range=[window.y.low, window.y.high])
+
+
+def _outline(figure: go.Figure, region: Region) -> None:
+    """Draw a brush that was drawn before, as plotly draws the selections of its own."""
+    if isinstance(region, Box):
+        ends = {"x0": region.x.low, "x1": region.x.high, "y0": region.y.low, "y1": region.y.high}
+        figure.add_selection(type="rect", xref="x", yref="y", line=BRUSH_LINE, **ends)
+        return
+    path = "M" + "L".join(f"{x},{y}" for x, y in region.corners) + "Z"
+    figure.add_selection(type="path", path=path, xref="x", yref="y", line=BRUSH_LINE)
+
+
+def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], *, alt: str) -> None:
+    key = f"explore {name}"
+    # Which pairs a brush selects, the server says by their colours; plotly is not to pale the others once more.
+    for trace in figure.data:
+        if trace.type != "heatmap":
+            trace.unselected = {"marker": {"opacity": trace.marker.opacity if trace.marker.opacity is not None else 1}}
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "gray", "activecolor": _ink()})
+    if presenting():
+        charts.draw(figure, key=key, alt=alt, config={"staticPlot": True})
+        return
+    charts.draw(
+        figure,
+        key=key,
+        alt=alt,
+        on_select=partial(brushed, field, key),
+        selection_mode=modes,
+        config={
+            "scrollZoom": False,
+            "doubleClick": False,
+            "displayModeBar": len(modes) > 1,
+            "modeBarButtons": [["lasso2d", "select2d"]],
+        },
+    )

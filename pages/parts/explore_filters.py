@@ -1,0 +1,202 @@
+"""The filters of Explore: widgets that write into the address, and the buttons that clear what restricts the view."""
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.words.records import PairSet
+from mars_engine.workflows.explore import Scene
+from mars_engine.workflows.explore_view import (
+    DECISIONS,
+    MOST_CHARACTERS,
+    MOST_NEAREST,
+    PROPOSAL_STATES,
+    VERDICTS,
+    Interval,
+    View,
+)
+from mars_engine.workflows.pair_index import SPLIT_CODES
+from pages.parts.explore_state import change, changing
+
+NAMES = {
+    "untriaged": "not triaged",
+    "clear": "clear",
+    "hard": "hard",
+    "suspected": "suspected mislabel",
+    "undecided": "undecided",
+    "label_right": "label right",
+    "flip": "flipped",
+    "drop": "dropped",
+    "ambiguous": "ambiguous",
+    "disputed": "disputed",
+    "none": "no proposals",
+    "any": "has proposals",
+    "pending": "some wait for review",
+    "accepted": "some accepted",
+    "rejected": "some rejected",
+    "": "train and held-out",
+    "train": "train",
+    "heldout": "held-out",
+}
+"""What the app calls the values of a view."""
+
+FILTERS = (
+    *("margin", "distance", "split", "subsets", "datasets", "verdicts", "decisions", "proposals", "words", "meaning"),
+    "pair_set",
+)
+BRUSHES = {
+    "margin_brush": "Brush on the margins",
+    "map_brush": "Brush on the map",
+    "plane_brush": "Brush on the plane",
+}
+
+
+def draw_filters(desk: Desk, scene: Scene) -> None:
+    """Draw the filters in a fold of their own, which says how many are set."""
+    view = scene.view
+    count = sum(getattr(view, name) != getattr(View(), name) for name in FILTERS)
+    with st.expander(f"Filters ({count} set)" if count else "Filters", icon=":material/filter_alt:"):
+        first, second, third = st.columns(3)
+        with first:
+            _range("margin", "Score margin (reward units)", view.margin, step=0.1)
+            _range("distance", "Semantic distance (1 − cosine)", view.distance, step=0.05)
+            _text("words", "Words in the texts", view.words, "as they stand in prompt or answers, case aside")
+        with second:
+            _choice("verdicts", "Triage", VERDICTS, view.verdicts)
+            _choice("decisions", "Label decision", DECISIONS, view.decisions)
+            _choice("proposals", "Proposals", PROPOSAL_STATES, view.proposals)
+        with third:
+            _split(view)
+            _names("subsets", "Subset", scene.index.subset_names, view.subsets)
+            _names("datasets", "Dataset", tuple(dict.fromkeys(scene.index.dataset_names)), view.datasets)
+        wide, narrow, sets = st.columns((3, 1, 2))
+        with wide:
+            _text("meaning", "Meaning", view.meaning, "finds the pairs whose text is nearest by the encoder")
+        with narrow:
+            _nearest(view)
+        with sets:
+            _set(desk.store.pair_sets.all(), view)
+
+
+def draw_brushes(view: View) -> None:
+    """Draw a button to clear each brush, and one for everything."""
+    active = [(field, label) for field, label in BRUSHES.items() if getattr(view, field) is not None]
+    if not view.is_filtered:
+        return
+    with st.container(horizontal=True):
+        for field, label in active:
+            st.button(f"{label} ✕", key=f"clear {field}", help="Clear this brush", on_click=changing(**{field: None}))
+        st.button(
+            "Clear all filters and brushes",
+            key="clear all",
+            type="tertiary",
+            on_click=changing(**{name: getattr(View(), name) for name in (*FILTERS, *BRUSHES)}),
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- widgets
+
+
+def _key(name: str, value: Any) -> str:
+    """Return a widget's key, with the value that the address has put into it."""
+    key = f"explore {name}"
+    st.session_state[key] = value
+    return key
+
+
+def _range(field: str, label: str, interval: Interval | None, *, step: float) -> None:
+    ends = (interval or Interval()).low, (interval or Interval()).high
+    low, high = (None if end in (float("inf"), float("-inf")) else end for end in ends)
+    left, right = st.columns(2)
+    keys = _key(f"{field} from", low), _key(f"{field} to", high)
+
+    def changed() -> None:
+        given = [st.session_state[key] for key in keys]
+        low = float("-inf") if given[0] is None else given[0]
+        high = float("inf") if given[1] is None else given[1]
+        change(**{field: None if given == [None, None] else Interval(min(low, high), max(low, high))})
+
+    left.number_input(f"{label} from", value=None, key=keys[0], step=step, format="%.3g", on_change=changed)
+    right.number_input("to", value=None, key=keys[1], step=step, format="%.3g", on_change=changed)
+
+
+def _text(field: str, label: str, value: str, help_text: str) -> None:
+    key = _key(field, value)
+    st.text_input(
+        label,
+        key=key,
+        max_chars=MOST_CHARACTERS,
+        help=help_text,
+        on_change=lambda: change(**{field: st.session_state[key]}),
+    )
+
+
+def _choice(field: str, label: str, options: Sequence[str], chosen: Sequence[str]) -> None:
+    key = _key(field, list(chosen))
+    st.multiselect(
+        label,
+        options,
+        key=key,
+        format_func=NAMES.__getitem__,
+        placeholder="any",
+        on_change=lambda: change(**{field: tuple(st.session_state[key])}),
+    )
+
+
+def _names(field: str, label: str, known: Sequence[str], chosen: Sequence[str]) -> None:
+    """A choice of names out of the data; one that a link names and the data does not have can be taken away."""
+    options = list(dict.fromkeys([*sorted(known), *chosen]))
+    key = _key(field, list(chosen))
+    st.multiselect(
+        label,
+        options,
+        key=key,
+        format_func=lambda name: name or "(none)",
+        placeholder="any",
+        on_change=lambda: change(**{field: tuple(st.session_state[key])}),
+    )
+
+
+def _split(view: View) -> None:
+    key = _key("split", view.split)
+    st.selectbox(
+        "Split",
+        ("", *SPLIT_CODES),
+        key=key,
+        format_func=NAMES.__getitem__,
+        on_change=lambda: change(split=st.session_state[key]),
+    )
+
+
+def _nearest(view: View) -> None:
+    key = _key("nearest", view.nearest)
+    st.number_input(
+        "Nearest pairs",
+        min_value=1,
+        max_value=MOST_NEAREST,
+        key=key,
+        step=50,
+        on_change=lambda: change(nearest=st.session_state[key] or View().nearest),
+    )
+
+
+def _set(sets: Sequence[PairSet], view: View) -> None:
+    known = {each.id: each for each in sets}
+    key = _key("set", view.pair_set)
+    st.selectbox(
+        "Set of pairs",
+        list(dict.fromkeys(["", *known, view.pair_set])),
+        key=key,
+        format_func=lambda set_id: _set_name(known.get(set_id)) if set_id else "any",
+        on_change=lambda: change(pair_set=st.session_state[key]),
+    )
+
+
+def _set_name(pair_set: PairSet | None) -> str:
+    if pair_set is None:
+        return "a set that is gone"
+    made = pair_set.created_at.astimezone(UTC)
+    return f"{pair_set.name} ({pair_set.pairs:,} pairs, {made:%Y-%m-%d %H:%M} UTC)"

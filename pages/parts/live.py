@@ -1,0 +1,146 @@
+"""Live figures beside the card: what the decisions made so far do to the reward model. They never hold up a card."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import ItemKind
+from mars_engine.workflows.live import LiveFigures
+from pages.parts.frame import annotator, show_error
+
+MILLISECONDS_BETWEEN_LOOKS = 2_000
+
+PULSE = """
+const timers = new WeakMap();
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  parentElement.querySelector("span").textContent = data.says;
+  window.clearInterval(timers.get(parentElement));
+  if (!data.milliseconds) return;
+  const timer = window.setInterval(() => setTriggerValue("look", Date.now()), data.milliseconds);
+  timers.set(parentElement, timer);
+  return () => window.clearInterval(timer);
+}
+"""
+PULSE_STYLE = "span { font: 0.875rem var(--st-font); color: var(--st-text-color); }"
+_pulse = st.components.v2.component("mars_live_pulse", html="<span role='status'></span>", css=PULSE_STYLE, js=PULSE)
+"""Runs the fragment again every now and then, if asked to. A fragment's own timer cannot be ended without running the
+whole page."""
+
+QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
+
+
+def draw_live(desk: Desk, kind: ItemKind) -> None:
+    """Show the newest live figures and how they changed since the page was opened. Call it where decisions are stored.
+
+    A refit runs in the worker; the browser asks for its result every two seconds, only while one is under way.
+    """
+    st.fragment(_draw)(desk, kind)
+
+
+def _name(kind: ItemKind) -> str:
+    return f"live-{kind}"
+
+
+def _draw(desk: Desk, kind: ItemKind) -> None:
+    try:
+        view = desk.live.look(kind)
+    except MarsError as error:
+        show_error(error)
+        return
+    figures = view.figures
+    if view.error is not None:
+        show_error(view.error)
+        return
+    with st.container(border=True):
+        if figures is not None:
+            opened: LiveFigures = st.session_state.setdefault(f"{_name(kind)}-opened", figures)
+        if figures is None:
+            st.text("The first live figures are being made.")
+        elif figures.decisions == 0:
+            st.text("Live figures start with the first decision.")
+        else:
+            _show(figures, opened)
+        _pulse(
+            key=f"{_name(kind)}-pulse",
+            data={"milliseconds": MILLISECONDS_BETWEEN_LOOKS, "says": "Refitting …"}
+            if view.under_way
+            else {"milliseconds": 0, "says": "Up to date."},
+            on_look_change=_nothing,
+        )
+
+
+def _nothing() -> None:
+    """A trigger has to have a callback; that it runs the fragment again is all that is wanted."""
+
+
+def _show(figures: LiveFigures, opened: LiveFigures) -> None:
+    with st.container(horizontal=True):
+        if figures.heldout_pairs:
+            _metric(
+                f"accuracy on {figures.heldout_pairs:,} held-out pairs (%)",
+                100 * figures.heldout_accuracy,
+                100 * opened.heldout_accuracy,
+                "{:.1f}".format,
+            )
+        if figures.queue_pairs:
+            _metric(
+                f"mean margin of {figures.queue_pairs:,} {QUEUE_NAMES[figures.kind]} (reward units)",
+                figures.queue_margin,
+                opened.queue_margin,
+                "{:.3f}".format,
+            )
+        _metric(
+            "curvature of the loss, trace",
+            figures.curvature.trace,
+            opened.curvature.trace,
+            "{:.4f}".format,
+            good_when_higher=False,
+        )
+        moved = figures.moved.get(annotator())
+        if moved is not None:
+            _metric("margin of your last item (reward units)", moved.after, moved.before, "{:+.3f}".format)
+    st.text("\n".join(_lines(figures)))
+
+
+def _metric(
+    label: str, value: float, before: float, form: Callable[[float], str], *, good_when_higher: bool = True
+) -> None:
+    """Show a figure and its change, which is left out where it does not show in the digits."""
+    change = value - before
+    shows = form(abs(change)).strip("+") != form(0.0).strip("+")
+    st.metric(
+        label,
+        form(value),
+        f"{'+' if change > 0 else '-'}{form(abs(change)).strip('+')}" if shows else None,
+        delta_color="normal" if good_when_higher else "off",
+        width="content",
+    )
+
+
+def _lines(figures: LiveFigures) -> list[str]:
+    """What stands below the figures, in plain words."""
+    lines = []
+    if not figures.heldout_pairs:
+        lines.append("There are no held-out pairs, so the accuracy is not known. Import some under Data.")
+    gain = figures.gain
+    if gain is not None:
+        lines.append(
+            f"Checking the other {gain.open_suspects:,} suspects may change the accuracy by {100 * gain.accuracy:+.1f} "
+            f"points, if {gain.mislabel_rate:.0%} of them are wrong, as of the {gain.judged:,} judged so far."
+        )
+    curvature = figures.curvature
+    lines.append(
+        f"Curvature: eigenvalues {curvature.smallest:.2g} to {curvature.largest:.2g}, "
+        f"effective rank {curvature.effective_rank:.1f}."
+    )
+    lines.append(
+        f"After {figures.decisions:,} decisions: refitted on {figures.base_pairs:,} pairs and {figures.proposals:,} "
+        f"accepted proposals in {figures.seconds:.1f} s. Changes are since this page was opened, your last item's "
+        "since the refit before."
+    )
+    if figures.sample:
+        lines.append(f"A sample: {figures.sample}.")
+    return lines

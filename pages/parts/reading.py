@@ -1,0 +1,119 @@
+"""Around the card of Check and Review: who reads, which cards in which order, and the card itself."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import ItemKind
+from mars_engine.workflows.deck import ORDERS
+from pages.parts.card import Dealing, answer_browser, mount, mount_whole_run
+from pages.parts.frame import ANNOTATOR, annotator, empty_state, show_error
+from pages.parts.live import draw_live
+
+WHO, SET = "who", "set"
+"""Names in the query parameters: the annotator, and the id of a set of pairs."""
+
+ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
+    "pair": {
+        "plan": "Suspected mislabels, then lowest margins",
+        "margin": "Lowest margins",
+        "random": "By chance",
+    },
+    "proposal": {
+        "plan": "As the plan spends",
+        "margin": "Lowest margins of the source",
+        "gain": "Most information gained",
+        "distance": "Most contrast lost",
+        "random": "By chance",
+    },
+}
+ALL_PAIRS = "all"
+
+
+def ask_name() -> str:
+    """Ask who reads; the signed-in user is known. "" as long as there is no name."""
+    signed_in = annotator() if st.user.to_dict() else ""
+    if signed_in:
+        st.text(f"You read as {signed_in}.")
+        return signed_in
+    if WHO not in st.session_state and WHO not in st.query_params and annotator():
+        st.session_state[WHO] = annotator()
+    name = st.text_input(
+        "Your name",
+        key=WHO,
+        bind="query-params",
+        max_chars=80,
+        placeholder="Decisions are stored under it",
+        width=240,
+        autocomplete="nickname",
+    )
+    st.session_state[ANNOTATOR] = name.strip()
+    return name.strip()
+
+
+def choose_order(desk: Desk, kind: ItemKind) -> str:
+    """Ask what comes first."""
+    names = ORDER_NAMES[kind]
+    orders = [order for order in ORDERS[kind] if order in names]
+    configured = desk.config.review.order
+    begin = orders.index(configured) if configured in orders else 0
+    key = f"{'check' if kind == 'pair' else 'review'}-order"
+    return str(
+        st.selectbox("Read first", orders, index=begin, format_func=lambda order: names[order], key=key, width=320)
+    )
+
+
+def choose_source(desk: Desk) -> str:
+    """Ask for all pairs or for a set; the address says which, so that a link to a set opens it."""
+    names = {ALL_PAIRS: "All pairs"} | {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
+    asked = st.query_params.get(SET, ALL_PAIRS)
+    if len(names) == 1:
+        return ALL_PAIRS
+    options = list(names)
+    begin = options.index(asked) if asked in names else 0
+    chosen = str(st.selectbox("Pairs", options, index=begin, format_func=lambda source: names[source], width=260))
+    if chosen != ALL_PAIRS:
+        st.query_params[SET] = chosen
+    elif SET in st.query_params:
+        del st.query_params[SET]
+    return chosen
+
+
+def draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None] | None = None) -> None:
+    """The card, and above it what moves with every decision. Only this is run again when something was decided."""
+    _draw_deck(desk, dealing, draw_figures)
+    mount_whole_run()
+
+
+@st.fragment
+def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None] | None) -> None:
+    try:
+        answer = answer_browser(desk, dealing)
+        if draw_figures is not None:
+            draw_figures(desk)
+    except MarsError as error:
+        show_error(error)
+        return
+    mount(answer)
+    if not answer.waiting:
+        draw_nothing_left(dealing.kind)
+    draw_live(desk, dealing.kind)
+
+
+def draw_nothing_left(kind: ItemKind) -> None:
+    if kind == "pair":
+        empty_state(
+            "All of these pairs are checked.",
+            to_do="Review the proposals, or choose other pairs above.",
+            page_path="pages/review.py",
+            link="Review proposals",
+        )
+    else:
+        empty_state(
+            "All of these proposals are decided.",
+            to_do="Train on what was accepted and see what it changed.",
+            page_path="pages/train.py",
+            link="Train",
+        )

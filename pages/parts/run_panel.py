@@ -1,0 +1,232 @@
+"""A run as the pages show it: state, progress with rate and time left, curves by round, result, log, cancel, retry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, retry_job, running_run
+from mars_engine.words.errors import MarsError
+from mars_engine.words.records import Run, RunState
+from mars_engine.workflows.run_history import Curves, Pace, curves, pace, run_seconds
+from pages.parts.charts import draw, styled
+from pages.parts.colours import DASHES, PALE, SERIES
+from pages.parts.frame import presenting, show_error
+
+STATE_WORDS: Mapping[RunState, str] = {
+    "running": "▶ at work",
+    "finished": "✓ finished",
+    "failed": "✗ failed",
+    "cancelled": "■ cancelled",
+    "lost": "? lost",
+}
+CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Log-loss", "nats", ("training log-loss", "held-out log-loss")),
+    ("Held-out accuracy", "share of pairs", ("held-out accuracy",)),
+    ("Mean held-out margin", "reward units", ("mean held-out margin",)),
+)
+"""The title, unit and metrics of each chart."""
+SUMMARY_STYLE = """
+<style>
+  .mars-summary { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 2rem;
+                  margin: 0; padding: 0 !important; }
+  .mars-summary div { display: flex; margin: 0; justify-content: space-between; gap: 1rem; padding: .2rem 0;
+                      border-bottom: 1px solid rgba(128, 128, 128, .25); }
+  .mars-summary dt { font-weight: 400; opacity: .8; }
+  .mars-summary dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; text-align: right; }
+</style>
+"""
+LINES_OF_LOG = 200
+LOG_HEIGHT = 220
+LONGEST_ROUNDS_WITH_EACH_TICK = 12
+
+
+def watch(desk: Desk, run: Run) -> None:
+    """Show a run at work, looking again each second; the whole page is drawn again once it has ended."""
+
+    @st.fragment(run_every="1s")
+    def look() -> None:
+        now = running_run(desk.store, clock=desk.clock)
+        if now is None or now.id != run.id:
+            st.rerun()
+        draw_running(desk, now)
+
+    look()
+
+
+def draw_running(desk: Desk, run: Run) -> None:
+    """Draw a run at work."""
+    with st.container(border=True):
+        st.subheader("At work", anchor=False)
+        st.text(f"{run.kind}, for {duration(run_seconds(run, desk.clock()))}, since {moment(run.started_at)}")
+        _draw_progress(run)
+        draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
+        _draw_log(desk, run)
+        if not presenting():
+            _draw_cancel(desk, run)
+
+
+def draw_ended(desk: Desk, run: Run) -> None:
+    """Draw a run that has ended: how, with what result, and what to do where it did not finish."""
+    with st.container(border=True):
+        st.text(
+            f"{STATE_WORDS[run.state]}: {run.kind}, {moment(run.started_at)}, "
+            f"after {duration(run_seconds(run, run.ended_at))}"
+        )
+        if run.error:
+            st.code(run.error, language=None, wrap_lines=True)
+        if run.state != "finished":
+            st.text(_what_to_do(run))
+        _draw_summary(run)
+        draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
+        _draw_log(desk, run)
+        if run.state != "finished" and run.command and not presenting():
+            is_busy = running_run(desk.store, clock=desk.clock) is not None
+            if st.button("Try again", icon=":material/replay:", key=f"retry-{run.id}", disabled=is_busy):
+                begin(lambda: retry_job(desk.workspace, desk.store, run, clock=desk.clock))
+
+
+def begin(start: Callable[[], Run]) -> None:
+    """Start a job and show it, or why it did not start."""
+    try:
+        with st.spinner("Starting"):
+            start()
+    except MarsError as error:
+        show_error(error)
+        return
+    st.rerun()
+
+
+def _draw_progress(run: Run) -> None:
+    task = pace(run.progress)
+    if task is None:
+        st.progress(0.0)
+        st.text("Between two tasks, or just begun.")
+        return
+    st.progress(min(1.0, task.done / task.total) if task.total else 0.0)
+    st.text(task.task + (f": {_how_far(task)}" if task.done or task.total else ""))
+
+
+def _how_far(task: Pace) -> str:
+    parts = [f"{task.done:,}" + (f" of {task.total:,}" if task.total else "")]
+    if task.per_second >= 1:
+        parts.append(f"{task.per_second:,.1f} a second")
+    elif task.per_second > 0:
+        parts.append(f"{duration(1 / task.per_second)} each")
+    if task.seconds_left is not None:
+        parts.append(f"about {duration(task.seconds_left)} left of this task")
+    return ", ".join(parts)
+
+
+def draw_curves(figures: Curves, *, key: str) -> None:
+    """Draw loss, accuracy and margin by round; nothing where none was measured."""
+    shown = [chart for chart in CHARTS if any(metric in figures.own for metric in chart[2])]
+    if not shown:
+        return
+    for column, (title, unit, metrics) in zip(st.columns(len(shown)), shown, strict=True):
+        with column:
+            st.text(title)
+            draw(_chart(figures, unit, metrics), key=f"{key}-{title}")
+    if figures.before:
+        st.text("Hollow points: rounds that earlier runs trained, as the newest of them left these.")
+
+
+def _chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure:
+    figure = go.Figure()
+    for position, metric in enumerate(metrics):
+        before, own = figures.before.get(metric, []), figures.own.get(metric, [])
+        points = [*before, *own]
+        figure.add_scatter(
+            x=[step for step, _ in points],
+            y=[value for _, value in points],
+            name=escape(metric),
+            mode="lines+markers",
+            line={"color": SERIES[position], "dash": DASHES[position]},
+            marker={"size": 9, "symbol": ["circle-open"] * len(before) + ["circle"] * len(own)},
+            hovertemplate="round %{x}: %{y:.4f}<extra></extra>",
+        )
+    styled(figure, x="round (0: warm-up)", y=unit, height=240, legend=len(metrics) > 1)
+    rounds = {step for metric in metrics for step, _ in [*figures.before.get(metric, []), *figures.own.get(metric, [])]}
+    if rounds and max(rounds) <= LONGEST_ROUNDS_WITH_EACH_TICK:
+        figure.update_xaxes(dtick=1, range=[min(rounds) - 0.3, max(rounds) + 0.3])
+    figure.update_yaxes(gridcolor=PALE)
+    return figure
+
+
+def _draw_summary(run: Run) -> None:
+    if run.summary:
+        figures = "".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(as_text(value))}</dd></div>"
+            for name, value in run.summary.items()
+        )
+        st.html(f'{SUMMARY_STYLE}<dl class="mars-summary">{figures}</dl>')
+
+
+def _draw_log(desk: Desk, run: Run) -> None:
+    if presenting():
+        return
+    tail = log_tail(desk.workspace, run, lines=LINES_OF_LOG)
+    with st.expander("Log, its last lines", expanded=run.state == "running"):
+        if not run.log:
+            st.text("Its output went to the terminal that it was started in.")
+        elif not tail:
+            st.text("It has written nothing yet.")
+        else:
+            with st.container(height=LOG_HEIGHT, border=False, autoscroll=True, key=f"log-{run.id}"):
+                st.code(tail, language=None, wrap_lines=True)
+
+
+def _draw_cancel(desk: Desk, run: Run) -> None:
+    asked = f"cancelling-{run.id}"
+    if st.session_state.get(asked):
+        st.text(f"It was asked to stop, and is stopped hard after {SECONDS_OF_GRACE:.0f} s. What it stored is kept.")
+    elif st.button("Cancel", icon=":material/stop:", key=f"cancel-{run.id}"):
+        try:
+            cancel_job(desk.store, run, clock=desk.clock)
+        except MarsError as error:
+            show_error(error)
+            return
+        st.session_state[asked] = True
+        st.rerun(scope="fragment")
+
+
+def _what_to_do(run: Run) -> str:
+    again = "try again" if run.command else "run it again on the command line, where it was started"
+    if run.state == "failed":
+        return f"What to do: correct what the error names, then {again}. What was stored before it is kept."
+    if run.state == "lost":
+        return (
+            "Its process was killed, or the computer was switched off. Nothing that was stored is lost. "
+            f"What to do: {again}; it goes on where it stopped."
+        )
+    return f"Cancelled. What was stored is kept. What to do: {again}, and it goes on there, or start something else."
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit that fits."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def as_text(value: Any) -> str:
+    """Return a figure of a run's summary as text."""
+    if isinstance(value, bool) or value is None:
+        return "unknown" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(as_text(each) for each in value) + "]"
+    return str(value)

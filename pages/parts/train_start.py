@@ -1,0 +1,196 @@
+"""Starting a round: what it does, what it would train on and cost, its settings, and one button."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from mars_engine.assembly.config_options import as_options, override_config
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import start_job
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.records import Run
+from mars_engine.workflows.pair_index import PairIndex
+from mars_engine.workflows.run_history import durations
+from mars_engine.workflows.status import StepName, workspace_status
+from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, new_pairs
+from pages.parts.forms import section_fields
+from pages.parts.run_panel import begin, duration
+
+MOST_ROUNDS = 20
+FIGURE_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that can be started here. `sections` are the settings that its command takes."""
+
+    name: str
+    label: str
+    kind: str
+    command: tuple[str, ...]
+    sections: tuple[str, ...]
+    does: str
+
+
+OPEN = Task(
+    "open",
+    "Open a round",
+    "open-round",
+    ("open-round",),
+    ("triage", "allocation", "gate", "propose", "probe"),
+    "Trains the warm-up where no model is there yet, reads the margins, sorts suspected mislabels from hard pairs, "
+    "spreads the budget, and proposes new pairs. Then people decide, on Check and Review.",
+)
+CLOSE = Task(
+    "close",
+    "Close the round and retrain",
+    "close-round",
+    ("close-round",),
+    ("compose", "probe", "evaluate"),
+    "Composes new pairs of what was accepted, retrains on the base and new pairs, reads the margins again, and "
+    "compares all models on the held-out pairs.",
+)
+ROUNDS = Task(
+    "rounds",
+    "Train whole rounds by the quality gates",
+    "rounds",
+    ("train", "--policy", "gates", "--rounds"),
+    ("triage", "allocation", "gate", "propose", "compose", "probe"),
+    "Runs whole rounds at once: the quality gates decide about each proposal, nobody is asked. A person would do this "
+    "better, and what people decided already stands.",
+)
+TASKS = {task.name: task for task in (OPEN, CLOSE, ROUNDS)}
+CLOSES: tuple[StepName, ...] = ("review", "compose", "retrain")
+
+
+def draw_start(desk: Desk, running: Run | None) -> None:
+    """Draw the choice of what to start, what it means, its settings and its button."""
+    index = desk.index()
+    st.subheader("Start", anchor=False)
+    step = workspace_status(desk.store, index=index).step
+    task = _chosen_task(CLOSE if step in CLOSES else OPEN)
+    st.text(task.does)
+    rounds = 1
+    if task is ROUNDS:
+        rounds = int(st.number_input("Rounds", min_value=1, max_value=MOST_ROUNDS, value=1, step=1, width=160))
+    meaning = st.container()
+    with st.expander("Settings for this run alone; the lasting ones are on the Settings page", icon=":material/tune:"):
+        overrides = section_fields(desk.config, task.sections, f"train.{task.name}")
+    if overrides is None:
+        return
+    config = override_config(desk.config, overrides, origin="this form")
+    with meaning:
+        _draw_base_pairs(index, config)
+        if task is CLOSE:
+            _draw_new_pairs(desk, index, config)
+        else:
+            _draw_budget(index, config)
+        _draw_cost(desk, task)
+    command = [*task.command, *([str(rounds)] if task is ROUNDS else []), *as_options(overrides)]
+    _draw_button(desk, task, command, obstacle=_obstacle(desk, index, task, config, running))
+
+
+def _chosen_task(usual: Task) -> Task:
+    name = st.segmented_control(
+        "What to start",
+        list(TASKS),
+        default=usual.name,
+        required=True,
+        format_func=lambda each: TASKS[each].label,
+        key="train-task",
+        wrap=True,
+    )
+    return TASKS[name or usual.name]
+
+
+def _draw_button(desk: Desk, task: Task, command: Sequence[str], *, obstacle: str) -> None:
+    if obstacle:
+        st.text(obstacle)
+    pressed = st.button(task.label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
+    if pressed:
+        begin(lambda: start_job(desk.workspace, desk.store, command, clock=desk.clock))
+
+
+def _obstacle(desk: Desk, index: PairIndex, task: Task, config: MarsConfig, running: Run | None) -> str:
+    """Why the task cannot be started now; empty where it can."""
+    if running is not None:
+        return "One thing at a time: what is at work has to finish first, or be cancelled."
+    if task is CLOSE:
+        coming = new_pairs(desk.store, index, config)
+        if coming is None:
+            return "No round is open. Open one first."
+        if not coming.accepted:
+            return "Nothing is accepted yet, so there is nothing to retrain on. Review some proposals first."
+    return ""
+
+
+# ------------------------------------------------------------------------------------------------------ what it means
+
+
+def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
+    base = base_pairs(index, config.triage.policy)
+    _draw_figures(
+        ("Base pairs trained on", f"{base.trained_on:,}"),
+        ("Left out", f"{base.dropped + base.left_out:,}"),
+        ("Flipped", f"{base.flipped:,}"),
+        ("Undecided suspects", f"{base.suspects:,}"),
+    )
+    softened = f" {base.softened:,} count with a softened label." if base.softened else ""
+    st.text(
+        f"Of {base.imported:,} imported pairs people dropped {base.dropped:,}, and the policy "
+        f"{config.triage.policy!r} leaves out {base.left_out:,}. Each pair has the same weight.{softened}"
+    )
+
+
+def _draw_budget(index: PairIndex, config: MarsConfig) -> None:
+    outlook = budget_outlook(index, config)
+    if outlook is None:
+        st.text("How the budget would be spread is not known before a model has read the margins of all pairs.")
+        return
+    _draw_figures(
+        ("Budget, new pairs", f"{outlook.budget:,}"),
+        ("Pairs that get some", f"{outlook.receivers:,}"),
+        ("Effective sample size", f"{outlook.effective_sample_size:,.0f}"),
+        ("Suspects' share of it", f"{outlook.suspects_share_spent:.1%}"),
+    )
+    st.text(
+        f"Suspected mislabels would get {outlook.suspects_share:.1%} of the budget if they were treated like any other "
+        f"pair, and get {outlook.suspects_share_spent:.1%} under the policy {config.triage.policy!r}."
+    )
+
+
+def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
+    coming = new_pairs(desk.store, index, config)
+    if coming is None:
+        return
+    _draw_figures(
+        ("Accepted variants", f"{coming.accepted:,}"),
+        ("New pairs, at most", f"{coming.at_most:,}"),
+        ("Budget, new pairs", f"{coming.budget:,}"),
+        ("Wait for review", f"{coming.pending:,}"),
+    )
+    carried = f" {coming.carried_over:,} pairs of earlier rounds are kept." if coming.carried_over else ""
+    st.text(f"Round {coming.round}: the accepted variants make up to {coming.at_most:,} new pairs.{carried}")
+
+
+def _draw_cost(desk: Desk, task: Task) -> None:
+    took = durations(desk.store.runs.all(), task.kind)
+    if took is None:
+        st.text("How long it takes is unknown until one has run here.")
+        return
+    if took.runs == 1:
+        spread = f"The one earlier run of this kind took {duration(took.median)}."
+    else:
+        spread = (
+            f"The {took.runs:,} earlier runs of this kind took {duration(took.shortest)} to {duration(took.longest)}, "
+            f"half of them {duration(took.median)} or less."
+        )
+    st.text(f"{spread} What is stored already is not done again, so a run with much that is new takes longer.")
+
+
+def _draw_figures(*figures: tuple[str, str]) -> None:
+    """Draw named figures beside each other, as many as there is room for."""
+    with st.container(horizontal=True):
+        for label, value in figures:
+            st.metric(label, value, width=FIGURE_WIDTH)

@@ -1,0 +1,6 @@
+"""People."""
+
+from pages.parts.frame import page
+
+with page("People", purpose="") as desk:
+    pass

@@ -1,0 +1,6 @@
+"""Settings."""
+
+from pages.parts.frame import page
+
+with page("Settings", purpose="") as desk:
+    pass

@@ -1,0 +1,37 @@
+"""Train: start rounds, watch what is at work, and look back at earlier runs."""
+
+
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import running_run
+from mars_engine.words.records import Run
+from pages.parts.frame import empty_state, page, presenting
+from pages.parts.run_list import draw_runs
+from pages.parts.run_panel import watch
+from pages.parts.train_start import draw_start
+
+
+def draw(desk: Desk) -> None:
+    running = running_run(desk.store, clock=desk.clock)
+    if running is not None:
+        watch(desk, running)
+    if not presenting():
+        _draw_start(desk, running)
+    draw_runs(desk)
+
+
+def _draw_start(desk: Desk, running: Run | None) -> None:
+    if desk.store.pairs.count("train"):
+        draw_start(desk, running)
+    else:
+        empty_state(
+            "There are no training pairs yet, so there is nothing to train on.",
+            to_do="Import some first, or begin with the demo pairs.",
+            page_path="pages/data.py",
+            link="Import pairs",
+        )
+
+
+with page(
+    "Train", purpose="Rounds: propose new pairs where the model is unsure, retrain on what was accepted."
+) as desk:
+    draw(desk)

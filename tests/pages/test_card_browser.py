@@ -1,0 +1,431 @@
+"""The card of Check and Review in a real headless Chromium: keys, edits, notes, undo, and no decision ever lost."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import LARGE, SMALL, open_browser
+from card_driving import CardDriver
+from fakes import ListSource, make_bench, make_pairs
+from serving_app import AppServer
+
+from mars_engine.assembly.workspace import create_workspace, find_workspace
+from mars_engine.maths.review_state import effective_events
+from mars_engine.words.records import ItemKind, Pair, ReviewEvent, Turn
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.world.store import SqlStore, open_store
+
+pytestmark = pytest.mark.browser
+
+MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
+CONTROL = 2
+HOSTILE = (
+    "<script>window.hacked = 1; alert('script')</script><img src=x onerror=\"window.hacked = 1\">"
+    "![picture](http://example.invalid/p.png) $$x^2$$ :smile: **bold** [link](javascript:alert(1)) {{7*7}} ${7*7}"
+)
+
+
+def make_reading(root: Path, *, pairs: int, hostile: bool = False) -> Path:
+    """A workspace with margins and with proposals that nobody has decided."""
+    workspace = create_workspace(root)
+    bench = make_bench(url=workspace.database_url)
+    source = make_pairs(pairs)
+    if hostile:
+        source = tuple(
+            Pair.of(
+                [Turn("system", HOSTILE), Turn(HOSTILE[:40], "earlier"), Turn("user", f"{number} {HOSTILE}")],
+                f"{pair.chosen} {HOSTILE}",
+                f"{pair.rejected} {HOSTILE} {'long ' * 20_000 if number == 0 else ''}",
+                subset=HOSTILE,
+            )
+            for number, pair in enumerate(source)
+        )
+    import_pairs(
+        ListSource(source, name=HOSTILE), bench.store, split="train", clock=bench.clock, progress=bench.progress
+    )
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model, round_number=1).plan)
+    bench.store.close()
+    return root
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    return make_reading(tmp_path_factory.mktemp("reading") / "workspace", pairs=220)
+
+
+@pytest.fixture(scope="module")
+def server(workspace) -> Iterator[AppServer]:
+    served = AppServer(MARS, workspace, environment=os.environ, folder=workspace.parent)
+    try:
+        served.start()
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.fixture
+def store(workspace) -> Iterator[SqlStore]:
+    opened = open_store(find_workspace(workspace).database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser(LARGE) as driver:
+        yield driver
+
+
+@pytest.fixture
+def card(browser, server, request) -> CardDriver:
+    """Review, opened under a name that only this test has."""
+    return open_card(browser, server, "review", request.node.name)
+
+
+def open_card(browser: Any, server: AppServer, page: str, name: str, more: str = "") -> CardDriver:
+    driver = CardDriver(browser)
+    driver.open(f"{server.address}/{page}?who={name}{more}")
+    return driver
+
+
+def events_of(store: SqlStore, name: str, kind: ItemKind = "proposal") -> list[ReviewEvent]:
+    """An annotator's events in the order of their acts."""
+    found = [event for events in store.reviews.events(kind).values() for event in events if event.annotator == name]
+    return sorted(found, key=lambda event: event.sequence)
+
+
+def standing(store: SqlStore, name: str) -> dict[str, str]:
+    """What stands of an annotator's decisions: action by item."""
+    events = store.reviews.events("proposal")
+    stacks = {item: effective_events(each).get(name, []) for item, each in events.items()}
+    return {item: stack[-1].action for item, stack in stacks.items() if stack}
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+def test_each_key_decides_the_painted_card(card, store, request):
+    wanted = []
+    for key, action in zip(
+        "ax12fs", ("accept", "reject", "accept_chosen", "accept_rejected", "flag", "skip"), strict=True
+    ):
+        wanted.append((card.painted, action))
+        card.press_next(key)
+    card.wait_until_saved()
+    events = events_of(store, request.node.name)
+    assert [(event.item_id, event.action) for event in events] == wanted
+    assert all(event.presented == "open" for event in events)
+    assert all(0 < event.seconds < 60 for event in events)
+    assert "5 decided" in card.text(".progress")
+    assert card.text(".saving") == "saved"
+
+
+def test_a_held_key_decides_once(card, store, request):
+    card.browser.execute_script(
+        "for (const repeat of [false, true, true, true]) document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'a', repeat, bubbles: true, composed: true, cancelable: true}))"
+    )
+    card.wait_until_saved()
+    assert len(events_of(store, request.node.name)) == 1
+
+
+def test_keys_are_dead_with_control_and_in_text_fields(card, store, request):
+    first = card.painted
+    card.press("a", modifiers=CONTROL)
+    name_field = card.browser.find_element("css selector", "[data-testid=stTextInput] input")
+    name_field.click()
+    card.write("axf")
+    time.sleep(0.3)
+    assert card.painted == first
+    card.press("n")
+    assert not card.deck("!!found.querySelector('#note')")
+    assert events_of(store, request.node.name) == []
+
+
+def test_buttons_show_their_keys_and_do_the_same(card, store, request):
+    shown = card.deck(
+        "[...found.querySelectorAll('.bar button')].map(b => [b.dataset.name, b.querySelector('kbd').textContent])"
+    )
+    assert dict(shown) == {
+        "accept": "a",
+        "accept_chosen": "1",
+        "accept_rejected": "2",
+        "reject": "x",
+        "edit": "e",
+        "flag": "f",
+        "skip": "s",
+        "note": "n",
+        "undo": "u",
+    }
+    card.deck("found.querySelector('[data-name=reject]').click()")
+    card.wait_until_saved()
+    assert [event.action for event in events_of(store, request.node.name)] == ["reject"]
+    card.press("?")
+    assert "take your newest decision back" in card.text(".help")
+    card.press("?")
+    assert card.deck("found.querySelector('.help').hidden")
+
+
+# ------------------------------------------------------------------------------------------------- edits and notes
+
+
+def test_an_edit_is_saved_by_control_and_enter(card, store, request):
+    before = card.painted
+    card.press("e")
+    card.wait(lambda: card.deck("!!found.querySelector('textarea')"), "a text field")
+    card.write("axu edited ")
+    card.press("Escape")
+    card.wait(lambda: not card.deck("!!found.querySelector('textarea')"), "no text field")
+    assert card.painted == before
+    card.press("e")
+    card.write("axu edited ")
+    assert card.deck("found.querySelectorAll('textarea').length") >= 2
+    card.press("Enter", modifiers=CONTROL)
+    card.wait(lambda: card.painted != before, "the next card")
+    card.wait_until_saved()
+    (event,) = events_of(store, request.node.name)
+    assert (event.item_id, event.action) == (before, "edit")
+    assert "axu edited " in event.edited_chosen
+    assert event.edited_rejected is None
+    card.press("ArrowLeft")
+    card.wait_for_card(before)
+    assert "axu edited" in card.text(".sheet")
+
+
+def test_an_empty_edit_is_not_taken(card, store, request):
+    card.press("e")
+    card.deck("found.querySelectorAll('textarea').forEach(area => { area.value = ' '; })")
+    card.press("Enter", modifiers=CONTROL)
+    assert "empty" in card.text(".problem")
+    card.press("Escape")
+    assert events_of(store, request.node.name) == []
+
+
+def test_a_note_goes_with_the_next_decision_alone(card, store, request):
+    card.press("n")
+    card.write("xau: unsure about the date")
+    card.press("Enter")
+    card.wait(lambda: "unsure about the date" in card.text(".noted p"), "the note")
+    card.press_next("f")
+    card.press_next("a")
+    card.wait_until_saved()
+    assert [(each.action, each.note) for each in events_of(store, request.node.name)] == [
+        ("flag", "xau: unsure about the date"),
+        ("accept", ""),
+    ]
+
+
+# -------------------------------------------------------------------------------------------- undo and looking back
+
+
+def test_undo_reaches_back_over_a_reload(card, store, request):
+    name = request.node.name
+    read = [card.painted]
+    for key in "axfax" * 6:
+        read.append(card.press_next(key))
+    card.wait_until_saved()
+    card.browser.refresh()
+    card.wait_for_card(read[-1])
+    for wanted in reversed(read[:-1]):
+        card.press("u")
+        card.wait_for_card(wanted)
+    card.wait_until_saved()
+    assert standing(store, name) == {}
+    assert len(events_of(store, name)) == 60
+    card.press("u")
+    time.sleep(1)
+    assert card.painted == read[0]
+    assert card.unsaved == 0
+
+
+def test_looking_back_shows_decisions_and_decides_anew(card, store, request):
+    first = card.painted
+    second = card.press_next("a")
+    third = card.press_next("x")
+    card.press("ArrowLeft")
+    card.press("ArrowLeft")
+    card.wait_for_card(first)
+    assert "accepted" in card.text(".banner")
+    card.press("ArrowRight")
+    card.wait_for_card(second)
+    assert "rejected" in card.text(".banner")
+    card.press("ArrowLeft")
+    card.wait_for_card(first)
+    card.press("f")
+    card.wait_for_card(third)
+    card.wait_until_saved()
+    assert standing(store, request.node.name) == {first: "flag", second: "reject"}
+    card.press("u")
+    card.wait_until_saved()
+    assert standing(store, request.node.name) == {first: "accept", second: "reject"}
+    assert card.painted == third
+
+
+def test_blind_mode_hides_labels_and_says_which_side_was_meant(browser, server, store):
+    card = open_card(browser, server, "check", "blind-reader")
+    card.press("b")
+    card.wait(lambda: "Answer A" in card.text(".sides"), "hidden labels")
+    wanted = []
+    for key in "1212":
+        assert not card.deck("!!found.querySelector('aside')")
+        assert "Chosen" not in card.text(".sides")
+        pair = store.pairs.by_id([card.painted])[card.painted]
+        left = card.deck("found.querySelector('.side .text').textContent")
+        left_is_chosen = left == pair.chosen
+        meant_chosen = left_is_chosen == (key == "1")
+        presented = "blind" if left_is_chosen else "blind_swapped"
+        wanted.append((card.painted, "label_right" if meant_chosen else "flip", presented))
+        card.press_next(key)
+        assert f"{'A' if left_is_chosen else 'B'} was labelled chosen" in card.text(".banner")
+    card.press("r")
+    card.wait_until_saved()
+    events = events_of(store, "blind-reader", "pair")
+    assert [(event.item_id, event.action, event.presented) for event in events] == wanted
+    assert "blind=1" in browser.current_url
+    card.press("ArrowLeft")
+    card.wait(lambda: card.deck("!!found.querySelector('aside')"), "the figures of a decided card")
+
+
+def test_many_are_decided_in_one_act(browser, server, store):
+    card = CardDriver(browser)
+    card.browser.get(f"{server.address}/review?who=grid-reader&view=Grid")
+    card.wait(lambda: card.deck("found.querySelectorAll('.tile').length") == 24, "small cards")
+    shown = card.deck("[...found.querySelectorAll('.tile')].map(tile => tile.dataset.card)")
+    card.deck("found.querySelector('.filters input').click()")
+    card.deck("found.querySelectorAll('.tile input')[3].click()")
+    card.press("a")
+    card.wait_until_saved()
+    decided = [card_id for card_id in shown if card_id != shown[3]]
+    events = events_of(store, "grid-reader")
+    assert {event.item_id: event.action for event in events} == dict.fromkeys(decided, "accept")
+    assert len({event.sequence for event in events}) == 1
+    card.press("u")
+    card.wait_until_saved()
+    assert standing(store, "grid-reader") == {}
+    again = card.deck("[...found.querySelectorAll('.tile')].map(tile => tile.dataset.card)")
+    assert set(again) >= set(decided)
+
+
+def test_the_card_fits_a_small_screen(server):
+    with open_browser(SMALL) as browser:
+        for page in ("check", "review"):
+            card = open_card(browser, server, page, "small")
+            assert browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth") <= 0
+            assert card.deck("found.scrollWidth <= window.innerWidth")
+
+
+# ------------------------------------------------------------------------------------------------- nothing is lost
+
+
+def test_decisions_wait_in_the_browser_while_the_server_is_gone(tmp_path):
+    root = make_reading(tmp_path / "workspace", pairs=30)
+    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
+    server.start()
+    try:
+        with open_browser() as browser:
+            card = open_card(browser, server, "review", "ada")
+            server.kill()
+            read = [card.painted, card.press_next("a"), card.press_next("x")]
+            assert card.unsaved == 2
+            assert card.text(".saving") == "2 unsaved"
+            asks = (
+                "const leaving = new Event('beforeunload', {cancelable: true}); window.dispatchEvent(leaving);"
+                "return leaving.defaultPrevented"
+            )
+            assert browser.execute_script(asks)
+            server.start()
+            card.wait_until_saved(seconds=60)
+            assert not browser.execute_script(asks)
+            assert card.painted == read[-1]
+        store = open_store(find_workspace(root).database_url)
+        assert [(each.item_id, each.action) for each in events_of(store, "ada")] == [
+            (read[0], "accept"),
+            (read[1], "reject"),
+        ]
+        store.close()
+    finally:
+        server.stop()
+
+
+def test_four_hundred_decisions_survive_killed_servers_a_cut_socket_and_a_reload(tmp_path):
+    root = make_reading(tmp_path / "workspace", pairs=150)
+    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
+    server.start()
+    actions = {"a": "accept", "x": "reject", "f": "flag", "s": "skip", "1": "accept_chosen", "2": "accept_rejected"}
+    resumed = []
+    try:
+        with open_browser() as browser:
+            card = open_card(browser, server, "review", "ada")
+
+            def kill() -> None:
+                server.kill()
+                server.start()
+
+            def cut() -> None:
+                card.cut_sockets()
+
+            def reload_page() -> None:
+                card.browser.execute_script("clearInterval(window.testPressing)")
+                before = card.painted
+                left = 100 - len({each.painted for each in card.presses() if each.decides}) % 100
+                card.browser.refresh()
+                resumed.append((before, card.wait_for_card()))
+                card.keep_pressing("axf12", milliseconds=120, cards=left)
+
+            for milliseconds, disturb in ((30, (kill,)), (60, (cut, kill)), (120, (reload_page,)), (250, (kill,))):
+                card.keep_pressing("axf12", milliseconds=milliseconds, cards=100)
+                for disturbance in disturb:
+                    time.sleep(milliseconds * 0.03)
+                    disturbance()
+                card.wait(lambda: not card.is_pressing, f"100 decisions at {milliseconds} ms", seconds=120)
+                card.wait_until_saved(seconds=60)
+            presses = [press for press in card.presses() if press.decides]
+            last = card.painted
+    finally:
+        server.stop()
+    store = open_store(find_workspace(root).database_url)
+    events = events_of(store, "ada")
+    stored = [(event.item_id, event.action) for event in events]
+    store.close()
+    assert stored == [(press.painted, actions[press.key]) for press in presses]
+    assert len(stored) == len({item for item, _ in stored}) >= 400
+    assert last not in {item for item, _ in stored}
+    for before, after in resumed:
+        assert before == after
+
+
+# ----------------------------------------------------------------------------------------------------- safe to read
+
+
+@pytest.mark.parametrize("page", ["check", "review"])
+def test_hostile_texts_show_verbatim_and_nothing_runs(page, tmp_path):
+    root = make_reading(tmp_path / "workspace", pairs=12, hostile=True)
+    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
+    server.start()
+    try:
+        with open_browser() as browser:
+            card = open_card(browser, server, page, HOSTILE[:8].replace("<", "%3C").replace(">", "%3E"))
+            before = card.painted
+            for key in ("d", "d", "b", "b", "ArrowLeft"):
+                card.press(key)
+            for _ in range(11):
+                shown = card.text(".main")
+                assert shown.count(HOSTILE) >= 3
+                card.press_next("s")
+                if card.painted == before:
+                    break
+            severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+            assert [message for message in severe if "_stcore" not in message] == []
+            assert browser.execute_script("return window.hacked") is None
+            asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+            assert all(address.startswith(server.address) or address.startswith("blob:") for address in asked), asked
+            assert not card.deck("!!found.querySelector('script, img, a, iframe, object')")
+    finally:
+        server.stop()

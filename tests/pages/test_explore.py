@@ -1,0 +1,225 @@
+"""Explore and Pair by AppTest: the address is the view, actions and undo, empty and hostile workspaces."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_workspaces import make_workspace
+from fakes import ListSource, make_bench, make_pairs
+from streamlit.testing.v1 import AppTest
+
+from mars_engine.assembly.shipped import shipped
+from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
+from mars_engine.words.records import MapCluster, MapPoints, Pair, Turn
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.pair_index import PairIndexCache
+from mars_engine.workflows.rounds import run_rounds, score_model
+from mars_engine.world.maps import MapShelf
+
+APP = str(shipped("app.py"))
+HOSTILE = (
+    "<script>window.hacked=1</script> ![i](http://evil.invalid/i.png) $$x$$ :smile: **b** [l](http://evil.invalid)"
+)
+
+
+def add_map(root: Path, kind: str = "difference") -> None:
+    """Give a workspace a map of random places."""
+    workspace = find_workspace(root)
+    with open_workspace_store(workspace) as store:
+        ids = PairIndexCache(store).current().ids
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=len(ids)).astype(np.float32) for _ in range(2))
+    points = MapPoints(
+        kind=kind,
+        ids=ids,
+        x=x,
+        y=y,
+        cluster=np.zeros(len(ids), dtype=np.int16),
+        clusters=(MapCluster(0, 0.0, 0.0, len(ids), ("<b>refund</b>", "order")),),
+        embeddings=rng.normal(size=(len(ids), 8)).astype(np.float16),
+        encoder="bag-of-words",
+        fitted_on=len(ids),
+        settings={},
+    )
+    MapShelf(workspace.artifacts / "maps").save(points, {})
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Path:
+    root = make_workspace(tmp_path_factory.mktemp("explore") / "complete", "complete")
+    add_map(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("explore") / "hostile"
+    bench = make_bench(url=create_workspace(root).database_url)
+    pair = Pair.of([Turn("user", HOSTILE)], f"{HOSTILE} yes", f"{HOSTILE} no", subset=HOSTILE)
+    source = ListSource((pair, *make_pairs(20)), name=HOSTILE)
+    import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    (report,) = run_rounds(bench, 1, policy="accept-all")
+    score_model(bench, report.model)
+    bench.store.close()
+    return root
+
+
+def open_page(name: str, root: Path, monkeypatch, **query: str | list[str]) -> AppTest:
+    monkeypatch.setenv("MARS_WORKSPACE", str(root))
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    app.switch_page(f"pages/{name}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(str(each.value) for each in [*app.text, *app.title, *app.subheader, *app.metric])
+
+
+def selected(app: AppTest) -> int:
+    (count,) = [each.value for each in app.subheader if "pairs selected" in each.value]
+    return int(count.split()[0].replace(",", ""))
+
+
+def button(app: AppTest, label: str):
+    (found,) = [each for each in app.button if each.label.startswith(label)]
+    return found
+
+
+def sets_of(root: Path) -> list[str]:
+    with open_workspace_store(find_workspace(root)) as store:
+        return [each.name for each in store.pair_sets.all()]
+
+
+def test_all_pairs_are_selected_at_first_and_the_figures_are_linked_by_the_address(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch)
+    assert selected(app) == 40
+    assert len(app.get("plotly_chart")) == 3
+    held_out = open_page("explore", complete, monkeypatch, split="heldout")
+    assert selected(held_out) == 20
+    narrow = open_page("explore", complete, monkeypatch, split="heldout", in_margin="0_1.5")
+    assert 0 < selected(narrow) < 20
+    (table,) = narrow.dataframe
+    assert len(table.value) == selected(narrow)
+    assert table.value["margin"].between(0, 1.5).all()
+
+
+def test_a_widget_writes_into_the_address_and_the_address_into_the_widget(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, page="3")
+    app.multiselect(key="explore verdicts").set_value(["untriaged"]).run()
+    assert app.query_params["verdict"] == "untriaged"
+    assert "page" not in app.query_params
+    assert selected(app) == 20
+    again = open_page("explore", complete, monkeypatch, verdict="untriaged")
+    assert again.multiselect(key="explore verdicts").value == ["untriaged"]
+    again.number_input(key="explore margin to").set_value(1.5).run()
+    assert again.query_params["margin"] == "_1.5"
+    assert selected(again) < 20
+
+
+def test_a_brush_is_cleared_by_its_own_button_and_all_by_one(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, in_margin="0_1", in_map="-1_1_-1_1", split="train")
+    few = selected(app)
+    button(app, "Brush on the margins").click().run()
+    assert "in_margin" not in app.query_params
+    assert "in_map" in app.query_params
+    assert selected(app) > few
+    button(app, "Clear all").click().run()
+    assert selected(app) == 40
+    assert not {"in_map", "split"} & set(app.query_params)
+
+
+def test_what_a_link_says_wrongly_is_said_and_the_rest_shown(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, margin="wide", set="gone", split="train", sort="magic")
+    assert selected(app) == 20
+    shown = words(app)
+    assert "The link's 'margin' was ignored" in shown
+    assert "The link's 'sort' was ignored" in shown
+    assert "no such set" in shown
+
+
+def test_without_a_map_the_page_offers_to_make_it(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, map="prompt")
+    assert "There is no map of the prompt yet." in words(app)
+    assert button(app, "Make the map")
+    started = []
+    monkeypatch.setattr(
+        "mars_engine.assembly.jobs.start_job", lambda _workspace, _store, command, **_: started.append(command)
+    )
+    button(app, "Make the map").click().run()
+    assert started == [["map", "--of", "prompt"]]
+
+
+def test_a_selection_is_put_together_and_undone(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, split="heldout")
+    button(app, "Check 20 pairs first").click().run()
+    assert sets_of(complete) == ["Check first: 20 pairs"]
+    assert "has 20 pairs" in words(app)
+    button(app, "Undo").click().run()
+    assert sets_of(complete) == []
+    assert "has 20 pairs" not in words(app)
+
+
+def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, split="heldout")
+    app.text_input[-1].set_value("**my** set")
+    button(app, "Mark").click()
+    app.run()
+    assert sets_of(complete) == ["**my** set"]
+    button(app, "Show it").click().run()
+    assert selected(app) == 20
+    with open_workspace_store(find_workspace(complete)) as store:
+        (made,) = store.pair_sets.all()
+        assert app.query_params["set"] == made.id
+        store.pair_sets.remove(made.id)
+
+
+def test_the_selection_is_exported_in_its_order_with_a_manifest(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, split="heldout", sort="distance")
+    button(app, "Export 20 pairs").click().run()
+    (path,) = (complete / "artifacts" / "exports").glob("*.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 20
+    distances = [row["mars_semantic_distance"] for row in rows]
+    assert distances == sorted(distances)
+    manifest = json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
+    assert manifest["view"] == {"split": "heldout", "sort": "distance"}
+    assert app.get("download_button")
+
+
+def test_the_table_has_pages(tmp_path, monkeypatch):
+    bench = make_bench(url=create_workspace(tmp_path / "w").database_url)
+    source = ListSource(make_pairs(130))
+    import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    bench.store.close()
+    app = open_page("explore", tmp_path / "w", monkeypatch)
+    assert "1 to 100 of 130" in words(app)
+    assert "No pair has a margin yet." in words(app)
+    button(app, "Next").click().run()
+    assert "101 to 130 of 130" in words(app)
+    assert app.query_params["page"] == "2"
+    assert len(app.dataframe[0].value) == 30
+
+
+def test_names_and_texts_out_of_the_data_stay_as_they_are(hostile, monkeypatch):
+    app = open_page("explore", hostile, monkeypatch, subset=HOSTILE)
+    assert selected(app) == 1
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["chosen"], row["subset"], row["dataset"]) == (f"{HOSTILE} yes", HOSTILE, HOSTILE)
+    assert not app.markdown
+    with open_workspace_store(find_workspace(hostile)) as store:
+        pair = store.pairs.pairs("train")[0]
+    shown = open_page("pair", hostile, monkeypatch, id=pair.id)
+    assert not [each for each in shown.markdown if "script" in each.value]
+    assert "Rewards" in words(shown)
+
+
+def test_a_pairs_page_needs_a_pair_that_is_there(complete, monkeypatch):
+    assert "No pair is named" in words(open_page("pair", complete, monkeypatch))
+    shown = words(open_page("pair", complete, monkeypatch, id="<b>nothing</b>"))
+    assert "there is no pair '<b>nothing</b>'" in shown
+    assert "Explore" in shown
