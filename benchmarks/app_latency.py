@@ -2,12 +2,10 @@
 
     python -m benchmarks.app_latency [--pairs 100000] [--decisions 200] [--data ../shared/data] [--workspace FOLDER]
 
-Needs the test requirements, Debian's chromium and chromium-driver. The workspace is made anew, or taken from --workspace
-where an earlier run left one (see benchmarks/large_workspace.py). The times include the browser's own drawing.
+Needs the test requirements, and chromium with chromium-driver. The workspace is made anew, or taken from --workspace
+where an earlier run left one (see benchmarks/large_workspace.py). Nothing else should be running.
 """
 
-import base64
-import json
 import os
 import statistics
 import sys
@@ -22,21 +20,24 @@ import click
 import psutil
 
 from benchmarks.large_workspace import make_large_workspace
-from mars_engine.assembly.workspace import find_workspace, open_workspace_store
+from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace, open_workspace_store
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "pages"))
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+"""The tests know how to serve the app and drive the card; what they use is used here."""
 
 ANNOTATOR = "latency"
 SECONDS_A_KEY = 0.15
-LIMITS = {
-    "first page": 4000.0,
-    "key to next card painted": 50.0,
-    "key to event in the database": 500.0,
-    "filter to all views": 1000.0,
-    "brush to all views": 1000.0,
-}
+FIRST_PAGE, PAINT, SAVE, FILTER, BRUSH = (
+    "first page",
+    "key to next card painted",
+    "key to event in the database",
+    "filter to all views",
+    "brush to all views",
+)
+LIMITS = {FIRST_PAGE: 4000.0, PAINT: 50.0, SAVE: 500.0, FILTER: 1000.0, BRUSH: 1000.0}
 """Milliseconds that the 95th percentile may take."""
+
+QUADRANTS = ("hard and close", "hard and apart", "easy and close", "easy and apart")
 
 
 @dataclass
@@ -47,7 +48,6 @@ class Timings:
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     server_mb: float = 0.0
     loads_torch: bool = False
-    map_payload_mb: float = 0.0
 
     def add(self, name: str, *values: float) -> None:
         self.milliseconds.setdefault(name, []).extend(values)
@@ -62,17 +62,17 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def measure(workspace: Path, *, pairs: int, decisions: int, brushes: int) -> Timings:
-    """Serve a workspace and measure it as one person uses it; nothing else should be running."""
+def measure(workspace: Path, *, pairs: int, decisions: int, changes: int) -> Timings:
+    """Serve a workspace and measure it as one person uses it."""
+    sys.path[:0] = [str(TESTS), str(TESTS / "pages")]
     from browsing import open_browser
     from serving_app import serve
 
     timings = Timings(pairs)
     mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
     with serve(mars, workspace, environment=os.environ, folder=workspace.parent) as address:
-        with open_browser(log_network=True) as browser:
-            timings.add("first page", _first_page(browser, address))
-            _measure_explore(browser, address, timings, brushes)
+        with open_browser() as browser:
+            _measure_pages(browser, address, timings, changes)
         with open_browser() as browser:
             _measure_review(browser, address, workspace, timings, decisions)
         server = _server(address)
@@ -89,25 +89,74 @@ def _server(address: str) -> psutil.Process:
     raise RuntimeError(f"nobody listens on {address}")
 
 
-def _wait(is_so: Callable[[], Any], *, seconds: float = 60) -> None:
-    deadline = time.perf_counter() + seconds
+def _seconds_until(is_so: Callable[[], Any], *, since: float, most: float = 60) -> float:
     while not is_so():
-        if time.perf_counter() > deadline:
+        if time.perf_counter() - since > most:
             raise TimeoutError("the page did not answer")
         time.sleep(0.005)
+    return time.perf_counter() - since
 
 
-def _first_page(browser: Any, address: str) -> float:
+def _is_settled(browser: Any) -> bool:
+    """Whether the page's script has run to its end."""
+    script = "return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+    return bool(browser.execute_script(script))
+
+
+def _selected(browser: Any) -> str:
+    """The line that says how many pairs are selected."""
+    script = (
+        "return [...document.querySelectorAll('h2, h3')].map(each => each.innerText).find(t => t.includes(' selected'))"
+    )
+    return str(browser.execute_script(script) or "")
+
+
+def _measure_pages(browser: Any, address: str, timings: Timings, changes: int) -> None:
+    """The first page of a server that has just started, then filters and brushes on Explore."""
+    drawn = "return document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
     started = time.perf_counter()
     browser.get(address)
-    _wait(lambda: browser.execute_script("return document.body.innerText.includes('proposed') && !!document.querySelector('.js-plotly-plot')"))
-    _wait(lambda: is_idle(browser))
-    return (time.perf_counter() - started) * 1000
+    seconds = _seconds_until(lambda: browser.execute_script(drawn) and _is_settled(browser), since=started)
+    timings.add(FIRST_PAGE, seconds * 1000)
+    started = time.perf_counter()
+    browser.get(f"{address}/explore")
+    _seconds_until(lambda: _selected(browser) and browser.execute_script(drawn) and _is_settled(browser), since=started)
+    time.sleep(2)
+    for number in range(changes):
+        timings.add(FILTER, _change(browser, lambda: _click(browser, QUADRANTS[number % len(QUADRANTS)])))  # noqa: B023
+    browser.get(f"{address}/explore")
+    _seconds_until(lambda: _selected(browser) and browser.execute_script(drawn) and _is_settled(browser), since=started)
+    time.sleep(2)
+    for number in range(changes):
+        timings.add(BRUSH, _change(browser, lambda: _brush(browser, 0.1 + 0.02 * number)))  # noqa: B023
 
 
-def is_idle(browser: Any) -> bool:
-    """Whether the script of the page has run to its end."""
-    return bool(browser.execute_script("return document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'"))
+def _change(browser: Any, act: Callable[[], None]) -> float:
+    """Milliseconds from the end of an act until another number is selected and the page has settled."""
+    before = _selected(browser)
+    act()
+    started = time.perf_counter()
+    seconds = _seconds_until(lambda: _selected(browser) != before and _is_settled(browser), since=started)
+    time.sleep(0.5)
+    return seconds * 1000
+
+
+def _click(browser: Any, label: str) -> None:
+    script = "[...document.querySelectorAll('button')].find(each => each.innerText.trim() === arguments[0]).click()"
+    browser.execute_script(script, label)
+
+
+def _brush(browser: Any, start: float) -> None:
+    """Drag across the margin histogram."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+
+    area = browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", area)
+    width = area.size["width"]
+    drag = ActionChains(browser, duration=20)
+    drag.move_to_element_with_offset(area, int(width * (start - 0.5)), 0).click_and_hold()
+    drag.move_by_offset(int(width * 0.15), 10).move_by_offset(int(width * 0.1), 5).release().perform()
 
 
 def _measure_review(browser: Any, address: str, workspace: Path, timings: Timings, decisions: int) -> None:
@@ -115,15 +164,48 @@ def _measure_review(browser: Any, address: str, workspace: Path, timings: Timing
 
     card = CardDriver(browser)
     card.open(f"{address}/review?who={ANNOTATOR}")
-    for number in range(decisions):
-        card.press("ax"[number % 2])
-        time.sleep(SECONDS_A_KEY)
-    card.wait_until_saved()
-    timings.add("key to next card painted", *card.paint_times())
     with open_workspace_store(find_workspace(workspace)) as store:
-        events = [each for events in store.reviews.events("proposal").values() for each in events]
-    saved = [each for each in events if each.annotator == ANNOTATOR][-decisions:]
+        before = _events(store)
+        for number in range(decisions):
+            card.press("ax"[number % 2])
+            time.sleep(SECONDS_A_KEY)
+        card.wait_until_saved()
+        saved = {key: event for key, event in _events(store).items() if key not in before}
+    timings.add(PAINT, *card.paint_times())
     # A sequence number is the moment of the key in microseconds, and `at` the moment of the transaction.
-    timings.add("key to event in the database", *((each.at.timestamp() - each.sequence / 1e6) * 1000 for each in saved))
+    timings.add(SAVE, *((each.at.timestamp() - each.sequence / 1e6) * 1000 for each in saved.values()))
     if len(saved) != decisions:
         raise RuntimeError(f"{decisions} keys gave {len(saved)} events")
+
+
+def _events(store: Any) -> dict[int, Any]:
+    events = [each for events in store.reviews.events("proposal").values() for each in events]
+    return {each.sequence: each for each in events if each.annotator == ANNOTATOR}
+
+
+def show(timings: Timings) -> None:
+    """Print a line for each kind of answer."""
+    click.echo(f"{timings.pairs:,} pairs, milliseconds")
+    click.echo(f"{'':32}{'n':>5}{'median':>9}{'p95':>9}{'limit':>9}")
+    for name, values in timings.milliseconds.items():
+        figures = f"{statistics.median(values):9.0f}{timings.p95(name):9.0f}{LIMITS[name]:9.0f}"
+        click.echo(f"{name:32}{len(values):5}{figures}")
+    click.echo(f"server: {timings.server_mb:.0f} MB, torch {'loaded' if timings.loads_torch else 'not loaded'}")
+
+
+@click.command(help=__doc__)
+@click.option("--pairs", type=click.IntRange(1000), default=100_000, show_default=True)
+@click.option("--decisions", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--changes", type=click.IntRange(1), default=20, show_default=True, help="Filters, and as many brushes.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with real pairs. [default: the demo pairs]")
+@click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), help="Keep the workspace here.")
+def main(pairs: int, decisions: int, changes: int, data: Path | None, workspace: Path | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = workspace or Path(folder) / "workspace"
+        if not (root / CONFIG_FILE).exists():
+            make_large_workspace(root, pairs=pairs, proposals=max(1000, pairs // 5), data=data)
+        show(measure(root, pairs=pairs, decisions=decisions, changes=changes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,107 @@
-"""Data."""
+"""Data: what is in the workspace, import, export, backups, and deleting."""
 
-from pages.parts.frame import page
+import streamlit as st
 
-with page("Data", purpose="") as desk:
-    pass
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.import_reading import report_of
+from mars_engine.words.records import DatasetRecord
+from pages.parts.data_delete import draw_delete
+from pages.parts.data_export import draw_backups, draw_export
+from pages.parts.frame import empty_state, page, presenting
+from pages.parts.import_form import HUB, UPLOAD, draw_import
+from pages.parts.import_preview import PART_NAMES, draw_report
+from pages.parts.tables import draw_table
+
+DATASETS, IMPORT, EXPORT, BACKUPS, DELETE = "datasets", "import", "export", "backups", "delete"
+SECTIONS = {DATASETS: "Datasets", IMPORT: "Import", EXPORT: "Export", BACKUPS: "Backups", DELETE: "Delete"}
+
+
+def draw_datasets(desk: Desk) -> None:
+    """Draw the datasets as a table, and the import report of one on demand."""
+    datasets = desk.store.pairs.datasets()
+    if not datasets:
+        st.text("No pairs have been imported yet. Import a file of preference pairs, or begin with the demo pairs.")
+        return
+    draw_table(
+        "Datasets",
+        ("no.", "name", "format", "for", "pairs", "dropped", "imported (UTC)"),
+        [_row(number, dataset) for number, dataset in enumerate(datasets, start=1)],
+        numbers=("no.", "pairs", "dropped"),
+    )
+    if presenting():
+        return
+    number = st.selectbox(
+        "Import report of dataset no.",
+        range(1, len(datasets) + 1),
+        index=None,
+        placeholder="Choose a number",
+        width=240,
+        key="report-of",
+    )
+    if number is not None:
+        _draw_report(datasets[number - 1])
+
+
+def _row(number: int, dataset: DatasetRecord) -> tuple[str, ...]:
+    dropped = sum(dataset.report.get("dropped", {}).values())
+    return (
+        str(number),
+        dataset.name,
+        dataset.format,
+        PART_NAMES[dataset.split].lower(),
+        f"{dataset.pair_count:,}",
+        f"{dropped:,}",
+        f"{dataset.imported_at:%Y-%m-%d %H:%M}",
+    )
+
+
+def _draw_report(dataset: DatasetRecord) -> None:
+    with st.container(border=True):
+        st.text(f"{dataset.name}, from {dataset.location}")
+        try:
+            report = report_of(dataset.report)
+        except (KeyError, TypeError):
+            st.text("It has no report that this version can show.")
+            return
+        draw_report(report)
+
+
+def draw(desk: Desk) -> None:
+    if presenting():
+        if desk.store.pairs.datasets():
+            draw_datasets(desk)
+        else:
+            empty_state("No pairs have been imported yet.", to_do="Import some on this page, outside present mode.")
+        return
+    section = _chosen_section(desk)
+    if section == DATASETS:
+        draw_datasets(desk)
+    elif section == IMPORT:
+        draw_import(desk)
+    elif section == EXPORT:
+        draw_export(desk)
+    elif section == BACKUPS:
+        draw_backups(desk)
+    else:
+        draw_delete(desk)
+
+
+def _chosen_section(desk: Desk) -> str:
+    is_importing = UPLOAD in st.query_params or HUB in st.query_params or not desk.store.pairs.datasets()
+    usual = IMPORT if is_importing else DATASETS
+    chosen = st.segmented_control(
+        "What to do",
+        list(SECTIONS),
+        default=usual,
+        required=True,
+        format_func=lambda section: SECTIONS[section],
+        label_visibility="collapsed",
+        key="section",
+        bind="query-params",
+        wrap=True,
+    )
+    return chosen or usual
+
+
+with page("Data", purpose="What was imported, how to bring in more, and how to take it out again.") as desk:
+    draw(desk)

@@ -1,6 +1,161 @@
-"""Settings."""
+"""Settings: of the method, of reading together, keys, generators, and where everything is kept."""
 
-from pages.parts.frame import page
+import json
+from collections.abc import Mapping
+from typing import Any
 
-with page("Settings", purpose="") as desk:
-    pass
+import streamlit as st
+
+from mars_engine.assembly.config_options import override_config
+from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.generator_cards import generator_cards
+from mars_engine.assembly.workspace import CONFIG_FILE, save_config
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.records import GeneratorCard, content_id
+from pages.parts.forms import section_form, verbatim
+from pages.parts.frame import page, presenting
+from pages.parts.settings_keys import draw_keys
+from pages.parts.tables import draw_table
+
+METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "method", "reading", "keys", "generators", "workspace"
+SECTIONS = {
+    METHOD: "Method",
+    PEOPLE: "Reading together",
+    KEYS: "Keys",
+    GENERATORS: "Generators",
+    WORKSPACE: "Workspace",
+}
+METHOD_SECTIONS = ("encoder", "probe", "triage", "allocation", "gate", "propose", "compose", "evaluate", "map")
+SAVED = "settings saved"
+
+
+def draw_method(desk: Desk) -> None:
+    """Draw a form for each section of the configuration, and for the seed."""
+    st.text(
+        "They hold for everything that is done from now on, in the app and on the command line. A run can have its own "
+        "on the Train page."
+    )
+    config = desk.config
+    # Under a new name when mars.toml has changed, so that the form shows what it says now.
+    changes = section_form(config, METHOD_SECTIONS, f"settings-{_stamp(config)}", submit="Save")
+    if changes is not None:
+        _save(desk, changes)
+    with st.form(f"seed-{_stamp(config)}", border=True):
+        help_text = verbatim(MarsConfig.model_fields["seed"].description or "")
+        seed = st.number_input("Seed", min_value=0, value=config.seed, step=1, help=help_text, width=200)
+        if st.form_submit_button("Save the seed"):
+            _save(desk, {"seed": int(seed)} if seed != config.seed else {})
+
+
+def draw_reading_together(desk: Desk) -> None:
+    """Draw how people share the reading, and who reads."""
+    config = desk.config
+    changes = section_form(config, ("review",), f"review-{_stamp(config)}", submit="Save")
+    if changes is not None:
+        _save(desk, changes)
+    st.subheader("Known annotators", anchor=False)
+    tallies = desk.store.browse.review_tallies()
+    if not tallies:
+        st.text("Nobody has decided anything yet. Whoever gives a name on Check or Review comes to stand here.")
+        return
+    events: dict[str, dict[str, int]] = {}
+    for tally in tallies:
+        counts = events.setdefault(tally.annotator, {"pair": 0, "proposal": 0})
+        counts[tally.item_kind] += tally.events
+    draw_table(
+        "Known annotators",
+        ("name", "acts in Check", "acts in Review"),
+        [(name, f"{counts['pair']:,}", f"{counts['proposal']:,}") for name, counts in sorted(events.items())],
+        numbers=("acts in Check", "acts in Review"),
+    )
+    st.page_link("pages/people.py", label="Agreement and disputes", icon=":material/group:")
+
+
+def draw_generators(desk: Desk) -> None:
+    """Draw the card of each generator: who writes what people review."""
+    for card in _cards(str(desk.root), desk.config.model_dump_json(), desk):
+        with st.container(border=True):
+            st.text(f"{card.name}, version {card.version}" + (" (stand-in)" if card.stand_in else ""))
+            st.text(f"{card.note[:1].upper()}{card.note[1:]}.")
+            st.code(json.dumps(dict(card.settings), indent=2, ensure_ascii=False), language=None, wrap_lines=True)
+
+
+@st.cache_data(max_entries=4, show_spinner="Looking at the generators")
+def _cards(root: str, settings: str, _desk: Desk) -> tuple[GeneratorCard, ...]:  # noqa: ARG001 (the cache's key)
+    return generator_cards(_desk.workspace)
+
+
+def draw_workspace(desk: Desk) -> None:
+    """Draw where everything is kept, without any secret, and how the app looks."""
+    draw_table(
+        "Where everything is kept",
+        ("what", "where"),
+        [
+            ("workspace", str(desk.root)),
+            ("settings", str(desk.root / CONFIG_FILE)),
+            ("database", desk.store.database.place),
+            ("models, exports, backups", str(desk.workspace.artifacts.resolve())),
+        ],
+    )
+    st.text("The database is named in mars.toml alone (database_url); its password is never shown.")
+    st.subheader("Looks", anchor=False)
+    st.text(
+        "Light or dark follows your system; the menu ⋮ at the top right, under Settings, chooses one. To show pages to "
+        "others, read-only and in large type, add ?present=1 to their address."
+    )
+
+
+def _stamp(config: MarsConfig) -> str:
+    return content_id(config.model_dump_json())
+
+
+def _save(desk: Desk, changes: Mapping[str, Any]) -> None:
+    """Store changed settings, by section or the seed, and draw the page again."""
+    sections = {name: values for name, values in changes.items() if isinstance(values, Mapping)}
+    config = override_config(desk.config, sections, origin="this form")
+    if "seed" in changes:
+        config = config.model_copy(update={"seed": changes["seed"]})
+    if config != desk.config:
+        save_config(desk.workspace, config)
+    st.session_state[SAVED] = [
+        f"{section}.{name} = {value}" for section, values in sections.items() for name, value in values.items()
+    ] + [f"seed = {config.seed}" for name in changes if name == "seed"]
+    st.rerun()
+
+
+def _draw_saved() -> None:
+    saved: list[str] | None = st.session_state.pop(SAVED, None)
+    if saved is not None:
+        st.text(f"✓ Saved to {CONFIG_FILE}: {', '.join(saved)}" if saved else "Nothing was changed.")
+
+
+def draw(desk: Desk) -> None:
+    if presenting():
+        draw_workspace(desk)
+        return
+    chosen = st.segmented_control(
+        "Which settings",
+        list(SECTIONS),
+        default=METHOD,
+        required=True,
+        format_func=lambda section: SECTIONS[section],
+        label_visibility="collapsed",
+        key="settings",
+        bind="query-params",
+        wrap=True,
+    )
+    _draw_saved()
+    if chosen == PEOPLE:
+        draw_reading_together(desk)
+    elif chosen == KEYS:
+        draw_keys(desk)
+    elif chosen == GENERATORS:
+        draw_generators(desk)
+    elif chosen == WORKSPACE:
+        draw_workspace(desk)
+    else:
+        draw_method(desk)
+
+
+with page("Settings", purpose="Kept in the workspace's mars.toml; its comments are kept too.") as desk:
+    draw(desk)

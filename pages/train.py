@@ -1,6 +1,5 @@
 """Train: start rounds, watch what is at work, and look back at earlier runs."""
 
-
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.jobs import running_run
 from mars_engine.words.records import Run

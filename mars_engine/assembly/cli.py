@@ -1,7 +1,7 @@
 """The command line: the group of all commands, its exit codes, and errors in plain words.
 
-The commands themselves stand by subject in commands_data, commands_steps, commands_rounds, commands_map
-and commands_app.
+The commands themselves stand by subject in commands_data, commands_keeping, commands_steps, commands_rounds,
+commands_map and commands_app.
 """
 
 import json
@@ -17,6 +17,7 @@ from mars_engine import __version__
 from mars_engine.assembly.command_frame import Session
 from mars_engine.assembly.commands_app import app, demo
 from mars_engine.assembly.commands_data import export, import_, init, status
+from mars_engine.assembly.commands_keeping import backup, history
 from mars_engine.assembly.commands_map import map_
 from mars_engine.assembly.commands_report import report
 from mars_engine.assembly.commands_rounds import close_round_, open_round_
@@ -79,7 +80,7 @@ def mars(ctx: click.Context, workspace: Path, quiet: bool) -> None:
 
 
 STEPS = (init, import_, train, score, propose, review, compose, evaluate_, export)
-for command in (*STEPS, open_round_, close_round_, map_, report, status, demo, app):
+for command in (*STEPS, open_round_, close_round_, map_, report, history, backup, status, demo, app):
     mars.add_command(command)
 
 

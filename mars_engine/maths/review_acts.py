@@ -7,6 +7,7 @@ its items, so that an item's own events (see review_state) say the same of it as
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from mars_engine.words.records import ReviewAction, StandingAct
@@ -18,6 +19,8 @@ class Trace(NamedTuple):
     sequence: int
     item_id: str
     action: ReviewAction
+    row: int = 0
+    """Its place among all events as they were stored."""
 
 
 def standing_acts(newest_first: Iterable[Trace]) -> Iterator[StandingAct]:
@@ -31,14 +34,14 @@ def standing_acts(newest_first: Iterable[Trace]) -> Iterator[StandingAct]:
             one sequence in the order opposite to that in which they were stored.
     """
     undos: Counter[str] = Counter()
-    for sequence, events in groupby(newest_first, key=lambda event: event.sequence):
+    for sequence, events in groupby(newest_first, key=itemgetter(0)):
         standing = []
-        for event in events:
-            if event.action == "undo":
-                undos[event.item_id] += 1
-            elif undos[event.item_id]:
-                undos[event.item_id] -= 1
+        for _, item_id, action, _ in events:
+            if action == "undo":
+                undos[item_id] += 1
+            elif undos[item_id]:
+                undos[item_id] -= 1
             else:
-                standing.append(event.item_id)
+                standing.append(item_id)
         if standing:
             yield StandingAct(sequence, tuple(reversed(standing)))

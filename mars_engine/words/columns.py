@@ -26,8 +26,15 @@ class PairColumns:
     subset: Int32Array
     """Index into `subsets`."""
     subsets: tuple[str, ...]
-    chars_chosen: Int32Array
-    chars_rejected: Int32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LengthColumns:
+    """Characters of the pairs' answers."""
+
+    pair_ids: IdArray
+    chosen: Int32Array
+    rejected: Int32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

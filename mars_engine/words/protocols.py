@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from mars_engine.words.columns import (
     DistanceColumns,
     IdArray,
+    LengthColumns,
     MarginColumns,
     PairColumns,
     PairRewards,
@@ -590,6 +591,10 @@ class BrowseStore(Protocol):
 
     def pairs(self) -> PairColumns:
         """All pairs, in the order of their import."""
+        ...
+
+    def lengths(self) -> LengthColumns:
+        """Lengths of all pairs' answers, in any order. Takes a second or more: all texts are looked at."""
         ...
 
     def newest_scored_model(self) -> ModelRecord | None:

@@ -7,7 +7,6 @@ import numpy as np
 
 from mars_engine.maths.review_state import ProposalStatus
 from mars_engine.words.records import (
-    FloatArray,
     Pair,
     Presentation,
     Prompt,
@@ -16,7 +15,7 @@ from mars_engine.words.records import (
     ReviewEvent,
     Turn,
 )
-from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndex
+from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, Column, PairIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +109,16 @@ Card = PairCard | ProposalCard
 
 
 class Ranking:
-    """The ranks of margins among the training pairs' margins."""
+    """The margins of the training pairs, as far as they are known, to rank one among them."""
 
     def __init__(self, index: PairIndex) -> None:
         in_training = index.split == SPLIT_CODES.index("train")
-        self.margins = _sorted_known(index.margin[in_training].astype(np.float64))
-        self.out_of_fold = _sorted_known(index.out_of_fold_margin[in_training].astype(np.float64))
+        self.margins = _known_ones(index.margin[in_training])
+        self.out_of_fold = _known_ones(index.out_of_fold_margin[in_training])
 
 
-def _sorted_known(values: FloatArray) -> FloatArray:
-    return np.sort(values[~np.isnan(values)])
+def _known_ones(values: Column) -> Column:
+    return values[~np.isnan(values)]
 
 
 def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swapped: bool, skipped: bool) -> PairCard:
@@ -235,14 +234,14 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _rank(value: float, ordered: FloatArray) -> str:
-    """The rank of a value among ordered ones, from the lowest."""
-    rank = int(np.searchsorted(ordered, value, side="left")) + 1
+def _rank(value: float, margins: Column) -> str:
+    """The rank of a margin among those of the training pairs, from the lowest."""
+    rank = int((margins < np.float32(value)).sum()) + 1
     if rank == 1:
-        return f"the lowest of {len(ordered):,} training pairs"
+        return f"the lowest of {len(margins):,} training pairs"
     teens = 10 <= rank % 100 <= 20
     ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
-    return f"the {rank:,}{ending} lowest of {len(ordered):,} training pairs"
+    return f"the {rank:,}{ending} lowest of {len(margins):,} training pairs"
 
 
 def _pairs(count: int) -> str:
@@ -267,8 +266,7 @@ def _why_pair(index: PairIndex, place: int, ranking: Ranking) -> str:
 def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking) -> str:
     parts = [f"Its source has a score margin of {_signed(proposal.margin_before)}"]
     if len(ranking.margins):
-        margin = float(np.float32(proposal.margin_before))  # as the index has it, so that it ranks with its own pair
-        parts[0] += f", {_rank(margin, ranking.margins)}"
+        parts[0] += f", {_rank(proposal.margin_before, ranking.margins)}"
     places = index.positions([proposal.source_id])
     budget = int(index.budget[places[0]]) if len(places) else 0
     if budget:

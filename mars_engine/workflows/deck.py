@@ -1,5 +1,6 @@
 """The deck: deals cards to one annotator, and takes their log of decisions (see decision_log)."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -40,6 +41,9 @@ BYTES_OF_RECENT = 500_000
 RECENT_ACTS = 20
 PACE_OVER = 30
 """Decisions whose median time is the pace."""
+
+LOOKS_AGAIN = 3
+"""How often a deal begins again because others decide while it is made."""
 
 CARDS_AT_ONCE = 15
 """Cards whose texts are read at a time, until they are enough."""
@@ -139,12 +143,15 @@ def deal(
     items: Sequence[str] = outlook.candidates[:limit_cards]
     if not read_only:
         until = now + timedelta(minutes=config.review.lease_minutes)
-        items = _lease(store, kind, outlook, annotator=annotator, count=limit_cards, now=now, until=until)
-        if store.browse.revisions().get("reviews", 0) != outlook.revision:
-            # Somebody decided meanwhile, and gave back a lease that was then taken here.
+        lease = partial(_lease, store, kind, annotator=annotator, count=limit_cards, now=now, until=until)
+        items = lease(outlook)
+        for _ in range(LOOKS_AGAIN):
+            if store.browse.revisions().get("reviews", 0) == outlook.revision:
+                break
+            # Somebody decided meanwhile, and gave back a lease that may have been taken here for nothing.
             outlook = look()
-            items = [item for item in items if item in outlook.candidates]
-    maker = _CardMaker(store, index, kind, annotator)
+            items = lease(outlook)
+    maker = _CardMaker(store, index, kind, annotator, Ranking(index))
     return Deal(
         kind=kind,
         annotator=annotator,
@@ -174,11 +181,8 @@ def _lease(
     """Lease the first candidates that are free; what the annotator holds and would not read soon is given back."""
     standing = store.leases.standing(kind, now=now)
     held = {lease.item_id for lease in standing if lease.annotator == annotator}
-    taken: dict[str, int] = {}
-    for lease in standing:
-        if lease.annotator != annotator:
-            taken[lease.item_id] = taken.get(lease.item_id, 0) + 1
-    free = (item for item in outlook.candidates if taken.get(item, 0) < outlook.readers.get(item, 1))
+    taken = Counter(lease.item_id for lease in standing if lease.annotator != annotator)
+    free = (item for item in outlook.candidates if taken[item] < outlook.readers.get(item, 1))
     wanted = list(islice(free, count))
     if given_back := held - set(wanted):
         store.leases.release(kind, given_back, annotator=annotator)
@@ -195,6 +199,7 @@ class _CardMaker:
     index: PairIndex
     kind: ItemKind
     annotator: str
+    ranking: Ranking
 
     def cards(
         self, item_ids: Sequence[str], skipped: Collection[str], events: Mapping[str, Sequence[ReviewEvent]]
@@ -203,46 +208,47 @@ class _CardMaker:
 
         `events` are those of items that the annotator has decided, whose status may be told.
         """
-        ranking = Ranking(self.index)
         for start in range(0, len(item_ids), CARDS_AT_ONCE):
             group = item_ids[start : start + CARDS_AT_ONCE]
             swapped = dict(zip(group, self._swapped(group), strict=True))
             if self.kind == "pair":
-                yield from self._pair_cards(group, skipped, swapped, ranking)
+                yield from self._pair_cards(group, skipped, swapped)
             else:
-                yield from self._proposal_cards(group, skipped, swapped, ranking, events)
+                yield from self._proposal_cards(group, skipped, swapped, events)
 
     def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
         numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.annotator}")
         return [bool(number & 1) for number in numbers.tolist()]
 
     def _pair_cards(
-        self, item_ids: Sequence[str], skipped: Collection[str], swapped: dict[str, bool], ranking: Ranking
+        self, item_ids: Sequence[str], skipped: Collection[str], swapped: dict[str, bool]
     ) -> Iterator[Card]:
         for pair_id, pair in self.store.pairs.by_id(item_ids).items():
             for place in self.index.positions([pair_id]).tolist():
-                yield pair_card(pair, self.index, place, ranking, swapped=swapped[pair_id], skipped=pair_id in skipped)
+                yield pair_card(
+                    pair, self.index, place, self.ranking, swapped=swapped[pair_id], skipped=pair_id in skipped
+                )
 
     def _proposal_cards(
         self,
         item_ids: Sequence[str],
         skipped: Collection[str],
         swapped: dict[str, bool],
-        ranking: Ranking,
         events: Mapping[str, Sequence[ReviewEvent]],
     ) -> Iterator[Card]:
         proposals = self.store.proposals.by_id(item_ids)
-        sources = self.store.pairs.by_id({proposal.source_id: None for proposal in proposals.values()})
+        sources = self.store.pairs.by_id({proposal.source_id for proposal in proposals.values()})
         for proposal in proposals.values():
-            yield proposal_card(
-                proposal,
-                sources[proposal.source_id],
-                self.index,
-                ranking,
-                swapped=swapped[proposal.id],
-                skipped=proposal.id in skipped,
-                status=proposal_state(proposal, events.get(proposal.id, ())).status,
-            )
+            if proposal.source_id in sources:
+                yield proposal_card(
+                    proposal,
+                    sources[proposal.source_id],
+                    self.index,
+                    self.ranking,
+                    swapped=swapped[proposal.id],
+                    skipped=proposal.id in skipped,
+                    status=proposal_state(proposal, events.get(proposal.id, ())).status,
+                )
 
 
 def _within(cards: Iterator[Card], most_bytes: int) -> Iterator[Card]:

@@ -2,7 +2,7 @@
 
 import threading
 from array import array
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -76,6 +76,11 @@ class DeckCache:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self._forget()
+
+    def _forget(self, removals: int = 0) -> None:
+        """Begin anew: what was removed leaves no trace in what comes after it, and its row numbers may come again."""
+        self._removals = removals
         self._ledgers: dict[ItemKind, _Ledger] = {"pair": _Ledger("pair"), "proposal": _Ledger("proposal")}
         self._queue = _Queue()
         self._orders: dict[tuple[str, ...], _KeptOrder] = {}
@@ -106,6 +111,8 @@ class DeckCache:
         """
         with self._lock:
             revisions = self.store.browse.revisions()
+            if revisions.get("removals", 0) != self._removals:
+                self._forget(revisions["removals"])
             if kind == "proposal":
                 self._queue.refresh(self.store, index, revisions.get("proposals", 0))
             ledger = self._ledgers[kind]
@@ -115,6 +122,7 @@ class DeckCache:
             in_scope = items.usable & _scope_mask(items, index, scope)
             overlap = fixed_numbers(items.ids, "overlap") % np.uint64(100) < overlap_percent
             mine = ledger.decided_by(annotator, len(items.ids))
+            unread_overlap = overlap & ~ledger.decided_by_people(len(items.ids))
             is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=scope is None)
             skipped = ledger.skipped_by(annotator)
             permutation = self._order(kind, order, annotator, items, index)
@@ -123,7 +131,7 @@ class DeckCache:
             return Outlook(
                 candidates=_as_text(items.ids[chosen]),
                 skipped=frozenset(_as_text(items.ids[[place for place in chosen if place in skipped]])),
-                readers=dict.fromkeys(_as_text(items.ids[[place for place in chosen if overlap[place]]]), 2),
+                readers=dict.fromkeys(_as_text(items.ids[chosen[unread_overlap[chosen]]]), 2),
                 waiting=int(is_open.sum()),
                 decided=int((mine & in_scope).sum()),
                 revision=ledger.revision,
@@ -485,7 +493,11 @@ class _Ledger:
 
     def decided_by(self, annotator: str, count: int) -> BoolArray:
         """Which of the items an annotator has decided."""
-        return self._mask(self.decided.get(annotator, ()), count)
+        return self._mask(np.fromiter(self.decided.get(annotator, ()), dtype=np.int64), count)
+
+    def decided_by_people(self, count: int) -> BoolArray:
+        """Which of the items any person has decided."""
+        return self._mask(np.flatnonzero(np.array(self.people)), count)
 
     def skipped_by(self, annotator: str) -> dict[int, int]:
         """The places of the items that an annotator skipped, with the sequence of the skip."""
@@ -498,13 +510,13 @@ class _Ledger:
         closed = (people >= np.where(overlapping, 2, 1)) | (np.array(self.adjudicated) > 0)
         if policies_count:
             closed |= (people == 0) & (np.array(self.policies) > 0)
-        return self._mask(np.flatnonzero(closed).tolist(), len(overlap))
+        return self._mask(np.flatnonzero(closed), len(overlap))
 
     def accepted_slots(self) -> IntArray:
         """The slots of accepted proposals that are among the items."""
         return np.flatnonzero((np.array(self.accepted) > 0) & (self.places >= 0))
 
-    def _mask(self, slots: Iterable[int], count: int) -> BoolArray:
+    def _mask(self, slots: IntArray, count: int) -> BoolArray:
         mask = np.zeros(count + 1, dtype=bool)  # the last place is that of items that are not there (-1)
-        mask[self.places[np.fromiter(slots, dtype=np.int64)]] = True
+        mask[self.places[slots]] = True
         return mask[:-1]

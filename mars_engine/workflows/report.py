@@ -12,7 +12,18 @@ from mars_engine.maths.review_state import POLICY_PREFIX, ProposalState, proposa
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Clock, Store
-from mars_engine.words.records import Composition, DatasetRecord, FloatArray, IntArray, ModelRecord, Pair, Plan, Prompt
+from mars_engine.words.records import (
+    Composition,
+    DatasetRecord,
+    FloatArray,
+    IntArray,
+    ItemKind,
+    ModelRecord,
+    Pair,
+    Plan,
+    Prompt,
+)
+from mars_engine.workflows.agreement import AgreementReport, agreement
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex
 from mars_engine.workflows.results import (
     Movement,
@@ -24,6 +35,7 @@ from mars_engine.workflows.results import (
 )
 from mars_engine.workflows.status import Status, workspace_status
 
+KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
 EXAMPLES = 5
 SOURCES_ASKED = 200
 """Sources whose proposals are asked who wrote them, spread over all that have some."""
@@ -85,6 +97,8 @@ class ReportContent:
     movement: Movement | None
     """Of the held-out pairs, from the first to the last of the models compared."""
     reviewers: tuple[Reviewer, ...]
+    agreements: tuple[AgreementReport, ...]
+    """Of proposals and of labels, where two or more people decided about the same."""
     examples: tuple[ExamplePair, ...]
     plan: Plan | None
     composition: Composition | None
@@ -122,6 +136,7 @@ def gather_report(
         raise NotReadyError("there is nothing to report on", remedy="import some pairs first")
     models = _wanted_models(store, model_ids)
     results = compare_models(store, index, models, config=config.evaluate) if models and _has_heldout(index) else None
+    found_agreements = [agreement(store, kind, config=config.evaluate) for kind in KINDS]
     compared = [model.record for model in results.models] if results else []
     return ReportContent(
         workspace=workspace,
@@ -131,6 +146,7 @@ def gather_report(
         results=results,
         movement=margin_movement(store, index, compared[0], compared[-1], "heldout") if len(compared) > 1 else None,
         reviewers=_reviewers(store),
+        agreements=tuple(each for each in found_agreements if each.overlap),
         examples=_examples(store, index, models),
         plan=index.plan,
         composition=store.compositions.latest(),

@@ -32,12 +32,14 @@ PRESENT_STYLE = """
 NUMBER_STYLE = """
 <style>
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .stMainBlockContainer { padding: 2.5rem clamp(1rem, 4vw, 4rem) 3rem; }
+  h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
 
 
 def open_frame(pages: Sequence[StreamlitPage]) -> None:
-    """Show the page that the address names, inside the frame; the sign-in before it where there is a token."""
+    """Show the page that the address names, inside the frame."""
     is_presenting = presenting()
     st.set_page_config(
         page_title="MARS",
@@ -47,8 +49,6 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     )
     page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
     st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
-    if not _is_signed_in():
-        return
     page_shown.run()
 
 
@@ -98,10 +98,14 @@ def annotator() -> str:
 def page(title: str, *, purpose: str) -> Iterator[Desk]:
     """Open a page: its title, what it is for, and its desk. An error of the engine is shown in plain words.
 
+    Every page begins so, and asks for the token itself: whatever way it was reached, nothing shows before the sign-in.
+
     with page("Explore", purpose="Where the reward model is unsure.") as desk:
         ...
     """
     _insist_on_frame()
+    if not _is_signed_in():
+        st.stop()
     st.title(title)
     if purpose and not presenting():
         st.text(purpose)

@@ -1,7 +1,224 @@
-"""Importing pairs from the app: demo pairs, an uploaded file, or a set on the hub, with a preview before."""
+"""Importing from the app: demo pairs, an uploaded file or a hub set, with a preview before anything is stored."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.import_reading import FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
+from mars_engine.assembly.jobs import running_run, start_job
+from mars_engine.assembly.uploads import LARGEST_UPLOAD_MEBIBYTES, Upload, find_upload, save_upload
+from mars_engine.words.errors import LoadError, MarsError
+from mars_engine.workflows.import_pairs import ImportPreview
+from pages.parts.files import as_size
+from pages.parts.frame import show_error
+from pages.parts.import_preview import draw_preview
+from pages.parts.run_panel import draw_ended, watch
+
+UPLOAD, HUB = "upload", "hub"
+"""Names in the query parameters: what is being imported, so that a reload or a link comes back to its preview."""
+
+STARTED = "import started"
+UPLOADS_SO_FAR = "uploads so far"
+SOURCES = {"demo": "Demo pairs", "file": "A file of yours", "hub": "A set on the hub"}
+PARTS: dict[Part, str] = {"train": "To train on", "heldout": "Held out, to evaluate on", "both": "Hold out a part"}
+PREFERENCES = {"better": "The better response", "safer": "The safer response"}
+RECOGNISED = "Recognised from the columns"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a source came to: previews, or what is wrong with it, as found, expected and what to do."""
+
+    previews: tuple[ImportPreview, ...] = ()
+    wrong: tuple[str, str, str] | None = None
 
 
 def draw_import(desk: Desk) -> None:
-    """Draw the form."""
+    """Draw the choice of a source, its preview, and the button that imports it; or the import that is at work."""
+    running = running_run(desk.store, clock=desk.clock)
+    if running is not None and running.kind == "import":
+        watch(desk, running)
+        return
+    _draw_outcome(desk)
+    source = _chosen_source()
+    if source == "demo":
+        _draw_demo(desk)
+    elif source == "file":
+        _draw_file(desk)
+    else:
+        _draw_hub(desk)
+
+
+def _chosen_source() -> str:
+    named = "file" if UPLOAD in st.query_params else "hub" if HUB in st.query_params else "demo"
+    chosen = st.segmented_control(
+        "Where the pairs come from",
+        list(SOURCES),
+        default=named,
+        required=True,
+        format_func=lambda source: SOURCES[source],
+        key="import-source",
+        wrap=True,
+    )
+    return chosen or named
+
+
+def _draw_outcome(desk: Desk) -> None:
+    run = desk.store.runs.get(st.session_state.get(STARTED, ""))
+    if run is not None and run.state != "running":
+        draw_ended(desk, run)
+
+
+# ------------------------------------------------------------------------------------------------------------- sources
+
+
+def _draw_demo(desk: Desk) -> None:
+    st.text(
+        "240 pairs that the project wrote itself: 180 to train on, 60 held out. Twenty of them are mislabelled on "
+        "purpose, to see whether triage finds them."
+    )
+    if st.button("Import the demo pairs", type="primary", icon=":material/play_arrow:", key="import-demo"):
+        _start(desk, ImportRequest(DEMO))
+
+
+def _draw_file(desk: Desk) -> None:
+    upload = find_upload(desk.workspace, st.query_params.get(UPLOAD, ""))
+    if upload is None:
+        _draw_uploader(desk)
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.text(f"{upload.path.name}, {as_size(upload.size_bytes)}")
+        if st.button("Another file", icon=":material/upload_file:", key="another-file"):
+            del st.query_params[UPLOAD]
+            st.rerun()
+    _draw_reading(desk, str(upload.path), upload.key)
+
+
+def _draw_uploader(desk: Desk) -> None:
+    st.text(
+        "JSON lines (.jsonl, .jsonl.gz), JSON, CSV or Parquet: TRL preference data, HH-RLHF, UltraFeedback, "
+        "PKU-SafeRLHF, or RewardBench."
+    )
+    # A new key empties the uploader once its file is kept, so that the server does not hold it in memory as well.
+    number = st.session_state.setdefault(UPLOADS_SO_FAR, 0)
+    given = st.file_uploader(
+        f"File, at most {LARGEST_UPLOAD_MEBIBYTES} MB",
+        key=f"upload-{number}",
+        max_upload_size=LARGEST_UPLOAD_MEBIBYTES,
+    )
+    if given is None:
+        return
+    try:
+        upload: Upload = save_upload(desk.workspace, given.name, given)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.session_state[UPLOADS_SO_FAR] = number + 1
+    st.query_params[UPLOAD] = upload.key
+    st.rerun()
+
+
+def _draw_hub(desk: Desk) -> None:
+    st.text("The set is downloaded from huggingface.co to this server, which needs the network and may take a while.")
+    with st.form("hub", border=False):
+        name = st.text_input(
+            "Name of the set",
+            value=st.query_params.get(HUB, ""),
+            placeholder="owner/name@split",
+            max_chars=200,
+            width=420,
+        )
+        pressed = st.form_submit_button("Download and preview", icon=":material/download:")
+    if pressed:
+        st.query_params[HUB] = name.strip()
+    named = st.query_params.get(HUB, "")
+    if not named:
+        return
+    try:
+        location = hub_location(named)
+    except LoadError as error:
+        show_error(error)
+        return
+    _draw_reading(desk, location, named)
+
+
+# ------------------------------------------------------------------------------------------------------------- preview
+
+
+def _draw_reading(desk: Desk, location: str, key: str) -> None:
+    request = _draw_options(location)
+    reading = _read(str(desk.root), request, key, desk.store.browse.revisions().get("pairs", 0))
+    if reading.wrong is not None:
+        found, expected, remedy = reading.wrong
+        show_error(LoadError(found, expected=expected, remedy=remedy))
+        st.text("Nothing was stored. A file that was uploaded is kept until it is imported or another is chosen.")
+        if st.button("Read it again", icon=":material/replay:", key="read-again"):
+            _read.clear()
+            st.rerun()
+        return
+    draw_preview(reading.previews)
+    if not any(preview.report.kept for preview in reading.previews):
+        st.text("All of these pairs are here already: importing them again would add nothing.")
+        return
+    _draw_import_button(desk, request, reading.previews)
+
+
+def _draw_options(location: str) -> ImportRequest:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        part: Part = (
+            st.segmented_control(
+                "What the pairs are for",
+                list(PARTS),
+                default="train",
+                required=True,
+                format_func=lambda each: PARTS[each],
+                key="import-part",
+                wrap=True,
+            )
+            or "train"
+        )
+        percent = 20
+        if part == "both":
+            percent = int(st.number_input("Held out, % of prompts", 1, 90, 20, step=5, width=180, key="import-holdout"))
+    with st.expander("How it is read", icon=":material/tune:"):
+        chosen = st.selectbox("Format", [RECOGNISED, *FORMAT_NAMES], key="import-format", width=320)
+        preference = st.selectbox(
+            "Which label of PKU-SafeRLHF decides",
+            list(PREFERENCES),
+            format_func=lambda each: PREFERENCES[each],
+            key="import-preference",
+            width=320,
+        )
+    return ImportRequest(location, part, percent / 100, "" if chosen == RECOGNISED else chosen, preference)
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading it, which stores nothing")
+def _read(root: str, request: ImportRequest, key: str, pairs_revision: int) -> Reading:  # noqa: ARG001 (cache's key)
+    try:
+        return Reading(tuple(read_preview(Path(root), request)))
+    except MarsError as error:
+        return Reading(wrong=(error.found, error.expected, error.remedy))
+
+
+def _draw_import_button(desk: Desk, request: ImportRequest, previews: Sequence[ImportPreview]) -> None:
+    kept = sum(preview.report.kept for preview in previews)
+    if st.button(f"Import {kept:,} pairs", type="primary", icon=":material/play_arrow:", key="import"):
+        _start(desk, request)
+
+
+def _start(desk: Desk, request: ImportRequest) -> None:
+    try:
+        with st.spinner("Starting"):
+            run = start_job(desk.workspace, desk.store, request.command(), clock=desk.clock)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.session_state[STARTED] = run.id
+    for name in (UPLOAD, HUB):
+        if name in st.query_params:
+            del st.query_params[name]
+    st.rerun()

@@ -24,9 +24,9 @@ const store = (name, entry) => {
 window.addEventListener('keydown', (event) => {
   const found = deck();
   if (!found || event.key === 'Shift') return;
-  const before = found.dataset.painted;
+  const before = found.dataset.painted || '';
   const started = event.timeStamp;
-  store('test:presses', {key: event.key, painted: before, card: found.dataset.card});
+  store('test:presses', {key: event.key, painted: before, card: found.dataset.card || ''});
   const watch = () => {
     if (deck()?.dataset.painted !== before) store('test:paints', performance.now() - started);
     else if (performance.now() - started < 1000) requestAnimationFrame(watch);

@@ -199,6 +199,25 @@ def test_an_edit_is_saved_by_control_and_enter(card, store, request):
     assert "axu edited" in card.text(".sheet")
 
 
+def test_an_edit_and_a_note_outlive_a_reload(card, store, request):
+    before = card.painted
+    card.press("n")
+    card.write("half a thought")
+    card.press("Enter")
+    card.press("e")
+    card.write("begun and ")
+    card.browser.refresh()
+    card.wait(lambda: card.deck("!!found.querySelector('textarea')"), "the edit again")
+    assert "half a thought" in card.text(".noted")
+    card.write("finished ")
+    card.press("Enter", modifiers=CONTROL)
+    card.wait_until_saved()
+    (event,) = events_of(store, request.node.name)
+    assert (event.item_id, event.action, event.note) == (before, "edit", "half a thought")
+    assert "begun and " in event.edited_chosen
+    assert "finished " in event.edited_chosen
+
+
 def test_an_empty_edit_is_not_taken(card, store, request):
     card.press("e")
     card.deck("found.querySelectorAll('textarea').forEach(area => { area.value = ' '; })")
@@ -274,7 +293,7 @@ def test_blind_mode_hides_labels_and_says_which_side_was_meant(browser, server, 
     card.wait(lambda: "Answer A" in card.text(".sides"), "hidden labels")
     wanted = []
     for key in "1212":
-        assert not card.deck("!!found.querySelector('aside')")
+        assert not card.deck("!!found.querySelector('.known')")
         assert "Chosen" not in card.text(".sides")
         pair = store.pairs.by_id([card.painted])[card.painted]
         left = card.deck("found.querySelector('.side .text').textContent")
@@ -290,7 +309,7 @@ def test_blind_mode_hides_labels_and_says_which_side_was_meant(browser, server, 
     assert [(event.item_id, event.action, event.presented) for event in events] == wanted
     assert "blind=1" in browser.current_url
     card.press("ArrowLeft")
-    card.wait(lambda: card.deck("!!found.querySelector('aside')"), "the figures of a decided card")
+    card.wait(lambda: card.deck("!!found.querySelector('.known')"), "the figures of a decided card")
 
 
 def test_many_are_decided_in_one_act(browser, server, store):

@@ -142,6 +142,20 @@ def test_examples_are_the_greatest_rises_and_the_greatest_fall(content):
         assert example.chosen is not None or example.rejected is not None
 
 
+def test_agreement_is_told_where_several_people_decided_the_same():
+    bench = make_bench(CONFIG)
+    pairs = make_pairs(6)
+    add(bench, pairs, "train")
+    for number, pair in enumerate(pairs):
+        record_review(bench.store, "pair", pair.id, "label_right", annotator="ada", clock=bench.clock)
+        answer = "flip" if number == 0 else "label_right"
+        record_review(bench.store, "pair", pair.id, answer, annotator="bo", clock=bench.clock)
+    text = Page(render_report(content_of(bench))).text
+    assert "Two or more people decided about 6 labels" in text
+    assert "the same answer in 83.3% of the cases" in text
+    assert "1 are still disputed" in text
+
+
 def test_reviewers_are_people_first_and_policies_by_name(content):
     assert [(each.name, each.is_policy) for each in content.reviewers] == [("<u>ada</u>", False), ("accept-all", True)]
     assert content.reviewers[0].minutes == pytest.approx(1.5)

@@ -2,7 +2,6 @@
 
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from fakes import make_pairs
@@ -23,8 +22,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    opened = open_store(f"sqlite:///{tmp_path / 'mars.db'}")
+def store(shared_url: str):
+    opened = open_store(shared_url)
     yield opened
     opened.close()
 

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,8 @@ FIVE = ["ada", "bob", "cyd", "dan", "eve"]
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    opened = open_store(f"sqlite:///{tmp_path / 'mars.db'}")
+def store(shared_url: str):
+    opened = open_store(shared_url)
     yield opened
     opened.close()
 
@@ -158,12 +157,11 @@ store.close()
 """
 
 
-def test_five_processes_never_lease_an_item_twice_and_none_is_stuck_when_they_are_killed(store, tmp_path):
+def test_five_processes_never_lease_an_item_twice_and_none_is_stuck_when_they_are_killed(store, shared_url):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    url = f"sqlite:///{tmp_path / 'mars.db'}"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", TAKE_IN_A_PROCESS, url, name, NOON.isoformat()],
+            [sys.executable, "-c", TAKE_IN_A_PROCESS, shared_url, name, NOON.isoformat()],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

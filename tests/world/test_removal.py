@@ -44,14 +44,21 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def bench(url: str) -> Iterator[Workbench]:
-    """A workspace of two training sets and a held-out one, in which a round has run and people have decided."""
+def imported(url: str) -> Iterator[Workbench]:
+    """A workspace of two training sets and a held-out one."""
     opened = make_bench(url=url)
     for name, split, first in (("one", "train", 0), ("two", "train", 100), ("three", "heldout", 200)):
         source = ListSource(make_pairs(12, first=first, seed=first), name=name)
         import_pairs(source, opened.store, split=split, clock=opened.clock, progress=opened.progress)
-    run_rounds(opened, 1, policy="accept-all")
-    store, clock = opened.store, opened.clock
+    yield opened
+    opened.store.close()
+
+
+@pytest.fixture
+def bench(imported: Workbench) -> Workbench:
+    """The workspace after a round, in which people have decided."""
+    run_rounds(imported, 1, policy="accept-all")
+    store, clock = imported.store, imported.clock
     for first in (0, 100):
         pair = make_pairs(12, first=first, seed=first)[0]
         proposal = store.proposals.proposals(source_ids=[pair.id])[0]
@@ -62,8 +69,7 @@ def bench(url: str) -> Iterator[Workbench]:
             store.leases.take(kind, [item], annotator="ada", count=9, readers={}, now=now, until=hour)
         store.pair_sets.add(PairSet(f"set{first}", "mine", "ada", clock(), 1), [pair.id])
     store.pairs.save_distances("encoder", {each.id: 0.5 for each in store.pairs.pairs("train")})
-    yield opened
-    opened.store.close()
+    return imported
 
 
 def dataset_id(bench: Workbench, name: str) -> str:
@@ -113,25 +119,27 @@ def test_the_method_goes_on_after_a_removal_and_a_removed_dataset_can_come_again
     assert bench.store.proposals.proposals(source_ids=ids), "no done mark kept them from being proposed for"
 
 
-def test_the_indexes_made_for_a_removal_are_gone_afterwards(bench):
+def test_the_indexes_made_for_a_removal_are_gone_afterwards(imported):
     def indexes() -> set[str | None]:
-        with bench.store.database.read() as connection:
+        with imported.store.database.read() as connection:
             look = inspect(connection)
             return {index["name"] for table in metadata.sorted_tables for index in look.get_indexes(table.name)}
 
     before = indexes()
-    bench.store.removal.remove_dataset(dataset_id(bench, "one"))
+    imported.store.removal.remove_dataset(dataset_id(imported, "one"))
     assert indexes() == before
 
 
-def test_a_dataset_that_is_not_there_cannot_be_removed(bench):
+def test_a_dataset_that_is_not_there_cannot_be_removed(imported):
     with pytest.raises(StoreError, match="no dataset"):
-        bench.store.removal.remove_dataset("unknown")
+        imported.store.removal.remove_dataset("unknown")
 
 
 def test_everything_goes_and_the_revisions_move_on(bench, url):
     before = bench.store.browse.revisions()
-    decisions = sum(len(events) for kind in ("pair", "proposal") for events in bench.store.reviews.events(kind).values())
+    decisions = sum(
+        len(events) for kind in ("pair", "proposal") for events in bench.store.reviews.events(kind).values()
+    )
     removed = bench.store.removal.remove_everything()
     assert (removed.datasets, removed.pairs, removed.decisions) == (3, 36, decisions)
     assert removed.models == 2
@@ -176,10 +184,10 @@ def test_a_copy_made_while_another_writes_is_of_one_moment(tmp_path):
     copied.close()
 
 
-def test_a_server_is_not_copied_but_pg_dump_named(bench, url, tmp_path):
+def test_a_server_is_not_copied_but_pg_dump_named(imported, url, tmp_path):
     if url.startswith("sqlite"):
         with pytest.raises(StoreError, match="cannot be copied"):
-            bench.store.copy_to(tmp_path / "missing" / "copy.sqlite")
+            imported.store.copy_to(tmp_path / "missing" / "copy.sqlite")
     else:
         with pytest.raises(StoreError, match="pg_dump"):
-            bench.store.copy_to(tmp_path / "copy.sqlite")
+            imported.store.copy_to(tmp_path / "copy.sqlite")

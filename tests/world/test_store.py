@@ -3,13 +3,12 @@
 import json
 import math
 import os
-import secrets
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from database_content import database_content
-from sqlalchemy import create_engine, event, insert, inspect, make_url, text
+from sqlalchemy import create_engine, event, insert, inspect, text
 
 from mars_engine.words.errors import StoreError
 from mars_engine.words.protocols import Store
@@ -43,43 +42,11 @@ from mars_engine.world.store import SqlStore, open_store, schema
 from mars_engine.world.store.database import MIGRATIONS
 from mars_engine.world.store.statements import record_values
 
-SERVER = os.environ.get("MARS_TEST_DATABASE_URL", "")
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 AWKWARD = "def f():\n\treturn '\"x\\y\"'\r\n\n  nested  spaces \u2028 émoji 👩🏽‍🚀 %s :name ?"
 
 
 # ----------------------------------------------------------------------------------------------------------- fixtures
-
-
-@pytest.fixture
-def schema_url() -> Iterator[Callable[[], str]]:
-    """Make fresh, empty PostgreSQL schemas; they are dropped afterwards."""
-    if not SERVER:
-        pytest.skip("MARS_TEST_DATABASE_URL names no PostgreSQL server")
-    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    names: list[str] = []
-
-    def make() -> str:
-        name = f"mars_test_{secrets.token_hex(8)}"
-        names.append(name)
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE SCHEMA {name}"))
-        url = make_url(SERVER).update_query_dict({"options": f"-csearch_path={name}"})
-        return url.render_as_string(hide_password=False)
-
-    yield make
-    with engine.connect() as connection:
-        for name in names:
-            connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-    engine.dispose()
-
-
-@pytest.fixture(params=["sqlite-file", "postgresql"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The url of a database that does not exist yet and that several processes may open."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("schema_url")())
-    return f"sqlite:///{tmp_path / 'mars 100%.db'}"
 
 
 @pytest.fixture(params=["sqlite-memory", "sqlite-file", "postgresql"])
@@ -785,4 +752,6 @@ def test_equal_content_is_recognised_and_a_difference_seen(tmp_path: Path) -> No
     store.reviews.append([a_review(sequence=2)])
     store.close()
     assert database_content(urls[1]) != first
-    assert json.dumps(first["reviews"]) == '[["proposal", "p1", "accept", "ada", 1, null, null, null, "", 1.25, "open"]]'
+    assert (
+        json.dumps(first["reviews"]) == '[["proposal", "p1", "accept", "ada", 1, null, null, null, "", 1.25, "open"]]'
+    )

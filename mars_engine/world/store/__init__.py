@@ -35,6 +35,11 @@ class SqlStore:
     runs: SqlRunStore
     removal: SqlRemovalStore
 
+    @property
+    def can_be_copied(self) -> bool:
+        """Whether `copy_to` copies this database: a PostgreSQL server's is copied by its own tools."""
+        return self.database.engine.dialect.name == "sqlite"
+
     def copy_to(self, path: Path) -> None:
         """Copy the database, as it is at one moment, into a new SQLite file; others may write meanwhile.
 

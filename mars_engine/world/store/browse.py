@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, case, exists, fu
 from mars_engine.words.columns import (
     DistanceColumns,
     IdArray,
+    LengthColumns,
     MarginColumns,
     PairColumns,
     PairRewards,
@@ -53,19 +54,9 @@ class SqlBrowseStore:
     def pairs(self) -> PairColumns:
         stored = schema.pairs.c
         datasets, subsets = _Codes(), _Codes()
-        statement = select(
-            stored.id,
-            stored.split,
-            stored.dataset_id,
-            stored.subset,
-            func.length(stored.chosen),
-            func.length(stored.rejected),
-            stored.ordinal,
-        )
-        *columns, ordinal = self._columns(statement, _ids, _words, datasets, subsets, _int32, _int32, _int32)
-        # Sorted here: for ORDER BY, SQLite would look up each row by way of an index.
-        order = np.argsort(ordinal, kind="stable")
-        ids, split, dataset, subset, chars_chosen, chars_rejected = (column[order] for column in columns)
+        # All of it stands in one index, so that no text is passed over on the way.
+        statement = select(stored.id, stored.split, stored.dataset_id, stored.subset).order_by(stored.ordinal)
+        ids, split, dataset, subset = self._columns(statement, _ids, _words, datasets, subsets)
         return PairColumns(
             ids=ids,
             split=split,
@@ -73,9 +64,12 @@ class SqlBrowseStore:
             dataset_ids=tuple(datasets.numbers),
             subset=subset,
             subsets=tuple(subsets.numbers),
-            chars_chosen=chars_chosen,
-            chars_rejected=chars_rejected,
         )
+
+    def lengths(self) -> LengthColumns:
+        stored = schema.pairs.c
+        statement = select(stored.id, func.length(stored.chosen), func.length(stored.rejected))
+        return LengthColumns(*self._columns(statement, _ids, _int32, _int32))
 
     def newest_scored_model(self) -> ModelRecord | None:
         models = schema.reward_models.c

@@ -23,7 +23,7 @@ from mars_engine.world.store.statements import (
     records,
 )
 
-EVENTS_AT_ONCE = 500
+EVENTS_AT_ONCE = 1_000
 """Events that are read at a time when looking for what an undo takes back."""
 
 _Key = tuple[str, str, str, int]
@@ -170,12 +170,12 @@ def _newest_first(connection: Connection, item_kind: ItemKind, annotator: str) -
     """Yield an annotator's events on items of a kind, read a page at a time, as far as they are asked for."""
     reviews = schema.reviews.c
     place = tuple_(reviews.sequence, reviews.id)
-    own = select(reviews.sequence, reviews.id, reviews.item_id, reviews.action)
+    own = select(reviews.sequence, reviews.item_id, reviews.action, reviews.id)
     own = own.where(reviews.annotator == annotator, reviews.item_kind == item_kind)
     page = own.order_by(reviews.sequence.desc(), reviews.id.desc()).limit(EVENTS_AT_ONCE)
     rows = connection.execute(page).all()
     while rows:
-        yield from (Trace(row.sequence, row.item_id, row.action) for row in rows)
+        yield from map(Trace._make, rows)
         if len(rows) < EVENTS_AT_ONCE:
             return
         rows = connection.execute(page.where(place < tuple_(rows[-1].sequence, rows[-1].id))).all()

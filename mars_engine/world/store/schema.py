@@ -62,6 +62,7 @@ pairs = Table(
     Column("subset", Text, nullable=False),
     Column("attributes", JsonText, nullable=False),
     Index(None, "split", "ordinal"),
+    Index("ix_pairs_facts", "ordinal", "id", "split", "dataset_id", "subset"),
 )
 """Source pairs, each under the dataset that brought it first."""
 
@@ -89,6 +90,7 @@ scores = Table(
     Column("rejected_reward", Double, nullable=False),
     Column("margin", Double, nullable=False),
     Index(None, "model_id", "margin"),
+    sqlite_with_rowid=False,
 )
 
 distances = Table(
@@ -97,6 +99,7 @@ distances = Table(
     Column("encoder", Text, primary_key=True),
     Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
     Column("distance", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
 """The semantic distance of a pair's two responses under an encoder, by the encoder's fingerprint."""
 
@@ -110,6 +113,7 @@ triage = Table(
     Column("margin_std", Double, nullable=False),
     Column("negative_share", Double, nullable=False),
     Column("verdict", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 plans = Table(
@@ -137,6 +141,7 @@ plan_rows = Table(
     Column("budget", Integer, nullable=False),
     Column("distance", Double, nullable=False),
     Column("gate", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 proposals = Table(

@@ -20,8 +20,11 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("words.js", "difference.js", "log.js", "drawing.js", "grid.js", "card.js")
 """Parts of one script, in the order in which they build on each other."""
 
-CARDS, GRID_CARDS = 60, 240
-"""How many cards the browser holds at most."""
+CARDS: dict[str, tuple[int, int]] = {"card": (15, 60), "grid": (48, 240)}
+"""The fewest and the most cards that the browser holds, by view."""
+
+FAIR_SHARE = 5
+"""One person holds no more than one in so many of the cards that wait: several may read in a small workspace."""
 
 BLIND = "blind"
 """Name of the query parameter that says whether labels are hidden."""
@@ -123,12 +126,13 @@ def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
             clock=desk.clock,
             order=dealing.order,
             source=dealing.source,
-            limit_cards=GRID_CARDS if dealing.view == "grid" else CARDS,
+            limit_cards=_cards_to_hold(dealing),
             overlap_percent=dealing.overlap_percent,
             cache=desk.deck_cache,
             read_only=dealing.read_only,
         )
     )
+    st.session_state[_waiting_name(dealing)] = dealt["progress"]["waiting"]
     return {
         "kind": dealing.kind,
         "annotator": dealing.annotator,
@@ -147,6 +151,16 @@ def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
         "differences": True,
         "read_only": dealing.read_only,
     }
+
+
+def _cards_to_hold(dealing: Dealing) -> int:
+    """How many cards to deal: few at first, so that the first is there at once; then by how many wait."""
+    fewest, most = CARDS[dealing.view]
+    return min(max(fewest, st.session_state.get(_waiting_name(dealing), 0) // FAIR_SHARE), most)
+
+
+def _waiting_name(dealing: Dealing) -> str:
+    return f"waiting-{dealing.kind}"
 
 
 def _take(desk: Desk, dealing: Dealing, request: _Request) -> tuple[LogOutcome, str]:

@@ -81,7 +81,10 @@ class Deck {
     if (isOtherView || this.root.dataset.card !== (this.shown ? this.shown.id : "")) this.show();
     else if (this.isGrid) this.grid.refresh();
     this.drawStatus();
-    if (isFirst) this.root.focus({ preventScroll: true });
+    if (isFirst) {
+      this.root.focus({ preventScroll: true });
+      this.takeUpDraft();
+    }
     if (this.log.acts.size || this.hasNews) this.send();
   }
 
@@ -90,18 +93,21 @@ class Deck {
     this.blind = data.blind;
     this.differences = remembered("differences", data.differences);
     this.keys = new Map(Object.entries(data.keys).map(([name, key]) => [key.toLowerCase(), name]));
-    this.resumeAt = remembered(this.placeName(), "");
+    this.draft = remembered(this.placeName("draft"), null);
+    this.note = remembered(this.placeName("note"), "");
+    this.resumeAt = this.draft ? this.draft.id : remembered(this.placeName("card"), "");
     for (const act of this.log.acts.values()) this.applyAct(act);
     const elsewhere = this.log.elsewhere();
-    if (elsewhere) {
+    if (elsewhere && !data.read_only) {
       const made = count(elsewhere, "decision", "decisions");
       this.complain(`${made} made in this browser under another name or page wait to be saved: open that one again.`);
     }
     this.root.setAttribute("aria-label", data.kind === "pair" ? "Pairs to check" : "Proposals to review");
   }
 
-  placeName() {
-    return `${this.data.workspace}:${this.data.kind}:${this.data.annotator}:place`;
+  /** The name of something that this browser remembers for the annotator, across reloads. */
+  placeName(what) {
+    return `${this.data.workspace}:${this.data.kind}:${this.data.annotator}:${what}`;
   }
 
   /** Drop the acts that the database has, and say which it will never take. */
@@ -117,6 +123,8 @@ class Deck {
       this.complain(`Not stored: ${DONE[act.action] || act.action}. ${reason}`);
     }
     if (data.problem) this.complain(data.problem);
+    else if (this.isServerIll) this.problem.hidden = true;
+    this.isServerIll = Boolean(data.problem);
   }
 
   /** Make the history what the server says, and after it what this page did since. */
@@ -236,7 +244,7 @@ class Deck {
     else if (name === "blind" && !this.isGrid) this.toggleBlind();
     else if (name === "undo") this.undo();
     else if (name === "note") this.askNote();
-    else if (name === "edit") this.edit();
+    else if (name === "edit" && !this.isGrid) this.edit();
     else if (DECISIONS.has(name)) this.decide(name);
   }
 
@@ -306,7 +314,7 @@ class Deck {
       seconds: Math.round((performance.now() - this.shownAt) / 10) / 100,
       presented,
     });
-    if (action !== "undo") this.note = "";
+    if (action !== "undo") this.setNote("");
     this.applyAct(act);
     this.queue = this.queue.filter((id) => !this.decided.has(id));
     this.front = this.front.filter((id) => !this.decided.has(id));
@@ -353,15 +361,30 @@ class Deck {
   }
 
   keepNote(text) {
-    this.note = text.trim();
+    this.setNote(text.trim());
     this.drawNote();
+  }
+
+  setNote(text) {
+    this.note = text;
+    remember(this.placeName("note"), text);
   }
 
   drawNote() {
     this.noted.replaceChildren(this.note ? element("p", {}, `Note for the next decision: ${this.note}`) : "");
   }
 
-  edit() {
+  /** Go on with an edit that a reload or a lost connection broke off. */
+  takeUpDraft() {
+    if (this.draft && this.shown && this.shown.id === this.draft.id && !this.isGrid) this.edit(this.draft.texts);
+  }
+
+  keepDraft() {
+    const texts = Object.fromEntries(this.fields.map(({ name, area }) => [name, area.value]));
+    remember(this.placeName("draft"), { id: this.editing, texts });
+  }
+
+  edit(draft = {}) {
     const card = this.shown;
     if (!card || card.kind !== "proposal") return;
     this.editing = card.id;
@@ -380,6 +403,10 @@ class Deck {
     );
     this.stage.replaceChildren(element("form", { class: "edit" }, ...boxes, element("div", { class: "buttons" }, save, cancel)));
     this.bar.hidden = true;
+    for (const { name, area } of this.fields) {
+      area.value = draft[name] ?? area.value;
+      area.addEventListener("input", () => this.keepDraft());
+    }
     this.fields.find(({ name }) => name !== "prompt").area.focus();
   }
 
@@ -411,16 +438,20 @@ class Deck {
     for (const side of ["chosen", "rejected"]) {
       if (texts[side] === null && kept[side] !== card.proposal[side]) texts[side] = kept[side];
     }
-    this.editing = null;
-    this.bar.hidden = false;
+    this.leaveEdit();
     this.decide("edit", texts);
-    this.root.focus({ preventScroll: true });
   }
 
   endEdit() {
+    this.leaveEdit();
+    this.show();
+  }
+
+  leaveEdit() {
     this.editing = null;
     this.bar.hidden = false;
-    this.show();
+    this.problem.hidden = true;
+    remember(this.placeName("draft"), null);
     this.root.focus({ preventScroll: true });
   }
 
@@ -509,7 +540,7 @@ class Deck {
     if (hadFocus) this.root.focus({ preventScroll: true });
     this.root.dataset.card = card ? card.id : "";
     this.shownAt = performance.now();
-    if (card && this.looking === null) remember(this.placeName(), card.id);
+    if (card && this.looking === null) remember(this.placeName("card"), card.id);
     this.drawStatus();
     this.drawBanner();
     this.drawNote();

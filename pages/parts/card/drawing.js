@@ -54,8 +54,8 @@ function drawSheet(card, look, late) {
   const sheet = element("article", { class: "sheet", "aria-label": look.blind ? "card, labels hidden" : "card" });
   const main = element("div", { class: "main" }, drawPrompt(card, look, late), drawSides(card, look, late));
   sheet.append(main);
-  const aside = drawAside(card, look);
-  if (aside) sheet.append(aside);
+  const known = drawKnown(card, look);
+  if (known) sheet.append(known);
   return sheet;
 }
 
@@ -211,14 +211,14 @@ function drawPairSides(two, card, order, look, late) {
   order.forEach((side, position) => {
     const name = sideName(side, position, look);
     boxes[side] = { text: card[side], box: textBox(name, late), mark: "mark" };
-    two.append(element("div", { class: look.blind ? "side" : `side ${side}` }, element("h3", {}, name), boxes[side].box));
+    two.append(element("div", { class: look.blind ? "side" : `side ${side}` }, element("h2", {}, name), boxes[side].box));
   });
   fillCompared(card, "sides", boxes.chosen, boxes.rejected, look, late);
 }
 
 function drawProposalSide(card, side, position, look, late) {
   const name = sideName(side, position, look);
-  const column = element("div", { class: look.blind ? "side" : `side ${side}` }, element("h3", {}, name));
+  const column = element("div", { class: look.blind ? "side" : `side ${side}` }, element("h2", {}, name));
   const source = { text: card.source[side], box: textBox(`${name}, source`, late), mark: "del" };
   if (card.unchanged_sides.includes(side)) {
     fill(source.box, [{ text: source.text, changed: false }], "", late);
@@ -238,27 +238,27 @@ function drawProposalSide(card, side, position, look, late) {
 // ---------------------------------------------------------------------------------------------------- what is known
 
 /** What the engine knows of a card; nothing of it shows in blind mode. */
-function drawAside(card, look) {
+function drawKnown(card, look) {
   if (look.blind) return null;
   const facts = [card.method, card.subset, card.dataset].filter(Boolean).join(" · ");
   const status = card.status && card.status !== "pending" ? `stands as ${card.status}` : "";
-  const aside = element(
-    "aside",
-    { "aria-label": "What is known of it" },
+  const known = element(
+    "div",
+    { class: "known", role: "group", "aria-label": "What is known of it" },
     element("p", { class: "facts" }, facts),
     element("p", { class: "facts" }, [status, card.skipped ? "you skipped it before" : ""].filter(Boolean).join(" · ")),
     card.why ? element("p", { class: "why" }, card.why) : null,
   );
-  if (card.figures.length) aside.append(drawFigures(card.figures, card.kind));
-  if (card.gates && card.gates.length) aside.append(drawGates(card.gates));
-  for (const generator of card.generators || []) aside.append(element("p", { class: "facts" }, `by ${generator}`));
-  return aside;
+  if (card.figures.length) known.append(drawFigures(card.figures, card.kind));
+  if (card.gates && card.gates.length) known.append(drawGates(card.gates));
+  for (const generator of card.generators || []) known.append(element("p", { class: "facts" }, `by ${generator}`));
+  return known;
 }
 
 function drawFigures(figures, kind) {
   const compares = kind === "proposal";
   const heads = compares ? ["", "before", "after", "change"] : ["", "value"];
-  const head = element("tr", {}, ...heads.map((name) => element("th", { scope: "col" }, name)));
+  const head = element("tr", {}, ...heads.map((name) => element(name ? "th" : "td", name ? { scope: "col" } : {}, name)));
   const rows = figures.map((figure) => {
     const name = element("th", { scope: "row" }, figure.label, element("span", { class: "unit" }, figure.unit || ""));
     const values = compares

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("distance", sa.Double, nullable=False),
         sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_distances_pair_id"),
         sa.PrimaryKeyConstraint("encoder", "pair_id", name="pk_distances"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "pair_sets",
@@ -49,3 +50,9 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("subject", name="pk_revisions"),
     )
+    op.create_index("ix_pairs_facts", "pairs", ["ordinal", "id", "split", "dataset_id", "subset"])
+    if op.get_bind().dialect.name == "sqlite":
+        # Kept in the order of their primary key, so that all rows of one model lie together and need no look-up each.
+        for name in ("scores", "triage", "plan_rows"):
+            with op.batch_alter_table(name, recreate="always", table_kwargs={"sqlite_with_rowid": False}):
+                pass

@@ -1,0 +1,70 @@
+"""How far people agree: raw agreement, Cohen's kappa of each two, Krippendorff's alpha, with intervals."""
+
+import streamlit as st
+
+from mars_engine.maths.agreement import Coefficient
+from mars_engine.workflows.agreement import AgreementReport
+from pages.parts.tables import draw_table
+
+FIGURE_WIDTH = 220
+
+
+def draw_agreement(report: AgreementReport) -> None:
+    """Draw the agreement of all, and of each two who decided the same items."""
+    items = "pairs" if report.kind == "pair" else "proposals"
+    st.subheader("Agreement", anchor=False)
+    with st.container(horizontal=True):
+        st.metric(f"Decided by two or more, {items}", f"{report.overlap:,}", width=FIGURE_WIDTH)
+        _draw_coefficient("Raw agreement", report.raw, "Share of answers to the same item that are equal.")
+        _draw_coefficient(
+            "Krippendorff’s α",
+            report.alpha,
+            "Agreement beyond chance among all: 1 is perfect, 0 is what chance would give. Below 0.667 labels are "
+            "usually taken as too unsure to build on.",
+        )
+        st.metric("Settled by an adjudicator", f"{report.adjudicated:,}", width=FIGURE_WIDTH)
+    for name, coefficient in (("Raw agreement", report.raw), ("Krippendorff’s α", report.alpha)):
+        if coefficient.interval is None:
+            st.text(f"{name} is undefined: {coefficient.reason}.")
+    if not report.overlap:
+        st.text("Let people read some of the same items: Settings, Reading together, Overlap percent.")
+    if report.pairs:
+        _draw_each_two(report, items)
+    if report.overlap:
+        level = next((each.interval.level for each in (report.raw, report.alpha) if each.interval), 0.95)
+        st.text(
+            f"In brackets the {level:.0%} bootstrap interval over items. Two edits count as one answer here, though "
+            "their texts may differ, and the proposal is then disputed."
+        )
+
+
+def _draw_each_two(report: AgreementReport, items: str) -> None:
+    draw_table(
+        "Agreement of each two people",
+        ("first", "second", items, "raw agreement", "Cohen’s κ"),
+        [
+            (each.first, each.second, f"{each.items:,}", in_words(each.raw), in_words(each.kappa))
+            for each in report.pairs
+        ],
+        numbers=(items, "raw agreement", "Cohen’s κ"),
+    )
+    for each in report.pairs:
+        if each.kappa.reason:
+            st.text(f"Cohen’s κ of {each.first} and {each.second} is undefined: {each.kappa.reason}.")
+
+
+def _draw_coefficient(label: str, coefficient: Coefficient, explains: str) -> None:
+    interval = coefficient.interval
+    with st.container(width=FIGURE_WIDTH, gap=None):
+        value = "undefined" if interval is None else f"{interval.estimate:.2f}".replace("-", "−")
+        st.metric(label, value, help=explains)
+        if interval is not None:
+            st.text(f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−"))
+
+
+def in_words(coefficient: Coefficient) -> str:
+    """Return a coefficient with its interval, or that it is undefined."""
+    interval = coefficient.interval
+    if interval is None:
+        return "undefined"
+    return f"{interval.estimate:.2f} ({interval.low:.2f} to {interval.high:.2f})".replace("-", "−")
