@@ -12,8 +12,8 @@ from pages.parts.import_form import HUB, UPLOAD, draw_import
 from pages.parts.import_preview import PART_NAMES, draw_report
 from pages.parts.tables import draw_table
 
-DATASETS, IMPORT, EXPORT, BACKUPS, DELETE = "datasets", "import", "export", "backups", "delete"
-SECTIONS = {DATASETS: "Datasets", IMPORT: "Import", EXPORT: "Export", BACKUPS: "Backups", DELETE: "Delete"}
+SECTIONS = DATASETS, IMPORT, EXPORT, BACKUPS, DELETE = "Datasets", "Import", "Export", "Backups", "Delete"
+"""Names of the sections, in the address too."""
 
 
 def draw_datasets(desk: Desk) -> None:
@@ -91,10 +91,9 @@ def _chosen_section(desk: Desk) -> str:
     usual = IMPORT if is_importing else DATASETS
     chosen = st.segmented_control(
         "What to do",
-        list(SECTIONS),
+        SECTIONS,
         default=usual,
         required=True,
-        format_func=lambda section: SECTIONS[section],
         label_visibility="collapsed",
         key="section",
         bind="query-params",

@@ -11,7 +11,8 @@ from pages.parts.people_agreement import draw_agreement
 from pages.parts.people_disputes import draw_disputes
 from pages.parts.tables import draw_table
 
-KIND_NAMES: dict[ItemKind, str] = {"pair": "Check: labels of pairs", "proposal": "Review: proposals"}
+KINDS: dict[str, ItemKind] = {"Check": "pair", "Review": "proposal"}
+"""What people decide, by the page where they do; these names stand in the address too."""
 
 
 def draw_contributions(people: list[Contribution]) -> None:
@@ -59,20 +60,13 @@ def draw(desk: Desk) -> None:
 
 
 def _chosen_kind(people: list[Contribution]) -> ItemKind:
-    usual: ItemKind = "proposal" if any(each.reviewed for each in people) else "pair"
+    usual = "Review" if any(each.reviewed for each in people) else "Check"
     if presenting():
-        return usual
-    chosen: ItemKind | None = st.segmented_control(
-        "What people agree on",
-        list(KIND_NAMES),
-        default=usual,
-        required=True,
-        format_func=lambda kind: KIND_NAMES[kind],
-        key="kind",
-        bind="query-params",
-        wrap=True,
+        return KINDS[usual]
+    chosen = st.segmented_control(
+        "Decisions made on", list(KINDS), default=usual, required=True, key="decided-on", bind="query-params"
     )
-    return chosen or usual
+    return KINDS[chosen or usual]
 
 
 def _draw_nobody(desk: Desk) -> None:

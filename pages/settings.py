@@ -17,14 +17,9 @@ from pages.parts.frame import page, presenting
 from pages.parts.settings_keys import draw_keys
 from pages.parts.tables import draw_table
 
-METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "method", "reading", "keys", "generators", "workspace"
-SECTIONS = {
-    METHOD: "Method",
-    PEOPLE: "Reading together",
-    KEYS: "Keys",
-    GENERATORS: "Generators",
-    WORKSPACE: "Workspace",
-}
+SECTIONS = METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "Method", "People", "Keys", "Generators", "Workspace"
+"""Names of the sections, in the address too."""
+
 METHOD_SECTIONS = ("encoder", "probe", "triage", "allocation", "gate", "propose", "compose", "evaluate", "map")
 SAVED = "settings saved"
 
@@ -135,10 +130,9 @@ def draw(desk: Desk) -> None:
         return
     chosen = st.segmented_control(
         "Which settings",
-        list(SECTIONS),
+        SECTIONS,
         default=METHOD,
         required=True,
-        format_func=lambda section: SECTIONS[section],
         label_visibility="collapsed",
         key="settings",
         bind="query-params",

@@ -17,14 +17,6 @@ TOKEN_VARIABLE = "MARS_APP_TOKEN"  # noqa: S105 (a variable's name)
 
 SHORTEST_TOKEN = 16
 
-LAUNCH = (
-    "from streamlit.runtime.pages_manager import PagesManager; from streamlit.web.cli import main; "
-    "PagesManager.uses_pages_directory = False; main()"
-)
-"""Starts Streamlit knowing that app.py lists the pages. It would otherwise run a file of pages/ without app.py around
-it where that is the first thing a new server is asked for.
-"""
-
 
 def serve_app(workspace: Path, port: int, *, address: str = LOOPBACK, hosts: tuple[str, ...] = ()) -> None:
     """Replace this process by the Streamlit server; one line tells the address.
@@ -44,7 +36,7 @@ def serve_app(workspace: Path, port: int, *, address: str = LOOPBACK, hosts: tup
     settings["server"]["port"] = port
     settings["server"]["allowedHosts"] += [address, *hosts] if address != LOOPBACK else list(hosts)
     environment = os.environ | {WORKSPACE_VARIABLE: str(workspace.resolve())}
-    command = [sys.executable, "-c", LAUNCH, "run", str(shipped("app.py")), *_options(settings)]
+    command = [sys.executable, "-m", "streamlit", "run", str(shipped("app.py")), *_options(settings)]
     print(f"MARS serves {workspace} on http://{address}:{port} (Ctrl+C ends it)", flush=True)
     os.execve(sys.executable, command, environment)  # noqa: S606
 

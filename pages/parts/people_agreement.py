@@ -27,7 +27,7 @@ def draw_agreement(report: AgreementReport) -> None:
         if coefficient.interval is None:
             st.text(f"{name} is undefined: {coefficient.reason}.")
     if not report.overlap:
-        st.text("Let people read some of the same items: Settings, Reading together, Overlap percent.")
+        st.text("Let people read some of the same items: Settings, People, Overlap percent.")
     if report.pairs:
         _draw_each_two(report, items)
     if report.overlap:
