@@ -71,7 +71,7 @@ def draw(desk: Desk) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_name()
         order = choose_order(desk, "pair")
-        source = choose_source(desk)
+        source = choose_source(desk, "pair")
     if not name:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
         return

@@ -63,7 +63,7 @@ def draw(desk: Desk) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_name()
         order = choose_order(desk, "proposal")
-        source = choose_source(desk)
+        source = choose_source(desk, "proposal")
         view = choose_view()
         overlap = choose_overlap(desk)
     if not name:

@@ -37,7 +37,7 @@ def draw_method(desk: Desk) -> None:
         _save(desk, changes)
     with st.form(f"seed-{_stamp(config)}", border=True):
         help_text = verbatim(MarsConfig.model_fields["seed"].description or "")
-        seed = st.number_input("Seed", min_value=0, value=config.seed, step=1, help=help_text, width=200)
+        seed = st.number_input("Seed of the folds", min_value=0, value=config.seed, step=1, help=help_text, width=200)
         if st.form_submit_button("Save the seed"):
             _save(desk, {"seed": int(seed)} if seed != config.seed else {})
 

@@ -18,6 +18,7 @@ LARGEST_UPLOAD_MEBIBYTES = 200
 LONGEST_NAME = 80
 DIGEST_LENGTH = 12
 _BYTES_AT_A_TIME = 2**20
+_ENDING = re.compile(r"(\.[A-Za-z0-9]{1,10}){1,2}$", re.ASCII)
 _KEY = re.compile(rf"[0-9a-f]{{{DIGEST_LENGTH}}}/[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
@@ -78,13 +79,10 @@ def forget_uploads(workspace: Workspace) -> None:
 def safe_name(name: str) -> str:
     """Return a name of letters, digits, dots and hyphens that leads nowhere, with the same extension."""
     base = PurePosixPath(name.replace("\\", "/")).name
-    words = re.sub(r"[^A-Za-z0-9.]+", "-", base)
-    words = re.sub(r"\.{2,}", ".", words).strip(".-")
-    if len(words) > LONGEST_NAME:
-        ending = re.search(r"(\.[A-Za-z0-9]{1,10}){1,2}$", words)
-        kept = ending.group() if ending else ""
-        words = words[: LONGEST_NAME - len(kept)].rstrip(".-") + kept
-    return words or "upload"
+    ending = _ENDING.search(base)
+    kept = ending.group() if ending else ""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", base.removesuffix(kept)).strip("-")
+    return f"{stem[: LONGEST_NAME - len(kept)].rstrip('-') or 'upload'}{kept}"
 
 
 def _write(content: BinaryIO, part: Path) -> str:

@@ -42,6 +42,9 @@ RECENT_ACTS = 20
 PACE_OVER = 30
 """Decisions whose median time is the pace."""
 
+ALL, UNREAD = "all", "unread"
+"""Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
+
 LOOKS_AGAIN = 3
 """How often a deal begins again because others decide while it is made."""
 
@@ -93,7 +96,7 @@ def deal(
     annotator: str,
     clock: Clock,
     order: str = "plan",
-    source: str | Sequence[str] = "all",
+    source: str | Sequence[str] = ALL,
     limit_cards: int = 60,
     overlap_percent: int | None = None,
     cache: DeckCache | None = None,
@@ -112,8 +115,8 @@ def deal(
         annotator: who reads; may be empty where `read_only`.
         clock: tells when.
         order: one of ORDERS.
-        source: "all", the id of a pair set, or ids of source pairs. Where it is not "all", what only a policy decided
-            is dealt too.
+        source: ALL, UNREAD, the id of a pair set, or ids of source pairs. Where it is not ALL, what only a policy
+            decided is dealt too.
         limit_cards: how many cards at most; fewer where their texts are long, but one if there is any.
         overlap_percent: share of the items that two people are to decide, in percent; as configured where None.
         cache: what is known already; without it everything is read anew.
@@ -138,6 +141,7 @@ def deal(
         scope=_scope(store, source),
         most=limit_cards + len(others),
         overlap_percent=share,
+        policies_close=source == ALL,
     )
     outlook = look()
     items: Sequence[str] = outlook.candidates[:limit_cards]
@@ -170,7 +174,7 @@ def _validate(kind: ItemKind, order: str, share: int) -> None:
 
 
 def _scope(store: Store, source: str | Sequence[str]) -> Collection[str] | None:
-    if source == "all":
+    if source in (ALL, UNREAD):
         return None
     return store.pair_sets.members(source) if isinstance(source, str) else source
 

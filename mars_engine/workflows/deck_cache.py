@@ -96,6 +96,7 @@ class DeckCache:
         scope: Collection[str] | None,
         most: int,
         overlap_percent: int,
+        policies_close: bool = True,
     ) -> Outlook:
         """Return what an annotator has before them.
 
@@ -108,6 +109,7 @@ class DeckCache:
             scope: source pairs in question; None for all.
             most: how many candidates at most.
             overlap_percent: share of the items that two people are to decide.
+            policies_close: whether what only a policy decided needs nobody any more.
         """
         with self._lock:
             revisions = self.store.browse.revisions()
@@ -123,7 +125,7 @@ class DeckCache:
             overlap = fixed_numbers(items.ids, "overlap") % np.uint64(100) < overlap_percent
             mine = ledger.decided_by(annotator, len(items.ids))
             unread_overlap = overlap & ~ledger.decided_by_people(len(items.ids))
-            is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=scope is None)
+            is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=policies_close)
             skipped = ledger.skipped_by(annotator)
             permutation = self._order(kind, order, annotator, items, index)
             chosen = _first_open(permutation, is_open, skipped, most)

@@ -191,7 +191,7 @@ class Explorer:
         self._kept: OrderedDict[Hashable, tuple[tuple[object, ...], Any]] = OrderedDict()
 
     def look(self, view: View) -> Scene:
-        """Return what a view selects. Where a map is damaged or the encoder cannot be asked, it says so in `problems`."""
+        """Return what a view selects; `problems` says where a map is damaged or the encoder cannot be asked."""
         index = self._index_cache.current()
         problems: list[str] = []
         places = self._readable_places(index, view.map, problems)

@@ -188,11 +188,14 @@ class _Pairs:
     subset_names: tuple[str, ...]
     lengths: TextLengths
 
-    def spread(self, pair_ids: IdArray, values: NDArray[_Value], *, missing: float = 0) -> NDArray[_Value]:
-        """Return values given by pair id as a column over all pairs."""
-        positions = positions_of(self.ids, self.order, pair_ids)
+    def places(self, pair_ids: IdArray) -> Positions:
+        """Position of each pair, -1 where it is not here."""
+        return positions_of(self.ids, self.order, pair_ids)
+
+    def spread(self, places: Positions, values: NDArray[_Value], *, missing: float = 0) -> NDArray[_Value]:
+        """Return values of pairs at these places as a column over all pairs."""
         column = np.full(len(self.ids), missing, dtype=values.dtype)
-        column[_found(positions)] = values[positions >= 0]
+        column[_found(places)] = values[places >= 0]
         return column
 
 
@@ -316,27 +319,30 @@ class _Reader:
         if model is None:
             return _Margins(None, self._unknown())
         scored = self.store.browse.margins(model.id)
-        return _Margins(model, self.pairs.spread(scored.pair_ids, scored.margin, missing=np.nan))
+        places = self.pairs.places(scored.pair_ids)
+        return _Margins(model, self.pairs.spread(places, scored.margin, missing=np.nan))
 
     def _triage(self) -> _Triage:
         warm_up = self.store.models.latest(warm_up=True)
         if warm_up is None:
             return _Triage(self._unknown(), self._unknown(), np.zeros(len(self.pairs.ids), dtype=np.int16))
         rows = self.store.browse.triage(warm_up.id)
+        places = self.pairs.places(rows.pair_ids)
         return _Triage(
-            self.pairs.spread(rows.pair_ids, rows.margin_mean, missing=np.nan),
-            self.pairs.spread(rows.pair_ids, rows.margin_std, missing=np.nan),
-            self.pairs.spread(rows.pair_ids, _codes(rows.verdict, VERDICT_CODES)),
+            self.pairs.spread(places, rows.margin_mean, missing=np.nan),
+            self.pairs.spread(places, rows.margin_std, missing=np.nan),
+            self.pairs.spread(places, _codes(rows.verdict, VERDICT_CODES)),
         )
 
     def _planned(self) -> _Planned:
         plan = self.store.proposals.latest_plan()
         rows = self.store.browse.plan_rows(plan.id) if plan else _NO_PLAN_ROWS
+        places = self.pairs.places(rows.pair_ids)
         return _Planned(
             plan,
-            self.pairs.spread(rows.pair_ids, rows.budget),
-            self.pairs.spread(rows.pair_ids, rows.distance, missing=np.nan),
-            self.pairs.spread(rows.pair_ids, _codes(rows.gate, GATE_CODES)),
+            self.pairs.spread(places, rows.budget),
+            self.pairs.spread(places, rows.distance, missing=np.nan),
+            self.pairs.spread(places, _codes(rows.gate, GATE_CODES)),
         )
 
     def _distance(self) -> Column:
@@ -345,11 +351,11 @@ class _Reader:
             return self._unknown()
         wanted = self.margins.model.settings.get("encoder") if self.margins.model else None
         stored = self.store.browse.distances(wanted if wanted in encoders else encoders[0])
-        return self.pairs.spread(stored.pair_ids, stored.distance, missing=np.nan)
+        return self.pairs.spread(self.pairs.places(stored.pair_ids), stored.distance, missing=np.nan)
 
     def _proposals(self) -> _Proposals:
         columns, known = self.store.browse.proposals(), self.proposals
-        source = positions_of(self.pairs.ids, self.pairs.order, columns.source_ids)
+        source = self.pairs.places(columns.source_ids)
         ids, source = columns.ids[source >= 0], _found(source)
         earlier = positions_of(known.ids, known.order, ids)
         status = np.zeros(len(ids), dtype=np.int16)
@@ -362,7 +368,7 @@ class _Reader:
         decision, status = self.decision.copy(), self.proposals.status.copy()
         for group in _groups(reviewed.pair_ids):
             events = self.store.reviews.events("pair", group)
-            places = positions_of(self.pairs.ids, self.pairs.order, _as_ids(group))
+            places = self.pairs.places(_as_ids(group))
             codes = np.array([_decision_code(events[pair_id]) for pair_id in group], dtype=np.int16)
             decision[_found(places)] = codes[places >= 0]
         unplaced: list[str] = []

@@ -9,6 +9,7 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import DatasetRecord, RemovedContent
 from pages.parts.frame import show_error
+from pages.parts.tables import draw_table
 
 DELETED = "deleted"
 EVERYTHING = "everything"
@@ -21,14 +22,20 @@ def draw_delete(desk: Desk) -> None:
     if not datasets:
         st.text("There is nothing to delete. Import some pairs first.")
         return
+    draw_table(
+        "Datasets",
+        ("no.", "name", "pairs"),
+        [(str(number), each.name, f"{each.pair_count:,}") for number, each in enumerate(datasets, start=1)],
+        numbers=("no.", "pairs"),
+    )
     numbers = {dataset.id: f"Dataset {number}" for number, dataset in enumerate(datasets, start=1)}
     chosen = st.selectbox(
         "What to delete",
         [*numbers, EVERYTHING],
         index=None,
         format_func=lambda each: numbers.get(each, "All content of this workspace"),
-        placeholder="Choose a dataset by its number in the table of datasets, or all",
-        width=420,
+        placeholder="A dataset by its number, or all",
+        width=320,
         key="delete-what",
     )
     if chosen is None:

@@ -179,24 +179,24 @@ def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, 
         )
     margins = scene.index.margin[cloud.points]
     reach = float(np.nanquantile(np.abs(scene.index.margin), 0.98)) if not np.isnan(margins).all() else 1.0
-    for name, symbol, kept in (
-        ("no margin yet", "circle-open", np.isnan(margins)),
-        ("ranked right", "circle", margins >= 0),
-        ("ranked wrong", "x", margins < 0),
+    for name, symbol, colour, kept in (
+        ("no margin yet", "circle-open", "gray", np.isnan(margins)),
+        ("ranked right", "circle", RIGHT, margins >= 0),
+        ("ranked wrong", "x", WRONG, margins < 0),
     ):
         if kept.any():
+            # The points are coloured by margin, which a legend cannot show: it has an entry of its own.
+            sign = {"symbol": symbol, "color": colour, "size": 9}
+            figure.add_scattergl(x=[None], y=[None], mode="markers", name=name, marker=sign)
             marker: dict[str, Any] = {"symbol": symbol, "size": size, "line": {"width": 0}, "opacity": 0.85}
-            if name == "no margin yet":
-                marker["color"] = "gray"
-            else:
-                marker |= {"color": margins[kept], "coloraxis": "coloraxis"}
+            marker |= {"color": colour} if np.isnan(margins[kept]).all() else _by_margin(margins[kept])
             positions = cloud.points[kept]
             figure.add_scattergl(
                 x=x[positions],
                 y=y[positions],
                 customdata=positions.astype(np.int32),
                 mode="markers",
-                name=name,
+                showlegend=False,
                 marker=marker,
                 hovertemplate=_hover(x, scene),
             )
@@ -216,6 +216,10 @@ def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, 
         }
     )
     return figure
+
+
+def _by_margin(margins: Float32Array) -> dict[str, Any]:
+    return {"color": margins, "coloraxis": "coloraxis"}
 
 
 def _hover(x: Float32Array, scene: Scene) -> str:

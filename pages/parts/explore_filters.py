@@ -61,8 +61,8 @@ def draw_filters(desk: Desk, scene: Scene) -> None:
     with st.expander(f"Filters ({count} set)" if count else "Filters", icon=":material/filter_alt:"):
         first, second, third = st.columns(3)
         with first:
-            _range("margin", "Score margin (reward units)", view.margin, step=0.1)
-            _range("distance", "Semantic distance (1 − cosine)", view.distance, step=0.05)
+            _range("margin", "Margin", "Score margin, in reward units", view.margin, step=0.1)
+            _range("distance", "Distance", "Semantic distance, 1 − cosine: 0 to 2", view.distance, step=0.05)
             _text("words", "Words in the texts", view.words, "as they stand in prompt or answers, case aside")
         with second:
             _choice("verdicts", "Triage", VERDICTS, view.verdicts)
@@ -107,7 +107,7 @@ def _key(name: str, value: Any) -> str:
     return key
 
 
-def _range(field: str, label: str, interval: Interval | None, *, step: float) -> None:
+def _range(field: str, label: str, help_text: str, interval: Interval | None, *, step: float) -> None:
     ends = (interval or Interval()).low, (interval or Interval()).high
     low, high = (None if end in (float("inf"), float("-inf")) else end for end in ends)
     left, right = st.columns(2)
@@ -119,8 +119,10 @@ def _range(field: str, label: str, interval: Interval | None, *, step: float) ->
         high = float("inf") if given[1] is None else given[1]
         change(**{field: None if given == [None, None] else Interval(min(low, high), max(low, high))})
 
-    left.number_input(f"{label} from", value=None, key=keys[0], step=step, format="%.3g", on_change=changed)
-    right.number_input("to", value=None, key=keys[1], step=step, format="%.3g", on_change=changed)
+    for column, end, key in ((left, "from", keys[0]), (right, "to", keys[1])):
+        column.number_input(
+            f"{label} {end}", value=None, key=key, step=step, format="%.3g", help=help_text, on_change=changed
+        )
 
 
 def _text(field: str, label: str, value: str, help_text: str) -> None:

@@ -33,7 +33,7 @@ def draw_table(desk: Desk, scene: Scene) -> None:
     if presenting():
         st.dataframe(_columns(shown), column_config=_config(), hide_index=True, height=420, placeholder="–")
         return
-    _draw_order(scene.view, shown, scene.count)
+    _draw_order(scene.view)
     state: Any = st.dataframe(
         _columns(shown),
         column_config=_config(),
@@ -45,6 +45,7 @@ def draw_table(desk: Desk, scene: Scene) -> None:
         key="explore table",
         alt="Selected pairs; select a row to open the pair",
     )
+    _draw_pager(shown, scene.count)
     if rows := state["selection"]["rows"]:
         st.switch_page(PAIR_PAGE, query_params={"id": shown.rows[rows[0]].pair_id})
 
@@ -87,8 +88,7 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _draw_order(view: View, shown: TablePage, count: int) -> None:
-    last = shown.first + len(shown.rows) - 1
+def _draw_order(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.session_state["explore sort"] = view.sort
         st.selectbox(
@@ -105,7 +105,12 @@ def _draw_order(view: View, shown: TablePage, count: int) -> None:
             key="explore down",
             on_change=lambda: change(descending=st.session_state["explore down"]),
         )
-        st.space("stretch")
+
+
+def _draw_pager(shown: TablePage, count: int) -> None:
+    """Below the table, whose own tools cover what stands above its right corner."""
+    last = shown.first + len(shown.rows) - 1
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.text(f"{shown.first:,} to {last:,} of {count:,}")
         st.button(
             "Previous",

@@ -7,7 +7,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
-from mars_engine.workflows.deck import ORDERS
+from mars_engine.workflows.deck import ALL, ORDERS, UNREAD
 from pages.parts.card import Dealing, answer_browser, mount, mount_whole_run
 from pages.parts.frame import ANNOTATOR, annotator, empty_state, show_error
 from pages.parts.live import draw_live
@@ -29,7 +29,6 @@ ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
         "random": "By chance",
     },
 }
-ALL_PAIRS = "all"
 
 
 def ask_name() -> str:
@@ -65,16 +64,27 @@ def choose_order(desk: Desk, kind: ItemKind) -> str:
     )
 
 
-def choose_source(desk: Desk) -> str:
-    """Ask for all pairs or for a set; the address says which, so that a link to a set opens it."""
-    names = {ALL_PAIRS: "All pairs"} | {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
-    asked = st.query_params.get(SET, ALL_PAIRS)
+def choose_source(desk: Desk, kind: ItemKind) -> str:
+    """Ask for what is open, what no person has read, or a set; the address says which, so that a link opens it."""
+    names = {ALL: "All that is undecided"}
+    if kind == "proposal":
+        names[UNREAD] = "All that no person has read"
+    names |= {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
+    asked = st.query_params.get(SET, ALL)
     if len(names) == 1:
-        return ALL_PAIRS
+        return ALL
     options = list(names)
     begin = options.index(asked) if asked in names else 0
-    chosen = str(st.selectbox("Pairs", options, index=begin, format_func=lambda source: names[source], width=260))
-    if chosen != ALL_PAIRS:
+    chosen = str(
+        st.selectbox(
+            "Proposals" if kind == "proposal" else "Pairs",
+            options,
+            index=begin,
+            format_func=lambda source: names[source],
+            width=260,
+        )
+    )
+    if chosen != ALL:
         st.query_params[SET] = chosen
     elif SET in st.query_params:
         del st.query_params[SET]
@@ -97,13 +107,13 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
         show_error(error)
         return
     mount(answer)
-    if not answer.waiting:
-        draw_nothing_left(dealing.kind)
+    if answer.nothing_waits:
+        draw_nothing_left(dealing)
     draw_live(desk, dealing.kind)
 
 
-def draw_nothing_left(kind: ItemKind) -> None:
-    if kind == "pair":
+def draw_nothing_left(dealing: Dealing) -> None:
+    if dealing.kind == "pair":
         empty_state(
             "All of these pairs are checked.",
             to_do="Review the proposals, or choose other pairs above.",
@@ -113,7 +123,8 @@ def draw_nothing_left(kind: ItemKind) -> None:
     else:
         empty_state(
             "All of these proposals are decided.",
-            to_do="Train on what was accepted and see what it changed.",
+            to_do="Train on what was accepted and see what it changed."
+            + (" Those that only the gates decided are under 'Proposals' above." if dealing.source == ALL else ""),
             page_path="pages/train.py",
             link="Train",
         )

@@ -110,7 +110,8 @@ class CardDriver:
             if found:
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"after {seconds} s still not: {what}; {self.deck('found.textContent')}")
+        shown = self.deck("found.innerText") or self.browser.execute_script("return document.body.innerText")
+        raise AssertionError(f"after {seconds} s still not: {what}; the page shows: {shown}")
 
     def wait_for_card(self, card: str = "") -> str:
         return str(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from app_workspaces import make_workspace
 from browsing import LARGE, SMALL, open_browser
+from explore_workspaces import HOSTILE, add_map
 from fakes import ListSource, make_bench, make_pairs
 from serving_app import serve
-from test_explore import HOSTILE, add_map
 
 from mars_engine.assembly.workspace import create_workspace
 from mars_engine.words.records import Pair, Turn

@@ -19,7 +19,7 @@ from mars_engine.words.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Pair, PairSet, Turn
 from mars_engine.workflows.compose import build_grid
-from mars_engine.workflows.deck import DeckCache, as_json, deal, take_log
+from mars_engine.workflows.deck import UNREAD, DeckCache, as_json, deal, take_log
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
@@ -282,6 +282,7 @@ def test_what_only_a_policy_decided_is_dealt_where_pairs_are_asked_for(table):
     cards = table.deal().cards
     review_by_policy(table.store, "accept-all", clock=table.bench.clock)
     assert table.ids() == []
+    assert table.ids(source=UNREAD) == [card.id for card in cards]
     of_source = [card.id for card in cards if card.source_id == cards[0].source_id]
     dealt = table.deal(source=[cards[0].source_id])
     assert [card.id for card in dealt.cards] == of_source

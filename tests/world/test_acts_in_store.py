@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from fakes import make_pairs
 
+from mars_engine.words.errors import StoreError
 from mars_engine.words.records import (
     DatasetRecord,
     ModelRecord,
@@ -62,7 +63,7 @@ def test_acts_are_stored_undone_and_recognised(store):
 def test_nothing_of_a_log_is_stored_where_one_act_cannot_be(store):
     broken = act("drop", 2, "a")
     broken[0] = ReviewEvent("pair", "a", "drop", "ada", 2, NOON, note="\ud800")
-    with pytest.raises(Exception, match="refused"):
+    with pytest.raises(StoreError, match="refused"):
         append(store, act("drop", 1, "a"), broken)
     assert store.reviews.events("pair") == {}
     assert store.browse.revisions().get("reviews", 0) == 0

@@ -193,7 +193,9 @@ class SqlBrowseStore:
         """Return the columns of a selection as arrays, few rows at a time, so that no list of all of them exists."""
         parts: list[list[NDArray[Any]]] = [[make(())] for make in makers]
         with self.database.read() as connection, _wide_cache(connection):
-            for rows in connection.execute(statement).partitions(ROWS_AT_ONCE):
+            # The driver's own tuples: these columns need no conversion, and SQLAlchemy's rows take as long again.
+            cursor = connection.execute(statement).cursor
+            while cursor is not None and (rows := cursor.fetchmany(ROWS_AT_ONCE)):
                 for part, make, values in zip(parts, makers, zip(*rows, strict=True), strict=True):
                     part.append(make(values))
         return [np.concatenate(part) for part in parts]

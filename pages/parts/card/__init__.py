@@ -11,9 +11,9 @@ from typing import Any, Literal
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.words.errors import MarsError
+from mars_engine.words.errors import StoreError
 from mars_engine.words.records import ItemKind, content_id
-from mars_engine.workflows.deck import LogOutcome, as_json, deal, outcome_as_json, take_log
+from mars_engine.workflows.deck import ALL, LogOutcome, as_json, deal, outcome_as_json, take_log
 from pages.parts.keys import load_keys
 
 FOLDER = Path(__file__).parent
@@ -47,7 +47,7 @@ class Dealing:
     kind: ItemKind
     annotator: str
     order: str
-    source: str = "all"
+    source: str = ALL
     overlap_percent: int | None = None
     """Share of the items that two people decide; as configured where None."""
     view: View = "card"
@@ -83,16 +83,18 @@ class Answer:
     data: dict[str, Any]
 
     @property
-    def waiting(self) -> int:
-        """How many cards wait for the annotator in all."""
-        return int(self.data["progress"]["waiting"])
+    def nothing_waits(self) -> bool:
+        """Whether the annotator has decided about all that there is."""
+        progress = self.data["progress"]
+        return progress is not None and progress["waiting"] == 0
 
 
 def answer_browser(desk: Desk, dealing: Dealing) -> Answer:
     """Store what the browser has decided, and deal the next cards. What is not stored is kept in the browser.
 
     Raises:
-        MarsError: the annotator has no name, or the database cannot be read.
+        MarsError: the annotator's name cannot be used. A database that is out of order is no error here: the component
+            says so, keeps what was decided, and asks again.
     """
     key = f"deck-{dealing.kind}-{content_id(dealing.annotator)}"
     request = _read_request(st.session_state.get(key))
@@ -116,6 +118,35 @@ def _nothing() -> None:
 def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
     """What the component is told: what is stored now, and the next cards but for those that it holds."""
     outcome, problem = _take(desk, dealing, request)
+    try:
+        dealt = _deal(desk, dealing, request)
+    except StoreError as error:
+        dealt = NOT_DEALT
+        problem = problem or f"The next cards cannot be read at the moment; they come as soon as they can be. {error}"
+    return {
+        "kind": dealing.kind,
+        "annotator": dealing.annotator,
+        "workspace": content_id(str(desk.root)),
+        "deck": dealing.deck,
+        "view": dealing.view,
+        "attempt": request.attempt,
+        **outcome_as_json(outcome),
+        "returned": list(outcome.items) if _has_undo(request) else [],
+        **dealt,
+        "problem": problem,
+        "keys": load_keys(desk, dealing.kind),
+        "blind": st.query_params.get(BLIND) == "1",
+        "differences": True,
+        "read_only": dealing.read_only,
+    }
+
+
+NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None}
+"""What the component is told where the database cannot be read: it keeps the cards that it has, and asks again."""
+
+
+def _deal(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
+    """The next cards, what was decided last, and how far the annotator has come."""
     dealt = as_json(
         deal(
             desk.store,
@@ -133,30 +164,13 @@ def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
         )
     )
     st.session_state[_waiting_name(dealing)] = dealt["progress"]["waiting"]
-    return {
-        "kind": dealing.kind,
-        "annotator": dealing.annotator,
-        "workspace": content_id(str(desk.root)),
-        "deck": dealing.deck,
-        "view": dealing.view,
-        "attempt": request.attempt,
-        **outcome_as_json(outcome),
-        "returned": list(outcome.items) if _has_undo(request) else [],
-        "problem": problem,
-        **_cards(dealt, request),
-        "last_sequence": dealt["last_sequence"],
-        "progress": dealt["progress"],
-        "keys": load_keys(desk, dealing.kind),
-        "blind": st.query_params.get(BLIND) == "1",
-        "differences": True,
-        "read_only": dealing.read_only,
-    }
+    return {**_cards(dealt, request), "last_sequence": dealt["last_sequence"], "progress": dealt["progress"]}
 
 
 def _cards_to_hold(dealing: Dealing) -> int:
     """How many cards to deal: few at first, so that the first is there at once; then by how many wait."""
     fewest, most = CARDS[dealing.view]
-    return min(max(fewest, st.session_state.get(_waiting_name(dealing), 0) // FAIR_SHARE), most)
+    return min(max(fewest, int(st.session_state.get(_waiting_name(dealing), 0)) // FAIR_SHARE), most)
 
 
 def _waiting_name(dealing: Dealing) -> str:
@@ -172,7 +186,7 @@ def _take(desk: Desk, dealing: Dealing, request: _Request) -> tuple[LogOutcome, 
         outcome = take_log(
             desk.store, kind=dealing.kind, annotator=dealing.annotator, acts=list(request.acts), clock=desk.clock
         )
-    except MarsError as error:
+    except StoreError as error:
         return nothing, f"Your decisions could not be stored yet, and are kept in this browser. {error}"
     return outcome, ""
 

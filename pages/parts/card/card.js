@@ -1,5 +1,14 @@
 // The deck: holds the dealt cards, takes decisions by key or button, and moves on at once.
 
+const NOTHING_DEALT = {
+  queue: [],
+  recent: [],
+  returned: [],
+  cards: [],
+  has_older: false,
+  progress: { decided: 0, waiting: 0, seconds_per_decision: null, accepted: 0, new_pairs: 0 },
+};
+
 const decks = new WeakMap(); // by the element that Streamlit gives for the component
 let keyboardOwner = null; // the deck that was mounted last takes the keys
 
@@ -66,10 +75,15 @@ class Deck {
 
   receive(data, setStateValue) {
     this.setStateValue = setStateValue;
+    if (this.data && !data.queue) {
+      this.keepGoing(data);
+      return;
+    }
     const isFirst = !this.data;
     const isOther = isFirst || data.deck !== this.data.deck;
     const isOtherView = isFirst || data.view !== this.data.view;
-    this.data = data;
+    this.data = data.queue ? data : { ...data, ...NOTHING_DEALT };
+    data = this.data;
     if (isFirst) this.begin(data);
     if (isOtherView) this.looking = null;
     this.settle(data);
@@ -86,6 +100,12 @@ class Deck {
       this.takeUpDraft();
     }
     if (this.log.acts.size || this.hasNews) this.send();
+  }
+
+  /** The database could not be read: go on with the cards at hand. */
+  keepGoing(data) {
+    this.settle(data);
+    this.drawStatus();
   }
 
   begin(data) {
@@ -136,9 +156,8 @@ class Deck {
     });
     const first = known.length ? known[0].sequence : Infinity;
     const older = data.has_older ? this.history.filter((act) => act.sequence < first) : [];
-    const since = [...this.log.acts.values()].filter((act) => act.sequence > data.last_sequence);
-    this.history = [...older, ...known].filter((act) => act.sequence <= data.last_sequence);
-    for (const act of since) this.applyAct(act);
+    this.history = [...older, ...known].filter((act) => !this.log.acts.has(act.sequence));
+    for (const act of this.log.acts.values()) this.applyAct(act);
   }
 
   /** Carry out an act on the history alone: what stands after it. */
@@ -158,7 +177,7 @@ class Deck {
 
   /** Order the cards to read: what undo took back, the card that is being read, then as they were dealt. */
   arrange(data, isOther) {
-    const isOpen = (id) => this.cards.has(id) && !(this.decided.get(id) > data.last_sequence);
+    const isOpen = (id) => this.cards.has(id) && !this.isDecidedSince(id, data.last_sequence);
     const dealt = data.queue.filter(isOpen);
     for (const id of data.returned) if (dealt.includes(id) && !this.front.includes(id)) this.front.unshift(id);
     this.front = this.front.filter((id) => this.cards.has(id) && !this.decided.has(id));
@@ -168,8 +187,14 @@ class Deck {
     if (this.isGrid && !isOther) first.push(...this.grid.tiles.filter((id) => this.queue.includes(id)));
     if (this.resumeAt && dealt.includes(this.resumeAt)) first.push(this.resumeAt);
     this.resumeAt = "";
-    for (const id of dealt) if (this.decided.get(id) <= data.last_sequence) this.decided.delete(id);
+    for (const id of dealt) this.decided.delete(id); // the server knows what was decided of it and deals it again
     this.queue = [...new Set([...first, ...dealt])];
+  }
+
+  /** Whether a card was decided here in an act that the server did not know when it dealt. */
+  isDecidedSince(id, lastSequence) {
+    const sequence = this.decided.get(id);
+    return sequence !== undefined && (sequence > lastSequence || this.log.acts.has(sequence));
   }
 
   /** Keep only cards that may be shown again. */
@@ -202,7 +227,8 @@ class Deck {
   /** Send again what was not answered, and ask for cards while there are none. */
   tick() {
     if (!this.data || this.log.isWaiting) return;
-    const isIdle = this.queue.length === 0 && this.data.progress.waiting > 0 && !this.data.read_only;
+    const isWaiting = this.data.progress.waiting > 0 || this.isServerIll;
+    const isIdle = this.queue.length === 0 && isWaiting && !this.data.read_only;
     if (this.log.acts.size || (isIdle && Date.now() - this.log.attempt > NUDGE_AFTER)) this.send();
   }
 
@@ -550,6 +576,7 @@ class Deck {
   emptyWords() {
     if (this.awaited) return "Fetching what you decided before …";
     if (this.log.acts.size || this.log.attempt > this.log.answered) return "Fetching the next cards …";
+    if (this.isServerIll) return "The next cards come as soon as the database can be read.";
     if (this.data.progress.waiting) return "Others are reading the rest. What they leave comes here by itself.";
     return "Nothing waits here: all is decided.";
   }

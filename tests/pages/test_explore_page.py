@@ -3,46 +3,19 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from app_workspaces import make_workspace
+from explore_workspaces import HOSTILE, add_map
 from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
-from mars_engine.words.records import MapCluster, MapPoints, Pair, Turn
+from mars_engine.words.records import Pair, Turn
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.rounds import run_rounds, score_model
-from mars_engine.world.maps import MapShelf
 
 APP = str(shipped("app.py"))
-HOSTILE = (
-    "<script>window.hacked=1</script> ![i](http://evil.invalid/i.png) $$x$$ :smile: **b** [l](http://evil.invalid)"
-)
-
-
-def add_map(root: Path, kind: str = "difference") -> None:
-    """Give a workspace a map of random places."""
-    workspace = find_workspace(root)
-    with open_workspace_store(workspace) as store:
-        ids = PairIndexCache(store).current().ids
-    rng = np.random.default_rng(0)
-    x, y = (rng.normal(size=len(ids)).astype(np.float32) for _ in range(2))
-    points = MapPoints(
-        kind=kind,
-        ids=ids,
-        x=x,
-        y=y,
-        cluster=np.zeros(len(ids), dtype=np.int16),
-        clusters=(MapCluster(0, 0.0, 0.0, len(ids), ("<b>refund</b>", "order")),),
-        embeddings=rng.normal(size=(len(ids), 8)).astype(np.float16),
-        encoder="bag-of-words",
-        fitted_on=len(ids),
-        settings={},
-    )
-    MapShelf(workspace.artifacts / "maps").save(points, {})
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,119 @@
+"""Importing a file in a real browser: a hostile name and hostile texts are shown as they are, and nothing runs."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import LARGE, SMALL, open_browser
+from serving_app import serve
+
+from mars_engine.assembly.workspace import create_workspace, find_workspace
+from mars_engine.world.store import open_store
+
+pytestmark = pytest.mark.browser
+
+NAME = "<img src=x onerror=alert(1)> ![](a) $$b$$ :smile:.jsonl"
+HOSTILE = (
+    "<script>alert(1)</script><img src='http://127.0.0.1:9/x.png' onerror='alert(2)'>\n"
+    "![](http://127.0.0.1:9/y.png) $$\\int$$ :smile: **bold** [link](javascript:alert(3))"
+)
+SECONDS = 90
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    create_workspace(root)
+    return root
+
+
+@pytest.fixture
+def address(workspace: Path) -> Iterator[str]:
+    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
+    with serve(mars, workspace, environment=os.environ, folder=workspace.parent) as served:
+        yield served
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "given" / NAME
+    path.parent.mkdir()
+    rows = [
+        {"prompt": f"{HOSTILE} {number}", "chosen": f"{HOSTILE} {'x' * 100_000}", "rejected": f"{number} {HOSTILE}"}
+        for number in range(4)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"prompt": "p"}\n')
+    return path
+
+
+def wait(browser: Any, condition: Any) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, SECONDS).until(lambda _: condition())
+
+
+def press(browser: Any, words: str) -> None:
+    """Press the button whose label begins so, once it is there."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.common.by import By
+
+    def pressed() -> bool:
+        try:
+            for button in browser.find_elements(By.TAG_NAME, "button"):
+                if button.text.strip().split("\n")[-1].startswith(words) and button.is_enabled():
+                    button.click()
+                    return True
+        except StaleElementReferenceException:
+            pass  # it was drawn anew meanwhile
+        return False
+
+    wait(browser, pressed)
+
+
+def shown(browser: Any) -> str:
+    """All text on the page, that of components included."""
+    return str(
+        browser.execute_script(
+            "const texts = root => [root.textContent, ...[...root.querySelectorAll('*')]"
+            ".filter(each => each.shadowRoot).map(each => texts(each.shadowRoot))].join(' ');"
+            "return texts(document.querySelector('[data-testid=stMain]'));"
+        )
+    )
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL], ids=["large", "small"])
+def test_a_hostile_file_is_uploaded_previewed_and_imported(address, workspace, source, tmp_path, size):
+    from selenium.webdriver.common.by import By
+
+    with open_browser(size) as browser:
+        browser.get(f"{address}/data")
+        press(browser, "A file of yours")
+        (field,) = wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "input[type=file]"))
+        field.send_keys(str(source))
+        wait(browser, lambda: "Import 4 pairs" in shown(browser))
+        words = shown(browser)
+        assert "img-src-x-onerror-alert-1-a-b-smile.jsonl" in words
+        assert HOSTILE in words
+        assert "x" * 100_000 in words
+        assert "dropped because" in words
+        overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0
+        browser.save_screenshot(str(tmp_path / "preview.png"))
+        browser.refresh()
+        wait(browser, lambda: "Import 4 pairs" in shown(browser))
+        press(browser, "Import 4 pairs")
+        wait(browser, lambda: "finished: import" in shown(browser))
+        press(browser, "Datasets")
+        wait(browser, lambda: "img-src-x-onerror-alert-1-a-b-smile" in shown(browser))
+        severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert not [entry for entry in severe if "_stcore" not in entry["message"]]
+        asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+        assert not browser.find_elements(By.CSS_SELECTOR, "img[src*='127.0.0.1:9'], [data-testid=stMain] script")
+    store = open_store(find_workspace(workspace).database_url)
+    assert [pair.rejected for pair in store.pairs.pairs("train")] == [f"{number} {HOSTILE}" for number in range(4)]
+    store.close()
