@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mars_engine.words.config import EncoderConfig
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+
+settings.register_profile("mars", deadline=None)  # a busy machine is no failure
+settings.load_profile("mars")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT / ".." / "shared" / "data"

@@ -1,6 +1,5 @@
 """Importing from the app: demo pairs, an uploaded file or a hub set, with a preview before anything is stored."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mars_engine.words.errors import LoadError, MarsError
 from mars_engine.workflows.import_pairs import ImportPreview
 from pages.parts.files import as_size
 from pages.parts.frame import show_error
-from pages.parts.import_preview import draw_preview
+from pages.parts.import_preview import draw_first_pairs, draw_reports
 from pages.parts.run_panel import draw_ended, watch
 
 UPLOAD, HUB = "upload", "hub"
@@ -160,11 +159,13 @@ def _draw_reading(desk: Desk, location: str, key: str) -> None:
             _read.clear()
             st.rerun()
         return
-    draw_preview(reading.previews)
-    if not any(preview.report.kept for preview in reading.previews):
+    draw_reports(reading.previews)
+    kept = sum(preview.report.kept for preview in reading.previews)
+    if not kept:
         st.text("All of these pairs are here already: importing them again would add nothing.")
-        return
-    _draw_import_button(desk, request, reading.previews)
+    elif st.button(f"Import {kept:,} pairs", type="primary", icon=":material/play_arrow:", key="import"):
+        _start(desk, request)
+    draw_first_pairs(reading.previews[0])
 
 
 def _draw_options(location: str) -> ImportRequest:
@@ -202,12 +203,6 @@ def _read(root: str, request: ImportRequest, key: str, pairs_revision: int) -> R
         return Reading(tuple(read_preview(Path(root), request)))
     except MarsError as error:
         return Reading(wrong=(error.found, error.expected, error.remedy))
-
-
-def _draw_import_button(desk: Desk, request: ImportRequest, previews: Sequence[ImportPreview]) -> None:
-    kept = sum(preview.report.kept for preview in previews)
-    if st.button(f"Import {kept:,} pairs", type="primary", icon=":material/play_arrow:", key="import"):
-        _start(desk, request)
 
 
 def _start(desk: Desk, request: ImportRequest) -> None:

@@ -15,14 +15,18 @@ FIGURE_WIDTH = 150
 EXAMPLES_SHOWN = 8
 
 
-def draw_preview(previews: Sequence[ImportPreview]) -> None:
-    """Draw what importing would do, part by part, and the first pairs."""
+def draw_reports(previews: Sequence[ImportPreview]) -> None:
+    """Draw what importing would do, part by part."""
     st.subheader("Preview: nothing is stored yet", anchor=False)
     for preview in previews:
         with st.container(border=True):
             draw_report(preview.report)
+
+
+def draw_first_pairs(preview: ImportPreview) -> None:
+    """Draw the first pairs of a part, as they are."""
     st.subheader("The first pairs, as they would be stored", anchor=False)
-    for number, pair in enumerate(previews[0].first, start=1):
+    for number, pair in enumerate(preview.first, start=1):
         _draw_pair(number, pair)
 
 
