@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from mars_engine.assembly.command_frame import Session, reporting
+from mars_engine.assembly.serving import LOOPBACK, TOKEN_VARIABLE, serve_app
 from mars_engine.assembly.workspace import find_workspace
 
 
@@ -21,7 +22,6 @@ def demo(session: Session, serve: bool, port: int) -> Any:
     """
     from mars_engine.assembly.demo import run_demo
     from mars_engine.assembly.demo_report import show_demo
-    from mars_engine.assembly.serving import serve_app
 
     root = session.root if session.root != Path() else Path("demo-workspace")
 
@@ -40,10 +40,15 @@ def demo(session: Session, serve: bool, port: int) -> Any:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port on loopback.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen on.")
+@click.option(
+    "--address",
+    default=LOOPBACK,
+    show_default=True,
+    help=f"Address to listen on; any but loopback needs a shared token in the environment variable {TOKEN_VARIABLE}.",
+)
+@click.option("--host", "hosts", multiple=True, help="Name under which browsers reach the server, if not the address.")
 @click.pass_obj
-def app(session: Session, port: int) -> None:
-    """Serve the app for the workspace, on this machine only (127.0.0.1)."""
-    from mars_engine.assembly.serving import serve_app
-
-    serve_app(find_workspace(session.root).root, port)
+def app(session: Session, port: int, address: str, hosts: tuple[str, ...]) -> None:
+    """Serve the app for the workspace, on this machine only unless --address says otherwise."""
+    serve_app(find_workspace(session.root).root, port, address=address, hosts=hosts)

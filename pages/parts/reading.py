@@ -60,7 +60,7 @@ def choose_order(desk: Desk, kind: ItemKind) -> str:
     begin = orders.index(configured) if configured in orders else 0
     key = f"{'check' if kind == 'pair' else 'review'}-order"
     return str(
-        st.selectbox("Read first", orders, index=begin, format_func=lambda order: names[order], key=key, width=320)
+        st.selectbox("Read first", orders, index=begin, format_func=lambda order: names[order], key=key, width=270)
     )
 
 

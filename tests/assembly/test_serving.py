@@ -66,3 +66,15 @@ def test_the_token_is_never_on_the_command_line(served, monkeypatch):
     command, environment = served()
     assert not any(TOKEN in part for part in command)
     assert environment[serving.TOKEN_VARIABLE] == os.environ[serving.TOKEN_VARIABLE]
+
+
+def test_the_command_refuses_to_serve_wider_without_a_token(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from mars_engine.assembly.cli import mars
+
+    create_workspace(tmp_path / "w")
+    monkeypatch.delenv(serving.TOKEN_VARIABLE, raising=False)
+    result = CliRunner().invoke(mars, ["--workspace", str(tmp_path / "w"), "app", "--address", "0.0.0.0"])  # noqa: S104
+    assert result.exit_code == 3
+    assert "no token is set" in result.output
