@@ -47,7 +47,9 @@ class Visitor:
         self.wait(lambda: words in self.text, words)
 
     def click(self, label: str) -> None:
-        find = "return [...document.querySelectorAll('button')].find(b => b.innerText.trim().endsWith(arguments[0]))"
+        # The last of them: what is chosen above has the name of the button that starts it.
+        named = "b => b.innerText.trim().endsWith(arguments[0])"
+        find = f"return [...document.querySelectorAll('button')].filter({named}).pop()"
         self.wait(lambda: self.browser.execute_script(find, label), f"a button {label!r}")
         self.browser.execute_script("arguments[0].click()", self.browser.execute_script(find, label))
 

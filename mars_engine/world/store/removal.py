@@ -134,10 +134,15 @@ def _count(connection: Connection, table: Table, *conditions: ColumnElement[bool
 
 def _remove_done_marks(connection: Connection, dataset_id: str) -> None:
     """Forget for which of the pairs, as labelled or flipped, proposals were made: imported again, they are new."""
-    oriented = {pair_id for pair in _read_pairs(connection, dataset_id) for pair_id in (pair.id, _flipped(pair).id)}
     marks = schema.proposal_sources
+    stored = {mark[:ID_LENGTH] for (mark,) in connection.execute(select(marks.c.oriented_id))}
+    gone = stored.intersection(connection.execute(_pairs_of(dataset_id)).scalars())
+    others = select(schema.pairs.c.id).where(schema.pairs.c.dataset_id != dataset_id)
+    of_flipped_pairs = stored.difference(gone, connection.execute(others).scalars())
+    if of_flipped_pairs:
+        gone |= {flipped for pair in _read_pairs(connection, dataset_id) if (flipped := _flipped(pair).id) in stored}
     for settings_id, mark in connection.execute(select(marks.c.settings_id, marks.c.oriented_id)).all():
-        if mark[:ID_LENGTH] in oriented:
+        if mark[:ID_LENGTH] in gone:
             connection.execute(delete(marks).where(marks.c.settings_id == settings_id, marks.c.oriented_id == mark))
 
 

@@ -551,15 +551,13 @@ class Deck {
   show() {
     if (this.editing !== null) return;
     const card = this.shown;
-    const late = [];
+    let late = [];
     const hadFocus = this.stage.contains(this.root.getRootNode().activeElement);
     if (this.offered() !== this.drawnButtons) this.drawButtons();
     if (this.isGrid) {
       this.grid.draw();
     } else if (card) {
-      const proposal = card.kind === "proposal" ? this.proposalShown(card) : null;
-      const edited = proposal && proposal !== card.proposal;
-      this.stage.replaceChildren(drawSheet(edited ? editedCard(card, proposal) : card, this.lookOf(), late));
+      late = this.putOnStage(card);
     } else {
       this.stage.replaceChildren(element("p", { class: "empty" }, this.emptyWords()));
     }
@@ -571,6 +569,24 @@ class Deck {
     this.drawBanner();
     this.drawNote();
     this.afterPaint(card, late);
+  }
+
+  /** Put a card on the stage, drawn anew or ahead of time; returns what may wait until it is painted. */
+  putOnStage(card) {
+    const ahead = this.ahead;
+    this.ahead = null;
+    const look = this.lookOf();
+    const isReady = ahead && ahead.card === card && !this.looking && ahead.look === JSON.stringify(look);
+    if (isReady && ahead.sheet.isConnected) {
+      while (this.stage.firstChild !== ahead.sheet) this.stage.firstChild.remove();
+      ahead.sheet.classList.remove("ahead");
+      return ahead.late;
+    }
+    const late = [];
+    const proposal = card.kind === "proposal" ? this.proposalShown(card) : null;
+    const isEdited = proposal && proposal !== card.proposal;
+    this.stage.replaceChildren(drawSheet(isEdited ? editedCard(card, proposal) : card, look, late));
+    return late;
   }
 
   emptyWords() {
@@ -606,10 +622,19 @@ class Deck {
     if (top < 0 || isBelow) this.root.scrollIntoView({ block: "start" });
   }
 
+  /** Draw the next card behind the stage, so that it only has to be shown: laying out texts takes the longest. */
   prepareNext() {
-    const next = this.cards.get(this.queue[1]);
-    if (!next || !this.differences) return;
-    for (const [name, before, after] of comparisonsOf(next)) comparisonOf(next, name, before, after, { slowly: true });
+    const card = this.cards.get(this.queue[1]);
+    if (!card || this.isGrid || this.looking || this.editing !== null) return;
+    const look = this.lookOf();
+    if (look.differences) {
+      for (const [name, before, after] of comparisonsOf(card)) comparisonOf(card, name, before, after, { slowly: true });
+    }
+    const late = [];
+    const sheet = drawSheet(card, look, late);
+    sheet.classList.add("ahead");
+    this.stage.append(sheet);
+    this.ahead = { card, look: JSON.stringify(look), sheet, late };
   }
 
   drawStatus() {

@@ -1,7 +1,7 @@
 // Drawing one card. Texts from data go in as text nodes only, so nothing in them is ever interpreted.
 
-const FIRST_CHARACTERS = 6000; // of a text, painted at once; the rest follows when the card stands
-const QUICK_CHARACTERS = 8000; // two texts together are compared before the first paint up to this length
+const SMALLEST_CHARACTER = [6.5, 22]; // pixels, width and height of its line; see firstCharacters
+const QUICK_CHARACTERS = 3000; // two texts together are compared before the first paint up to this length
 
 /** An element with attributes and children; a string among the children becomes a text node. */
 function element(tag, attributes, ...children) {
@@ -70,9 +70,16 @@ function textBox(label, late) {
   return box;
 }
 
+/** How many characters of a text can show before its box is scrolled: the rest is not worth waiting for. */
+function firstCharacters() {
+  const [width, height] = SMALLEST_CHARACTER;
+  const column = window.innerWidth > 700 ? window.innerWidth / 3 : window.innerWidth;
+  return Math.ceil((column / width) * ((0.46 * window.innerHeight) / height));
+}
+
 /** Put runs of text into a box: the beginning now, what is beyond it late. */
 function fill(box, runs, mark, late) {
-  let room = FIRST_CHARACTERS;
+  let room = firstCharacters();
   const rest = [];
   for (const run of runs) {
     if (room <= 0) {
