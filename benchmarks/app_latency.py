@@ -10,6 +10,7 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import psutil
 
 from benchmarks.large_workspace import make_large_workspace
 from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace, open_workspace_store
+from mars_engine.words.protocols import Store
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 """The tests know how to serve the app and drive the card; what they use is used here."""
@@ -48,6 +50,8 @@ class Timings:
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     server_mb: float = 0.0
     loads_torch: bool = False
+    explore_mb: float = 0.0
+    """What the server sent until Explore was drawn."""
 
     def add(self, name: str, *values: float) -> None:
         self.milliseconds.setdefault(name, []).extend(values)
@@ -97,6 +101,21 @@ def _seconds_until(is_so: Callable[[], Any], *, since: float, most: float = 60) 
     return time.perf_counter() - since
 
 
+COUNT_RECEIVED = """
+window.received = 0;
+window.WebSocket = class extends WebSocket {
+  constructor(...how) {
+    super(...how);
+    this.addEventListener('message', ({data}) => { window.received += data.byteLength ?? data.size ?? data.length; });
+  }
+};
+"""
+"""Counts the bytes that the server sends."""
+
+TWO_FRAMES = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
+"""What was ready before the first frame is on the screen after the second."""
+
+
 def _is_settled(browser: Any) -> bool:
     """Whether the page's script has run to its end."""
     script = "return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
@@ -118,10 +137,12 @@ def _measure_pages(browser: Any, address: str, timings: Timings, changes: int) -
     browser.get(address)
     seconds = _seconds_until(lambda: browser.execute_script(drawn) and _is_settled(browser), since=started)
     timings.add(FIRST_PAGE, seconds * 1000)
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_RECEIVED})
     started = time.perf_counter()
     browser.get(f"{address}/explore")
     _seconds_until(lambda: _selected(browser) and browser.execute_script(drawn) and _is_settled(browser), since=started)
     time.sleep(2)
+    timings.explore_mb = float(browser.execute_script("return window.received")) / 1e6
     for number in range(changes):
         timings.add(FILTER, _change(browser, lambda: _click(browser, QUADRANTS[number % len(QUADRANTS)])))  # noqa: B023
     browser.get(f"{address}/explore")
@@ -132,11 +153,13 @@ def _measure_pages(browser: Any, address: str, timings: Timings, changes: int) -
 
 
 def _change(browser: Any, act: Callable[[], None]) -> float:
-    """Milliseconds from the end of an act until another number is selected and the page has settled."""
+    """Milliseconds from the beginning of an act until another number is selected and all is drawn."""
     before = _selected(browser)
-    act()
     started = time.perf_counter()
-    seconds = _seconds_until(lambda: _selected(browser) != before and _is_settled(browser), since=started)
+    act()
+    _seconds_until(lambda: _selected(browser) != before and _is_settled(browser), since=started)
+    browser.execute_async_script(TWO_FRAMES)
+    seconds = time.perf_counter() - started
     time.sleep(0.5)
     return seconds * 1000
 
@@ -165,22 +188,47 @@ def _measure_review(browser: Any, address: str, workspace: Path, timings: Timing
     card = CardDriver(browser)
     card.open(f"{address}/review?who={ANNOTATOR}")
     with open_workspace_store(find_workspace(workspace)) as store:
-        before = _events(store)
+        watch = _Watch(store)
+        watch.start()
         for number in range(decisions):
             card.press("ax"[number % 2])
             time.sleep(SECONDS_A_KEY)
         card.wait_until_saved()
-        saved = {key: event for key, event in _events(store).items() if key not in before}
-    timings.add(PAINT, *card.paint_times())
-    # A sequence number is the moment of the key in microseconds, and `at` the moment of the transaction.
-    timings.add(SAVE, *((each.at.timestamp() - each.sequence / 1e6) * 1000 for each in saved.values()))
-    if len(saved) != decisions:
-        raise RuntimeError(f"{decisions} keys gave {len(saved)} events")
+        watch.stop()
+    paints = card.paint_times()
+    if (len(paints), len(watch.seen)) != (decisions, decisions):
+        raise RuntimeError(f"{decisions} keys: {len(paints)} cards painted, {len(watch.seen)} events stored")
+    timings.add(PAINT, *paints)
+    # A sequence number is the moment of the key in microseconds.
+    timings.add(SAVE, *((seen - sequence / 1e6) * 1000 for sequence, seen in watch.seen.items()))
 
 
-def _events(store: Any) -> dict[int, Any]:
-    events = [each for events in store.reviews.events("proposal").values() for each in events]
-    return {each.sequence: each for each in events if each.annotator == ANNOTATOR}
+class _Watch(threading.Thread):
+    """Looks into the database from outside, and notes when each new event is there to be read."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(daemon=True)
+        self._store = store
+        self._last = max((mark.row for mark in store.reviews.marks("proposal", after=0)), default=0)
+        self._is_over = threading.Event()
+        self.seen: dict[int, float] = {}
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.01):
+            self._look()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self.join()
+        self._look()
+
+    def _look(self) -> None:
+        marks = list(self._store.reviews.marks("proposal", after=self._last))
+        now = time.time()
+        for mark in marks:
+            self._last = mark.row
+            if mark.annotator == ANNOTATOR:
+                self.seen[mark.sequence] = now
 
 
 def show(timings: Timings) -> None:
@@ -190,6 +238,7 @@ def show(timings: Timings) -> None:
     for name, values in timings.milliseconds.items():
         figures = f"{statistics.median(values):9.0f}{timings.p95(name):9.0f}{LIMITS[name]:9.0f}"
         click.echo(f"{name:32}{len(values):5}{figures}")
+    click.echo(f"sent until Explore was drawn: {timings.explore_mb:.2f} MB")
     click.echo(f"server: {timings.server_mb:.0f} MB, torch {'loaded' if timings.loads_torch else 'not loaded'}")
 
 
@@ -204,7 +253,9 @@ def main(pairs: int, decisions: int, changes: int, data: Path | None, workspace:
         root = workspace or Path(folder) / "workspace"
         if not (root / CONFIG_FILE).exists():
             make_large_workspace(root, pairs=pairs, proposals=max(1000, pairs // 5), data=data)
-        show(measure(root, pairs=pairs, decisions=decisions, changes=changes))
+        timings = measure(root, pairs=pairs, decisions=decisions, changes=changes)
+    show(timings)
+    sys.exit(any(timings.p95(name) > limit for name, limit in LIMITS.items()))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import get_args
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import start_job
+from mars_engine.assembly.jobs import running_run, start_job
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import MapKind
 from mars_engine.workflows.explore import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
@@ -16,6 +16,7 @@ from pages.parts.explore_filters import draw_brushes, draw_filters
 from pages.parts.explore_state import change, changing, current_view
 from pages.parts.explore_table import draw_table
 from pages.parts.frame import empty_state, page, presenting, show_error
+from pages.parts.run_panel import watch
 
 MAP_NAMES = {
     "difference": "the answers' difference",
@@ -116,6 +117,10 @@ def _offer_map(desk: Desk, kind: MapKind) -> None:
 
 
 def _draw_map_button(desk: Desk, kind: MapKind, label: str) -> None:
+    running = running_run(desk.store, clock=desk.clock)
+    if running is not None and running.kind == "map":
+        watch(desk, running)
+        return
     if not st.button(label, key=f"make map {kind}", icon=":material/map:"):
         return
     try:
@@ -123,8 +128,7 @@ def _draw_map_button(desk: Desk, kind: MapKind, label: str) -> None:
     except MarsError as error:
         show_error(error)
         return
-    st.text("It is being made. The Train page shows how far it has come; come back when it is done.")
-    st.page_link("pages/train.py", label="Watch it", icon=":material/arrow_forward:")
+    st.rerun()
 
 
 def draw_plane(desk: Desk, scene: Scene) -> None:

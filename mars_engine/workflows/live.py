@@ -146,10 +146,11 @@ class _FeatureTable:
         return [pair_id for pair_id in dict.fromkeys(ids) if pair_id not in self._rows]
 
     def add(self, pairs: Sequence[Pair]) -> None:
-        if pairs:
-            fresh = self.trainer.feature_differences(pairs, progress=self.progress)
+        different = list({pair.id: pair for pair in pairs if pair.id not in self._rows}.values())
+        if different:
+            fresh = self.trainer.feature_differences(different, progress=self.progress)
             start = len(self._rows)
-            self._rows.update((pair.id, start + index) for index, pair in enumerate(pairs))
+            self._rows.update((pair.id, start + index) for index, pair in enumerate(different))
             self._matrix = fresh if self._matrix is None else np.vstack([self._matrix, fresh])
 
     def of(self, ids: Sequence[str]) -> FloatArray:

@@ -33,7 +33,7 @@ NUMBER_STYLE = """
 <style>
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .stMainBlockContainer { padding: 2.5rem clamp(1rem, 4vw, 4rem) 3rem; }
-  h1 { font-size: 2rem; padding: 0 0 .25rem; }
+  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
 

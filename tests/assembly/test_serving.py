@@ -46,6 +46,9 @@ def test_serving_wider_needs_a_token(served, address, monkeypatch):
     with pytest.raises(ConfigError, match="at least 16"):
         served(address=address)
     monkeypatch.setenv(serving.TOKEN_VARIABLE, TOKEN)
+    if address in serving.WILDCARDS:
+        with pytest.raises(ConfigError, match="--host"):
+            served(address=address)
     command, _ = served(address=address, hosts=("mars.example",))
     assert f"--server.address={address}" in command
     assert "--server.allowedHosts=mars.example" in command

@@ -87,6 +87,7 @@ class Deck {
     if (isFirst) this.begin(data);
     if (isOtherView) this.looking = null;
     this.settle(data);
+    const isRescue = this.resumeRescued();
     for (const card of data.cards) this.cards.set(card.id, card);
     this.remember(data);
     this.arrange(data, isOther);
@@ -97,8 +98,8 @@ class Deck {
     this.drawStatus();
     if (isFirst) {
       this.root.focus({ preventScroll: true });
-      this.takeUpDraft();
     }
+    if (isFirst || isRescue) this.takeUpDraft();
     if (this.log.acts.size || this.hasNews) this.send();
   }
 
@@ -115,6 +116,7 @@ class Deck {
     this.keys = new Map(Object.entries(data.keys).map(([name, key]) => [key.toLowerCase(), name]));
     this.draft = remembered(this.placeName("draft"), null);
     this.note = remembered(this.placeName("note"), "");
+    this.rescued = remembered(this.placeName("rescued"), null);
     this.resumeAt = this.draft ? this.draft.id : remembered(this.placeName("card"), "");
     for (const act of this.log.acts.values()) this.applyAct(act);
     const elsewhere = this.log.elsewhere();
@@ -140,11 +142,30 @@ class Deck {
       if (!act) continue;
       this.history = this.history.filter((past) => past.sequence !== sequence);
       for (const id of act.items) if (this.decided.get(id) === sequence) this.decided.delete(id);
+      if (act.action === "edit") this.rescue(act);
       this.complain(`Not stored: ${DONE[act.action] || act.action}. ${reason}`);
     }
     if (data.problem) this.complain(data.problem);
     else if (this.isServerIll) this.problem.hidden = true;
     this.isServerIll = Boolean(data.problem);
+  }
+
+  /** Keep the texts of an edit that was refused: its card comes up again, with them in the fields. */
+  rescue(act) {
+    const texts = Object.fromEntries(["prompt", "chosen", "rejected"].filter((name) => act[name]).map((name) => [name, act[name]]));
+    this.rescued = { id: act.items[0], texts };
+    remember(this.placeName("rescued"), this.rescued);
+  }
+
+  /** Make a rescued edit the draft, unless another one is being written. */
+  resumeRescued() {
+    if (!this.rescued || this.editing || this.isGrid) return false;
+    this.draft = this.rescued;
+    this.front.unshift(this.draft.id);
+    this.rescued = null;
+    remember(this.placeName("draft"), this.draft);
+    remember(this.placeName("rescued"), null);
+    return true;
   }
 
   /** Make the history what the server says, and after it what this page did since. */
@@ -455,8 +476,8 @@ class Deck {
       this.complain("An edited text is empty. Write something, or cancel and reject the proposal.");
       return;
     }
-    if (final.chosen === final.rejected) {
-      this.complain("The two edited answers are the same. Make them differ, or cancel and reject the proposal.");
+    if (plain(final.chosen) === plain(final.rejected)) {
+      this.complain("The two edited answers are the same, white space and case aside. Make them differ, or cancel and reject the proposal.");
       return;
     }
     const card = this.cards.get(this.editing);
@@ -759,6 +780,11 @@ class Deck {
 function editedCard(card, proposal) {
   const unchanged = card.unchanged_sides.filter((side) => proposal[side] === card.source[side]);
   return { ...card, proposal, unchanged_sides: unchanged };
+}
+
+/** A text without differences in case and white space, much as the server compares two answers. */
+function plain(text) {
+  return text.trim().split(/\s+/).join(" ").toLowerCase();
 }
 
 function withLastTurn(turns, text) {

@@ -1,6 +1,7 @@
 // Many small cards at once, for the easy ones: filter, select, and decide in one act, which one undo takes back.
 
 const TILES = 24; // on one page
+const MOST_BEFORE_CHANGE = 60; // characters of a text before its first change
 
 const GRID_BUTTONS = [
   ["accept", "Accept selected"],
@@ -142,9 +143,17 @@ class Grid {
     if (card.unchanged_sides.includes(side)) return element("span", { class: "answer" }, name, " unchanged");
     const text = element("span", { dir: "auto" });
     const compared = this.deck.differences ? comparisonOf(card, side, card.source[side], card.proposal[side]) : null;
-    fill(text, compared ? compared.after : [{ text: card.proposal[side].slice(0, 600), changed: false }], "ins", []);
+    fill(text, compared ? fromFirstChange(compared.after) : [{ text: card.proposal[side], changed: false }], "ins", []);
     return element("span", { class: "answer" }, name, " ", text);
   }
+}
+
+/** The runs of a text from a little before the first change, so that a small card shows it. */
+function fromFirstChange(runs) {
+  const first = runs.findIndex((run) => run.changed);
+  if (first < 1 || runs[0].text.length <= MOST_BEFORE_CHANGE) return runs;
+  const before = runs[0].text.slice(-MOST_BEFORE_CHANGE);
+  return [{ text: `… ${before.slice(before.search(/\s/) + 1)}`, changed: false }, ...runs.slice(1)];
 }
 
 /** By how much the answers lie further apart than in the source; NaN where it is not known. */
