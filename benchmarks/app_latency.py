@@ -112,9 +112,6 @@ window.WebSocket = class extends WebSocket {
 """
 """Counts the bytes that the server sends."""
 
-TWO_FRAMES = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
-"""What was ready before the first frame is on the screen after the second."""
-
 
 def _is_settled(browser: Any) -> bool:
     """Whether the page's script has run to its end."""
@@ -130,43 +127,75 @@ def _selected(browser: Any) -> str:
     return str(browser.execute_script(script) or "")
 
 
-def _measure_pages(browser: Any, address: str, timings: Timings, changes: int) -> None:
-    """The first page of a server that has just started, then filters and brushes on Explore."""
-    drawn = "return document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
-    started = time.perf_counter()
-    browser.get(address)
-    seconds = _seconds_until(lambda: browser.execute_script(drawn) and _is_settled(browser), since=started)
-    timings.add(FIRST_PAGE, seconds * 1000)
-    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_RECEIVED})
+DRAWN = "return document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
+
+
+def _open_explore(browser: Any, address: str) -> None:
     started = time.perf_counter()
     browser.get(f"{address}/explore")
-    _seconds_until(lambda: _selected(browser) and browser.execute_script(drawn) and _is_settled(browser), since=started)
+    _seconds_until(lambda: _selected(browser) and browser.execute_script(DRAWN) and _is_settled(browser), since=started)
     time.sleep(2)
+    browser.execute_script(WATCH)
+
+
+def _measure_pages(browser: Any, address: str, timings: Timings, changes: int) -> None:
+    """The first page of a server that has just started, then filters and brushes on Explore."""
+    started = time.perf_counter()
+    browser.get(address)
+    seconds = _seconds_until(lambda: browser.execute_script(DRAWN) and _is_settled(browser), since=started)
+    timings.add(FIRST_PAGE, seconds * 1000)
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_RECEIVED})
+    _open_explore(browser, address)
     timings.explore_mb = float(browser.execute_script("return window.received")) / 1e6
     for number in range(changes):
         timings.add(FILTER, _change(browser, lambda: _click(browser, QUADRANTS[number % len(QUADRANTS)])))  # noqa: B023
-    browser.get(f"{address}/explore")
-    _seconds_until(lambda: _selected(browser) and browser.execute_script(drawn) and _is_settled(browser), since=started)
-    time.sleep(2)
+    _open_explore(browser, address)
     for number in range(changes):
         timings.add(BRUSH, _change(browser, lambda: _brush(browser, 0.1 + 0.02 * number)))  # noqa: B023
 
 
+WATCH = """
+const headings = () => [...document.querySelectorAll('h2, h3')].map(each => each.innerText);
+const selected = () => headings().find(text => text.includes(' selected'));
+const idle = () => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning';
+window.answers = [];
+let last = 0;
+const begin = () => {
+  if (performance.now() - last < 200) return;  // the same release, told as another kind of event
+  const started = last = performance.now(), before = selected();
+  const look = () => {
+    if (performance.now() - started > 30000) return;
+    if (selected() === before || !idle()) requestAnimationFrame(look);
+    else requestAnimationFrame(() => requestAnimationFrame(() => window.answers.push(performance.now() - started)));
+  };
+  requestAnimationFrame(look);
+};
+for (const name of ['pointerup', 'touchend', 'mouseup']) window.addEventListener(name, begin, true);
+"""
+"""Times each change in the page itself, from letting go of the mouse to the second frame after all has been drawn."""
+
+
 def _change(browser: Any, act: Callable[[], None]) -> float:
-    """Milliseconds from the beginning of an act until another number is selected and all is drawn."""
-    before = _selected(browser)
-    started = time.perf_counter()
+    """Milliseconds from letting go of the mouse until another number is selected and all is drawn."""
+    known = int(browser.execute_script("return window.answers.length"))
     act()
-    _seconds_until(lambda: _selected(browser) != before and _is_settled(browser), since=started)
-    browser.execute_async_script(TWO_FRAMES)
-    seconds = time.perf_counter() - started
-    time.sleep(0.5)
-    return seconds * 1000
+    started = time.perf_counter()
+    while int(browser.execute_script("return window.answers.length")) == known:
+        if time.perf_counter() - started > 30:
+            raise TimeoutError("the page did not answer")
+        time.sleep(0.2)
+    time.sleep(0.3)
+    return float(browser.execute_script("return window.answers.at(-1)"))
 
 
 def _click(browser: Any, label: str) -> None:
-    script = "[...document.querySelectorAll('button')].find(each => each.innerText.trim() === arguments[0]).click()"
-    browser.execute_script(script, label)
+    """Press a button by the mouse."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    named = "return [...document.querySelectorAll('button')].find(each => each.innerText.trim() === arguments[0])"
+    button = browser.execute_script(named, label)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    ActionChains(browser, duration=20).move_to_element(button).click().perform()
 
 
 def _brush(browser: Any, start: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from app_workspaces import PAGES, make_workspace
 from browsing import open_browser
+from fakes import make_pairs
 from serving_app import serve
 
 pytestmark = pytest.mark.browser
@@ -32,7 +33,16 @@ def browser():
         yield driver
 
 
-@pytest.mark.parametrize("page", PAGES)
+READING = (
+    "check?who=axe",
+    "review?who=axe&set=unread",
+    "review?who=axe&set=unread&view=Grid",
+    f"pair?id={make_pairs(1)[0].id}",
+)
+"""Pages with what they are there for: a card to read, many small ones, a pair."""
+
+
+@pytest.mark.parametrize("page", [*PAGES, *READING])
 def test_no_serious_violation(page, address, browser):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
@@ -41,6 +51,11 @@ def test_no_serious_violation(page, address, browser):
     WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.TAG_NAME, "h1"))
     idle = "return !document.querySelector('[data-testid=stStatusWidget]') && document.querySelector('h1') !== null"
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(idle))
+    if "who=" in page:
+        deck = (
+            "return document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot?.querySelector('.deck')"
+        )
+        WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(deck))
     browser.execute_script(AXE.read_text(encoding="utf-8"))
     found = browser.execute_async_script(
         "const done = arguments[arguments.length - 1];"

@@ -4,6 +4,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from card_driving import CardDriver
 from fakes import ListSource, make_bench, make_pairs
 from serving_app import AppServer
 
-from mars_engine.assembly.workspace import create_workspace, find_workspace
+from mars_engine.assembly.workspace import create_workspace, find_workspace, utc_now
 from mars_engine.maths.review_state import effective_events
 from mars_engine.words.records import ItemKind, Pair, ReviewEvent, Turn
 from mars_engine.workflows.import_pairs import import_pairs
@@ -225,6 +227,21 @@ def test_an_empty_edit_is_not_taken(card, store, request):
     assert "empty" in card.text(".problem")
     card.press("Escape")
     assert events_of(store, request.node.name) == []
+
+
+def test_a_refused_edit_comes_back_into_its_fields(card, store, request):
+    edited = card.painted
+    card.press("e")
+    card.wait(lambda: card.deck("!!found.querySelector('textarea')"), "text fields")
+    # The same to the server, which folds the sharp s, and not to the browser.
+    sides = "[...found.querySelectorAll('textarea')].slice(-2)"
+    card.deck(f"{sides}.forEach((area, at) => {{ area.value = ['Maße', 'masse'][at]; }})")
+    card.press("Enter", modifiers=CONTROL)
+    card.wait(lambda: card.painted == edited and card.deck("!!found.querySelector('textarea')"), "the edit again")
+    assert card.deck(f"{sides}.map(area => area.value)") == ["Maße", "masse"]
+    assert "Not stored" in card.text(".problem")
+    assert events_of(store, request.node.name) == []
+    card.press("Escape")
 
 
 def test_a_note_goes_with_the_next_decision_alone(card, store, request):
@@ -448,3 +465,38 @@ def test_hostile_texts_show_verbatim_and_nothing_runs(page, tmp_path):
             assert not card.deck("!!found.querySelector('script, img, a, iframe, object')")
     finally:
         server.stop()
+
+
+# ------------------------------------------------------------------------------------------------ several at once
+
+
+def test_five_people_read_one_queue_without_meeting(tmp_path):
+    people = ("ada", "bob", "cyn", "dan", "eve")
+    root = make_reading(tmp_path / "workspace", pairs=40)
+    url = find_workspace(root).database_url
+    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        server.start()
+        store = open_store(url)
+        stack.callback(store.close)
+        cards = {}
+        for name in people:
+            cards[name] = open_card(stack.enter_context(open_browser()), server, "review", name)
+        held: dict[str, set[str]] = {}
+        for number in range(8):
+            for card in cards.values():
+                card.press("ax"[number % 2])
+            leases = store.leases.standing("proposal", now=utc_now())
+            assert len({lease.item_id for lease in leases}) == len(leases), "an item is leased twice"
+            for lease in leases:
+                held.setdefault(lease.annotator, set()).add(lease.item_id)
+        for card in cards.values():
+            card.wait_until_saved(seconds=60)
+        events = [event for name in people for event in events_of(store, name)]
+        assert len(events) == 8 * len(people)
+        assert len({event.item_id for event in events}) == len(events), "an item was decided twice"
+        assert set(held) == set(people)
+        # Nobody comes back: when their leases end, all that is undecided is dealt to the next who asks.
+        later = utc_now() + timedelta(hours=1)
+        assert store.leases.standing("proposal", now=later) == []

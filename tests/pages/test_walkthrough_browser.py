@@ -54,7 +54,11 @@ class Visitor:
         self.browser.execute_script("arguments[0].click()", self.browser.execute_script(find, label))
 
     def picture(self, name: str) -> None:
-        settled = "return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+        settled = (
+            "const empty = [...document.querySelectorAll('[data-testid=stPlotlyChart]')].filter(chart => "
+            "!chart.querySelector('.main-svg')); return !document.querySelector('[data-testid=stSkeleton]') && "
+            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning' && !empty.length"
+        )
         self.wait(lambda: self.browser.execute_script(settled), "the page has settled")
         time.sleep(1)  # figures fade in
         assert self.browser.save_screenshot(str(self.pictures / f"{name}.png"))
@@ -78,6 +82,10 @@ def test_from_an_empty_workspace_to_a_trained_probe(tmp_path):
         visitor.wait(lambda: "wait for a decision" in visitor.text, "the round is open", seconds=400)
         visitor.picture("overview")
         visitor.open("explore", "pairs selected")
+        visitor.click("Make the map")
+        visitor.wait(
+            lambda: "There is no map" not in visitor.text and "At work" not in visitor.text, "a map", seconds=300
+        )
         visitor.picture("explore")
 
         visitor.card.open(f"{address}/check?who=ada")
