@@ -35,7 +35,7 @@ from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDIC
 MARGIN_BINS = 60
 MOST_POINTS = 20_000
 """Up to so many pairs a cloud has a point for each; above, it is a density with a sample on top."""
-MOST_TELLING = 1_500
+MOST_TELLING = 500
 LOWEST_SHARE = 2 / 3
 """Of the sample: the pairs with the lowest margins. The others are drawn at random."""
 DENSITY_BINS = (240, 140)

@@ -32,7 +32,7 @@ PRESENT_STYLE = """
 NUMBER_STYLE = """
 <style>
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
-  .stMainBlockContainer { padding: 2.5rem clamp(1rem, 4vw, 4rem) 3rem; }
+  .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
