@@ -1,19 +1,19 @@
 """The Overview's steps: the funnel, each step with a link to its page, and what to do next as one button."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.jobs import retry_job, running_run, start_job
-from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.status import FunnelName, FunnelStep, Status, StepName, count_open_suspects
 from pages.parts.colours import SERIES
-from pages.parts.frame import presenting, show_error
+from pages.parts.frame import presenting
 from pages.parts.import_form import draw_import
+from pages.parts.run_panel import begin
 
 PAGE_OF: dict[FunnelName, str] = {
     "pairs": "pages/data.py",
@@ -92,8 +92,8 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
 
 @st.fragment(run_every="1s")
 def _draw_running(desk: Desk, run_id: str) -> None:
-    run = desk.store.runs.get(run_id)
-    if run is None or run.state != "running":
+    run = running_run(desk.store, clock=desk.clock)
+    if run is None or run.id != run_id:
         st.rerun()
     with st.container(border=True):
         st.text(f"At work: {run.kind}, since {run.started_at:%H:%M:%S} UTC")
@@ -109,7 +109,7 @@ def _draw_failed(desk: Desk, run: Run) -> None:
         st.text(f"⚠ The last run, {run.kind}, {'failed' if run.state == 'failed' else 'was lost'}:")
         st.code(run.error or "it left no message", language=None, wrap_lines=True)
         if run.command and st.button("Try again", icon=":material/replay:", key="retry"):
-            _start(lambda: retry_job(desk.workspace, desk.store, run, clock=desk.clock))
+            begin(lambda: retry_job(desk.workspace, desk.store, run, clock=desk.clock))
 
 
 def _draw_empty(desk: Desk) -> None:
@@ -150,17 +150,7 @@ def _opening_words(status: Status) -> str:
 
 def _job_button(desk: Desk, label: str, command: Sequence[str]) -> None:
     if st.button(label, type="primary", icon=":material/play_arrow:", key="next-step"):
-        _start(lambda: start_job(desk.workspace, desk.store, command, clock=desk.clock))
-
-
-def _start(begin: Callable[[], Run]) -> None:
-    try:
-        with st.spinner("Starting"):
-            begin()
-    except MarsError as error:
-        show_error(error)
-        return
-    st.rerun()
+        begin(lambda: start_job(desk.workspace, desk.store, command, clock=desk.clock))
 
 
 def _page_button(label: str, path: str) -> None:
