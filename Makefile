@@ -48,7 +48,7 @@ quick: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not model and not realdata and not browser and not install"
 
 check: $(VENV)/.installed-check $(VENV)/.installed-test
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

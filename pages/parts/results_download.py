@@ -1,9 +1,9 @@
 """Downloads of the Results page: the table as CSV, and the report."""
 
 import streamlit as st
-from mars_engine.assembly.report_page import report_html
 
 from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.report_page import report_html
 from mars_engine.workflows.results import Results, results_as_csv
 
 
