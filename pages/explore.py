@@ -164,7 +164,7 @@ def _describe(cloud: Cloud) -> str:
         return f"{cloud.inside:,} pairs, each a point. Pale: not selected. A cross: ranked wrong."
     return (
         f"{cloud.inside:,} pairs as a density: the darker, the more; green where they are selected. On top, "
-        f"{len(cloud.points):,} selected pairs, most with the lowest margins."
+        f"{len(cloud.points):,} selected pairs, most with the lowest margins. A cross: ranked wrong."
     )
 
 

@@ -37,7 +37,7 @@ def serve_app(workspace: Path, port: int, *, address: str = LOOPBACK, hosts: tup
     settings["server"]["port"] = port
     settings["server"]["allowedHosts"] += [address, *hosts] if address != LOOPBACK else list(hosts)
     environment = os.environ | {WORKSPACE_VARIABLE: str(workspace.resolve())}
-    command = [sys.executable, "-m", "streamlit", "run", str(shipped("app.py")), *_options(settings)]
+    command = [sys.executable, str(shipped("pages/parts/server.py")), *_options(settings)]
     print(f"MARS serves {workspace} on http://{hosts[0] if hosts else address}:{port} (Ctrl+C ends it)", flush=True)
     os.execve(sys.executable, command, environment)  # noqa: S606
 
@@ -50,17 +50,17 @@ def validate_access(address: str, token: str, hosts: tuple[str, ...] = ()) -> No
             expected=f"a shared token in the environment variable {TOKEN_VARIABLE}",
             remedy=f"set {TOKEN_VARIABLE} to a long random word, or serve on {LOOPBACK}",
         )
-    if address in WILDCARDS and not hosts:
-        raise ConfigError(
-            f"{address} means every address of this machine, and browsers say by which name they mean it",
-            expected="the names or addresses under which the server is reached, by --host",
-            remedy=f"add --host NAME, or listen on one address of this machine instead of {address}",
-        )
     if token and len(token) < SHORTEST_TOKEN:
         raise ConfigError(
             f"the token in {TOKEN_VARIABLE} has {len(token)} characters",
             expected=f"at least {SHORTEST_TOKEN}",
             remedy="make one with: python3 -c 'import secrets; print(secrets.token_urlsafe())'",
+        )
+    if address in WILDCARDS and not hosts:
+        raise ConfigError(
+            f"{address} means every address of this machine, and browsers say by which name they mean it",
+            expected="the names or addresses under which the server is reached, by --host",
+            remedy=f"add --host NAME, or listen on one address of this machine instead of {address}",
         )
 
 

@@ -593,8 +593,8 @@ class BrowseStore(Protocol):
         """All pairs, in the order of their import."""
         ...
 
-    def lengths(self) -> LengthColumns:
-        """Lengths of all pairs' answers, in any order. Takes a second or more: all texts are looked at."""
+    def lengths(self, split: Split) -> LengthColumns:
+        """Lengths of the answers of a split's pairs, in any order. Slow where they are many: their texts are read."""
         ...
 
     def newest_scored_model(self) -> ModelRecord | None:

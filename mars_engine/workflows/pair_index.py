@@ -59,7 +59,6 @@ class PairIndex:
     subset: Counts
     """Index into `subset_names`."""
     subset_names: tuple[str, ...]
-    lengths: "TextLengths"
     model: ModelRecord | None
     """The newest model that has scored pairs, whose margins these are."""
     margin: Column
@@ -88,15 +87,6 @@ class PairIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def chars_chosen(self) -> Counts:
-        """Characters of the chosen answer; read when they are asked for the first time."""
-        return self.lengths.columns()[0]
-
-    @property
-    def chars_rejected(self) -> Counts:
-        return self.lengths.columns()[1]
-
     def positions(self, pair_ids: Collection[str]) -> Positions:
         """Positions of these pairs, in their order, those that are not here left out."""
         return _found(self.positions_of_ids(_as_ids(pair_ids)))
@@ -121,27 +111,6 @@ def _found(positions: Positions) -> Positions:
 
 def _as_ids(ids: Collection[str]) -> IdArray:
     return np.array([pair_id.encode("ascii", "replace") for pair_id in ids], dtype=np.bytes_)
-
-
-class TextLengths:
-    """The lengths of all answers, read from the store when they are asked for. Threads may share it."""
-
-    def __init__(self, store: Store, ids: IdArray, order: Positions) -> None:
-        self._store, self._ids, self._order = store, ids, order
-        self._lock = threading.Lock()
-        self._columns: tuple[Counts, Counts] | None = None
-
-    def columns(self) -> tuple[Counts, Counts]:
-        """Characters of the chosen and of the rejected answer, in the order of the ids."""
-        with self._lock:
-            if self._columns is None:
-                read = self._store.browse.lengths()
-                positions = positions_of(self._ids, self._order, read.pair_ids)
-                chosen, rejected = (np.zeros(len(self._ids), dtype=np.int32) for _ in range(2))
-                chosen[_found(positions)] = read.chosen[positions >= 0]
-                rejected[_found(positions)] = read.rejected[positions >= 0]
-                self._columns = chosen, rejected
-            return self._columns
 
 
 @dataclass
@@ -186,7 +155,6 @@ class _Pairs:
     dataset_names: tuple[str, ...]
     subset: Counts
     subset_names: tuple[str, ...]
-    lengths: TextLengths
 
     def places(self, pair_ids: IdArray) -> Positions:
         """Position of each pair, -1 where it is not here."""
@@ -282,7 +250,6 @@ class _Reader:
             dataset_names=pairs.dataset_names,
             subset=pairs.subset,
             subset_names=pairs.subset_names,
-            lengths=pairs.lengths,
             model=self.margins.model,
             margin=self.margins.margin,
             out_of_fold_margin=self.triage.margin,
@@ -311,7 +278,6 @@ class _Reader:
             dataset_names=tuple(names[dataset_id] for dataset_id in columns.dataset_ids),
             subset=columns.subset,
             subset_names=columns.subsets,
-            lengths=TextLengths(self.store, columns.ids, order),
         )
 
     def _margins(self) -> _Margins:

@@ -240,8 +240,17 @@ def _heldout_columns(store: Store, index: PairIndex, places: IntArray) -> Heldou
     return HeldoutPairs(
         prompts=prompts,
         subsets={name: found for name, found in positions.items() if len(found)},
-        length_margins=(index.chars_chosen[places] - index.chars_rejected[places]).astype(np.float64),
+        length_margins=_length_margins(store, index)[places],
     )
+
+
+def _length_margins(store: Store, index: PairIndex) -> FloatArray:
+    """By how many characters the chosen answer of each held-out pair is longer; 0 for other pairs."""
+    read = store.browse.lengths("heldout")
+    places = positions_of(index.ids, index.id_order, read.pair_ids)
+    margins = np.zeros(len(index))
+    margins[places[places >= 0]] = (read.chosen - read.rejected)[places >= 0]
+    return margins
 
 
 def _comparisons(

@@ -1,31 +1,25 @@
 """The figures of Explore: margins, map and plane, each with the selection in colour over all pairs as pale context."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
 from html import escape
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-from numpy.typing import NDArray
-from PIL import Image
 
 from mars_engine.words.records import Float32Array, MapCluster
 from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
 from mars_engine.workflows.explore_view import Box, Interval, Region
 from pages.parts import charts
 from pages.parts.colours import MARGIN_SCALE, PALE, RIGHT, WRONG
+from pages.parts.explore_density import density_image
 from pages.parts.explore_state import brushed
 from pages.parts.frame import presenting
 
 MARGIN_AXIS = "score margin (reward units)"
 DISTANCE_AXIS = "semantic distance (1 − cosine)"
-ALL_DENSITY, SELECTED_DENSITY = (128, 128, 128), (0, 158, 115)
-"""Red, green and blue of a density's picture."""
-
 BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
@@ -167,50 +161,15 @@ def _ink() -> str:
 
 
 def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, *, bar: bool) -> go.Figure:
+    """A point for each pair, or one picture where they are too many."""
+    margins = scene.index.margin
+    reach = float(np.nanquantile(np.abs(margins), 0.98)) if not np.isnan(margins[cloud.points]).all() else 1.0
     figure = go.Figure()
-    if cloud.density is not None and cloud.density_selected is not None:
-        figure.add_layout_image(_density_image(cloud.density, cloud.density_selected, cloud.window))
-    # Making a WebGL context takes longer than drawing some hundred points without one.
-    is_density = cloud.density is not None
-    add_points = figure.add_scatter if is_density else figure.add_scattergl
-    size = 4 if len(cloud.points) + len(cloud.context) > 5_000 else 6
-    if len(cloud.context):
-        add_points(
-            x=x[cloud.context],
-            y=y[cloud.context],
-            mode="markers",
-            name="not selected",
-            marker={"color": PALE, "size": size - 1},
-            hoverinfo="skip",
-        )
-    margins = scene.index.margin[cloud.points]
-    reach = float(np.nanquantile(np.abs(scene.index.margin), 0.98)) if not np.isnan(margins).all() else 1.0
-    for name, symbol, colour, kept in (
-        ("no margin yet", "circle-open", "gray", np.isnan(margins)),
-        ("ranked right", "circle", RIGHT, margins >= 0),
-        ("ranked wrong", "x", WRONG, margins < 0),
-    ):
-        if kept.any():
-            # The points are coloured by margin, which a legend cannot show: it has an entry of its own.
-            sign = {"symbol": symbol, "color": colour, "size": 9}
-            add_points(x=[None], y=[None], mode="markers", name=name, marker=sign)
-            marker: dict[str, Any] = {"symbol": symbol, "size": size, "line": {"width": 0}, "opacity": 0.85}
-            marker |= {"color": colour} if np.isnan(margins[kept]).all() else _by_margin(margins[kept])
-            positions = cloud.points[kept]
-            add_points(
-                x=x[positions],
-                y=y[positions],
-                customdata=positions.astype(np.int32),
-                mode="markers",
-                showlegend=False,
-                marker=marker,
-                hovertemplate=_hover(x, scene),
-            )
-    if not len(cloud.points) and not len(cloud.context):
-        # Without a point there is nothing that plotly would let a person draw a lasso on.
-        add_points(
-            x=[cloud.window.x.low], y=[cloud.window.y.low], mode="markers", marker={"opacity": 0}, showlegend=False
-        )
+    if cloud.is_dense:
+        figure.add_layout_image(density_image(cloud, x, y, margins, reach=reach))
+        _add_hold(figure, cloud.window)
+    else:
+        _add_points(figure, scene, cloud, x, y)
     figure.update_layout(
         coloraxis={
             "colorscale": MARGIN_SCALE,
@@ -224,6 +183,49 @@ def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, 
     return figure
 
 
+def _add_hold(figure: go.Figure, window: Box) -> None:
+    """Without a point there is nothing that plotly would draw a scale of colours for, or let a person lasso on."""
+    marker = {"opacity": 0, "color": [0.0], "coloraxis": "coloraxis"}
+    corner = {"x": [window.x.low], "y": [window.y.low]}
+    figure.add_scatter(**corner, mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
+
+
+def _add_points(figure: go.Figure, scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array) -> None:
+    size = 4 if len(cloud.points) + len(cloud.context) > 5_000 else 6
+    if len(cloud.context):
+        figure.add_scattergl(
+            x=x[cloud.context],
+            y=y[cloud.context],
+            mode="markers",
+            name="not selected",
+            marker={"color": PALE, "size": size - 1},
+            hoverinfo="skip",
+        )
+    margins = scene.index.margin[cloud.points]
+    for name, symbol, colour, kept in (
+        ("no margin yet", "circle-open", "gray", np.isnan(margins)),
+        ("ranked right", "circle", RIGHT, margins >= 0),
+        ("ranked wrong", "x", WRONG, margins < 0),
+    ):
+        if kept.any():
+            # The points are coloured by margin, which a legend cannot show: it has an entry of its own.
+            sign = {"symbol": symbol, "color": colour, "size": 9}
+            figure.add_scattergl(x=[None], y=[None], mode="markers", name=name, marker=sign)
+            marker: dict[str, Any] = {"symbol": symbol, "size": size, "line": {"width": 0}, "opacity": 0.85}
+            marker |= {"color": colour} if np.isnan(margins[kept]).all() else _by_margin(margins[kept])
+            positions = cloud.points[kept]
+            figure.add_scattergl(
+                x=x[positions],
+                y=y[positions],
+                mode="markers",
+                showlegend=False,
+                marker=marker,
+                hovertemplate=_hover(x, scene),
+            )
+    if not len(cloud.points) and not len(cloud.context):
+        _add_hold(figure, cloud.window)
+
+
 def _by_margin(margins: Float32Array) -> dict[str, Any]:
     return {"color": margins, "coloraxis": "coloraxis"}
 
@@ -232,35 +234,6 @@ def _hover(x: Float32Array, scene: Scene) -> str:
     if x is scene.index.margin:
         return "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
     return "margin %{marker.color:.3f}<extra></extra>"
-
-
-def _density_image(everything: NDArray[np.int64], selected: NDArray[np.int64], window: Box) -> dict[str, Any]:
-    """Both densities as one picture under the points: the browser draws it in no time, unlike a heat map's cells."""
-    highest = max(int(everything.max()), 1)
-    pale, strong = (_shades(counts, highest) for counts in (everything, selected))
-    opacity = np.where(selected > 0, 80 + 0.65 * strong, np.where(everything > 0, 36 + 0.45 * pale, 0))
-    pixels = np.empty((*everything.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = np.where((selected > 0)[..., None], SELECTED_DENSITY, ALL_DENSITY)
-    pixels[..., 3] = opacity.astype(np.uint8)
-    picture = BytesIO()
-    Image.fromarray(pixels[::-1]).save(picture, "png")
-    return {
-        "source": f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}",
-        "xref": "x",
-        "yref": "y",
-        "x": window.x.low,
-        "y": window.y.high,
-        "sizex": window.x.high - window.x.low,
-        "sizey": window.y.high - window.y.low,
-        "sizing": "stretch",
-        "layer": "below",
-    }
-
-
-def _shades(counts: NDArray[np.int64], highest: int) -> NDArray[np.float64]:
-    """Counts on a logarithmic scale, 0 to 255."""
-    shades: NDArray[np.float64] = 255 * np.log1p(counts) / np.log1p(highest)
-    return shades
 
 
 def _frame(figure: go.Figure, window: Box) -> None:

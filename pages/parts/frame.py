@@ -2,8 +2,10 @@
 
 import hmac
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -69,7 +71,10 @@ def _is_signed_in() -> bool:
     return False
 
 
-@st.cache_resource(show_spinner="Opening the workspace")
+_opening = threading.Lock()
+
+
+@cache
 def _open(root: str) -> Desk:
     return open_desk(Path(root))
 
@@ -80,7 +85,8 @@ def desk() -> Desk:
     Raises:
         MarsError: it cannot be opened.
     """
-    return _open(str(Path(os.environ.get(WORKSPACE_VARIABLE, ".")).resolve()))
+    with _opening:
+        return _open(str(Path(os.environ.get(WORKSPACE_VARIABLE, ".")).resolve()))
 
 
 def presenting() -> bool:

@@ -65,8 +65,7 @@ def same(one: PairIndex, other: PairIndex) -> bool:
             return np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
         return bool(first == second)
 
-    names = [*one.__dataclass_fields__, "chars_chosen", "chars_rejected"]
-    return all(equal(name) for name in names if name != "lengths")
+    return all(equal(name) for name in one.__dataclass_fields__)
 
 
 def test_an_empty_store_gives_an_empty_index():
@@ -97,7 +96,6 @@ def test_each_column_says_what_the_records_say(bench):
     assert list(pairs) == [pair_id.decode() for pair_id in index.ids]
     assert [index.subset_names[code] for code in index.subset] == [pair.subset for pair in pairs.values()]
     assert [index.dataset_names[code] for code in index.dataset] == ["list"] * 32
-    assert index.chars_chosen.tolist() == [len(pair.chosen) for pair in pairs.values()]
     triage = {row.pair_id: row for row in store.models.triage(model.id)}
     verdicts = by_id(index, index.verdict)
     out_of_fold = by_id(index, index.out_of_fold_margin)

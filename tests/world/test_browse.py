@@ -77,10 +77,10 @@ def test_pairs_come_in_the_order_of_their_import_with_their_facts(store):
     assert columns.split.tolist() == [b"train"] * 3 + [b"heldout"]
     assert [columns.dataset_ids[code] for code in columns.dataset] == ["first"] * 3 + ["second"]
     assert [columns.subsets[code] for code in columns.subset] == ["chat"] * 3 + ["код"]
-    lengths = store.browse.lengths()
-    assert sorted(text_ids(lengths.pair_ids)) == sorted(text_ids(columns.ids))
-    assert lengths.chosen.tolist() == [6, 6, 6, 6]
-    assert lengths.rejected.tolist() == [5, 5, 5, 5]
+    lengths = [store.browse.lengths(split) for split in ("train", "heldout")]
+    assert sorted(text_ids(np.concatenate([each.pair_ids for each in lengths]))) == sorted(text_ids(columns.ids))
+    assert np.concatenate([each.chosen for each in lengths]).tolist() == [6, 6, 6, 6]
+    assert np.concatenate([each.rejected for each in lengths]).tolist() == [5, 5, 5, 5]
 
 
 def test_an_empty_store_has_empty_columns_of_the_right_types(store):

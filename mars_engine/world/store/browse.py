@@ -66,9 +66,10 @@ class SqlBrowseStore:
             subsets=tuple(subsets.numbers),
         )
 
-    def lengths(self) -> LengthColumns:
+    def lengths(self, split: Split) -> LengthColumns:
         stored = schema.pairs.c
         statement = select(stored.id, func.length(stored.chosen), func.length(stored.rejected))
+        statement = statement.where(stored.split == split)
         return LengthColumns(*self._columns(statement, _ids, _int32, _int32))
 
     def newest_scored_model(self) -> ModelRecord | None:

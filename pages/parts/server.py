@@ -1,0 +1,38 @@
+"""Streamlit's server, which reads the pairs while the first browser is on its way.
+
+    python pages/parts/server.py OPTIONS...
+
+The options are those of `streamlit run`. `mars app` starts it.
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[2]
+"""Where app.py and pages/ are."""
+
+
+def main() -> None:
+    """Serve app.py until the process is ended."""
+    sys.path[0] = str(HOME)
+    from streamlit.web import cli
+
+    threading.Thread(target=_make_ready, name="making ready", daemon=True).start()
+    cli.main(["run", str(HOME / "app.py"), *sys.argv[1:]], prog_name="streamlit")
+
+
+def _make_ready() -> None:
+    """Load what every page needs. What goes wrong is for the first page to meet, and to tell."""
+    from mars_engine.words.errors import MarsError
+    from pages.parts.frame import desk
+
+    try:
+        desk().index()
+    except MarsError:
+        return
+    import plotly.graph_objects  # noqa: F401 (loaded here, where nobody waits for it)
+
+
+if __name__ == "__main__":
+    main()
