@@ -77,9 +77,10 @@ def score(session: Session, overrides: Overrides) -> Any:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Make the plan and show it, with the suspects' share; generate nothing.")
+@click.option("--set", "pair_set", default="", metavar="ID", help="Spend the budget on this set of pairs alone.")
 @section_options("triage", "allocation", "gate", "propose")
 @reporting
-def propose(session: Session, dry_run: bool, overrides: Overrides) -> Any:
+def propose(session: Session, dry_run: bool, pair_set: str, overrides: Overrides) -> Any:
     """Spend the budget on low-margin pairs and propose augmented pairs for them.
 
     Pairs whose two answers are too close are sharpened first, then all are paraphrased. Interrupted, it goes on where
@@ -87,7 +88,7 @@ def propose(session: Session, dry_run: bool, overrides: Overrides) -> Any:
     """
     with working(session, "propose", overrides) as (bench, notes):
         model = newest_model(bench)
-        plan = make_plan(bench, model, round_number=next_round(model), dry_run=dry_run)
+        plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set, dry_run=dry_run)
         if not session.as_json:
             printing.show_plan(printing.make_console(), plan)
         proposed = None if dry_run else make_proposals(bench, plan.plan)

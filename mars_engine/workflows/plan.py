@@ -68,12 +68,25 @@ def spend(
     config: AllocationConfig,
     *,
     law: AllocationLaw,
+    among: BoolArray | None = None,
     eligible: BoolArray | None = None,
 ) -> Allocation:
-    """Return how the configured budget is spread over n pairs with these margins under a law."""
-    budget = config.budget or round(config.budget_per_pair * len(margins))
+    """Return how the configured budget is spread over n pairs with these margins under a law.
+
+    Args:
+        margins: score margin of each pair, shape (n,).
+        config: the budget, and how sharply it is spread.
+        law: the law.
+        among: which pairs the budget is for, shape (n,); all where it is None. They make up the budget per pair.
+        eligible: which of them may get a share, shape (n,); all where it is None.
+    """
+    among = np.ones(len(margins), dtype=bool) if among is None else among
+    budget = config.budget or round(config.budget_per_pair * int(among.sum()))
     probabilities = allocation_probabilities(
-        scale_margins(margins, config.scale), law, tau=config.tau, eligible=eligible
+        scale_margins(margins, config.scale),
+        law,
+        tau=config.tau,
+        eligible=among if eligible is None else among & eligible,
     )
     capacity = np.full(len(margins), config.cap, dtype=np.int64) if config.cap else None
     return Allocation(probabilities, allocate_budget(probabilities, budget, capacity=capacity))
@@ -95,33 +108,41 @@ def plan_budget(
     progress: Progress,
     law: AllocationLaw | None = None,
     round_number: int = 1,
+    pair_set: str = "",
     dry_run: bool = False,
 ) -> PlanReport:
     """Spend the budget by the margins of a trained model, and store the plan unless it is a dry run.
 
+    With the id of a set of pairs, all of the budget goes to its pairs; they are gated as among all pairs.
+
     Raises:
-        NotReadyError: there are no pairs, or the model has not scored them.
+        NotReadyError: there are no pairs, the set has none of them, or the model has not scored them.
     """
     law = law or config.allocation.law
     sources = load_sources(store, config.triage)
     margins = oriented_margins(store, model, sources)
-    eligible = np.array([source.treatment.gets_budget for source in sources], dtype=bool)
+    among = _pairs_of_set(store, pair_set, sources) if pair_set else np.ones(len(sources), dtype=bool)
+    eligible = among & np.array([source.treatment.gets_budget for source in sources], dtype=bool)
     if not eligible.any():
         raise NotReadyError(
             "no pair may get a share of the budget: all are suspected, dropped or ambiguous",
             remedy="decide about the suspected pairs, or set another policy under [triage] in mars.toml",
         )
-    allocation = spend(margins, config.allocation, law=law, eligible=eligible)
+    allocation = spend(margins, config.allocation, law=law, among=among, eligible=eligible)
     distances = response_distances(encoder, [source.pair for source in sources], progress=progress)
     gates = gate_pairs(distances, config.gate)
     forecast = _forecast(
-        allocation, gates, open_suspects(sources), unrestricted=spend(margins, config.allocation, law=law)
+        allocation,
+        gates,
+        among & open_suspects(sources),
+        unrestricted=spend(margins, config.allocation, law=law, among=among),
     )
     settings = {
         "law": law,
         "allocation": config.allocation.model_dump() | {"law": law},
         "triage": config.triage.model_dump(),
         "gate": config.gate.model_dump(),
+        **({"pair_set": pair_set} if pair_set else {}),
     }
     rows = _plan_rows(sources, margins, allocation, distances, gates)
     plan = Plan(
@@ -139,6 +160,19 @@ def plan_budget(
     return PlanReport(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )
+
+
+def _pairs_of_set(store: Store, set_id: str, sources: Sequence[Source]) -> BoolArray:
+    """Which of the sources are in a set."""
+    members = set(store.pair_sets.members(set_id))
+    among = np.array([source.pair.id in members for source in sources], dtype=bool)
+    if not among.any():
+        raise NotReadyError(
+            f"no training pair is in the set {set_id!r}",
+            expected="the id of a set that was made on the page Explore, with at least one training pair",
+            remedy="select the pairs on Explore and propose from there",
+        )
+    return among
 
 
 def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:

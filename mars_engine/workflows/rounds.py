@@ -195,6 +195,7 @@ def make_plan(
     *,
     law: AllocationLaw | None = None,
     round_number: int = 1,
+    pair_set: str = "",
     dry_run: bool = False,
 ) -> PlanReport:
     return plan_budget(
@@ -206,6 +207,7 @@ def make_plan(
         progress=bench.progress,
         law=law,
         round_number=round_number,
+        pair_set=pair_set,
         dry_run=dry_run,
     )
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import running_run, start_job
 from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
 from mars_engine.workflows.explore import Scene
 from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
 from pages.parts.explore_state import change
 from pages.parts.frame import annotator, show_error
+from pages.parts.run_panel import begin, watch
 
 DONE = "explore done"
 """Name in the session state of what was done last, so that it can be undone."""
@@ -41,12 +43,47 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
             _make(desk, scene, f"Check first: {pairs}", "pages/check.py")
         if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:", disabled=not count):
             _make(desk, scene, f"Review: {pairs}", "pages/review.py")
+        with st.popover(f"Propose for {pairs}", icon=":material/auto_awesome:", disabled=not count):
+            _draw_proposing(desk, scene, pairs)
         with st.popover(f"Mark {pairs}", icon=":material/bookmark:", disabled=not count):
             _draw_marking(desk, scene)
         if st.button(f"Export {pairs}", icon=":material/download:", disabled=not count):
             _export(desk, scene)
     _draw_done(desk)
+    running = running_run(desk.store, clock=desk.clock)
+    if running is not None and running.kind == "propose":
+        watch(desk, running)
     _draw_exported()
+
+
+def _draw_proposing(desk: Desk, scene: Scene, pairs: str) -> None:
+    """Say what the budget is and where it goes, before anything is generated."""
+    allocation = desk.config.allocation
+    budget = allocation.budget or round(allocation.budget_per_pair * scene.count)
+    st.text(
+        f"Up to {budget:,} new pairs are proposed for the training pairs among these {pairs}, most for the lowest "
+        "margins. Suspected mislabels get none until somebody has checked them. The plan before stays in the history; "
+        "the next round is composed by this one."
+    )
+    if scene.index.model is None:
+        st.text("This needs margins: train a reward model first.")
+        return
+    running = running_run(desk.store, clock=desk.clock)
+    if running is not None:
+        st.text(f"A run ({running.kind}) is at work. Propose when it has finished.")
+        return
+    if st.button("Start proposing", type="primary", key="explore propose"):
+        _propose(desk, scene, pairs)
+
+
+def _propose(desk: Desk, scene: Scene, pairs: str) -> None:
+    try:
+        made = put_together(desk.store, scene.ids, name=f"Propose: {pairs}", annotator=annotator(), clock=desk.clock)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.session_state[DONE] = Done(made.id, made.name, made.pairs, "pages/review.py")
+    begin(lambda: start_job(desk.workspace, desk.store, ["propose", "--set", made.id], clock=desk.clock))
 
 
 def _draw_marking(desk: Desk, scene: Scene) -> None:

@@ -151,6 +151,21 @@ def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):
         store.pair_sets.remove(made.id)
 
 
+def test_proposals_are_made_for_the_selection_alone(complete, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        "pages.parts.explore_actions.start_job", lambda _workspace, _store, command, **_: started.append(command)
+    )
+    app = open_page("explore", complete, monkeypatch, split="train")
+    assert "Up to 100 new pairs are proposed for the training pairs among these 20 pairs" in words(app)
+    button(app, "Start proposing").click().run()
+    with open_workspace_store(find_workspace(complete)) as store:
+        (made,) = store.pair_sets.all()
+        assert len(store.pair_sets.members(made.id)) == 20
+        store.pair_sets.remove(made.id)
+    assert started == [["propose", "--set", made.id]]
+
+
 def test_the_selection_is_exported_in_its_order_with_a_manifest(complete, monkeypatch):
     app = open_page("explore", complete, monkeypatch, split="heldout", sort="distance")
     button(app, "Export 20 pairs").click().run()

@@ -6,6 +6,7 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.words.config import GateConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import MarsError
+from mars_engine.workflows.explore_actions import put_together
 from mars_engine.workflows.export import select_for_export
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.overview import margin_histogram
@@ -70,6 +71,35 @@ def test_a_dry_run_stores_no_plan():
     score_model(bench, model)
     assert make_plan(bench, model, dry_run=True).summary.budget == 60
     assert bench.store.proposals.latest_plan() is None
+
+
+def test_a_plan_for_a_set_of_pairs_spends_its_whole_budget_there():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    wanted = [pair.id for pair in bench.store.pairs.pairs("train")][:4]
+    made = put_together(bench.store, wanted, name="mine", annotator="ann", clock=bench.clock)
+    everywhere = {row.pair_id: row.gate for row in _rows(bench, make_plan(bench, model).plan)}
+    plan = make_plan(bench, model, pair_set=made.id).plan
+    rows = _rows(bench, plan)
+    assert plan.budget == sum(row.budget for row in rows) == 20
+    assert {row.pair_id for row in rows if row.budget} <= set(wanted)
+    assert {row.pair_id: row.gate for row in rows} == everywhere
+    proposed = make_proposals(bench, plan)
+    assert proposed.proposals
+    assert {each.source_id for each in bench.store.proposals.proposals()} <= set(wanted)
+
+
+def test_a_plan_for_a_set_that_is_gone_says_so():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    with pytest.raises(MarsError, match="no training pair is in the set 'gone'"):
+        make_plan(bench, model, pair_set="gone")
+
+
+def _rows(bench: Workbench, plan):
+    return bench.store.proposals.plan_rows(plan.id)
 
 
 @pytest.mark.parametrize("action", ["drop", "flip"])
