@@ -38,6 +38,13 @@ NUMBER_STYLE = """
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
+DARK_STYLE = """
+<style>
+  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p, [data-testid="stMultiSelect"] span[title],
+  [data-testid="stMultiSelect"] span[title] ~ * svg { color: #12171e; }
+</style>
+"""
+"""Streamlit writes in white on the theme's first colour, which is light in the dark theme."""
 
 
 def open_frame(pages: Sequence[StreamlitPage]) -> None:
@@ -51,6 +58,8 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     )
     page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
     st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
+    if st.context.theme.type == "dark":
+        st.html(DARK_STYLE)
     page_shown.run()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from app_workspaces import PAGES, make_workspace
-from browsing import open_browser
+from browsing import LARGE, SMALL, open_browser
 from fakes import make_pairs
 from serving_app import serve
 
@@ -25,11 +25,14 @@ def address(tmp_path_factory):
         yield served
 
 
-@pytest.fixture(scope="module")
-def browser():
+@pytest.fixture(scope="module", params=[("light", LARGE), ("dark", SMALL)], ids=["light and large", "dark and small"])
+def browser(request):
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm install --prefix .cache/axe axe-core@4.11.0")
-    with open_browser() as driver:
+    scheme, size = request.param
+    with open_browser(size) as driver:
+        preference = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
         yield driver
 
 
