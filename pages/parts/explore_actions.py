@@ -11,6 +11,7 @@ from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
 from mars_engine.workflows.explore import Scene
 from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
+from mars_engine.workflows.pair_index import SPLIT_CODES
 from pages.parts.explore_state import change
 from pages.parts.frame import annotator, show_error
 from pages.parts.run_panel import begin, watch
@@ -59,11 +60,12 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
 def _draw_proposing(desk: Desk, scene: Scene, pairs: str) -> None:
     """Say what the budget is and where it goes, before anything is generated."""
     allocation = desk.config.allocation
-    budget = allocation.budget or round(allocation.budget_per_pair * scene.count)
+    training = int((scene.selected & (scene.index.split == SPLIT_CODES.index("train"))).sum())
+    budget = allocation.budget or round(allocation.budget_per_pair * training)
     st.text(
-        f"Up to {budget:,} new pairs are proposed for the training pairs among these {pairs}, most for the lowest "
-        "margins. Suspected mislabels get none until somebody has checked them. The plan before stays in the history; "
-        "the next round is composed by this one."
+        f"Up to {budget:,} new pairs are planned for the {training:,} training pairs among these {pairs}, most for the "
+        "lowest margins. Suspected mislabels get none until somebody has checked them. The next round is composed by "
+        "this plan; the one before stays in the history."
     )
     if scene.index.model is None:
         st.text("This needs margins: train a reward model first.")

@@ -40,7 +40,8 @@ NUMBER_STYLE = """
 """
 DARK_STYLE = """
 <style>
-  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p, [data-testid="stMultiSelect"] span[title],
+  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p,
+  [data-testid="stMultiSelect"] span[title],
   [data-testid="stMultiSelect"] span[title] ~ * svg { color: #12171e; }
 </style>
 """

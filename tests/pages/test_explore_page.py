@@ -157,7 +157,7 @@ def test_proposals_are_made_for_the_selection_alone(complete, monkeypatch):
         "pages.parts.explore_actions.start_job", lambda _workspace, _store, command, **_: started.append(command)
     )
     app = open_page("explore", complete, monkeypatch, split="train")
-    assert "Up to 100 new pairs are proposed for the training pairs among these 20 pairs" in words(app)
+    assert "Up to 100 new pairs are planned for the 20 training pairs among these 20 pairs" in words(app)
     button(app, "Start proposing").click().run()
     with open_workspace_store(find_workspace(complete)) as store:
         (made,) = store.pair_sets.all()
