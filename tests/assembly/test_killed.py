@@ -59,35 +59,41 @@ def few_pairs(tmp_path_factory) -> Path:
     return path
 
 
-def kill_and_repeat(start: Path, step: list[str], tmp_path: Path, environment: dict[str, str], *, seed: int) -> int:
-    """Kill a step at random moments of its usual time, each from a copy of `start`; return how many kills struck."""
+def kill_and_repeat(start: Path, step: list[str], tmp_path: Path, environment: dict[str, str], *, seed: int) -> None:
+    """Kill a step at random moments of its usual time, each from a copy of `start`, and let it go on."""
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(start, undisturbed)
     seconds = finish(undisturbed, *step, environment=environment)
     expected = content(undisturbed)
     rng = random.Random(seed)
-    struck = 0
     for number in range(KILLS):
         workspace = tmp_path / f"killed-{number}"
-        shutil.copytree(start, workspace)
-        process = mars(workspace, *step, environment=environment)
-        time.sleep(seconds * (number + rng.random()) / KILLS)
-        struck += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        kill(start, workspace, step, environment, after=seconds * (number + rng.random()) / KILLS)
         finish(workspace, *step, environment=environment)
         found = content(workspace)
         for table in expected:
             assert found[table] == expected[table], f"kill {number}: {table} differs"
         shutil.rmtree(workspace)
-    return struck
+
+
+def kill(start: Path, workspace: Path, step: list[str], environment: dict[str, str], *, after: float) -> None:
+    """Kill a step in a copy of `start` after some seconds, or sooner where it is through by then."""
+    is_struck = False
+    while not is_struck:
+        shutil.rmtree(workspace, ignore_errors=True)
+        shutil.copytree(start, workspace)
+        process = mars(workspace, *step, environment=environment)
+        time.sleep(after)
+        is_struck = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        after *= 0.7
 
 
 def test_import(tmp_path, source, quiet_environment):
     start = tmp_path / "start"
     finish(start, "init", environment=quiet_environment)
-    struck = kill_and_repeat(start, ["import", str(source)], tmp_path, quiet_environment, seed=1)
-    assert struck >= 3
+    kill_and_repeat(start, ["import", str(source)], tmp_path, quiet_environment, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +109,11 @@ def warmed_up(tmp_path_factory, few_pairs) -> Path:
 
 
 def test_scoring(tmp_path, warmed_up, quiet_environment):
-    assert kill_and_repeat(warmed_up, ["score"], tmp_path, quiet_environment, seed=2) >= 3
+    kill_and_repeat(warmed_up, ["score"], tmp_path, quiet_environment, seed=2)
 
 
 def test_proposing(tmp_path, warmed_up, quiet_environment):
     start = tmp_path / "start"
     shutil.copytree(warmed_up, start)
     finish(start, "score", environment=quiet_environment)
-    assert kill_and_repeat(start, ["propose"], tmp_path, quiet_environment, seed=3) >= 3
+    kill_and_repeat(start, ["propose"], tmp_path, quiet_environment, seed=3)
