@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _make_ready() -> None:
-    """Load what every page needs. What goes wrong is for the first page to meet, and to tell."""
+    """Load what the first page needs. What goes wrong is for that page to meet, and to tell."""
     from mars_engine.words.errors import MarsError
     from pages.parts.frame import desk
 
@@ -31,7 +31,12 @@ def _make_ready() -> None:
         desk().index()
     except MarsError:
         return
-    import plotly.graph_objects  # noqa: F401 (loaded here, where nobody waits for it)
+    import plotly.graph_objects as go
+
+    import pages.parts.overview_figures
+    import pages.parts.overview_steps  # noqa: F401 (loaded here, where nobody waits for it)
+
+    go.Figure(go.Bar(x=[0], y=[0])).to_json()
 
 
 if __name__ == "__main__":
