@@ -5,7 +5,6 @@ from typing import get_args
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import running_run, start_job
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import MapKind
 from mars_engine.workflows.explore import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
@@ -117,14 +116,14 @@ def _offer_map(desk: Desk, kind: MapKind) -> None:
 
 
 def _draw_map_button(desk: Desk, kind: MapKind, label: str) -> None:
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None and running.kind == "map":
         watch(desk, running)
         return
     if not st.button(label, key=f"make map {kind}", icon=":material/map:"):
         return
     try:
-        start_job(desk.workspace, desk.store, ["map", "--of", kind], clock=desk.clock)
+        desk.start_job("map", "--of", kind)
     except MarsError as error:
         show_error(error)
         return

@@ -1,18 +1,18 @@
 """Train: start rounds, watch what is at work, and look back at earlier runs."""
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import running_run
 from mars_engine.words.records import Run
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.run_list import draw_runs
-from pages.parts.run_panel import watch
+from pages.parts.run_panel import draw_queue, watch
 from pages.parts.train_start import draw_start
 
 
 def draw(desk: Desk) -> None:
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None:
         watch(desk, running)
+    draw_queue(desk)
     if not presenting():
         _draw_start(desk, running)
     draw_runs(desk)

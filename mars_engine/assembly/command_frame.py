@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -16,8 +16,10 @@ import click
 
 from mars_engine.assembly import printing
 from mars_engine.assembly.config_options import override_config
+from mars_engine.assembly.jobs import see_to_jobs
 from mars_engine.assembly.recorded_run import RunNotes, recorded_run
 from mars_engine.assembly.workspace import find_workspace, open_workbench
+from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Progress
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.progress import WatchedProgress, progress_for
@@ -74,10 +76,11 @@ def working(session: Session, kind: str, overrides: Overrides | None = None) -> 
     workspace = find_workspace(session.root)
     config = override_config(workspace.config, overrides or {})
     progress = WatchedProgress(session.progress)
-    with (
-        open_workbench(dataclasses.replace(workspace, config=config), progress) as bench,
-        recorded_run(
-            bench.store, kind, config.model_dump(exclude={"database_url"}), bench.clock, progress=progress
-        ) as notes,
-    ):
-        yield dataclasses.replace(bench, add_point=notes.add_point), notes
+    settings = config.model_dump(exclude={"database_url"})
+    with open_workbench(dataclasses.replace(workspace, config=config), progress) as bench:
+        try:
+            with recorded_run(bench.store, kind, settings, bench.clock, progress=progress) as notes:
+                yield dataclasses.replace(bench, add_point=notes.add_point), notes
+        finally:
+            with suppress(MarsError):  # the next job's trouble is not this one's
+                see_to_jobs(workspace, bench.store, clock=bench.clock)

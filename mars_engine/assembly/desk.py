@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mars_engine.assembly.jobs import see_to_jobs, start_job
 from mars_engine.assembly.live_watch import LiveWatch
 from mars_engine.assembly.recorded_run import mark_lost_runs
 from mars_engine.assembly.worker import WorkerClient
 from mars_engine.assembly.workspace import ARTIFACTS, Workspace, find_workspace, utc_now
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import Clock
+from mars_engine.words.records import Run
 from mars_engine.workflows.deck_cache import DeckCache
 from mars_engine.workflows.explore import Explorer
 from mars_engine.workflows.live import live_stamp
@@ -68,6 +70,14 @@ class Desk:
     def index(self) -> PairIndex:
         """The columns of all pairs, read again where something has changed."""
         return self.index_cache.current()
+
+    def running_job(self) -> Run | None:
+        """The run that is at work, None where there is none; what waits in the queue begins when its turn has come."""
+        return see_to_jobs(self.workspace, self.store, clock=self.clock)
+
+    def start_job(self, *command: str) -> Run:
+        """Start `mars COMMAND…` in the background, or queue it; see `jobs.start_job`."""
+        return start_job(self.workspace, self.store, command, clock=self.clock)
 
     def close(self) -> None:
         """End the worker and close the database."""

@@ -2,6 +2,9 @@
 
 A job is known by its row among the runs, which its own process writes (`recorded_run`) and keeps alive. Nothing of a
 job is held in the memory of the server: any process that opens the workspace can watch, cancel and retry it.
+
+One job is at work at a time, since each builds on what the one before stored; the others wait in a queue. Whatever
+ends its work in the workspace starts the next, and so does whoever looks (`see_to_jobs`), should a job be killed.
 """
 
 import fcntl
@@ -36,24 +39,45 @@ def start_job(workspace: Workspace, store: Store, command: Sequence[str], *, clo
     """Start `mars COMMAND…` for a workspace in a process of its own, and return its run once it is recorded.
 
     The process works in the workspace's folder, so files that the command names are named by their whole path. Its
-    output goes to artifacts/logs. One piece of work is done at a time: whoever comes second is refused.
+    output goes to artifacts/logs. Where something is at work already, the job is queued, and its run says so.
 
     Raises:
-        JobError: something is at work in this workspace already, the process cannot be started, or it ended before it
-            began to work; the error has the end of its log then.
+        JobError: the process cannot be started, or it ended before it began to work; the error has the end of its log
+            then.
     """
     with _one_start_at_a_time(workspace):
-        busy = running_run(store, clock=clock)
-        if busy is not None:
-            raise JobError(
-                f"the run {busy.kind!r}, started at {busy.started_at:%Y-%m-%d %H:%M:%S} UTC, is still at work",
-                expected="one at a time, since each builds on what the one before stored",
-                remedy="wait until it has finished, or cancel it",
-            )
-        run_id = uuid4().hex
-        ticket = JobTicket(run_id, tuple(command), f"{LOGS}/{run_id}.log")
-        process = _spawn(workspace, ticket)
-        return _recorded(workspace, store, ticket, process)
+        ticket = _new_ticket(command)
+        if running_run(store, clock=clock) is None and not queued_runs(store):
+            return _begin(workspace, store, ticket)
+        _queue(store, ticket, clock)
+    # What it waits for may have ended just before it stood in the queue.
+    see_to_jobs(workspace, store, clock=clock)
+    return _stored(store, ticket.run_id)
+
+
+def see_to_jobs(workspace: Workspace, store: Store, *, clock: Clock) -> Run | None:
+    """Return the run that is at work; where there is none, start the first in the queue that can be started.
+
+    One that cannot is marked as failed, with the reason. Where somebody else is starting a job, nothing is started.
+    """
+    running = running_run(store, clock=clock)
+    while running is None and (waiting := queued_runs(store)):
+        try:
+            with _one_start_at_a_time(workspace, wait=False):
+                running = running_run(store, clock=clock)
+                now = _stored(store, waiting[0].id)
+                if running is None and now.state == "queued":
+                    running = _begin(workspace, store, JobTicket(now.id, now.command, now.log))
+        except BlockingIOError:
+            return None
+        except JobError as error:
+            store.runs.finish(waiting[0].id, "failed", clock(), summary={}, error=str(error))
+    return running
+
+
+def queued_runs(store: Store) -> list[Run]:
+    """Return the jobs that wait for their turn, the first to come first."""
+    return [run for run in reversed(store.runs.all()) if run.state == "queued"]
 
 
 def retry_job(workspace: Workspace, store: Store, run: Run, *, clock: Clock) -> Run:
@@ -74,8 +98,11 @@ def cancel_job(store: Store, run: Run, *, clock: Clock, grace_seconds: float = S
     """Ask a run to stop, as Ctrl+C does, and stop it hard where it has not stopped after a time of grace.
 
     Returns at once; the run's state becomes "cancelled" when it has stopped. What it stored is kept. A run that has
-    ended already is left as it is.
+    ended already is left as it is; one that is queued leaves the queue.
     """
+    if run.state == "queued":
+        store.runs.finish(run.id, "cancelled", clock(), summary={})
+        return
     if run.state != "running" or not is_alive(run):
         return
     _signal(run, signal.SIGINT)
@@ -94,6 +121,29 @@ def log_tail(workspace: Workspace, run: Run, *, lines: int = 200) -> str:
     """Return the last lines of a job's output; empty where it has none or was not started as a job."""
     path = workspace.root / run.log
     return _tail(path, lines) if run.log and path.is_file() else ""
+
+
+def _new_ticket(command: Sequence[str]) -> JobTicket:
+    run_id = uuid4().hex
+    return JobTicket(run_id, tuple(command), f"{LOGS}/{run_id}.log")
+
+
+def _queue(store: Store, ticket: JobTicket, clock: Clock) -> None:
+    now = clock()
+    kind = ticket.command[0] if ticket.command else ""
+    queued = Run(ticket.run_id, kind, "queued", {}, {}, "", 0, 0.0, now, now, None, {}, ticket.command, ticket.log)
+    store.runs.start(queued)
+
+
+def _begin(workspace: Workspace, store: Store, ticket: JobTicket) -> Run:
+    return _recorded(workspace, store, ticket, _spawn(workspace, ticket))
+
+
+def _stored(store: Store, run_id: str) -> Run:
+    run = store.runs.get(run_id)
+    if run is None:
+        raise JobError(f"there is no run {run_id!r}", remedy="'mars job list' shows the runs")
+    return run
 
 
 def _spawn(workspace: Workspace, ticket: JobTicket) -> subprocess.Popen[bytes]:
@@ -124,7 +174,7 @@ def _recorded(workspace: Workspace, store: Store, ticket: JobTicket, process: su
     while time.monotonic() < deadline:
         ended = process.poll()  # before the look at the runs: what ended has recorded by then what it ever will
         run = store.runs.get(ticket.run_id)
-        if run is not None:
+        if run is not None and run.state != "queued":
             return run
         if ended is not None:
             raise JobError(
@@ -166,13 +216,20 @@ def _see_it_stopped(store: Store, run: Run, clock: Clock, grace_seconds: float) 
 
 
 @contextmanager
-def _one_start_at_a_time(workspace: Workspace) -> Iterator[None]:
-    """Hold the workspace's lock file, so that of two starts at the same moment one sees the other's run."""
+def _one_start_at_a_time(workspace: Workspace, *, wait: bool = True) -> Iterator[None]:
+    """Hold the workspace's lock file, so that of two starts at the same moment one sees the other's run.
+
+    Raises:
+        BlockingIOError: another holds it, and this one was not to wait.
+        JobError: it cannot be made.
+    """
     with ExitStack() as stack:
         try:
             (workspace.root / LOGS).mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((workspace.artifacts / "jobs.lock").open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise _cannot_start(error) from error
         yield

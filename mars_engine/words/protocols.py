@@ -671,8 +671,24 @@ class CompositionStore(Protocol):
         ...
 
 
+class EvaluationStore(Protocol):
+    """What benchmarks and experiments found."""
+
+    def add(self, record: EvaluationRecord) -> None:
+        """Store an evaluation as the newest; it takes the place of one with its id."""
+        ...
+
+    def get(self, evaluation_id: str) -> EvaluationRecord | None: ...
+
+    def all(self, kind: str | None = None) -> list[EvaluationRecord]:
+        """All evaluations, or those of a kind, newest first."""
+        ...
+
+
 class RunStore(Protocol):
-    def start(self, run: Run) -> None: ...
+    def start(self, run: Run) -> None:
+        """Store a run; one that is queued under its id makes place for it."""
+        ...
 
     def heartbeat(self, run_id: str, at: datetime) -> None: ...
 

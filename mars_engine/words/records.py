@@ -552,13 +552,14 @@ class MapPoints:
 
 # ----------------------------------------------------------------------------------------------------------- runs
 
-RunState = Literal["running", "finished", "failed", "cancelled", "lost"]
+RunState = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A piece of work with a beginning and an end, as `mars status` lists it.
 
+    One that is queued has not begun: it has no process, and its times are those of its queueing.
     `progress` says how far it has come: {"task", "done", "total", "seconds"}, empty before the first report.
     `command` are the arguments of `mars` that do it again, and `log` the file with its output, relative to the
     workspace; both are empty for work that was not started as a job.

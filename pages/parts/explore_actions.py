@@ -6,7 +6,6 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import running_run, start_job
 from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
 from mars_engine.workflows.explore import Scene
@@ -51,7 +50,7 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
         if st.button(f"Export {pairs}", icon=":material/download:", disabled=not count):
             _export(desk, scene)
     _draw_done(desk)
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None and running.kind == "propose":
         watch(desk, running)
     _draw_exported()
@@ -70,10 +69,9 @@ def _draw_proposing(desk: Desk, scene: Scene, pairs: str) -> None:
     if scene.index.model is None:
         st.text("This needs margins: train a reward model first.")
         return
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None:
-        st.text(f"A run ({running.kind}) is at work. Propose when it has finished.")
-        return
+        st.text(f"A run ({running.kind}) is at work. This one waits in the queue for its end.")
     if st.button("Start proposing", type="primary", key="explore propose"):
         _propose(desk, scene, pairs)
 
@@ -85,7 +83,7 @@ def _propose(desk: Desk, scene: Scene, pairs: str) -> None:
         show_error(error)
         return
     st.session_state[DONE] = Done(made.id, made.name, made.pairs, "pages/review.py")
-    begin(lambda: start_job(desk.workspace, desk.store, ["propose", "--set", made.id], clock=desk.clock))
+    begin(lambda: desk.start_job("propose", "--set", made.id))
 
 
 def _draw_marking(desk: Desk, scene: Scene) -> None:

@@ -8,14 +8,13 @@ import streamlit as st
 from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.import_reading import FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
-from mars_engine.assembly.jobs import running_run, start_job
 from mars_engine.assembly.uploads import LARGEST_UPLOAD_MEBIBYTES, Upload, find_upload, save_upload
 from mars_engine.words.errors import LoadError, MarsError
 from mars_engine.workflows.import_pairs import ImportPreview
 from pages.parts.files import as_size
 from pages.parts.frame import show_error
 from pages.parts.import_preview import draw_first_pairs, draw_reports
-from pages.parts.run_panel import draw_ended, watch
+from pages.parts.run_panel import draw_ended, draw_queue, watch
 
 UPLOAD, HUB = "upload", "hub"
 """Names in the query parameters: what is being imported, so that a reload or a link comes back to its preview."""
@@ -38,7 +37,7 @@ class Reading:
 
 def draw_import(desk: Desk) -> None:
     """Draw the choice of a source, its preview, and the button that imports it; or the import that is at work."""
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None and running.kind == "import":
         watch(desk, running)
         return
@@ -68,7 +67,9 @@ def _chosen_source() -> str:
 
 def _draw_outcome(desk: Desk) -> None:
     run = desk.store.runs.get(st.session_state.get(STARTED, ""))
-    if run is not None and run.state != "running":
+    if run is not None and run.state == "queued":
+        draw_queue(desk)
+    elif run is not None and run.state != "running":
         draw_ended(desk, run)
 
 
@@ -208,7 +209,7 @@ def _read(root: str, request: ImportRequest, key: str, pairs_revision: int) -> R
 def _start(desk: Desk, request: ImportRequest) -> None:
     try:
         with st.spinner("Starting"):
-            run = start_job(desk.workspace, desk.store, request.command(), clock=desk.clock)
+            run = desk.start_job(*request.command())
     except MarsError as error:
         show_error(error)
         return

@@ -6,7 +6,7 @@ from html import escape
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import retry_job, running_run, start_job
+from mars_engine.assembly.jobs import queued_runs, retry_job
 from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.status import FunnelName, FunnelStep, Status, StepName, count_open_suspects
@@ -77,7 +77,7 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
     """Show what is under way, or what failed, or the next step as one button."""
     if presenting():
         return
-    running = running_run(desk.store, clock=desk.clock)
+    running = desk.running_job()
     if running is not None:
         _draw_running(desk, running.id)
         return
@@ -92,7 +92,7 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
 
 @st.fragment(run_every="1s")
 def _draw_running(desk: Desk, run_id: str) -> None:
-    run = running_run(desk.store, clock=desk.clock)
+    run = desk.running_job()
     if run is None or run.id != run_id:
         st.rerun()
     with st.container(border=True):
@@ -101,6 +101,8 @@ def _draw_running(desk: Desk, run_id: str) -> None:
         task = str(run.progress.get("task", "starting"))
         st.progress(min(1.0, done / total) if total else 0.0)
         st.text(f"{task}: {done:,} of {total:,}" if total else task)
+        if waiting := len(queued_runs(desk.store)):
+            st.text(f"{waiting:,} more in the queue")
         st.page_link("pages/train.py", label="Log, curves and cancel", icon=":material/arrow_forward:")
 
 
@@ -150,7 +152,7 @@ def _opening_words(status: Status) -> str:
 
 def _job_button(desk: Desk, label: str, command: Sequence[str]) -> None:
     if st.button(label, type="primary", icon=":material/play_arrow:", key="next-step"):
-        begin(lambda: start_job(desk.workspace, desk.store, command, clock=desk.clock))
+        begin(lambda: desk.start_job(*command))
 
 
 def _page_button(label: str, path: str) -> None:

@@ -36,7 +36,7 @@ def draw_runs(desk: Desk) -> None:
     )
     if len(runs) > len(shown):
         st.text(f"The newest {len(shown):,} of {len(runs):,} runs.")
-    ended = [run for run in shown if run.state != "running"]
+    ended = [run for run in shown if run.state not in ("queued", "running")]
     if ended:
         _draw_chosen(desk, ended)
 

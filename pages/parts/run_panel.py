@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, retry_job, running_run
+from mars_engine.assembly.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, queued_runs, retry_job
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Run, RunState
 from mars_engine.workflows.run_history import Curves, Pace, curves, pace, run_seconds
@@ -18,6 +18,7 @@ from pages.parts.colours import DASHES, PALE, SERIES
 from pages.parts.frame import presenting, show_error
 
 STATE_WORDS: Mapping[RunState, str] = {
+    "queued": "… waits",
     "running": "▶ at work",
     "finished": "✓ finished",
     "failed": "✗ failed",
@@ -50,7 +51,7 @@ def watch(desk: Desk, run: Run) -> None:
 
     @st.fragment(run_every="1s")
     def look() -> None:
-        now = running_run(desk.store, clock=desk.clock)
+        now = desk.running_job()
         if now is None or now.id != run.id:
             st.rerun()
         draw_running(desk, now)
@@ -70,6 +71,28 @@ def draw_running(desk: Desk, run: Run) -> None:
             _draw_cancel(desk, run)
 
 
+def draw_queue(desk: Desk) -> None:
+    """Draw the jobs that wait for their turn, each with a button that takes it out; nothing where none waits."""
+    waiting = queued_runs(desk.store)
+    if not waiting:
+        return
+    with st.container(border=True):
+        st.subheader("Queue", anchor=False)
+        st.text("One job at a time, since each builds on what the one before stored. These come next, in this order.")
+        for place, run in enumerate(waiting, start=1):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(f"{place}. mars {' '.join(run.command)}, since {moment(run.started_at)}")
+                if not presenting():
+                    st.button(
+                        "Take out",
+                        icon=":material/close:",
+                        key=f"unqueue-{run.id}",
+                        on_click=cancel_job,
+                        args=(desk.store, run),
+                        kwargs={"clock": desk.clock},
+                    )
+
+
 def draw_ended(desk: Desk, run: Run) -> None:
     """Draw a run that has ended: how, with what result, and what to do where it did not finish."""
     with st.container(border=True):
@@ -84,10 +107,9 @@ def draw_ended(desk: Desk, run: Run) -> None:
         _draw_summary(run)
         draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
         _draw_log(desk, run)
-        if run.state != "finished" and run.command and not presenting():
-            is_busy = running_run(desk.store, clock=desk.clock) is not None
-            if st.button("Try again", icon=":material/replay:", key=f"retry-{run.id}", disabled=is_busy):
-                begin(lambda: retry_job(desk.workspace, desk.store, run, clock=desk.clock))
+        can_retry = run.state != "finished" and run.command and not presenting()
+        if can_retry and st.button("Try again", icon=":material/replay:", key=f"retry-{run.id}"):
+            begin(lambda: retry_job(desk.workspace, desk.store, run, clock=desk.clock))
 
 
 def begin(start: Callable[[], Run]) -> None:

@@ -7,7 +7,6 @@ import streamlit as st
 
 from mars_engine.assembly.config_options import as_options, override_config
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import start_job
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
@@ -88,7 +87,7 @@ def draw_start(desk: Desk, running: Run | None) -> None:
             _draw_budget(index, config)
         _draw_cost(desk, task)
     command = [*task.command, *([str(rounds)] if task is ROUNDS else []), *as_options(overrides)]
-    _draw_button(desk, task, command, obstacle=_obstacle(desk, index, task, config, running))
+    _draw_button(desk, task, command, running, obstacle=_obstacle(desk, index, task, config, running))
 
 
 def _chosen_task(usual: Task) -> Task:
@@ -104,18 +103,21 @@ def _chosen_task(usual: Task) -> Task:
     return TASKS[name or usual.name]
 
 
-def _draw_button(desk: Desk, task: Task, command: Sequence[str], *, obstacle: str) -> None:
+def _draw_button(desk: Desk, task: Task, command: Sequence[str], running: Run | None, *, obstacle: str) -> None:
     if obstacle:
         st.text(obstacle)
-    pressed = st.button(task.label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
+    elif running is not None:
+        st.text(f"A run ({running.kind}) is at work. What is started now waits in the queue for its end.")
+    label = f"{task.label}, once its turn has come" if running is not None else task.label
+    pressed = st.button(label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
     if pressed:
-        begin(lambda: start_job(desk.workspace, desk.store, command, clock=desk.clock))
+        begin(lambda: desk.start_job(*command))
 
 
 def _obstacle(desk: Desk, index: PairIndex, task: Task, config: MarsConfig, running: Run | None) -> str:
     """Why the task cannot be started now; empty where it can."""
     if running is not None:
-        return "One thing at a time: what is at work has to finish first, or be cancelled."
+        return ""  # what is at work may change what could be said now: the job itself will say it when its turn comes
     if task is CLOSE:
         coming = new_pairs(desk.store, index, config)
         if coming is None:

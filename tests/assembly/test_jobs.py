@@ -12,7 +12,15 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from mars_engine.assembly.jobs import cancel_job, log_tail, retry_job, running_run, start_job
+from mars_engine.assembly.jobs import (
+    cancel_job,
+    log_tail,
+    queued_runs,
+    retry_job,
+    running_run,
+    see_to_jobs,
+    start_job,
+)
 from mars_engine.assembly.recorded_run import is_alive
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import Workspace, create_workspace, utc_now
@@ -22,7 +30,7 @@ from mars_engine.words.records import Run
 from mars_engine.world.store import open_store
 
 ROWS = 80_000
-TRAIN_FILE = str(shipped("data") / "demo-train.jsonl")
+TRAIN_FILE, HELDOUT_FILE = (str(shipped("data") / name) for name in ("demo-train.jsonl", "demo-test.jsonl"))
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def until(holds: Callable[[], object], *, seconds: float = 60) -> None:
 
 
 def ended(store: Store, run: Run) -> Run:
-    until(lambda: store.runs.get(run.id).state != "running")
+    until(lambda: store.runs.get(run.id).state not in ("queued", "running"))
     return store.runs.get(run.id)
 
 
@@ -149,15 +157,42 @@ def test_a_job_that_is_not_heard_of_is_lost_until_it_goes_on(workspace, store, l
     assert store.runs.get(run.id).error == ""
 
 
-def test_the_second_start_is_refused_and_names_the_first(workspace, store, long_work):
+def test_the_second_start_waits_in_the_queue_until_the_first_has_ended(workspace, store, long_work):
     run = working(store, workspace, long_work)
-    with pytest.raises(JobError) as refused:
-        start_job(workspace, store, ["score"], clock=utc_now)
-    assert "'import'" in refused.value.found
-    assert f"{run.started_at:%H:%M:%S}" in refused.value.found
-    assert len(store.runs.all()) == 1
+    second = start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)
+    third = start_job(workspace, store, ["status-that-is-none"], clock=utc_now)
+    fourth = start_job(workspace, store, ["import", HELDOUT_FILE, "--split", "heldout"], clock=utc_now)
+    assert [each.state for each in (second, third, fourth)] == ["queued"] * 3
+    assert [each.id for each in queued_runs(store)] == [second.id, third.id, fourth.id]
+    assert second.command == ("import", TRAIN_FILE)
+    cancel_job(store, run, clock=utc_now)
+    assert settled(store, run).state == "cancelled"
+    assert ended(store, fourth).state == "finished"
+    ends = [store.runs.get(each.id) for each in (second, third, fourth)]
+    assert [each.state for each in ends] == ["finished", "failed", "finished"]
+    assert "No such command" in ends[1].error
+    assert ends[0].ended_at < ends[2].started_at
+    assert queued_runs(store) == []
+
+
+def test_what_is_taken_out_of_the_queue_never_begins(workspace, store, long_work):
+    run = working(store, workspace, long_work)
+    second = start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)
+    cancel_job(store, second, clock=utc_now)
     cancel_job(store, run, clock=utc_now)
     settled(store, run)
+    assert see_to_jobs(workspace, store, clock=utc_now) is None
+    assert store.runs.get(second.id).state == "cancelled"
+    assert store.pairs.count("train") == 0
+
+
+def test_whoever_looks_starts_what_waits_behind_a_killed_job(workspace, store, long_work):
+    run = working(store, workspace, long_work)
+    second = start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)
+    os.kill(run.process_id, signal.SIGKILL)
+    until(lambda: see_to_jobs(workspace, store, clock=utc_now).id == second.id)
+    assert store.runs.get(run.id).state == "lost"
+    assert ended(store, second).state == "finished"
 
 
 def test_a_command_that_cannot_begin_says_why_at_once(workspace, store):

@@ -121,10 +121,10 @@ def test_without_a_map_the_page_offers_to_make_it(complete, monkeypatch):
     assert button(app, "Make the map")
     started = []
     monkeypatch.setattr(
-        "mars_engine.assembly.jobs.start_job", lambda _workspace, _store, command, **_: started.append(command)
+        "mars_engine.assembly.desk.start_job", lambda _workspace, _store, command, **_: started.append(command)
     )
     button(app, "Make the map").click().run()
-    assert started == [["map", "--of", "prompt"]]
+    assert started == [("map", "--of", "prompt")]
 
 
 def test_a_selection_is_put_together_and_undone(complete, monkeypatch):
@@ -154,7 +154,7 @@ def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):
 def test_proposals_are_made_for_the_selection_alone(complete, monkeypatch):
     started = []
     monkeypatch.setattr(
-        "pages.parts.explore_actions.start_job", lambda _workspace, _store, command, **_: started.append(command)
+        "mars_engine.assembly.desk.start_job", lambda _workspace, _store, command, **_: started.append(command)
     )
     app = open_page("explore", complete, monkeypatch, split="train")
     assert "Up to 100 new pairs are planned for the 20 training pairs among these 20 pairs" in words(app)
@@ -163,7 +163,7 @@ def test_proposals_are_made_for_the_selection_alone(complete, monkeypatch):
         (made,) = store.pair_sets.all()
         assert len(store.pair_sets.members(made.id)) == 20
         store.pair_sets.remove(made.id)
-    assert started == [["propose", "--set", made.id]]
+    assert started == [("propose", "--set", made.id)]
 
 
 def test_the_selection_is_exported_in_its_order_with_a_manifest(complete, monkeypatch):

@@ -179,7 +179,7 @@ def test_a_failed_start_is_said_on_the_page(open_page, tmp_path):
 # ------------------------------------------------------------------------------------------------------ runs and states
 
 
-def test_a_run_at_work_shows_its_progress_and_can_be_cancelled_and_no_other_started(open_page):
+def test_a_run_at_work_shows_its_progress_and_can_be_cancelled_and_others_queued(open_page):
     app, store = open_page("complete")
     log = "artifacts/logs/r.log"
     process = psutil.Process()
@@ -197,9 +197,18 @@ def test_a_run_at_work_shows_its_progress_and_can_be_cancelled_and_no_other_star
     app = open_train()
     assert "encode *texts*: 300 of 1,200, 30.0 a second, about 30 s left of this task" in words(app)
     assert "<script>alert(1)</script> $x$" in words(app)
-    assert app.button(key="start").disabled
+    assert app.button(key="start").label.endswith("once its turn has come")
+    assert "What is started now waits in the queue for its end." in words(app)
     assert app.button(key=f"cancel-{'r' * 32}").label == "Cancel"
     assert len(app.get("plotly_chart")) >= 2
+    now = utc_now()
+    queued = Run("q" * 32, "score", "queued", {}, {}, "", 0, 0.0, now, now, None, {}, ("score",), "artifacts/logs/q")
+    store.runs.start(queued)
+    app = open_train()
+    assert "1. mars score, since" in words(app)
+    app.button(key=f"unqueue-{'q' * 32}").click().run()
+    assert store.runs.get("q" * 32).state == "cancelled"
+    assert "1. mars score" not in words(app)
 
 
 @pytest.mark.parametrize(

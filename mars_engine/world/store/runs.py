@@ -6,7 +6,7 @@ from datetime import datetime
 from math import nan
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from mars_engine.words.errors import StoreError
 from mars_engine.words.records import Run, RunState
@@ -30,12 +30,14 @@ class SqlRunStore:
     database: Database
 
     def start(self, run: Run) -> None:
-        """Store a run.
+        """Store a run; one that is queued under its id makes place for it.
 
         Raises:
-            StoreError: a run with this id is stored already.
+            StoreError: a run with this id is stored already, and is not queued.
         """
+        stored = schema.runs.c
         with self.database.write() as connection:
+            connection.execute(delete(schema.runs).where(stored.id == run.id, stored.state == "queued"))
             insert_rows(
                 connection, schema.runs, [{"ordinal": next_ordinal(connection, schema.runs), **record_values(run)}]
             )
