@@ -1,4 +1,4 @@
-"""What the runs that are recorded tell: how long such work takes, how fast it goes, and the curves by round."""
+"""What the runs that are recorded tell: how long such work takes, how fast it goes, and its curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from mars_engine.words.protocols import RunStore
 from mars_engine.words.records import Run
 
 Points = dict[str, list[tuple[int, float]]]
-"""Values by metric, each a list of (round, value) in order of the round."""
+"""Values by metric, each a list of (round or step, value) in its order."""
+
+ROUND_METRICS = ("training log-loss", "held-out log-loss", "held-out accuracy", "mean held-out margin")
+"""What each round tells of the model it trained. All other metrics are told by step."""
 
 RUNS_LOOKED_BACK = 30
 
@@ -38,10 +41,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Figures by round: those of a run, and those that earlier runs left of the rounds before."""
+    """Figures by round: those of a run, and those that earlier runs left of the rounds before; and figures by step."""
 
     own: Points
     before: Points
+    by_step: Points
+    """By optimizer step, as a model that is trained in steps notes them."""
 
 
 def durations(runs: Sequence[Run], kind: str) -> Durations | None:
@@ -68,18 +73,23 @@ def pace(progress: Mapping[str, Any]) -> Pace | None:
 
 
 def curves(runs: RunStore, run: Run) -> Curves:
-    """Return a run's figures by round, and those of the rounds before it, as the newest earlier runs left them."""
-    own = runs.points(run.id)
+    """Return a run's figures, and those of the rounds before it, as the newest earlier runs left them."""
+    noted = runs.points(run.id)
+    own = {metric: values for metric, values in noted.items() if metric in ROUND_METRICS}
     first = min((step for points in own.values() for step, _ in points), default=0)
     before: dict[str, dict[int, float]] = {}
     if first > 0:
         earlier = [each for each in runs.all() if each.started_at < run.started_at]
         for each in earlier[:RUNS_LOOKED_BACK]:
-            points = runs.points(each.id)
+            points = {metric: values for metric, values in runs.points(each.id).items() if metric in ROUND_METRICS}
             for metric, values in points.items():
                 for step, value in values:
                     if step < first:
                         before.setdefault(metric, {}).setdefault(step, value)
             if any(step == 0 for values in points.values() for step, _ in values):
                 break
-    return Curves(own, {metric: sorted(values.items()) for metric, values in before.items()})
+    return Curves(
+        own,
+        {metric: sorted(values.items()) for metric, values in before.items()},
+        {metric: values for metric, values in noted.items() if metric not in ROUND_METRICS},
+    )

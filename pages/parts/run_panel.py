@@ -30,7 +30,13 @@ CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Held-out accuracy", "share of pairs", ("held-out accuracy",)),
     ("Mean held-out margin", "reward units", ("mean held-out margin",)),
 )
-"""The title, unit and metrics of each chart."""
+"""The title, unit and metrics of each chart by round."""
+STEP_CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Loss while training", "nats", ("training loss", "validation loss")),
+    ("Accuracy while training", "share of a batch's pairs", ("training accuracy",)),
+    ("Margin while training", "reward units", ("training margin",)),
+)
+"""Those by optimizer step."""
 SUMMARY_STYLE = """
 <style>
   .mars-summary { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 2rem;
@@ -44,6 +50,8 @@ SUMMARY_STYLE = """
 LINES_OF_LOG = 200
 LOG_HEIGHT = 220
 LONGEST_ROUNDS_WITH_EACH_TICK = 12
+FEW_STEPS = 30
+"""Up to so many points of a curve are marked."""
 
 
 def watch(desk: Desk, run: Run) -> None:
@@ -145,16 +153,32 @@ def _how_far(task: Pace) -> str:
 
 
 def draw_curves(figures: Curves, *, key: str) -> None:
-    """Draw loss, accuracy and margin by round; nothing where none was measured."""
-    shown = [chart for chart in CHARTS if any(metric in figures.own for metric in chart[2])]
-    if not shown:
-        return
-    for column, (title, unit, metrics) in zip(st.columns(len(shown)), shown, strict=True):
-        with column:
-            st.text(title)
-            draw(_chart(figures, unit, metrics), key=f"{key}-{title}")
-    if figures.before:
+    """Draw loss, accuracy and margin by step and by round; nothing where none was measured."""
+    for charts, points, chart in ((STEP_CHARTS, figures.by_step, _step_chart), (CHARTS, figures.own, _chart)):
+        shown = [each for each in charts if any(metric in points for metric in each[2])]
+        for column, (title, unit, metrics) in zip(st.columns(len(shown)) if shown else (), shown, strict=True):
+            with column:
+                st.text(title)
+                draw(chart(figures, unit, metrics), key=f"{key}-{title}")
+    if figures.own and figures.before:
         st.text("Hollow points: rounds that earlier runs trained, as the newest of them left these.")
+
+
+def _step_chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure:
+    figure = go.Figure()
+    for position, metric in enumerate(metric for metric in metrics if metric in figures.by_step):
+        steps, values = zip(*figures.by_step[metric], strict=True)
+        figure.add_scatter(
+            x=steps,
+            y=values,
+            name=escape(metric),
+            mode="lines" if len(steps) > FEW_STEPS else "lines+markers",
+            line={"color": SERIES[position], "dash": DASHES[position]},
+            hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
+        )
+    styled(figure, x="optimizer step", y=unit, height=240, legend=len(figure.data) > 1)
+    figure.update_yaxes(gridcolor=PALE)
+    return figure
 
 
 def _chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure:

@@ -52,7 +52,11 @@ def test_curves_are_continued_from_the_newest_earlier_runs():
     for name, step, value in [("old", 0, 0.1), ("old", 1, 0.2), ("opened", 0, 0.5), ("closed", 1, 0.6)]:
         store.runs.add_point(name, "held-out accuracy", step, value)
     store.runs.add_point("second", "held-out accuracy", 2, 0.7)
+    for step in (1, 2, 3):
+        store.runs.add_point("second", "training loss", step, 0.7 / step)
+        store.runs.add_point("opened", "training loss", step, 0.7 / step)
     found = curves(store.runs, second)
+    assert found.by_step == {"training loss": [(1, 0.7), (2, 0.35), (3, 0.7 / 3)]}
     assert found.own == {"held-out accuracy": [(2, 0.7)]}
     assert found.before == {"held-out accuracy": [(0, 0.5), (1, 0.6)]}, "nothing of before the newest warm-up"
     assert curves(store.runs, opened).before == {}
