@@ -6,7 +6,7 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.check import check_figures
 from pages.parts.card import Dealing
 from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import ask_name, choose_order, choose_source, draw_deck
+from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck
 
 
 def draw_stakes(desk: Desk) -> None:
@@ -70,8 +70,9 @@ def draw(desk: Desk) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_name()
-        order = choose_order(desk, "pair")
-        source = choose_source(desk, "pair")
+        with st.popover(WHAT_TO_READ, icon=":material/low_priority:"):
+            order = choose_order(desk, "pair")
+            source = choose_source(desk, "pair")
     if not name:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
         return

@@ -5,7 +5,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from pages.parts.card import Dealing, View
 from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import ask_name, choose_order, choose_source, draw_deck
+from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck
 
 VIEWS: dict[View, str] = {"card": "Card", "grid": "Grid"}
 
@@ -25,18 +25,17 @@ def choose_view() -> View:
 
 def choose_overlap(desk: Desk) -> int:
     """Ask how many proposals a second person is to decide too, to measure agreement."""
-    with st.popover("Options"):
-        return int(
-            st.number_input(
-                "Share of proposals that two people decide (%)",
-                min_value=0,
-                max_value=100,
-                step=5,
-                value=desk.config.review.overlap_percent,
-                key="overlap",
-                help="Agreement is measured on them. All who review should have the same share.",
-            )
+    return int(
+        st.number_input(
+            "Share that two people decide (%)",
+            min_value=0,
+            max_value=100,
+            step=5,
+            value=desk.config.review.overlap_percent,
+            key="overlap",
+            help="Agreement is measured on them. It holds in this browser; for all it is set on the Settings page.",
         )
+    )
 
 
 def draw(desk: Desk) -> None:
@@ -62,10 +61,11 @@ def draw(desk: Desk) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_name()
-        order = choose_order(desk, "proposal")
-        source = choose_source(desk, "proposal")
+        with st.popover(WHAT_TO_READ, icon=":material/low_priority:"):
+            order = choose_order(desk, "proposal")
+            source = choose_source(desk, "proposal")
+            overlap = choose_overlap(desk)
         view = choose_view()
-        overlap = choose_overlap(desk)
     if not name:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first proposal comes up.")
         return

@@ -15,6 +15,9 @@ from pages.parts.live import draw_live
 WHO, SET = "who", "set"
 """Names in the query parameters: the annotator, and the id of a set of pairs."""
 
+WHAT_TO_READ = "What to read"
+"""Label of what holds the choices, so that they do not stand between a person on a small screen and the card."""
+
 ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
     "pair": {
         "plan": "Suspected mislabels, then lowest margins",
@@ -45,7 +48,7 @@ def ask_name() -> str:
         bind="query-params",
         max_chars=80,
         placeholder="Decisions are stored under it",
-        width=240,
+        width=200,
         autocomplete="nickname",
     )
     st.session_state[ANNOTATOR] = name.strip()
@@ -116,7 +119,7 @@ def draw_nothing_left(dealing: Dealing) -> None:
     if dealing.kind == "pair":
         empty_state(
             "All of these pairs are checked.",
-            to_do="Review the proposals, or choose other pairs above.",
+            to_do="Review the proposals, or choose others under 'What to read' above.",
             page_path="pages/review.py",
             link="Review proposals",
         )
@@ -124,7 +127,7 @@ def draw_nothing_left(dealing: Dealing) -> None:
         empty_state(
             "All of these proposals are decided.",
             to_do="Train on what was accepted and see what it changed."
-            + (" Those that only the gates decided are under 'Proposals' above." if dealing.source == ALL else ""),
+            + (" Those that only the gates decided are under 'What to read' above." if dealing.source == ALL else ""),
             page_path="pages/train.py",
             link="Train",
         )
