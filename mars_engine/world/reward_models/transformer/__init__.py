@@ -1,0 +1,1 @@
+"""Transformers as reward models: one output, fine-tuned on pairs, saved as plain checkpoints."""

@@ -1,0 +1,171 @@
+"""Fine-tuning a transformer on a training set, from the backbone to the model that scores, in reading order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from mars_engine.words.config import RewardModelConfig
+from mars_engine.words.protocols import Progress, TrainingNotes
+from mars_engine.words.records import TrainingSet
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.transformer.backbone import (
+    Backbone,
+    add_lora,
+    find_device,
+    load_backbone,
+    quiet_transformers,
+    record_settings,
+    trains_in_bf16,
+)
+from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card
+from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at, last_whole_checkpoint
+from mars_engine.world.reward_models.transformer.collator import PairCollator
+from mars_engine.world.reward_models.transformer.examples import Examples, make_examples
+from mars_engine.world.reward_models.transformer.model import TransformerRewardModel, score_tokenized
+from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, count_truncation
+from mars_engine.world.reward_models.transformer.trainer import (
+    PairTrainer,
+    Watch,
+    graceful_interrupt,
+    training_arguments,
+    validation_losses,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """A trained model, and the optimizer steps that its schedule had."""
+
+    model: TransformerRewardModel
+    steps: int
+
+
+def fine_tune(
+    config: RewardModelConfig,
+    folder: Path,
+    training_set: TrainingSet,
+    *,
+    model_id: str,
+    checkpoints: Path,
+    progress: Progress,
+    notes: TrainingNotes | None = None,
+    steps_before: int = 0,
+) -> FineTuned:
+    """Train a transformer; see `TransformerTrainer.train`.
+
+    Args:
+        config: settings.
+        folder: of the backbone.
+        training_set: what is trained on.
+        model_id: id of the model that it becomes.
+        checkpoints: where this training's checkpoints are, and go.
+        progress: shows how far it has come.
+        notes: is told of each step, and of each epoch's margins where they are to be kept.
+        steps_before: added to the numbers of the steps that are noted.
+    """
+    device = find_device(config.device)
+    in_bf16 = trains_in_bf16(config.precision, device)
+    backbone = load_backbone(folder, config)
+    if hasattr(backbone.model.config, "use_cache"):
+        backbone.model.config.use_cache = False  # a whole text is read at once
+    rows = backbone.pairs.tokenize(training_set.pairs, progress=progress)
+    percent = config.validation_percent if config.early_stopping_patience else 0
+    examples = make_examples(training_set, rows, validation_percent=percent, seed=config.seed)
+    torch.manual_seed(config.seed)  # the adapters' first weights
+    trained = add_lora(backbone, config) if config.lora else backbone.model
+
+    trainer = PairTrainer(
+        trained,
+        config=config,
+        args=training_arguments(config, checkpoints, bf16=in_bf16, use_cpu=device.type == "cpu"),
+        collator=PairCollator(backbone.padding, with_sources=config.consistency_weight > 0),
+        train=examples.train,
+        validation=examples.validation,
+    )
+    steps_per_epoch = ceil(ceil(len(examples.train) / config.batch_size) / config.gradient_accumulation)
+    steps = steps_per_epoch * config.epochs
+    with graceful_interrupt() as interruption, progress.task("train", steps) as task, quiet_transformers():
+        watch = Watch(
+            order=trainer.order,
+            step_figures=trainer.take_step_figures,
+            steps_per_epoch=steps_per_epoch,
+            task=task,
+            interruption=interruption,
+            patience=config.early_stopping_patience,
+            notes=notes,
+            steps_before=steps_before,
+            keep_epoch=_epoch_keeper(config, trainer, examples, backbone, model_id, notes)
+            if config.trajectory
+            else None,
+        )
+        trainer.add_callback(watch)
+        resumed = last_whole_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    if interruption.asked:
+        raise KeyboardInterrupt
+
+    if config.early_stopping_patience and trainer.state.best_global_step:
+        _load_weights(trained, checkpoint_at(checkpoints, trainer.state.best_global_step))
+    if config.lora:
+        backbone = replace(backbone, model=trained.merge_and_unload())
+    record_settings(backbone)
+    backbone.model.eval()
+    facts = TrainingFacts(
+        model_id=model_id,
+        backbone=config.backbone,
+        input_format=config.input_format,
+        max_tokens=config.max_tokens,
+        settings=config.model_dump(exclude={"backbone", "input_format", "max_tokens", "device", "batch_tokens"}),
+        base_pairs=len(examples.base),
+        variants=len(rows) - len(examples.base),
+        validation_pairs=len(examples.validation),
+        steps=trainer.state.global_step,
+        last_step=watch.last_figures,
+        validation_losses=tuple(validation_losses(trainer.state)),
+        truncation=count_truncation(rows),
+        in_bf16=in_bf16,
+        pad_token_added=backbone.pad_token_added,
+    )
+    return FineTuned(TransformerRewardModel(model_id, backbone, config.batch_tokens, render_card(facts)), steps)
+
+
+def _epoch_keeper(
+    config: RewardModelConfig,
+    trainer: PairTrainer,
+    examples: Examples,
+    backbone: Backbone,
+    model_id: str,
+    notes: TrainingNotes | None,
+) -> Callable[[int], None]:
+    """Return what scores the base pairs after an epoch and notes their margins."""
+
+    def keep(epoch: int) -> None:
+        base: Sequence[TokenizedPair] = examples.base
+        model: Any = trainer.model
+        scored = score_tokenized(
+            model, base, backbone.padding, batch_tokens=config.batch_tokens, progress=SilentProgress()
+        )
+        if notes is not None and trainer.is_world_process_zero():
+            margins = zip([row.id for row in base], scored.margins.tolist(), strict=True)
+            notes.add_epoch(model_id, epoch, dict(margins))
+
+    return keep
+
+
+def _load_weights(model: Any, checkpoint: Path) -> None:
+    """Put a checkpoint's weights, or its adapters', into the model."""
+    adapters = checkpoint / "adapter_model.safetensors"
+    if adapters.is_file():
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, load_file(adapters))
+        return
+    from transformers import AutoModelForSequenceClassification
+
+    saved = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32)
+    model.load_state_dict(saved.state_dict())

@@ -1,0 +1,299 @@
+"""A thin subclass of transformers' Trainer: chosen and rejected in one forward pass, in an order that can be resumed.
+
+What the Trainer does is left to it: optimizer, schedule, accumulation, mixed precision, several processes, checkpoints.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+
+from mars_engine.words.config import RewardModelConfig
+from mars_engine.words.errors import ModelError
+from mars_engine.words.protocols import ProgressTask, TrainingNotes
+from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at
+from mars_engine.world.reward_models.transformer.collator import Example, PairCollator
+from mars_engine.world.reward_models.transformer.losses import centering_loss, consistency_loss, pair_loss
+from mars_engine.world.whole_folder import plain_write_errors
+
+CHECKPOINTS_KEPT = 2
+"""The newest and the one before; the best of early stopping is kept beside them."""
+PAIRS_NAMED = 3
+SECONDS_BETWEEN_POINTS = 0.5
+"""Steps that are quicker share a point, their mean, so that noting them never takes a good part of the time."""
+STEP_METRICS = ("training loss", "training accuracy", "training margin")
+
+
+class EpochOrder(LengthGroupedSampler):
+    """Shuffles examples into batches of similar length, by seed and epoch alone: so that any epoch can be resumed."""
+
+    def __init__(self, batch_size: int, lengths: list[int], *, seed: int) -> None:
+        super().__init__(batch_size, lengths=lengths)
+        self._seed = seed
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=order))  # type: ignore[no-untyped-call]
+
+
+class PairTrainer(Trainer):
+    """Trains a sequence classifier with one output on pairs.
+
+    Args:
+        model: the classifier, or it with adapters.
+        config: the loss and its parameters.
+        args: what the Trainer is to do.
+        collator: makes the batches; see PairCollator.
+        train: what is trained on.
+        validation: what early stopping looks at; may be empty.
+        callbacks: are told of each step.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        config: RewardModelConfig,
+        args: TrainingArguments,
+        collator: PairCollator,
+        train: Sequence[Example],
+        validation: Sequence[Example] = (),
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self._pair_loss = pair_loss(config)
+        self._config = config
+        self._sums = torch.zeros(4, dtype=torch.float64)
+        self.order = EpochOrder(
+            args.train_batch_size * args.gradient_accumulation_steps, [each.length for each in train], seed=config.seed
+        )
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=list(train),
+            eval_dataset=list(validation) or None,
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)
+        self.can_return_loss = True
+        self.loss_is_scaled_for_ga = False
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:  # noqa: ARG002
+        return self.order
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        return SequentialSampler(eval_dataset)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Return the mean loss of a batch.
+
+        Raises:
+            ModelError: it is not a finite number; nothing was changed by it.
+        """
+        batch = dict(inputs)
+        pair_ids, weights = batch.pop("pair_ids"), batch.pop("weights")
+        label_confidence, variants = batch.pop("label_confidence"), batch.pop("variants")
+        outputs = model(**batch)
+        rewards = outputs.logits[:, 0].float()
+        count = len(pair_ids)
+        chosen, rejected = rewards[:count], rewards[count : 2 * count]
+        margins = chosen - rejected
+        loss = (weights * self._pair_loss(margins, label_confidence)).mean()
+        if self._config.center_rewards_coefficient:
+            loss = loss + self._config.center_rewards_coefficient * centering_loss(chosen, rejected)
+        if len(variants):
+            own = torch.stack([chosen[variants], rejected[variants]])
+            pull = consistency_loss(own, rewards[2 * count :].view(2, -1), pairs=count)
+            loss = loss + self._config.consistency_weight * pull
+        self._require_finite(loss, margins, pair_ids)
+        if model.training:
+            self._count(loss, margins, label_confidence)
+        return (loss, outputs) if return_outputs else loss
+
+    def _require_finite(self, loss: Tensor, margins: Tensor, pair_ids: Sequence[str]) -> None:
+        if torch.isfinite(loss):
+            return
+        bad = [
+            pair_id for pair_id, margin in zip(pair_ids, margins.tolist(), strict=True) if abs(margin) != abs(margin)
+        ]
+        named = f", first of the pairs {', '.join(bad[:PAIRS_NAMED])}" if bad else ""
+        raise ModelError(
+            f"the loss became {loss.item()} at step {self.state.global_step + 1} of {self.state.max_steps}{named}; "
+            "training was stopped before it could spoil the weights",
+            expected="a finite loss",
+            remedy='lower learning_rate, raise warmup, or set precision = "fp32" under [reward_model] in mars.toml; '
+            "what was saved before is whole",
+        )
+
+    def _count(self, loss: Tensor, margins: Tensor, label_confidence: Tensor) -> None:
+        labelled = torch.where(label_confidence >= 0.5, margins, -margins).detach()
+        sums = torch.stack(
+            [loss.detach() * len(margins), (labelled > 0).sum(), labelled.sum(), torch.ones_like(labelled).sum()]
+        )
+        self._sums += self.accelerator.reduce(sums.double().cpu(), "sum")
+
+    def take_step_figures(self) -> dict[str, float]:
+        """Return the mean loss, accuracy and margin of the pairs seen since this was last asked."""
+        *sums, count = self._sums.tolist()
+        self._sums.zero_()
+        return {name: value / count for name, value in zip(STEP_METRICS, sums, strict=True)} if count else {}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with plain_write_errors(checkpoint_at(Path(str(self.args.output_dir)), self.state.global_step)):
+            super()._save_checkpoint(model, trial)
+
+
+def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, use_cpu: bool) -> TrainingArguments:
+    """Return what the Trainer is to do; checkpoints go into `folder`."""
+    args = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        learning_rate=config.learning_rate,
+        num_train_epochs=config.epochs,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        train_sampling_strategy="group_by_length",
+        save_strategy="steps",
+        save_steps=config.checkpoint_every,
+        save_total_limit=CHECKPOINTS_KEPT,
+        metric_for_best_model="eval_loss" if config.early_stopping_patience else None,
+        greater_is_better=False if config.early_stopping_patience else None,
+        prediction_loss_only=True,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=[],
+        dataloader_pin_memory=not use_cpu,
+        use_cpu=use_cpu,
+        bf16=bf16,
+        seed=config.seed,
+    )
+    if args.device.type == "cuda":
+        args._n_gpu = 1  # several processes by accelerate, never several devices in one by DataParallel
+    return args
+
+
+def validation_losses(state: TrainerState) -> list[float]:
+    """Return the losses on the pairs set aside, epoch by epoch."""
+    return [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+
+
+# -------------------------------------------------------------------------------------------------------- callbacks
+
+
+@dataclass
+class Interruption:
+    """Whether somebody asked to stop."""
+
+    asked: bool = False
+
+
+@contextmanager
+def graceful_interrupt() -> Iterator[Interruption]:
+    """Let the first Ctrl+C be noted, so that the work can end in good order; a second one interrupts at once."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield interruption
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if interruption.asked:
+            signal.default_int_handler(number, frame)
+        interruption.asked = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass
+class Watch(TrainerCallback):
+    """Tells of the steps, keeps each epoch's margins, and stops when asked or when an epoch no longer helps."""
+
+    order: EpochOrder
+    step_figures: Callable[[], Mapping[str, float]]
+    steps_per_epoch: int
+    task: ProgressTask
+    interruption: Interruption
+    patience: int
+    notes: TrainingNotes | None = None
+    steps_before: int = 0
+    keep_epoch: Callable[[int], None] | None = None
+    last_figures: dict[str, float] = field(default_factory=dict)
+    noted_at: float = float("-inf")
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        del args, kwargs
+        self.task.advance(state.global_step)
+        control.should_training_stop = self._is_over(state)
+        return control
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        del args, control, kwargs
+        self.order.epoch = state.global_step // self.steps_per_epoch
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        del args, kwargs
+        if state.is_world_process_zero:
+            self.task.advance()
+            is_last = state.global_step == state.max_steps or self.interruption.asked
+            if is_last or time.monotonic() - self.noted_at >= SECONDS_BETWEEN_POINTS:
+                self._note(self.step_figures(), state.global_step)
+        if state.global_step % self.steps_per_epoch == 0:
+            if self.keep_epoch is not None:
+                self.keep_epoch(state.global_step // self.steps_per_epoch)
+            control.should_evaluate = self.patience > 0
+        if self.interruption.asked:
+            control.should_save = control.should_training_stop = True
+        return control
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        del args, kwargs
+        losses = validation_losses(state)
+        if self.notes is not None and state.is_world_process_zero:
+            self.notes.add_point("validation loss", self.steps_before + state.global_step, losses[-1])
+        control.should_save = control.should_save or losses[-1] < min(losses[:-1], default=float("inf"))
+        control.should_training_stop = control.should_training_stop or self._is_over(state)
+        return control
+
+    def _is_over(self, state: TrainerState) -> bool:
+        losses = validation_losses(state)
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= self.patience
+
+    def _note(self, figures: Mapping[str, float], step: int) -> None:
+        self.last_figures, self.noted_at = dict(figures), time.monotonic()
+        if self.notes is not None:
+            for name, value in figures.items():
+                self.notes.add_point(name, self.steps_before + step, value)

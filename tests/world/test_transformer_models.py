@@ -1,0 +1,243 @@
+"""Transformers as reward models: each architecture trains, is saved, and scores the same in plain transformers."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import make_pairs
+from tiny_transformers import ARCHITECTURES, Architecture, save_tiny_backbone
+
+from mars_engine.words.config import RewardModelConfig
+from mars_engine.words.errors import ConfigError, ModelError, NotReadyError
+from mars_engine.words.records import Pair, TrainingSet
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.features import render_context
+from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
+
+pytestmark = pytest.mark.model
+
+SILENT = SilentProgress()
+PAIRS = make_pairs(12)
+CONFIG = RewardModelConfig(
+    input_format="pair", max_tokens=96, batch_size=4, epochs=2, learning_rate=1e-3, warmup=0.0, device="cpu"
+)
+PLAIN_SCORES = """
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+assert not any(name.startswith("mars_engine") for name in sys.modules)
+asked = json.load(sys.stdin)
+scores = {}
+for folder in asked["folders"]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        texts = tokenizer(asked["prompts"], asked["responses"], padding=True, return_tensors="pt")
+        scores[folder] = model(**texts).logits[:, 0].double().tolist()
+print(json.dumps(scores))
+"""
+
+
+def texts_of(pairs: tuple[Pair, ...]) -> list[str]:
+    return [text for pair in pairs for text in (render_context(pair.prompt), pair.chosen, pair.rejected)]
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory) -> dict[Architecture, Path]:
+    root = tmp_path_factory.mktemp("backbones")
+    return {each: save_tiny_backbone(root / each, each, texts_of(PAIRS)) for each in ARCHITECTURES}
+
+
+@dataclass(frozen=True)
+class Trained:
+    model: Any
+    folder: Path
+    backbone: Path
+
+
+def train(backbone: Path, checkpoints: Path, *, pairs: tuple[Pair, ...] = PAIRS, **settings: Any) -> Any:
+    config = CONFIG.model_copy(update={"backbone": str(backbone), **settings})
+    return TransformerTrainer(config, checkpoints).train(TrainingSet.plain(pairs), progress=SILENT)
+
+
+@pytest.fixture(scope="module")
+def trained(backbones, tmp_path_factory) -> dict[str, Trained]:
+    """Each architecture trained and saved, and RoBERTa and Llama once more through LoRA."""
+    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+
+    root = tmp_path_factory.mktemp("trained")
+    shelf = TransformerShelf(root, root / "models", root / "checkpoints", "cpu", 8192)
+    made = {}
+    for architecture, backbone in backbones.items():
+        for lora in (False, True) if architecture in ("roberta", "llama") else (False,):
+            model = train(backbone, root / "checkpoints", lora=lora)
+            made[f"{architecture}{' lora' * lora}"] = Trained(model, root / shelf.save(model), backbone)
+    return made
+
+
+@pytest.fixture(scope="module")
+def plain_scores(trained) -> dict[str, list[float]]:
+    """The rewards that a fresh process computes with plain transformers: all chosen sides, then all rejected ones."""
+    asked = {
+        "folders": [str(each.folder) for each in trained.values()],
+        "prompts": [render_context(pair.prompt) for pair in PAIRS] * 2,
+        "responses": [pair.chosen for pair in PAIRS] + [pair.rejected for pair in PAIRS],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_SCORES],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    scores = json.loads(done.stdout)
+    return {name: scores[str(each.folder)] for name, each in trained.items()}
+
+
+CASES = (*ARCHITECTURES, "roberta lora", "llama lora")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fresh_process_with_plain_transformers_gives_the_same_rewards(case, trained, plain_scores):
+    rewards = trained[case].model.score(PAIRS, progress=SILENT)
+    np.testing.assert_allclose([*rewards.chosen, *rewards.rejected], plain_scores[case], atol=1e-6, rtol=0)
+    assert np.ptp(rewards.chosen) > 1e-3  # they tell answers apart
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_trainable_parameter_changed(case, trained):
+    """Against the backbone; the head is compared with the one that the seed gives."""
+    from mars_engine.world.reward_models.transformer.backbone import load_backbone
+
+    before = dict(load_backbone(trained[case].backbone, CONFIG).model.named_parameters())
+    after = dict(trained[case].model.backbone.model.named_parameters())
+    assert before.keys() == after.keys()
+    unchanged = {name for name in before if np.array_equal(before[name].detach(), after[name].detach())}
+    if "lora" not in case:
+        assert unchanged == set()
+    else:  # the linear layers' weights and the head; embeddings, norms and biases are left alone
+        head = {name for name in before if name.startswith(("classifier", "score"))}
+        left = {name for name in before if "embed" in name or "norm" in name.lower() or name.endswith("bias")}
+        assert unchanged == left - head
+
+
+def test_a_saved_model_says_how_it_reads_pairs_and_is_obeyed(backbones, tmp_path):
+    from mars_engine.world.reward_models.transformer.model import load_reward_model
+    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+
+    model = train(backbones["llama"], tmp_path / "checkpoints", input_format="chat", max_tokens=40, epochs=1)
+    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 8192)
+    folder = tmp_path / shelf.save(model)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["mars"] == {"input_format": "chat", "max_tokens": 40}
+    loaded = load_reward_model(model.id, folder, device="cpu", batch_tokens=8192)
+    assert (loaded.backbone.pairs.input_format, loaded.backbone.pairs.max_tokens) == ("chat", 40)
+    np.testing.assert_array_equal(
+        loaded.score(PAIRS, progress=SILENT).chosen, model.score(PAIRS, progress=SILENT).chosen
+    )
+    assert "Input format `chat`, at most 40 tokens" in (folder / "README.md").read_text()
+    assert not (tmp_path / "checkpoints" / model.id).exists()  # of no more use
+    with pytest.raises(ConfigError, match="trained on the input format 'chat'"):
+        train(folder, tmp_path / "checkpoints", input_format="pair", max_tokens=40)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_rewards_do_not_depend_on_the_batch(architecture, trained):
+    from dataclasses import replace
+
+    model = trained[architecture].model
+    pairs = [Pair.of(pair.prompt, pair.chosen * (1 + n % 3), pair.rejected) for n, pair in enumerate(PAIRS)]
+    together = model.score(pairs, progress=SILENT)
+    alone = [replace(model, batch_tokens=64).score([pair], progress=SILENT) for pair in reversed(pairs)][::-1]
+    np.testing.assert_allclose(together.chosen, [each.chosen[0] for each in alone], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(together.rejected, [each.rejected[0] for each in alone], atol=1e-5, rtol=0)
+
+
+# ------------------------------------------------------------------------------------------------------ bad backbones
+
+
+@pytest.fixture
+def twin_tokens(tmp_path) -> Path:
+    """A decoder whose padding token is its end token, as many are published."""
+    from transformers import AutoTokenizer
+
+    folder = save_tiny_backbone(tmp_path / "twin", "llama", texts_of(PAIRS))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["pad is end", "no pad"])
+def test_a_decoder_without_a_padding_token_of_its_own_is_repaired(kind, tmp_path, twin_tokens):
+    """The reward is read at the last token, the end token of the chat template, and padding changes nothing."""
+    import torch
+
+    folder = (
+        twin_tokens
+        if kind == "pad is end"
+        else save_tiny_backbone(tmp_path / "padless", "llama", texts_of(PAIRS), pad=False)
+    )
+    model = train(folder, tmp_path / "checkpoints", input_format="chat")
+    assert model.backbone.pad_token_added
+    assert model.backbone.tokenizer.pad_token_id != model.backbone.tokenizer.eos_token_id
+    rewards = model.score(PAIRS, progress=SILENT)
+    for row, reward in zip(model.backbone.pairs.tokenize(PAIRS, progress=SILENT), rewards.chosen, strict=True):
+        ids = torch.tensor([row.chosen.token_ids])
+        assert ids[0, -1] == model.backbone.tokenizer.eos_token_id
+        with torch.no_grad():
+            hidden = model.backbone.model.model(ids).last_hidden_state[:, -1]
+            assert model.backbone.model.score(hidden).item() == pytest.approx(reward, abs=1e-5)
+
+
+def test_a_checkpoint_with_two_outputs_is_refused(tmp_path, backbones):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(backbones["roberta"], num_labels=2, dtype=torch.float32)
+    model.save_pretrained(tmp_path / "two")
+    AutoTokenizer.from_pretrained(backbones["roberta"]).save_pretrained(tmp_path / "two")
+    with pytest.raises(ModelError, match=r"has 2 outputs\. Expected: one output"):
+        train(tmp_path / "two", tmp_path / "checkpoints")
+
+
+def test_a_backbone_without_a_tokenizer_is_refused(tmp_path, backbones):
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(backbones["modernbert"]).save_pretrained(tmp_path / "mute")
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        train(tmp_path / "mute", tmp_path / "checkpoints")
+
+
+def test_an_encoder_without_a_padding_token_is_refused(tmp_path):
+    folder = save_tiny_backbone(tmp_path / "padless", "modernbert", texts_of(PAIRS), pad=False)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    with pytest.raises(ModelError, match="has no padding token"):
+        train(folder, tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"max_tokens": 200}, "takes 127 tokens at most"), ({"device": "cuda:7"}, "device 'cuda:7' cannot be used")],
+)
+def test_settings_that_do_not_fit_are_refused(settings, said, tmp_path, backbones):
+    with pytest.raises((ConfigError, ModelError), match=said):
+        train(backbones["roberta"], tmp_path / "checkpoints", **settings)
+
+
+def test_a_folder_that_holds_no_transformer_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"no config\.json that can be used"):
+        train(tmp_path, tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_pair_is_not_enough(count, tmp_path, backbones):
+    with pytest.raises(NotReadyError, match=f"there are {count} pairs to train on"):
+        train(backbones["roberta"], tmp_path / "checkpoints", pairs=PAIRS[:count])

@@ -1,0 +1,336 @@
+"""Training transformers on pairs: TRL's loss, exact resumption, early stopping, and what ends a training early."""
+
+import errno
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import make_pairs
+from tiny_transformers import save_tiny_backbone
+
+from mars_engine.words.config import RewardModelConfig
+from mars_engine.words.errors import ModelError, NotReadyError
+from mars_engine.words.records import Pair, TrainingSet
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
+
+pytestmark = pytest.mark.model
+
+SILENT = SilentProgress()
+PAIRS = make_pairs(20, seed=1)
+CONFIG = RewardModelConfig(
+    max_tokens=96, batch_size=4, epochs=2, learning_rate=1e-3, checkpoint_every=3, warmup=0.2, device="cpu"
+)
+STEPS_PER_EPOCH = 5
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> Path:
+    texts = [text for pair in PAIRS for text in (pair.prompt[0].content, pair.chosen, pair.rejected)]
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone"), "roberta", texts)
+
+
+@pytest.fixture(autouse=True)
+def _every_step_has_its_point(monkeypatch) -> None:
+    monkeypatch.setattr("mars_engine.world.reward_models.transformer.trainer.SECONDS_BETWEEN_POINTS", 0.0)
+
+
+@dataclass
+class Notes:
+    """Remembers what it is told, and does something after a step."""
+
+    stop_at: int = 0
+    stop: Any = None
+    points: dict[str, dict[int, float]] = field(default_factory=dict)
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def add_point(self, metric: str, step: int, value: float) -> None:
+        self.points.setdefault(metric, {})[step] = value
+        if step == self.stop_at and metric == "training margin":
+            self.stop()
+
+    def add_epoch(self, model_id: str, epoch: int, margins: Any) -> None:  # noqa: ARG002
+        self.epochs[epoch] = dict(margins)
+
+
+def trainer(backbone: Path, checkpoints: Path, **settings: Any) -> TransformerTrainer:
+    config = CONFIG.model_copy(update={"backbone": str(backbone), **settings})
+    return TransformerTrainer(config, checkpoints)
+
+
+def train(made: TransformerTrainer, examples: TrainingSet | None = None, notes: Notes | None = None) -> Any:
+    return made.train(examples or TrainingSet.plain(PAIRS), progress=SILENT, notes=notes)
+
+
+def weights(model: Any) -> dict[str, np.ndarray]:
+    return {name: weight.numpy() for name, weight in model.backbone.model.state_dict().items()}
+
+
+def largest_difference(first: Any, second: Any) -> float:
+    one, other = weights(first), weights(second)
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+
+
+# --------------------------------------------------------------------------------------------------------------- loss
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:FutureWarning")  # TRL sets what is going
+@pytest.mark.parametrize("architecture", ["roberta", "llama"])
+@pytest.mark.parametrize("center", [0.0, 0.1])
+def test_the_loss_of_a_batch_is_that_of_trl(architecture, center, tmp_path):
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer
+
+    from mars_engine.world.reward_models.transformer.backbone import load_backbone
+    from mars_engine.world.reward_models.transformer.collator import Example, PairCollator
+    from mars_engine.world.reward_models.transformer.trainer import PairTrainer, training_arguments
+
+    folder = save_tiny_backbone(tmp_path / "backbone", architecture, [pair.chosen for pair in PAIRS])
+    config = CONFIG.model_copy(update={"center_rewards_coefficient": center, "input_format": "concat"})
+    loaded = load_backbone(folder, config)
+    rows = loaded.pairs.tokenize(PAIRS, progress=SILENT)[:6]
+    examples = [Example(row, 1.0, 1.0) for row in rows]
+    collator = PairCollator(loaded.padding, with_sources=False)
+    args = training_arguments(config, tmp_path / "ours", bf16=False, use_cpu=True)
+    ours = PairTrainer(loaded.model, config=config, args=args, collator=collator, train=examples)
+    theirs = RewardTrainer(
+        model=loaded.model,
+        args=RewardConfig(
+            output_dir=str(tmp_path / "trl"),
+            center_rewards_coefficient=center or None,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            max_length=None,
+        ),
+        train_dataset=Dataset.from_list(
+            [{"chosen_ids": row.chosen.token_ids, "rejected_ids": row.rejected.token_ids} for row in rows]
+        ),
+        processing_class=loaded.tokenizer,
+    )
+    loaded.model.eval()  # dropout would differ
+    batch = theirs.data_collator([theirs.train_dataset[place] for place in range(len(rows))])
+    expected = theirs.compute_loss(loaded.model, batch).item()
+    assert ours.compute_loss(loaded.model, collator(examples)).item() == pytest.approx(expected, abs=1e-6)
+    assert expected > 0.1
+
+
+def test_weights_and_label_confidence_count_as_in_the_probe(backbone, tmp_path):
+    """The loss is the mean of w(−p log σ(Δ) − (1 − p) log σ(−Δ)), with weights relative to a mean of 1."""
+    from mars_engine.world.reward_models.transformer.backbone import load_backbone
+    from mars_engine.world.reward_models.transformer.collator import PairCollator
+    from mars_engine.world.reward_models.transformer.examples import make_examples
+    from mars_engine.world.reward_models.transformer.model import score_tokenized
+    from mars_engine.world.reward_models.transformer.trainer import PairTrainer, training_arguments
+
+    pairs = PAIRS[:5]
+    given, confidence = np.array([2.0, 2.0, 4.0, 8.0, 4.0]), np.array([1.0, 0.0, 0.7, 1.0, 0.5])
+    loaded = load_backbone(backbone, CONFIG)
+    rows = loaded.pairs.tokenize(pairs, progress=SILENT)
+    examples = make_examples(TrainingSet(pairs, given, confidence), rows, validation_percent=0, seed=0).train
+    args = training_arguments(CONFIG, tmp_path, bf16=False, use_cpu=True)
+    collator = PairCollator(loaded.padding, with_sources=False)
+    made = PairTrainer(loaded.model, config=CONFIG, args=args, collator=collator, train=examples)
+    loaded.model.eval()
+    margins = score_tokenized(loaded.model, rows, loaded.padding, batch_tokens=8192, progress=SILENT).margins
+    losses = confidence * np.logaddexp(0, -margins) + (1 - confidence) * np.logaddexp(0, margins)
+    assert made.compute_loss(loaded.model, collator(examples)).item() == pytest.approx(
+        np.average(losses, weights=given), abs=1e-6
+    )
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_says_where(backbone, tmp_path):
+    made = trainer(backbone, tmp_path, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(
+        ModelError, match=r"the loss became \S+ at step \d+ of 10.*stopped.*What to do: lower"
+    ) as caught:
+        train(made)
+    assert any(pair.id in str(caught.value) for pair in PAIRS)
+
+
+# --------------------------------------------------------------------------------------------------------- resumption
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def break_down() -> None:
+    raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"lora": True}, {"gradient_accumulation": 2, "batch_size": 2}, {"early_stopping_patience": 5}],
+    ids=str,
+)
+def test_an_interrupted_training_goes_on_exactly(settings, backbone, tmp_path):
+    whole = train(trainer(backbone, tmp_path / "whole", **settings))
+    made = trainer(backbone, tmp_path / "parts", **settings)
+    notes = Notes(stop_at=4, stop=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(made, notes=notes)
+    assert max(notes.points["training loss"]) == 4
+    folder = tmp_path / "parts" / made.model_id(TrainingSet.plain(PAIRS))
+    assert (folder / "checkpoint-4" / "trainer_state.json").is_file()  # though checkpoints are due at 3, 6, …
+    again = Notes()
+    resumed = train(made, notes=again)
+    assert min(again.points["training loss"]) == 5
+    assert largest_difference(whole, resumed) <= 1e-6
+    assert whole.id == resumed.id
+
+
+def test_a_killed_training_goes_on_from_the_last_whole_checkpoint(backbone, tmp_path):
+    whole = train(trainer(backbone, tmp_path / "whole"))
+    made = trainer(backbone, tmp_path / "parts")
+    with pytest.raises(RuntimeError, match="killed"):
+        train(made, notes=Notes(stop_at=8, stop=break_down))
+    folder = tmp_path / "parts" / made.model_id(TrainingSet.plain(PAIRS))
+    assert {path.name for path in folder.iterdir()} == {"checkpoint-3", "checkpoint-6"}
+    state = folder / "checkpoint-6" / "trainer_state.json"
+    state.write_text(state.read_text()[:40])  # its writer was killed in the middle
+    notes = Notes()
+    assert largest_difference(whole, train(made, notes=notes)) <= 1e-6
+    assert min(notes.points["training loss"]) == 4
+
+
+def test_an_epoch_s_order_depends_on_seed_and_epoch_alone():
+    from mars_engine.world.reward_models.transformer.trainer import EpochOrder
+
+    order = EpochOrder(4, list(range(40, 80)), seed=3)
+    first = list(order)
+    order.epoch = 1
+    assert sorted(first) == list(range(40))
+    assert list(order) != first
+    order.epoch = 0
+    assert list(order) == first
+    assert list(EpochOrder(4, list(range(40, 80)), seed=4)) != first
+
+
+@pytest.mark.parametrize("kind", [OSError(errno.ENOSPC, "No space left on device"), "safetensors"])
+def test_a_full_disk_ends_in_plain_words_and_the_checkpoints_before_it_stay(kind, backbone, tmp_path, monkeypatch):
+    import safetensors
+    import torch
+
+    made = trainer(backbone, tmp_path / "parts")
+    error = safetensors.SafetensorError("I/O error: No space left on device") if kind == "safetensors" else kind
+    whole_save = torch.save
+
+    def full(content: Any, path: Any, *rest: Any, **options: Any) -> None:
+        if "checkpoint-6" in str(path):
+            raise error
+        whole_save(content, path, *rest, **options)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ModelError, match=r"checkpoint-6 cannot be written: .*No space left.*MB free.*make room"):
+        train(made)
+    monkeypatch.undo()
+    notes = Notes()
+    train(made, notes=notes)
+    assert min(notes.points["training loss"]) == 4
+
+
+# -------------------------------------------------------------------------------------------- what is told and kept
+
+
+def test_each_step_and_each_epoch_are_told(backbone, tmp_path):
+    notes = Notes()
+    made = trainer(backbone, tmp_path, trajectory=True)
+    model = train(made, notes=notes)
+    assert list(notes.points["training loss"]) == list(range(1, 2 * STEPS_PER_EPOCH + 1))
+    assert set(notes.points) == {"training loss", "training accuracy", "training margin"}
+    assert all(0 <= value <= 1 for value in notes.points["training accuracy"].values())
+    assert [sorted(margins) for margins in notes.epochs.values()] == [sorted(pair.id for pair in PAIRS)] * 2
+    final = dict(zip([pair.id for pair in PAIRS], model.score(PAIRS, progress=SILENT).margins, strict=True))
+    assert notes.epochs[2] == pytest.approx(final, abs=1e-5)
+    assert notes.epochs[1] != pytest.approx(final, abs=1e-3)
+    later = Notes()
+    train(made, TrainingSet.plain(PAIRS[:8]), notes=later)
+    assert list(later.points["training loss"]) == [11, 12, 13, 14]  # the next round's curve follows the first's
+
+
+def test_quick_steps_share_a_point(backbone, tmp_path, monkeypatch):
+    """The first step and the last have one, and between them their mean."""
+    every, shared = Notes(), Notes()
+    train(trainer(backbone, tmp_path / "every"), notes=every)
+    monkeypatch.setattr("mars_engine.world.reward_models.transformer.trainer.SECONDS_BETWEEN_POINTS", 1e6)
+    train(trainer(backbone, tmp_path / "shared"), notes=shared)
+    losses = every.points["training loss"]
+    mean = np.mean([losses[step] for step in range(2, 11)])
+    assert shared.points["training loss"] == pytest.approx({1: losses[1], 10: mean}, abs=1e-5)
+
+
+def test_keeping_the_epochs_changes_no_weight(backbone, tmp_path):
+    assert (
+        largest_difference(train(trainer(backbone, tmp_path)), train(trainer(backbone, tmp_path, trajectory=True))) == 0
+    )
+
+
+def test_early_stopping_keeps_the_best_epoch_on_prompts_set_aside(backbone, tmp_path):
+    """With labels drawn by lot, what is learned does not help on other prompts for long."""
+    lot = np.random.default_rng(0).integers(0, 2, len(PAIRS)).astype(float)
+    examples = TrainingSet(PAIRS, np.ones(len(PAIRS)), lot)
+    settings = {"epochs": 12, "early_stopping_patience": 2, "validation_percent": 40, "learning_rate": 3e-3}
+    notes = Notes()
+    model = train(trainer(backbone, tmp_path, **settings), examples, notes)
+    losses = list(notes.points["validation loss"].values())
+    assert len(losses) < 12
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    from mars_engine.world.reward_models.transformer.examples import make_examples
+
+    rows = model.backbone.pairs.tokenize(PAIRS, progress=SILENT)
+    aside = make_examples(examples, rows, validation_percent=40, seed=0).validation
+    margins = dict(zip([pair.id for pair in PAIRS], model.score(PAIRS, progress=SILENT).margins, strict=True))
+    own = [np.logaddexp(0, -margins[each.pair.id] * (2 * each.label_confidence - 1)) for each in aside]
+    assert np.mean(own) == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_prompts_are_set_aside_whole_with_their_variants(backbone, tmp_path):
+    from mars_engine.world.reward_models.transformer.examples import make_examples
+
+    base = make_pairs(12, pairs_a_prompt=2)
+    variants = tuple(Pair.of(pair.prompt, f"{pair.chosen} v", pair.rejected) for pair in base)
+    examples = TrainingSet((*base, *variants), np.ones(24), np.ones(24), (*[-1] * 12, *range(12)))
+    made = trainer(backbone, tmp_path)
+    from mars_engine.world.reward_models.transformer.backbone import load_backbone
+
+    rows = load_backbone(backbone, made.config).pairs.tokenize(examples.pairs, progress=SILENT)
+    parts = make_examples(examples, rows, validation_percent=30, seed=5)
+    prompts = {pair.id: pair.prompt_id for pair in examples.pairs}
+    aside = {prompts[each.pair.id] for each in parts.validation}
+    assert len(parts.validation) == 4
+    assert len(aside) == 2
+    assert all(each.source is None for each in parts.validation)
+    assert not aside & {prompts[each.pair.id] for each in parts.train}
+    assert len(parts.train) == 16
+    one_prompt = TrainingSet.plain(make_pairs(4, pairs_a_prompt=4))
+    with pytest.raises(NotReadyError, match="all pairs share one prompt"):
+        train(trainer(backbone, tmp_path, early_stopping_patience=1), one_prompt)
+
+
+def test_consistency_pulls_a_variant_to_its_source(backbone, tmp_path):
+    variants = tuple(Pair.of(pair.prompt, f"well {pair.chosen}", f"so {pair.rejected}") for pair in PAIRS)
+    source_of = (*[-1] * len(PAIRS), *range(len(PAIRS)))
+    both = TrainingSet((*PAIRS, *variants), np.ones(40), np.ones(40), source_of)
+    distances = []
+    for weight in (0.0, 5.0):
+        model = train(trainer(backbone, tmp_path, consistency_weight=weight, epochs=4), both)
+        own, source = model.score(variants, progress=SILENT), model.score(PAIRS, progress=SILENT)
+        distances.append(np.mean((own.chosen - source.chosen) ** 2 + (own.rejected - source.rejected) ** 2))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_the_id_tells_what_determines_the_weights(backbone, tmp_path):
+    examples = TrainingSet.plain(PAIRS)
+    made = trainer(backbone, tmp_path)
+    same = [trainer(backbone, tmp_path, **each) for each in ({"checkpoint_every": 9}, {"batch_tokens": 64})]
+    other = [trainer(backbone, tmp_path, **each) for each in ({"seed": 1}, {"loss": "focal"}, {"lora": True})]
+    assert {each.model_id(examples) for each in same} == {made.model_id(examples)}
+    assert len({each.model_id(examples) for each in (made, *other)}) == 4
+    lineage = replace(examples, source_of=(*[-1] * 19, 0))
+    assert made.model_id(lineage) == made.model_id(examples)
+    pulled = trainer(backbone, tmp_path, consistency_weight=1.0)
+    assert pulled.model_id(lineage) != pulled.model_id(examples)
