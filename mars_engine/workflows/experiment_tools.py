@@ -1,0 +1,41 @@
+"""Everything that an experiment needs of the world, in one place."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from mars_engine.words.config import MarsConfig
+from mars_engine.words.experiment_records import CellStore
+from mars_engine.words.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
+from mars_engine.words.records import IntArray
+from mars_engine.workflows.workbench import AddPoint, Workbench, forget_point
+
+
+class Laboratories(Protocol):
+    """Workbenches of an experiment's own, each on a memory of its own that outlives a kill."""
+
+    def open(self, name: str, config: MarsConfig) -> AbstractContextManager[Workbench]:
+        """Open the workbench of that name, with the probe as its reward model; what it had made is there again."""
+        ...
+
+    def discard(self, name: str) -> None:
+        """Delete what is kept under a name, if there is anything."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExperimentTools:
+    """Memories, models and clocks of an experiment."""
+
+    laboratories: Laboratories
+    cells: CellStore
+    linear: LinearTrainer
+    """Has the features of pairs, and the exact fit."""
+    stepwise: StepTrainer
+    views: ViewFeatures
+    count_tokens: Callable[[Sequence[str]], IntArray]
+    seconds: Callable[[], float]
+    """A clock that only ever goes forward, in seconds."""
+    progress: Progress
+    add_point: AddPoint = forget_point

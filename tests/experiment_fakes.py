@@ -1,0 +1,118 @@
+"""An experiment's world in memory: quick, without models, and counting what it is asked for."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from fakes import BagOfWordsEncoder, make_bench
+
+from mars_engine.words.config import AllocationConfig, MarsConfig, ProposeConfig
+from mars_engine.words.experiment_plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
+from mars_engine.words.experiment_records import CellKey, ExperimentCell
+from mars_engine.words.protocols import Progress
+from mars_engine.words.records import Pair
+from mars_engine.workflows.experiment_tools import ExperimentTools
+from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.probe import ProbeTrainer
+from mars_engine.world.reward_models.step_trainer import AdamWTrainer
+
+
+@dataclass
+class MemoryLaboratories:
+    """Keeps workbenches by name until they are discarded."""
+
+    benches: dict[str, Workbench] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def open(self, name: str, config: MarsConfig) -> Iterator[Workbench]:
+        self.opened.append(name)
+        yield self.benches.setdefault(name, make_bench(config))
+
+    def discard(self, name: str) -> None:
+        self.discarded.append(name)
+        self.benches.pop(name, None)
+
+
+@dataclass
+class ListedCells:
+    """Keeps cells in a list; interrupts once it has kept as many as `interrupt_after`."""
+
+    cells: list[ExperimentCell] = field(default_factory=list)
+    appended: list[CellKey] = field(default_factory=list)
+    interrupt_after: int = -1
+
+    def load(self) -> list[ExperimentCell]:
+        return list(self.cells)
+
+    def append(self, cell: ExperimentCell) -> None:
+        self.cells.append(cell)
+        self.appended.append(cell.key)
+        if len(self.appended) == self.interrupt_after:
+            raise KeyboardInterrupt
+
+
+@dataclass
+class NoisyViews:
+    """Views that are the pair's own features with a little noise."""
+
+    linear: ProbeTrainer
+    most: int = 9
+
+    def feature_differences(self, pairs: Sequence[Pair], count: int, *, progress: Progress) -> np.ndarray:
+        own = self.linear.feature_differences(pairs, progress=progress)
+        noise = np.random.default_rng(0).standard_normal((len(pairs), count, own.shape[1]))
+        return own[:, None] + 0.05 * noise
+
+
+@dataclass
+class CountingTrainer:
+    """AdamW that notes the steps of each fit."""
+
+    inner: AdamWTrainer
+    steps: list[int] = field(default_factory=list)
+
+    def steps_for_epochs(self, pairs: int) -> int:
+        return self.inner.steps_for_epochs(pairs)
+
+    def pairs_a_step(self, pairs: int) -> int:
+        return self.inner.pairs_a_step(pairs)
+
+    def fit(self, differences, weights, label_confidence, *, steps: int, rng) -> np.ndarray:
+        self.steps.append(steps)
+        return self.inner.fit(differences, weights, label_confidence, steps=steps, rng=rng)
+
+
+def make_plan(**changes: object) -> ExperimentPlan:
+    """Return a small plan over the dataset "fake"."""
+    settings = {
+        "name": "small",
+        "datasets": (DatasetPlan(name="fake", paths=("none",), base_pairs=16, heldout_pairs=20),),
+        "seeds": (0, 1),
+        "review": "accept-all",
+        "allocation": AllocationConfig(budget_per_pair=3, tau=1.0, scale="standard"),
+        "propose": ProposeConfig(variants=2, min_fidelity=-1, max_contrast_loss=2, max_margin_loss=100),
+        "training": HeadTraining(epochs=3, batch_size=8),
+        "baselines": BaselineSettings(confidence=0.55),
+    }
+    return ExperimentPlan(**(settings | changes))
+
+
+def make_tools(plan: ExperimentPlan, *, cells: ListedCells | None = None) -> ExperimentTools:
+    """Return tools in memory, with the real probe on a fake encoder."""
+    linear = ProbeTrainer(plan.probe, BagOfWordsEncoder())
+    ticks = itertools.count()
+    return ExperimentTools(
+        laboratories=MemoryLaboratories(),
+        cells=cells if cells is not None else ListedCells(),
+        linear=linear,
+        stepwise=CountingTrainer(AdamWTrainer(plan.training)),
+        views=NoisyViews(linear),
+        count_tokens=lambda texts: np.array([len(text.split()) for text in texts], dtype=np.int64),
+        seconds=lambda: float(next(ticks)),
+        progress=SilentProgress(),
+    )
