@@ -17,6 +17,7 @@ from mars_engine.workflows.results import (
 )
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.results_download import draw_downloads
+from pages.parts.results_experiments import draw_experiments
 from pages.parts.results_figures import (
     draw_calibration,
     draw_comparisons,
@@ -27,6 +28,7 @@ from pages.parts.results_figures import (
     draw_words,
 )
 from pages.parts.results_movement import choose_split, draw_crossed, draw_movement
+from pages.parts.results_rewardbench import draw_rewardbench
 
 MODELS = "models"
 """Name in the query parameters of the ids of the models compared."""
@@ -61,7 +63,7 @@ def choose_models(models: Sequence[ModelRecord]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def draw(desk: Desk) -> None:
+def draw_models_compared(desk: Desk) -> None:
     models = desk.store.models.all()
     if not models:
         empty_state(
@@ -104,5 +106,11 @@ def draw(desk: Desk) -> None:
         draw_downloads(desk, results)
 
 
+def draw(desk: Desk) -> None:
+    draw_models_compared(desk)
+    draw_rewardbench(desk.store)
+
+
 with page("Results", purpose="What each model is worth on held-out pairs that none of them was trained on.") as desk:
     draw(desk)
+    draw_experiments(desk)

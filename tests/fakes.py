@@ -139,11 +139,13 @@ def make_bench(config: MarsConfig | None = None, *, url: str = "sqlite://") -> W
     """Return a workbench on an in-memory database and fakes, with the real probe."""
     config = config or MarsConfig()
     encoder = BagOfWordsEncoder()
+    trainer = ProbeTrainer(config.probe, encoder)
     return Workbench(
         config=config,
         store=open_store(url),
         encoder=encoder,
-        trainer=ProbeTrainer(config.probe, encoder),
+        trainer=trainer,
+        probe_trainer=trainer,
         shelf=MemoryShelf(),
         paraphraser=SuffixParaphraser(),
         refiner=ReplacingRefiner(),

@@ -15,7 +15,7 @@ from mars_engine.words.protocols import Clock
 from mars_engine.world.store import SqlStore
 
 BACKUPS = f"{ARTIFACTS}/backups"
-KEPT_ARTIFACTS = ("models", "keys.json")
+KEPT_ARTIFACTS = ("models", "rewardbench", "experiments", "keys.json")
 """Embeddings and maps are made again where they are missed; uploads, exports and logs are no part of a backup."""
 
 ENDINGS = (".tar.gz", ".zip")

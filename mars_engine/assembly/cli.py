@@ -1,7 +1,7 @@
 """The command line: the group of all commands, its exit codes, and errors in plain words.
 
 The commands themselves stand by subject in commands_data, commands_keeping, commands_steps, commands_rounds,
-commands_map and commands_app.
+commands_map, commands_jobs and commands_app.
 """
 
 import json
@@ -17,9 +17,12 @@ from mars_engine import __version__
 from mars_engine.assembly.command_frame import Session
 from mars_engine.assembly.commands_app import app, demo
 from mars_engine.assembly.commands_data import export, import_, init, status
+from mars_engine.assembly.commands_experiment import experiment
+from mars_engine.assembly.commands_jobs import job
 from mars_engine.assembly.commands_keeping import backup, history
 from mars_engine.assembly.commands_map import map_
 from mars_engine.assembly.commands_report import report
+from mars_engine.assembly.commands_rewardbench import rewardbench
 from mars_engine.assembly.commands_rounds import close_round_, open_round_
 from mars_engine.assembly.commands_steps import compose, evaluate_, propose, review, score, train
 from mars_engine.assembly.job_ticket import JOB_VARIABLE
@@ -80,7 +83,8 @@ def mars(ctx: click.Context, workspace: Path, quiet: bool) -> None:
 
 
 STEPS = (init, import_, train, score, propose, review, compose, evaluate_, export)
-for command in (*STEPS, open_round_, close_round_, map_, report, history, backup, status, demo, app):
+ROUNDS = (open_round_, close_round_)
+for command in (*STEPS, *ROUNDS, map_, rewardbench, experiment, report, job, history, backup, status, demo, app):
     mars.add_command(command)
 
 

@@ -25,7 +25,19 @@ from mars_engine.world.loaders import FORMAT_NAMES, open_source
 
 
 @click.command()
-@section_options("encoder", "probe", "triage", "allocation", "gate", "propose", "review", "compose", "evaluate", "map")
+@section_options(
+    "encoder",
+    "probe",
+    "reward_model",
+    "triage",
+    "allocation",
+    "gate",
+    "propose",
+    "review",
+    "compose",
+    "evaluate",
+    "map",
+)
 @reporting
 def init(session: Session, overrides: Overrides) -> Any:
     """Make a folder a workspace: a commented mars.toml, an empty database, a folder for artifacts.

@@ -8,12 +8,12 @@ from rich.console import Console
 from mars_engine.assembly import headlines, printing
 from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
 from mars_engine.assembly.config_options import section_options
-from mars_engine.workflows.review import ReviewPolicy
+from mars_engine.workflows.review import Reviewer
 from mars_engine.workflows.rounds import RoundReport, close_round, open_round, run_rounds
 
 
 @click.command(name="open-round")
-@section_options("probe", "triage", "allocation", "gate", "propose")
+@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose")
 @reporting
 def open_round_(session: Session, overrides: Overrides) -> Any:
     """Open a round: warm up if need be, score, triage, plan and propose; all up to what people decide.
@@ -38,7 +38,7 @@ def open_round_(session: Session, overrides: Overrides) -> Any:
 
 
 @click.command(name="close-round")
-@section_options("probe", "compose", "evaluate")
+@section_options("reward_model", "probe", "compose", "evaluate")
 @reporting
 def close_round_(session: Session, overrides: Overrides) -> Any:
     """Close a round: compose what was accepted, retrain, score, and evaluate on the held-out pairs."""
@@ -60,14 +60,24 @@ def close_round_(session: Session, overrides: Overrides) -> Any:
     return report, show
 
 
-def train_rounds(session: Session, rounds: int, policy: ReviewPolicy, overrides: Overrides) -> Any:
-    """Run whole rounds, with a policy in the place of people; recorded as one run of the kind "rounds"."""
+def train_rounds(session: Session, rounds: int, policy: Reviewer, patience: int, overrides: Overrides) -> Any:
+    """Run whole rounds, recorded as one run of the kind "rounds"."""
     with working(session, "rounds", overrides) as (bench, notes):
-        reports = run_rounds(bench, rounds, policy=policy)
+        reports = run_rounds(bench, rounds, policy=policy, patience=patience)
         last = reports[-1]
-        notes.summary |= {"rounds": len(reports)} | headlines.of_compose(last.compose)
+        stopped = len(reports) < rounds
+        notes.summary |= {"rounds": len(reports), "ended early": stopped} | headlines.of_compose(last.compose)
         notes.summary |= headlines.of_model(last.model) | headlines.of_score(last.score_after)
-    return reports, lambda console: _show_rounds(console, reports)
+
+    def show(console: Console) -> None:
+        _show_rounds(console, reports)
+        if stopped:
+            console.print(
+                f"Ended after {len(reports):,} of {rounds:,} rounds: the last {patience:,} did not lower the held-out "
+                "log-loss."
+            )
+
+    return reports, show
 
 
 def _show_rounds(console: Console, reports: list[RoundReport]) -> None:

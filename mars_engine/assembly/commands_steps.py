@@ -11,7 +11,7 @@ from mars_engine.assembly.commands_rounds import train_rounds
 from mars_engine.assembly.config_options import section_options
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.plan import compare_laws
-from mars_engine.workflows.review import ReviewPolicy, review_by_policy
+from mars_engine.workflows.review import Reviewer, ReviewPolicy, review_by_policy
 from mars_engine.workflows.rounds import (
     compose_newest_plan,
     make_plan,
@@ -30,20 +30,29 @@ from mars_engine.workflows.sources import load_sources, oriented_margins
 @click.option("--rounds", type=click.IntRange(1), help="Run whole MARS rounds: score, propose, review, compose, train.")
 @click.option(
     "--policy",
-    type=click.Choice(get_args(ReviewPolicy)),
+    type=click.Choice(get_args(Reviewer)),
     default="gates",
     show_default=True,
-    help="Who reviews in --rounds: the quality gates, or accept everything.",
+    help="Who reviews in --rounds: the quality gates, nobody (accept everything), or people, who are waited for.",
 )
-@section_options("probe", "triage", "allocation", "gate", "propose", "compose")
+@click.option(
+    "--patience",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="End --rounds after so many rounds in a row that did not lower the held-out log-loss; 0 for never.",
+)
+@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose", "compose")
 @reporting
-def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, overrides: Overrides) -> Any:
+def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, patience: int, overrides: Overrides) -> Any:
     """Train a reward model: the warm-up first, then on base and composed pairs once 'mars compose' has made some.
 
     A model that was trained on the same pairs with the same settings is there already and is not trained again.
+    '--backbone packaged' fine-tunes a transformer; interrupted, the same command goes on where it stopped. Triage asks
+    the probe in any case, whose out-of-fold models cost seconds.
     """
     if rounds is not None:
-        return train_rounds(session, rounds, policy, overrides)
+        return train_rounds(session, rounds, policy, patience, overrides)
     with working(session, "train", overrides) as (bench, notes):
         composition = None if warm_up else bench.store.compositions.latest()
         model = train_on(bench, composition) if composition else train_warm_up(bench)

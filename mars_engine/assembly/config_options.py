@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from mars_engine.words.config import MarsConfig, Section, validate_config
 
 Command = Callable[..., Any]
+SHORT_FLAGS = {("reward_model", "backbone"): "--backbone"}
+"""Beside its long flag, what a setting that is given often may be given by."""
 SettingKind = Literal["choice", "switch", "whole number", "number", "text"]
 
 
@@ -107,9 +109,11 @@ def section_type(section: str) -> type[Section]:
 
 def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Command]:
     flag = _flag(section, name)
-    declaration = f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag
+    declarations = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
+    if (section, name) in SHORT_FLAGS:
+        declarations.append(SHORT_FLAGS[section, name])
     help_text = f"{field.description} [default: mars.toml, else {field.default}]"
-    return click.option(declaration, f"{section}_{name}", type=_click_type(field), default=None, help=help_text)
+    return click.option(*declarations, f"{section}_{name}", type=_click_type(field), default=None, help=help_text)
 
 
 def _flag(section: str, name: str) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mars_engine.words.records import ImportReport, ModelRecord
+from mars_engine.words.records import EvaluationRecord, ImportReport, ModelRecord
 from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation
 from mars_engine.workflows.plan import PlanReport
 from mars_engine.workflows.propose import ProposeReport
 from mars_engine.workflows.review import ReviewReport
+from mars_engine.workflows.rewardbench import scores_of
 from mars_engine.workflows.score import ScoreReport
 
 Headlines = dict[str, Any]
@@ -65,3 +66,12 @@ def of_evaluation(evaluation: Evaluation) -> Headlines:
         "held-out accuracy": newest.accuracy.estimate,
         f"{newest.accuracy.level:.0%} interval of the accuracy": [newest.accuracy.low, newest.accuracy.high],
     }
+
+
+def of_rewardbench(record: EvaluationRecord) -> Headlines:
+    """The scores of the sections that are there, and what they make together."""
+    scores = scores_of(record)
+    found = {section.name: section.score for section in scores.sections if section.score is not None}
+    if scores.overall is not None:
+        found["overall"] = scores.overall
+    return {"model": record.label, "rows": scores.rows, **found}

@@ -79,15 +79,16 @@ def excerpt(text: str) -> str:
 
 
 def show_model(console: Console, record: ModelRecord) -> None:
-    curvature = record.metrics["curvature"]
+    curvature = record.metrics.get("curvature")
     console.print(
         f"{record.label}: {record.kind} {record.id} trained on {record.metrics['training_pairs']:,} pairs, "
         f"{record.metrics['training_accuracy']:.3f} of which it ranks right"
     )
-    console.print(
-        f"  curvature: trace {curvature['trace']:.4g}, largest eigenvalue {curvature['largest']:.4g}, "
-        f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
-    )
+    if curvature:  # a transformer's is not known
+        console.print(
+            f"  curvature: trace {curvature['trace']:.4g}, largest eigenvalue {curvature['largest']:.4g}, "
+            f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
+        )
     show_truncation(console, record)
 
 
@@ -95,7 +96,7 @@ def show_truncation(console: Console, record: ModelRecord) -> None:
     cut = record.metrics["truncation"]
     console.print(
         f"  length limit: of {cut['passages']:,} passages, {cut['contexts_cut']:,} lost the beginning of their "
-        f"context, {cut['responses_cut']:,} the end of a response longer than the limit"
+        f"context, {cut['responses_cut']:,} a part of a response longer than the limit"
     )
 
 
@@ -177,8 +178,9 @@ def show_propose(console: Console, report: ProposeReport) -> None:
 
 
 def show_review(console: Console, report: ReviewReport) -> None:
+    by = f"the policy {report.policy!r}, for want of a person, who would do this better"
     console.print(
-        f"Reviewed by the policy {report.policy!r}, for want of a person, who would do this better: "
+        f"Reviewed by {'people' if report.policy == 'people' else by}: "
         f"{report.accepted_now:,} proposals accepted now, {report.rejected_now:,} rejected"
     )
     for reason, count in report.reasons.items():
@@ -214,7 +216,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             f"{model.metrics.margin_mean:+.3f}",
             f"{model.metrics.margin_std:.3f}",
             f"{model.metrics.calibration_error:.3f}",
-            f"{model.curvature['effective_rank']:.1f}",
+            f"{model.curvature['effective_rank']:.1f}" if model.curvature else "–",
         ]
         for model in evaluation.models
     ]

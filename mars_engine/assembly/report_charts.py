@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mars_engine.maths.statistics import Interval
-from mars_engine.workflows.results import ModelResult, Movement, Results
+from mars_engine.workflows.results import ModelResult, Movement, Results, signed_points
 
 WIDTH = 760
 LEFT, RIGHT = 190, 40
@@ -60,19 +60,35 @@ def interval_chart(results: Results) -> Markup:
     parts = [_tick(x.at(tick), 10, height - 46, f"{tick:.0%}") for tick in ticks(low, high)]
     parts.append(_line(x.at(0.5), 10, x.at(0.5), height - 46, QUIET, dash="2 3"))
     for place, (label, interval) in enumerate(rows):
-        row = 30 + 44 * place
         colour = QUIET if place == len(rows) - 1 else COLOURS[place % len(COLOURS)]
-        parts += [
-            _text(LEFT - 12, row + 5, label, anchor="end"),
-            _line(x.at(interval.low), row, x.at(interval.high), row, colour, width=3),
-            _line(x.at(interval.low), row - 7, x.at(interval.low), row + 7, colour, width=2),
-            _line(x.at(interval.high), row - 7, x.at(interval.high), row + 7, colour, width=2),
-            _circle(x.at(interval.estimate), row, 6, colour),
-            _text(x.at(interval.estimate), row - 11, f"{interval.estimate:.1%}", anchor="middle", size=13),
-        ]
+        parts += _interval_row(x, 30 + 44 * place, label, interval, f"{interval.estimate:.1%}", colour)
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 8, "held-out pairs ranked right", anchor="middle"))
     said = "; ".join(f"{label}: {each.estimate:.1%}, from {each.low:.1%} to {each.high:.1%}" for label, each in rows)
     return _drawing(height, f"Held-out accuracy with {results.level:.0%} intervals. {said}.", parts)
+
+
+def difference_chart(rows: Sequence[tuple[str, Interval]], *, than: str) -> Markup:
+    """Draw differences in accuracy as points with their intervals, no difference as a line; there must be a row.
+
+    A difference whose interval misses 0 is drawn in blue, the others in grey.
+    """
+    low = min(0.0, *(interval.low for _, interval in rows)) - 0.01
+    high = max(0.0, *(interval.high for _, interval in rows)) + 0.01
+    height = 40 * len(rows) + 56
+
+    x = Scale(low, high, LEFT, WIDTH - RIGHT)
+    parts = [_tick(x.at(tick), 10, height - 46, f"{tick * 100:+g}" if tick else "0") for tick in ticks(low, high)]
+    parts.append(_line(x.at(0), 10, x.at(0), height - 46, INK, width=1.5))
+    for place, (label, interval) in enumerate(rows):
+        colour = BLUE if interval.excludes_zero else QUIET
+        parts += _interval_row(x, 30 + 40 * place, label, interval, signed_points(interval.estimate), colour)
+    title = f"held-out accuracy less that of {than} (percentage points)"
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 8, title, anchor="middle"))
+    said = "; ".join(
+        f"{label}: {signed_points(each.estimate)}, from {signed_points(each.low)} to {signed_points(each.high)}"
+        for label, each in rows
+    )
+    return _drawing(height, f"Held-out accuracy less that of {than}, in percentage points. {said}.", parts)
 
 
 def movement_chart(movement: Movement) -> Markup:
@@ -150,6 +166,18 @@ def _reliability(model: ModelResult, pairs: int, x: Scale, y: Scale, colour: str
 def _drawing(height: float, said: str, parts: Sequence[Markup]) -> Markup:
     frame = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
     return frame.format(WIDTH, height, said, Markup("").join(parts))
+
+
+def _interval_row(x: Scale, row: float, label: str, interval: Interval, said: str, colour: str) -> list[Markup]:
+    """A label, an interval as a bar with ends, its estimate as a point with what is said of it above."""
+    return [
+        _text(LEFT - 12, row + 5, label, anchor="end"),
+        _line(x.at(interval.low), row, x.at(interval.high), row, colour, width=3),
+        _line(x.at(interval.low), row - 7, x.at(interval.low), row + 7, colour, width=2),
+        _line(x.at(interval.high), row - 7, x.at(interval.high), row + 7, colour, width=2),
+        _circle(x.at(interval.estimate), row, 6, colour),
+        _text(x.at(interval.estimate), row - 11, said, anchor="middle", size=13),
+    ]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: float = 1, dash: str = "") -> Markup:

@@ -59,7 +59,7 @@ def report_html(
 
 def render_report(content: ReportContent) -> str:
     """Return the report as HTML. Every text is escaped, so nothing in it is interpreted."""
-    return _template().render(content=content, charts=report_charts)
+    return report_template(TEMPLATE).render(content=content, charts=report_charts)
 
 
 def write_report(html: str, path: Path, *, overwrite: bool) -> Path:
@@ -97,7 +97,8 @@ def cut_text(text: str) -> CutText:
 
 
 @cache
-def _template() -> "Template":
+def report_template(name: str) -> "Template":
+    """Return a template of this folder, with the filters that reports share."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -114,4 +115,4 @@ def _template() -> "Template":
         "say_accuracy": say_accuracy,
         "say_comparison": say_comparison,
     }
-    return environment.get_template(TEMPLATE)
+    return environment.get_template(name)

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mars_engine.words.config import MarsConfig, config_as_toml, load_config, update_toml
+from mars_engine.words.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
-from mars_engine.words.protocols import Progress
+from mars_engine.words.protocols import Progress, RewardModelTrainer
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.generators import ExtractiveRefiner, RuleParaphraser
 from mars_engine.world.reward_models.probe import ProbeTrainer
-from mars_engine.world.reward_models.shelf import ProbeShelf
+from mars_engine.world.reward_models.shelf import ProbeShelf, RewardModelShelf
+from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
+from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.world.store import SqlStore, open_store
 
 CONFIG_FILE = "mars.toml"
 DATABASE_FILE = "mars.sqlite"
 ARTIFACTS = "artifacts"
+MODELS = "models"
+CHECKPOINTS = "checkpoints"
 WORKSPACE_VARIABLE = "MARS_WORKSPACE"
 
 
@@ -122,16 +126,35 @@ def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workben
     """Open a workspace with its models and generators. Nothing heavy is imported before it is used."""
     config = workspace.config
     encoder = CachedEncoder(SentenceEncoder(config.encoder), workspace.artifacts / "embeddings")
-    trainer = ProbeTrainer(config.probe, encoder)
+    probe_trainer = ProbeTrainer(config.probe, encoder)
     with open_workspace_store(workspace) as store:
         yield Workbench(
             config=config,
             store=store,
             encoder=encoder,
-            trainer=trainer,
-            shelf=ProbeShelf(workspace.root, workspace.artifacts / "models", trainer),
+            trainer=_configured_trainer(workspace, probe_trainer),
+            probe_trainer=probe_trainer,
+            shelf=_model_shelf(workspace, probe_trainer),
             paraphraser=RuleParaphraser(),
             refiner=ExtractiveRefiner(encoder, progress=progress),
             clock=utc_now,
             progress=progress,
         )
+
+
+def _configured_trainer(workspace: Workspace, probe_trainer: ProbeTrainer) -> RewardModelTrainer:
+    config = workspace.config.reward_model
+    if config.backbone == PROBE_BACKBONE:
+        return probe_trainer
+    return TransformerTrainer(config, workspace.artifacts / CHECKPOINTS)
+
+
+def _model_shelf(workspace: Workspace, probe_trainer: ProbeTrainer) -> RewardModelShelf:
+    """Return the shelf of all models that were trained here, whatever is configured now."""
+    config, models = workspace.config.reward_model, workspace.artifacts / MODELS
+    return RewardModelShelf(
+        probes=ProbeShelf(workspace.root, models, probe_trainer),
+        transformers=TransformerShelf(
+            workspace.root, models, workspace.artifacts / CHECKPOINTS, config.device, config.batch_tokens
+        ),
+    )

@@ -93,6 +93,7 @@ class ProposalFacts:
     distance_before: Float32Array
     distance_after: Float32Array
     information_gain: Float32Array
+    """NaN where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,11 @@ Features = Literal["response", "context", "both"]
 GateRule = Literal["mean", "quantile", "fixed"]
 MarginScale = Literal["raw", "standard"]
 ReviewOrder = Literal["plan", "margin", "gain"]
+InputFormat = Literal["pair", "concat", "chat"]
+LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
+Precision = Literal["auto", "fp32", "bf16"]
+PROBE_BACKBONE = "probe"
+PACKAGED_BACKBONE = "packaged"
 
 
 class Section(BaseModel):
@@ -55,6 +60,99 @@ class ProbeConfig(Section):
     l2: Annotated[
         float, Field(gt=0, description="Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair.")
     ] = 0.005
+
+
+class RewardModelConfig(Section):
+    """The reward model that is trained: the probe, or a transformer that is fine-tuned whole or through LoRA.
+
+    Triage always asks the probe: its out-of-fold models cost seconds, those of a transformer hours.
+    """
+
+    backbone: Annotated[
+        str,
+        Field(
+            description="What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), or another "
+            "transformer, by its folder or hub id."
+        ),
+    ] = PROBE_BACKBONE
+    input_format: Annotated[
+        InputFormat,
+        Field(
+            description="How a transformer reads: prompt and response as a text 'pair', as one text ('concat'), "
+            "or in the tokenizer's own 'chat' template."
+        ),
+    ] = "pair"
+    max_tokens: Annotated[
+        int,
+        Field(ge=16, le=131_072, description="Longest prompt and response in tokens; the prompt is cut from the left."),
+    ] = 512
+    learning_rate: Annotated[float, Field(gt=0, description="Highest learning rate of AdamW.")] = 2e-5
+    epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the training pairs.")] = 5
+    batch_size: Annotated[int, Field(ge=1, description="Pairs in one forward pass.")] = 16
+    gradient_accumulation: Annotated[
+        int, Field(ge=1, description="Forward passes in one optimizer step; times batch_size is the effective batch.")
+    ] = 1
+    warmup: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the steps in which the learning rate rises; then it falls.")
+    ] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, description="Weight decay of AdamW.")] = 0.01
+    loss: Annotated[
+        LossName,
+        Field(
+            description="Loss of a pair: 'bradley_terry', 'label_smoothed' (labels may be wrong), 'focal' (easy pairs "
+            "count less), or 'margin' (a margin below loss_margin still costs)."
+        ),
+    ] = "bradley_terry"
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=0.5, description="Under 'label_smoothed', the probability that a label is wrong.")
+    ] = 0.1
+    focal_gamma: Annotated[
+        float, Field(ge=0, description="Under 'focal', how much less easy pairs count; 0 is Bradley-Terry.")
+    ] = 2.0
+    loss_margin: Annotated[
+        float, Field(ge=0, description="Under 'margin', what is taken off every margin; 0 is Bradley-Terry.")
+    ] = 1.0
+    center_rewards_coefficient: Annotated[
+        float, Field(ge=0, description="Weight of the squared sum of a pair's rewards, which centres them; 0 is off.")
+    ] = 0.0
+    consistency_weight: Annotated[
+        float,
+        Field(ge=0, description="Weight of the squared distance of a variant's rewards from its source's; 0 is off."),
+    ] = 0.0
+    lora: Annotated[bool, Field(description="Train low-rank adapters (LoRA), merged at the end, and the head.")] = False
+    lora_r: Annotated[int, Field(ge=1, description="Rank of the adapters.")] = 16
+    lora_alpha: Annotated[int, Field(ge=1, description="Scale of the adapters.")] = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the adapters.")] = 0.05
+    early_stopping_patience: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Epochs without a lower loss on pairs set aside, after which training stops and the best epoch "
+            "is kept; 0 trains all epochs on all pairs.",
+        ),
+    ] = 0
+    validation_percent: Annotated[
+        int,
+        Field(ge=1, le=50, description="Share of the prompts that early stopping sets aside, in percent."),
+    ] = 10
+    checkpoint_every: Annotated[
+        int, Field(ge=1, description="Optimizer steps between checkpoints, from which interrupted training goes on.")
+    ] = 100
+    trajectory: Annotated[
+        bool, Field(description="Keep every training pair's margin after each epoch (costs a scoring pass each).")
+    ] = False
+    batch_tokens: Annotated[
+        int, Field(ge=64, description="Token budget of one scoring batch; changes speed, not scores.")
+    ] = 8192
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the head, dropout and order of the pairs.")] = 0
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Of training: 'fp32', 'bf16' (fp32 weights, bf16 arithmetic), or 'auto': bf16 where the "
+            "hardware has it. Rewards are always computed in fp32."
+        ),
+    ] = "auto"
+    device: Annotated[str, Field(description="Where a transformer runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
 
 
 class TriageConfig(Section):
@@ -158,7 +256,8 @@ class ReviewConfig(Section):
         ReviewOrder,
         Field(
             description="What is read first: as the 'plan' spends the budget (most first, suspects first in Check), "
-            "by lowest 'margin', or by the information that a proposal would add ('gain')."
+            "by lowest 'margin', or by the information that a proposal would add ('gain', which the probe alone can "
+            "tell: proposals that a transformer scored come as the plan spends)."
         ),
     ] = "plan"
     overlap_percent: Annotated[
@@ -220,6 +319,7 @@ class MarsConfig(Section):
     ] = ""
     encoder: EncoderConfig = EncoderConfig()
     probe: ProbeConfig = ProbeConfig()
+    reward_model: RewardModelConfig = RewardModelConfig()
     triage: TriageConfig = TriageConfig()
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
@@ -239,15 +339,22 @@ def validate_config(settings: dict[str, Any], *, origin: str) -> MarsConfig:
     try:
         return MarsConfig.model_validate(settings)
     except ValidationError as error:
-        complaints = []
-        for item in error.errors():
-            place = ".".join(str(part) for part in item["loc"])
-            complaints.append(f"{place} = {item['input']!r}: {item['msg'][:1].lower()}{item['msg'][1:]}")
         raise ConfigError(
-            f"{origin} has {len(complaints)} setting(s) that cannot be used: {'; '.join(complaints)}",
+            f"{origin} has {error.error_count()} setting(s) that cannot be used: {say_complaints(error)}",
             expected="the keys and ranges listed by 'mars init --help' and in a new mars.toml",
             remedy="correct or remove them",
         ) from error
+
+
+def say_complaints(error: ValidationError) -> str:
+    """Return every complaint about some settings, each with its place and what stood there."""
+    complaints = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        said = item["msg"].removeprefix("Value error, ")
+        said = f"{said[:1].lower()}{said[1:]}"
+        complaints.append(f"{place} = {item['input']!r}: {said}" if place else said)
+    return "; ".join(complaints)
 
 
 def load_config(path: Path) -> MarsConfig:

@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from mars_engine.words.columns import (
     DistanceColumns,
@@ -26,6 +28,7 @@ from mars_engine.words.records import (
     Composition,
     DatasetRecord,
     Embeddings,
+    EvaluationRecord,
     Float32Array,
     FloatArray,
     GeneratorCard,
@@ -104,21 +107,37 @@ class RewardModel(Protocol):
         """Return the rewards of both sides of each pair. Batching never changes one by more than 1e-5."""
         ...
 
+    def truncation(self, pairs: Sequence[Pair], *, progress: Progress) -> Truncation:
+        """Return how many of the pairs' passages the length limit cut."""
+        ...
 
+
+@runtime_checkable
 class LinearRewardModel(RewardModel, Protocol):
-    """A reward model that is linear in fixed features, so that its curvature is exact."""
+    """A reward model that is linear in fixed features, so that its curvature is exact.
+
+    A model that is no instance of this, as a transformer is not, has no curvature and tells no information gain.
+    """
 
     @property
     def ridge(self) -> float:
         """The coefficient of |w|²/2 beside the *summed* loss of the training pairs: 1 over scikit-learn's C."""
         ...
 
-    def truncation(self, pairs: Sequence[Pair], *, progress: Progress) -> Truncation:
-        """Return how many of the pairs' passages the length limit cut."""
-        ...
-
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
         """Return Δφ = φ(chosen) − φ(rejected), shape (n, d)."""
+        ...
+
+
+class TrainingNotes(Protocol):
+    """What is told while a model that takes many steps is trained."""
+
+    def add_point(self, metric: str, step: int, value: float) -> None:
+        """Note a metric's value at a step, for the curves that are seen meanwhile."""
+        ...
+
+    def add_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
+        """Keep the base pairs' margins after an epoch, counted from 1, by pair id; told again, they are replaced."""
         ...
 
 
@@ -137,7 +156,15 @@ class RewardModelTrainer(Protocol):
         """The id that the model trained on this set has or would have; nothing is trained."""
         ...
 
-    def train(self, training_set: TrainingSet, *, progress: Progress) -> LinearRewardModel: ...
+    def train(
+        self, training_set: TrainingSet, *, progress: Progress, notes: TrainingNotes | None = None
+    ) -> RewardModel:
+        """Train a model. Interrupted and started again, it ends with the same model."""
+        ...
+
+
+class FoldTrainer(Protocol):
+    """Fits models on all folds but one, for the pairs of that fold."""
 
     def out_of_fold_margins(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FloatArray:
         """Return margins under models that never saw the pair.
@@ -169,6 +196,43 @@ class LinearTrainer(Protocol):
         ...
 
 
+class StepTrainer(Protocol):
+    """Trains linear reward models step by step, on features that are there already."""
+
+    def steps_for_epochs(self, pairs: int) -> int:
+        """Return the optimizer steps that take the configured number of passes over so many pairs."""
+        ...
+
+    def pairs_a_step(self, pairs: int) -> int:
+        """Return the size of a batch where there are so many pairs; every batch is full."""
+        ...
+
+    def fit(
+        self,
+        differences: FloatArray,
+        weights: FloatArray,
+        label_confidence: FloatArray,
+        *,
+        steps: int,
+        rng: np.random.Generator,
+    ) -> FloatArray:
+        """Return the weight vector, shape (d,), after exactly so many steps on n differences, shape (n, d)."""
+        ...
+
+
+class ViewFeatures(Protocol):
+    """Features of views of a pair: the same texts, seen otherwise."""
+
+    @property
+    def most(self) -> int:
+        """How many different views a pair has."""
+        ...
+
+    def feature_differences(self, pairs: Sequence[Pair], count: int, *, progress: Progress) -> FloatArray:
+        """Return the feature differences of `count` views of each pair, shape (n, count, d)."""
+        ...
+
+
 class ModelShelf(Protocol):
     """Keeps the files of trained reward models."""
 
@@ -180,7 +244,7 @@ class ModelShelf(Protocol):
         """Whether the model's files are there and whole."""
         ...
 
-    def load(self, record: ModelRecord) -> LinearRewardModel:
+    def load(self, record: ModelRecord) -> RewardModel:
         """Load a model that scores exactly as when it was saved."""
         ...
 
@@ -398,6 +462,17 @@ class ModelStore(Protocol):
         """Rewards (chosen, rejected) by pair id."""
         ...
 
+    def save_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
+        """Store base pairs' margins after an epoch of a model's training, replacing those there, in one transaction.
+
+        The model itself need not be stored: it is still in training.
+        """
+        ...
+
+    def trajectories(self, model_id: str) -> dict[str, list[float]]:
+        """Margins after each epoch of a model's training, by pair id; those of epochs 1, 2, … in their order."""
+        ...
+
     def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
         """Store the triage of a model's pairs, replacing an earlier one, in one transaction."""
         ...
@@ -585,8 +660,8 @@ class BrowseStore(Protocol):
 
     def revisions(self) -> dict[str, int]:
         """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
-        "proposals", "reviews", "sets", "compositions", and "removals", how often rows of these were removed; a
-        subject that never changed is left out."""
+        "proposals", "reviews", "sets", "compositions", "evaluations", and "removals", how often rows of these were
+        removed; a subject that never changed is left out."""
         ...
 
     def pairs(self) -> PairColumns:
@@ -758,6 +833,9 @@ class Store(Protocol):
 
     @property
     def compositions(self) -> CompositionStore: ...
+
+    @property
+    def evaluations(self) -> EvaluationStore: ...
 
     @property
     def runs(self) -> RunStore: ...

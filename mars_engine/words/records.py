@@ -167,6 +167,8 @@ class RemovedContent:
     """Review events, those that were taken back and policies' included."""
     composed_pairs: int
     models: int
+    evaluations: int
+    """Benchmarks and experiments."""
     runs: int
 
 
@@ -205,11 +207,14 @@ class TrainingSet:
         weights: weight of each pair in the loss, shape (n,), positive.
         label_confidence: probability that `chosen` really is the better side, shape (n,): 1 as labelled, 0 flipped,
             between them smoothed.
+        source_of: where among `pairs` the source stands whose variant a pair is, -1 for a base pair; empty where
+            there are no variants. A variant of a flipped source has its sides the right way round already.
     """
 
     pairs: tuple[Pair, ...]
     weights: FloatArray
     label_confidence: FloatArray
+    source_of: tuple[int, ...] = ()
 
     @classmethod
     def plain(cls, pairs: Sequence[Pair]) -> "TrainingSet":
@@ -336,7 +341,8 @@ class Proposal:
     distance_after: float
     margin_before: float
     margin_after: float
-    information_gain: float
+    information_gain: float | None
+    """None where the model that scored it is not linear, and cannot tell."""
     flags: tuple[str, ...]
     """Reasons of the quality gates that it fails; empty where it passes all."""
 
@@ -505,6 +511,27 @@ class ExportRow:
     method: str
     semantic_distance: float | None
     weight: float = 1.0
+
+
+# ----------------------------------------------------------------------------------------------------- evaluations
+
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """What a benchmark or an experiment found. `settings` and `results` are plain JSON."""
+
+    id: str
+    kind: EvaluationKind
+    model_id: str
+    """The reward model that was evaluated: an id of the workspace's models, or of a foreign one; empty for none."""
+    label: str
+    settings: Mapping[str, Any]
+    results: Mapping[str, Any]
+    artifact: str
+    """The folder with its files, relative to the workspace; empty where it has none."""
+    created_at: datetime
 
 
 # ------------------------------------------------------------------------------------------------------------ maps

@@ -272,6 +272,10 @@ def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking) -> str
     if budget:
         parts.append(f"the plan gives it {_pairs(budget)}")
     parts.append(_gate_words(proposal))
+    if proposal.information_gain is None:
+        parts.append(
+            "a transformer cannot tell its information gain, so that by this order it comes as the plan spends"
+        )
     failed = len(proposal.flags)
     parts.append("it passes every quality gate" if not failed else f"it fails {failed} of the quality gates")
     return "; ".join(parts) + "."

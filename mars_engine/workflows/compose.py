@@ -11,7 +11,7 @@ from mars_engine.maths.quality import normalized
 from mars_engine.maths.review_state import ProposalState, proposal_states
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.protocols import Clock, Encoder, LinearRewardModel, Progress, Store
+from mars_engine.words.protocols import Clock, Encoder, Progress, RewardModel, Store
 from mars_engine.words.records import (
     ComposedPair,
     Composition,
@@ -86,7 +86,7 @@ class Taken:
 def compose(
     store: Store,
     plan: Plan,
-    model: LinearRewardModel,
+    model: RewardModel,
     encoder: Encoder,
     *,
     config: MarsConfig,
@@ -116,13 +116,13 @@ def compose(
     sources = load_sources(store, triage_of_plan(plan))
     eligible = _with_budget(sources)
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
-    grids = _load_grids(store, rows, sources)
+    grids = load_grids(store, rows, sources)
     if all(grid.size == 0 for grid in grids):
         raise NotReadyError(
             "no proposal is approved, so there is nothing to compose", remedy="run 'mars review' or review by hand"
         )
     earlier = standing_pairs(store, parent.id, sources) if parent and config.compose.cumulative else []
-    usable = _usable_cells(store, grids, earlier, config)
+    usable = usable_cells(store, grids, earlier, config)
     counts = _counts(plan, rows, usable)
     taken = [
         Taken(grid, cell, pair)
@@ -155,7 +155,7 @@ def _with_budget(sources: Sequence[Source]) -> set[str]:
     return {source.pair.id for source in sources if source.treatment.gets_budget}
 
 
-def _load_grids(store: Store, rows: Sequence[PlanRow], sources: Sequence[Source]) -> list[Grid]:
+def load_grids(store: Store, rows: Sequence[PlanRow], sources: Sequence[Source]) -> list[Grid]:
     """Return the sources' grids. Every approved variant counts, under whichever settings it was proposed."""
     oriented = {source.pair.id: source.oriented for source in sources}
     proposals = store.proposals.proposals(source_ids=[row.pair_id for row in rows])
@@ -180,7 +180,7 @@ def build_grid(source_id: str, base: Pair, accepted: Sequence[Proposal], states:
     return Grid(source_id, tuple(chosen), tuple(rejected))
 
 
-def _usable_cells(
+def usable_cells(
     store: Store, grids: Sequence[Grid], earlier: Sequence[ComposedPair], config: MarsConfig
 ) -> list[dict[Cell, Pair]]:
     """Return each grid's cells in spread order, less those that are identical, taken, base pairs or held-out pairs."""
@@ -210,7 +210,7 @@ def _counts(plan: Plan, rows: Sequence[PlanRow], usable: Sequence[Mapping[Cell, 
 
 
 def _describe(
-    taken: Sequence[Taken], plan: Plan, model: LinearRewardModel, encoder: Encoder, progress: Progress
+    taken: Sequence[Taken], plan: Plan, model: RewardModel, encoder: Encoder, progress: Progress
 ) -> list[ComposedPair]:
     pairs = [each.pair for each in taken]
     if not pairs:

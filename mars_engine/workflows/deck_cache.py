@@ -31,7 +31,8 @@ ORDERS: Mapping[ItemKind, tuple[str, ...]] = {
     "proposal": ("plan", "margin", "gain", "distance", "random"),
 }
 """What may be read first. For pairs, "plan" is suspected mislabels and then lowest margins. For proposals, "plan" is as
-the plan spends (most budget, then lowest margin), "gain" is most information, "distance" is greatest loss of contrast.
+the plan spends (most budget, then lowest margin), "gain" is most information and, where a model cannot tell that, as
+the plan spends, "distance" is greatest loss of contrast.
 """
 
 FAMILIES_AT_ONCE = 500
@@ -287,10 +288,11 @@ class _Queue:
         np.minimum.at(family_margin, self.family, facts.margin_before)
         budget = np.append(index.budget, 0)[self.sources]
         together: list[NDArray[np.generic]] = [self.sources, self.family, facts.variant, np.argsort(self.id_order)]
+        as_planned: list[NDArray[np.generic]] = [-budget, family_margin[self.family]]
         first: dict[str, list[NDArray[np.generic]]] = {
-            "plan": [-budget, family_margin[self.family]],
+            "plan": as_planned,
             "margin": [family_margin[self.family]],
-            "gain": [-facts.information_gain],
+            "gain": [-facts.information_gain, *as_planned],
             "distance": [facts.distance_after - facts.distance_before],
             "random": [],
         }

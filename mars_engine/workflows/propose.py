@@ -23,6 +23,7 @@ from mars_engine.words.protocols import (
     Progress,
     Refiner,
     RefineRequest,
+    RewardModel,
     Store,
 )
 from mars_engine.words.records import (
@@ -88,11 +89,12 @@ class Proposer:
     paraphraser: Paraphraser
     refiner: Refiner
     encoder: Encoder
-    model: LinearRewardModel
+    model: RewardModel
     config: ProposeConfig
     progress: Progress
     plan: Plan
-    summed_hessian: FloatArray
+    summed_hessian: FloatArray | None
+    """Of the loss of the pairs that the model was trained on; None where it is not linear and has no exact one."""
     limits: GateLimits
 
     @property
@@ -106,7 +108,7 @@ class Proposer:
 def propose(
     store: Store,
     plan: Plan,
-    model: LinearRewardModel,
+    model: RewardModel,
     encoder: Encoder,
     paraphraser: Paraphraser,
     refiner: Refiner,
@@ -142,18 +144,13 @@ def _prepare(
     store: Store,
     plan: Plan,
     sources: Sequence[Source],
-    model: LinearRewardModel,
+    model: RewardModel,
     encoder: Encoder,
     paraphraser: Paraphraser,
     refiner: Refiner,
     config: MarsConfig,
     progress: Progress,
 ) -> Proposer:
-    record = store.models.get(plan.model_id)
-    composed = standing_pairs(store, record.composition_id, sources) if record and record.composition_id else []
-    trained_on = training_set(sources, composed)
-    differences = model.feature_differences(trained_on.pairs, progress=progress)
-    margins = model.score(trained_on.pairs, progress=progress).margins
     spread = float(np.std([row.margin for row in store.proposals.plan_rows(plan.id)]))
     return Proposer(
         paraphraser=paraphraser,
@@ -163,11 +160,35 @@ def _prepare(
         config=config.propose,
         progress=progress,
         plan=plan,
-        summed_hessian=hessian(differences, margins, trained_on.weights) * float(trained_on.weights.sum()),
+        summed_hessian=_summed_hessian(store, plan, sources, model, progress),
         limits=GateLimits(
             config.propose.min_fidelity, config.propose.max_contrast_loss, config.propose.max_margin_loss * spread
         ),
     )
+
+
+def _summed_hessian(
+    store: Store, plan: Plan, sources: Sequence[Source], model: RewardModel, progress: Progress
+) -> FloatArray | None:
+    """Return the Hessian of the summed loss of the pairs that the model was trained on, None where it is not linear."""
+    if not isinstance(model, LinearRewardModel):
+        return None
+    record = store.models.get(plan.model_id)
+    composed = standing_pairs(store, record.composition_id, sources) if record and record.composition_id else []
+    trained_on = training_set(sources, composed)
+    differences = model.feature_differences(trained_on.pairs, progress=progress)
+    margins = model.score(trained_on.pairs, progress=progress).margins
+    return hessian(differences, margins, trained_on.weights) * float(trained_on.weights.sum())
+
+
+def _information_gains(proposer: Proposer, pairs: Sequence[Pair], margins: FloatArray) -> list[float | None]:
+    """Return what each pair would add to what the model knows, in nats; None where the model cannot tell."""
+    model = proposer.model
+    if proposer.summed_hessian is None or not isinstance(model, LinearRewardModel):
+        return [None] * len(pairs)
+    differences = model.feature_differences(pairs, progress=proposer.progress)
+    gains = information_gains(differences, margins, summed_hessian=proposer.summed_hessian, ridge=model.ridge)
+    return [float(gain) for gain in gains]
 
 
 def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
@@ -354,14 +375,9 @@ def _as_proposals(proposer: Proposer, drafts: Sequence[Draft], variants: Sequenc
     pairs = [Pair.of(variant.prompt, variant.chosen, variant.rejected) for _, _, variant in flat]
     vector_of = _embed_responses(proposer, [*pairs, *[draft.base for draft in drafts]])
     margins = proposer.model.score(pairs, progress=proposer.progress).margins
-    gains = information_gains(
-        proposer.model.feature_differences(pairs, progress=proposer.progress),
-        margins,
-        summed_hessian=proposer.summed_hessian,
-        ridge=proposer.model.ridge,
-    )
+    gains = _information_gains(proposer, pairs, margins)
     return [
-        _proposal(proposer, draft, number, variant, vector_of, margin=float(margins[index]), gain=float(gains[index]))
+        _proposal(proposer, draft, number, variant, vector_of, margin=float(margins[index]), gain=gains[index])
         for index, (draft, number, variant) in enumerate(flat)
     ]
 
@@ -380,7 +396,7 @@ def _proposal(
     vector_of: dict[str, FloatArray],
     *,
     margin: float,
-    gain: float,
+    gain: float | None,
 ) -> Proposal:
     distance = 1.0 - float(vector_of[variant.chosen] @ vector_of[variant.rejected])
     refined = draft.base != draft.original

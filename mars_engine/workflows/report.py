@@ -33,6 +33,7 @@ from mars_engine.workflows.results import (
     margin_movement,
     stored_rewards,
 )
+from mars_engine.workflows.rewardbench import BenchmarkedModel, benchmarked_models
 from mars_engine.workflows.status import Status, workspace_status
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
@@ -106,6 +107,8 @@ class ReportContent:
     datasets: tuple[DatasetRecord, ...]
     generators: tuple[GeneratorNote, ...]
     settings: Mapping[str, Any]
+    benchmarks: Mapping[int, Sequence[BenchmarkedModel]]
+    """Models on RewardBench, by its version."""
 
 
 def gather_report(
@@ -154,6 +157,7 @@ def gather_report(
         datasets=tuple(store.pairs.datasets()),
         generators=_generators(store, index),
         settings=config.model_dump(exclude={"database_url"}),
+        benchmarks=benchmarked_models(store),
     )
 
 

@@ -1,14 +1,15 @@
 """Review: decisions about proposals and source pairs, as events; and policies that decide where no person does."""
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from mars_engine.maths.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states
 from mars_engine.words.errors import MarsError, NotReadyError
-from mars_engine.words.protocols import Clock, Store
+from mars_engine.words.protocols import Clock, Progress, Store
 from mars_engine.words.records import (
     PAIR_ACTIONS,
     PROPOSAL_ACTIONS,
@@ -20,6 +21,10 @@ from mars_engine.words.records import (
 )
 
 ReviewPolicy = Literal["accept-all", "gates"]
+Reviewer = Literal["accept-all", "gates", "people"]
+"""Who decides in whole rounds: a policy at once, or people, who are waited for."""
+
+SECONDS_BETWEEN_LOOKS = 2.0
 
 LONGEST_NAME = 100
 """Characters of an annotator's name."""
@@ -27,9 +32,9 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class ReviewReport:
-    """What a policy did, and how all proposals stand afterwards."""
+    """What a policy or people did, and how all proposals stand afterwards."""
 
-    policy: ReviewPolicy
+    policy: Reviewer
     accepted_now: int
     rejected_now: int
     standing: dict[str, int]
@@ -175,16 +180,49 @@ def review_by_policy(store: Store, policy: ReviewPolicy, *, clock: Clock) -> Rev
     ]
     store.reviews.append(decisions)
     rejected = [decision for decision in decisions if decision.action == "reject"]
-    standing = proposal_states(proposals, store.reviews.events("proposal"))
     return ReviewReport(
         policy=policy,
         accepted_now=len(decisions) - len(rejected),
         rejected_now=len(rejected),
-        standing=dict(Counter(state.status for state in standing.values()).most_common()),
+        standing=dict(_standing(store).most_common()),
         reasons=dict(
             Counter(part.split(":")[0] for decision in rejected for part in decision.note.split("; ")).most_common()
         ),
     )
+
+
+def wait_for_people(store: Store, *, progress: Progress, sleep: Callable[[float], None] = time.sleep) -> ReviewReport:
+    """Return once people have decided about every proposal that waits; looks whenever something was decided.
+
+    Raises:
+        NotReadyError: there are no proposals.
+    """
+    before = standing = _standing(store)
+    if not before:
+        raise NotReadyError("there are no proposals to review", remedy="run 'mars propose' first")
+    with progress.task("wait for people to review", before["pending"]) as task:
+        seen = store.browse.revisions().get("reviews", 0)
+        while standing["pending"]:
+            sleep(SECONDS_BETWEEN_LOOKS)
+            now = store.browse.revisions().get("reviews", 0)
+            if now == seen:
+                continue
+            seen, waited = now, standing["pending"]
+            standing = _standing(store)
+            task.advance(waited - standing["pending"])
+    return ReviewReport(
+        policy="people",
+        accepted_now=standing["accepted"] - before["accepted"],
+        rejected_now=standing["rejected"] - before["rejected"],
+        standing=dict(standing.most_common()),
+        reasons={},
+    )
+
+
+def _standing(store: Store) -> Counter[str]:
+    """Number of proposals by status."""
+    states = proposal_states(store.proposals.proposals(), store.reviews.events("proposal"))
+    return Counter(state.status for state in states.values())
 
 
 def _accepts(policy: ReviewPolicy, proposal: Proposal) -> bool:

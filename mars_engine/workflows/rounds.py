@@ -1,10 +1,12 @@
 """Rounds: the whole method, round after round. Each step is one call; each can also be run alone.
 
 A round in which people decide has two halves: `open_round` does all up to what they decide, `close_round` all after it.
-`run_rounds` does whole rounds, with a policy in their place. Every step finds its own earlier results, so rounds that
-were killed go on where they stopped.
+`run_rounds` does whole rounds, with a policy in their place, or waiting for them. Every step finds its own earlier
+results, so rounds that were killed go on where they stopped.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mars_engine.words.config import AllocationLaw
@@ -14,7 +16,7 @@ from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
 from mars_engine.workflows.plan import PlanReport, plan_budget
 from mars_engine.workflows.propose import ProposeReport, propose
-from mars_engine.workflows.review import ReviewPolicy, ReviewReport, review_by_policy
+from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.train import retrain, warm_up
 from mars_engine.workflows.workbench import Workbench
@@ -60,29 +62,53 @@ class ClosedRound:
 
 
 def run_rounds(
-    bench: Workbench, rounds: int, *, policy: ReviewPolicy, law: AllocationLaw | None = None
+    bench: Workbench, rounds: int, *, policy: Reviewer, law: AllocationLaw | None = None, patience: int = 0
 ) -> list[RoundReport]:
-    """Warm up, then score, allocate, propose, review by a policy, compose, retrain and score, `rounds` times.
+    """Warm up, then score, allocate, propose, review, compose, retrain and score, `rounds` times.
 
     With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before. Each trained
     model's figures are noted as points of the run's curves.
+
+    Args:
+        bench: the workspace.
+        rounds: how many at most.
+        policy: who reviews; people are waited for in each round.
+        law: the allocation law, as configured where it is None.
+        patience: end after so many rounds in a row without a lower held-out log-loss than any before; 0 for never.
+            Without held-out pairs nothing tells, and all rounds are run.
     """
     model = train_warm_up(bench)
     score = score_model(bench, model)
     _note_points(bench, model, score)
     parent: Composition | None = None
-    reports = []
+    reports: list[RoundReport] = []
+    losses = [score.heldout.log_loss]
     for number in range(1, rounds + 1):
         plan = make_plan(bench, model, law=law, round_number=number)
         proposed = make_proposals(bench, plan.plan)
-        reviewed = review_by_policy(bench.store, policy, clock=bench.clock)
+        reviewed = _review(bench, policy)
         composed = compose_plan(bench, plan.plan, parent=parent)
         parent = composed.composition
         model = train_on(bench, parent)
         before, score = score, score_model(bench, model, triage_again=False)
         _note_points(bench, model, score)
         reports.append(RoundReport(number, before, plan, proposed, reviewed, composed, model, score))
+        losses.append(score.heldout.log_loss)
+        if patience and rounds_without_gain(losses) >= patience:
+            break
     return reports
+
+
+def rounds_without_gain(losses: Sequence[float]) -> int:
+    """Return how many of the last rounds did not lower the held-out log-loss, the warm-up's being the first."""
+    known = [loss for loss in losses if not math.isnan(loss)]
+    return len(known) - 1 - known.index(min(known)) if known else 0
+
+
+def _review(bench: Workbench, policy: Reviewer) -> ReviewReport:
+    if policy == "people":
+        return wait_for_people(bench.store, progress=bench.progress)
+    return review_by_policy(bench.store, policy, clock=bench.clock)
 
 
 def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedRound:
@@ -162,6 +188,7 @@ def train_warm_up(bench: Workbench) -> ModelRecord:
         triage=bench.config.triage,
         clock=bench.clock,
         progress=bench.progress,
+        add_point=bench.add_point,
     )
 
 
@@ -173,13 +200,14 @@ def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
         composition=composition,
         clock=bench.clock,
         progress=bench.progress,
+        add_point=bench.add_point,
     )
 
 
 def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
     return score_pairs(
         bench.store,
-        bench.trainer,
+        bench.probe_trainer,
         bench.shelf,
         bench.encoder,
         model,

@@ -10,7 +10,7 @@ from mars_engine.maths.metrics import MarginMetrics, summarize_margins
 from mars_engine.maths.triage import assign_folds, judge_labels
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.protocols import Encoder, ModelShelf, Progress, RewardModel, RewardModelTrainer, Store
+from mars_engine.words.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
 from mars_engine.words.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.workflows.plan import response_distances
 from mars_engine.workflows.sources import load_sources, training_set
@@ -31,7 +31,7 @@ class ScoreReport:
 
 def score_pairs(
     store: Store,
-    trainer: RewardModelTrainer,
+    trainer: FoldTrainer,
     shelf: ModelShelf,
     encoder: Encoder,
     record: ModelRecord,
@@ -102,7 +102,7 @@ def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
 
 
 def triage_labels(
-    store: Store, trainer: RewardModelTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
+    store: Store, trainer: FoldTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
 ) -> None:
     """Store triage's verdict on each base pair's label.
 

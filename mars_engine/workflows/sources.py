@@ -88,7 +88,9 @@ def training_set(sources: Sequence[Source], composed: Sequence[ComposedPair] = (
     surety = {source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources}
     confidence = [source.treatment.label_confidence for source in base] + [surety[row.source_id] for row in composed]
     pairs = (*[source.pair for source in base], *[row.pair for row in composed])
-    return TrainingSet(pairs, np.ones(len(pairs)), np.array(confidence, dtype=np.float64))
+    place = {source.pair.id: index for index, source in enumerate(base)}
+    source_of = (*[-1] * len(base), *[place[row.source_id] for row in composed]) if composed else ()
+    return TrainingSet(pairs, np.ones(len(pairs)), np.array(confidence, dtype=np.float64), source_of)
 
 
 def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source]) -> list[ComposedPair]:

@@ -1,17 +1,41 @@
 """Train: the warm-up on base pairs, and later models on what was composed. A trained model is never trained again."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from mars_engine.maths.curvature import hessian, summarize_curvature
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.protocols import Clock, LinearRewardModel, ModelShelf, Progress, RewardModelTrainer, Store
+from mars_engine.words.protocols import (
+    Clock,
+    LinearRewardModel,
+    ModelShelf,
+    Progress,
+    RewardModel,
+    RewardModelTrainer,
+    Store,
+)
 from mars_engine.words.records import Composition, FloatArray, ModelRecord, TrainingSet
 from mars_engine.workflows.sources import load_sources, standing_pairs, training_set, triage_of_composition
+from mars_engine.workflows.workbench import AddPoint, forget_point
 
 WARM_UP = "warm-up"
+
+
+@dataclass(frozen=True)
+class _StoredNotes:
+    """Keeps what is told of a training: points where the run keeps its curves, epochs in the store."""
+
+    store: Store
+    point: AddPoint
+
+    def add_point(self, metric: str, step: int, value: float) -> None:
+        self.point(metric, step, value)
+
+    def add_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
+        self.store.models.save_epoch(model_id, epoch, margins)
 
 
 def warm_up(
@@ -22,6 +46,7 @@ def warm_up(
     triage: TriageConfig,
     clock: Clock,
     progress: Progress,
+    add_point: AddPoint = forget_point,
 ) -> ModelRecord:
     """Train a reward model on the base pairs, before any margin is used.
 
@@ -31,7 +56,9 @@ def warm_up(
         NotReadyError: there are no training pairs.
     """
     examples = training_set(load_sources(store, triage, policy="keep"))
-    return _train(store, trainer, shelf, examples, None, label=WARM_UP, clock=clock, progress=progress)
+    return _train(
+        store, trainer, shelf, examples, None, label=WARM_UP, clock=clock, progress=progress, add_point=add_point
+    )
 
 
 def retrain(
@@ -42,6 +69,7 @@ def retrain(
     composition: Composition,
     clock: Clock,
     progress: Progress,
+    add_point: AddPoint = forget_point,
 ) -> ModelRecord:
     """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
 
@@ -59,7 +87,9 @@ def retrain(
         )
     examples = training_set(sources, composed)
     label = f"{composition.settings['law']} round {composition.round}"
-    return _train(store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress)
+    return _train(
+        store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress, add_point=add_point
+    )
 
 
 def _train(
@@ -72,12 +102,13 @@ def _train(
     label: str,
     clock: Clock,
     progress: Progress,
+    add_point: AddPoint,
 ) -> ModelRecord:
     present = store.models.get(trainer.model_id(examples))
     if present is not None and shelf.holds(present):
         store.models.add(present)  # what was asked for last is what the next step works with
         return present
-    model = trainer.train(examples, progress=progress)
+    model = trainer.train(examples, progress=progress, notes=_StoredNotes(store, add_point))
     record = ModelRecord(
         id=model.id,
         kind=trainer.kind,
@@ -93,22 +124,21 @@ def _train(
     return present or record
 
 
-def _fit_metrics(
-    model: LinearRewardModel, examples: TrainingSet, *, composed: bool, progress: Progress
-) -> dict[str, object]:
-    """What the model was trained on, and the curvature of its loss there."""
+def _fit_metrics(model: RewardModel, examples: TrainingSet, *, composed: bool, progress: Progress) -> dict[str, object]:
+    """What the model was trained on, how it fits that, and the curvature of its loss there where it is linear."""
     margins = model.score(examples.pairs, progress=progress).margins
-    curvature = summarize_curvature(
-        hessian(model.feature_differences(examples.pairs, progress=progress), margins, examples.weights)
-    )
     labelled = np.where(examples.label_confidence >= 0.5, margins, -margins)
+    curvature = {}
+    if isinstance(model, LinearRewardModel):
+        differences = model.feature_differences(examples.pairs, progress=progress)
+        curvature = asdict(summarize_curvature(hessian(differences, margins, examples.weights)))
     losses = _bradley_terry_losses(margins, examples.label_confidence)
     return {
         "training_pairs": len(examples.pairs),
         "includes_composed_pairs": composed,
         "training_accuracy": float((labelled > 0).mean()),
         "training_log_loss": float(np.average(losses, weights=examples.weights)),
-        "curvature": asdict(curvature),
+        "curvature": curvature,
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
     }
 

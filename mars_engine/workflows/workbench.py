@@ -7,6 +7,7 @@ from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import (
     Clock,
     Encoder,
+    FoldTrainer,
     ModelShelf,
     Paraphraser,
     Progress,
@@ -31,6 +32,9 @@ class Workbench:
     store: Store
     encoder: Encoder
     trainer: RewardModelTrainer
+    """Trains what is configured."""
+    probe_trainer: FoldTrainer
+    """For triage, which asks the probe whatever is trained: its out-of-fold models cost next to nothing."""
     shelf: ModelShelf
     paraphraser: Paraphraser
     refiner: Refiner

@@ -132,6 +132,7 @@ def _in_words(content: RemovedContent) -> str:
         (content.decisions, "decision"),
         (content.composed_pairs, "composed pair"),
         (content.models, "model"),
+        (content.evaluations, "evaluation"),
         (content.runs, "run"),
     )
     named = [f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts if count]

@@ -57,6 +57,8 @@ def workspace(tmp_path: Path) -> Workspace:
         "models/.m2.99/half",
         "embeddings/cache.sqlite",
         "uploads/x/y.jsonl",
+        "rewardbench/e1/m_outputs.jsonl",
+        "rewardbench/e2/.rewards/000000.npz",
         "keys.json",
     ):
         path = made.artifacts / name
@@ -122,7 +124,13 @@ def test_it_has_settings_database_and_models_and_nothing_that_can_be_made_again(
     backup = make_backup(workspace, store, tmp_path / "copy.tar.gz", clock=TickingClock())
     root = unpack(backup.path, tmp_path / "unpacked")
     files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    assert files == {"mars.toml", "mars.sqlite", "artifacts/models/m1/probe.json", "artifacts/keys.json"}
+    assert files == {
+        "mars.toml",
+        "mars.sqlite",
+        "artifacts/models/m1/probe.json",
+        "artifacts/rewardbench/e1/m_outputs.jsonl",
+        "artifacts/keys.json",
+    }
     assert root.name == "copy"
     assert (root / CONFIG_FILE).read_text() == (workspace.root / CONFIG_FILE).read_text()
     assert find_workspace(root).config == workspace.config

@@ -16,6 +16,7 @@ from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.report import ReportContent, gather_report
 from mars_engine.workflows.review import record_review
+from mars_engine.workflows.rewardbench import keep_published
 from mars_engine.workflows.rounds import run_rounds, score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
 
@@ -200,6 +201,21 @@ def test_with_a_warm_up_alone_it_claims_nothing():
     html = render_report(content_of(bench))
     assert "There is nothing to compare it with yet" in html
     assert "Examples" not in html
+
+
+def test_figures_on_rewardbench_are_shown_with_what_keeps_them_from_being_published_ones():
+    bench = make_bench(CONFIG)
+    add(bench, make_pairs(4), "train")
+    assert "RewardBench" not in render_report(content_of(bench))
+    keep_published(
+        {"llmbar-natural": 0.625}, bench.store, model="<u>mine</u>", source="s", content_hash="h", clock=bench.clock
+    )
+    html = render_report(content_of(bench))
+    assert "On RewardBench 1" in html
+    assert "On RewardBench 2" not in html
+    assert "&lt;u&gt;mine&lt;/u&gt;" in html
+    assert "62.5%*" in html
+    assert "There is no overall score: Chat, Safety, Reasoning are absent." in html
 
 
 def test_the_same_workspace_gives_the_same_report_but_for_the_time(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 from sklearn.linear_model import LogisticRegression
 
+from mars_engine.maths.review_state import proposal_states
 from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.records import Pair, Passage
@@ -15,13 +16,14 @@ from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import select_for_export
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.plan import compare_laws
-from mars_engine.workflows.review import record_review, review_by_policy
+from mars_engine.workflows.review import record_review, review_by_policy, wait_for_people
 from mars_engine.workflows.rounds import (
     close_round,
     compose_plan,
     make_plan,
     make_proposals,
     open_round,
+    rounds_without_gain,
     run_rounds,
     score_model,
     train_on,
@@ -426,3 +428,45 @@ def test_each_trained_model_of_the_rounds_has_a_point_on_every_curve():
     trained_on = [*bench.store.pairs.pairs("train"), *composed]
     training = bench.shelf.load(reports[-1].model).score(trained_on, progress=bench.progress).margins
     assert points["training log-loss"][2][1] == pytest.approx(np.logaddexp(0, -training).mean())
+
+
+@pytest.mark.parametrize(
+    ("losses", "without_gain"),
+    [([0.7], 0), ([0.7, 0.6], 0), ([0.7, 0.8], 1), ([0.7, 0.5, 0.6, 0.5], 2), ([float("nan"), float("nan")], 0)],
+)
+def test_rounds_that_did_not_help_are_counted_from_the_best(losses, without_gain):
+    assert rounds_without_gain(losses) == without_gain
+
+
+def test_rounds_end_when_they_stop_helping_on_held_out_pairs():
+    bench = bench_with_pairs()
+    flipped = [Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in make_pairs(40, seed=9, first=3000)]
+    add_pairs(bench, tuple(flipped), "heldout")  # what the model learns is wrong on most of these
+    reports = run_rounds(bench, 5, policy="accept-all", patience=1)
+    losses = [report.score_after.heldout.log_loss for report in reports]
+    assert len(reports) < 5
+    assert losses[-1] >= min([reports[0].score.heldout.log_loss, *losses[:-1]])
+    assert len(run_rounds(bench, 2, policy="accept-all", patience=0)) == 2
+
+
+def test_a_round_waits_until_people_have_decided_about_every_proposal():
+    bench = bench_with_pairs()
+    waited = []
+
+    def decide_some(_seconds: float) -> None:
+        states = proposal_states(bench.store.proposals.proposals(), bench.store.reviews.events("proposal"))
+        pending = [each for each, state in states.items() if state.status == "pending"]
+        waited.append(len(pending))
+        for number, proposal_id in enumerate(pending[:30]):
+            action = "reject" if number % 3 == 0 else "accept"
+            record_review(bench.store, "proposal", proposal_id, action, annotator="ann", clock=bench.clock)
+
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model).plan)
+    report = wait_for_people(bench.store, progress=bench.progress, sleep=decide_some)
+    assert len(waited) > 1
+    assert waited == sorted(waited, reverse=True)
+    assert report.policy == "people"
+    assert report.standing == {"accepted": report.accepted_now, "rejected": report.rejected_now}
+    assert report.accepted_now > report.rejected_now > 0

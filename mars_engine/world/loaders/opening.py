@@ -61,18 +61,35 @@ def open_source(location: str, *, format: str | None = None, preference: Prefere
         LoadError: the source cannot be read, is empty, has no known format or a mixture of several.
     """
     layouts = _layouts_named(format, formats_under(preference))
+    opened = open_rows(location)
+    layout = _recognised_layout(opened.read(), layouts, location)
+    content_hash = f"{opened.content_hash}:{preference}" if layout.name == "pku-saferlhf" else opened.content_hash
+    return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRows:
+    """A file or hub set whose rows can be read, of whatever format. `read` can be called again."""
+
+    name: str
+    content_hash: str
+    """The file's SHA-256, or the hub set's fingerprint."""
     read: Callable[[], Iterator[RawRow]]
+
+
+def open_rows(location: str) -> OpenedRows:
+    """Open a file or a hub set, as `open_source` names them, for its rows as they stand.
+
+    Raises:
+        LoadError: it cannot be read.
+    """
     if location.startswith(PREFIX):
         address = parse_address(location)
         dataset = load_hub_set(address, location)
-        name, content_hash, read = address.name, str(dataset._fingerprint), partial(hub_rows, dataset)
-    else:
-        path = Path(location)
-        name, read, content_hash = _stem(path), partial(reader_of(path), path), _file_hash(path)
-    layout = _recognised_layout(read(), layouts, location)
-    if layout.name == "pku-saferlhf":
-        content_hash = f"{content_hash}:{preference}"
-    return OpenedSource(name, location, layout.name, content_hash, layout, read)
+        return OpenedRows(address.name, str(dataset._fingerprint), partial(hub_rows, dataset))
+    path = Path(location)
+    read = partial(reader_of(path), path)
+    return OpenedRows(_stem(path), _file_hash(path), read)
 
 
 def _layouts_named(name: str | None, layouts: Sequence[Format]) -> Sequence[Format]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mars_engine.words.config import ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
-from mars_engine.words.protocols import Encoder, Progress
+from mars_engine.words.protocols import Encoder, Progress, TrainingNotes
 from mars_engine.words.records import FloatArray, IntArray, Pair, Rewards, TrainingSet, Truncation, content_id
 from mars_engine.world.reward_models.features import PairFeatures, pair_features
 
@@ -105,8 +105,14 @@ class ProbeTrainer:
         """Return the weight vector, shape (d,), of the probe fitted on these differences."""
         return fit_bradley_terry(differences, weights, label_confidence, l2=self.config.l2)
 
-    def train(self, training_set: TrainingSet, *, progress: Progress) -> Probe:
-        """Fit a probe; the same training set gives the same probe.
+    def train(
+        self,
+        training_set: TrainingSet,
+        *,
+        progress: Progress,
+        notes: TrainingNotes | None = None,  # noqa: ARG002
+    ) -> Probe:
+        """Fit a probe; the same training set gives the same probe. It takes no steps of which to note anything.
 
         Raises:
             NotReadyError: the training set is empty.

@@ -1,9 +1,9 @@
-"""The folder of trained probes: weights as safetensors, settings as JSON, written whole or not at all."""
+"""The folder of trained reward models, written whole or not at all: probes as weights and settings, transformers as
+plain checkpoints.
+"""
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from safetensors.numpy import load, save_file
 from mars_engine.words.errors import ModelError
 from mars_engine.words.protocols import RewardModel
 from mars_engine.words.records import FloatArray, ModelRecord
-from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.world.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
+from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+from mars_engine.world.whole_folder import write_whole_folder
 
 WEIGHTS_FILE = "probe.safetensors"
 SETTINGS_FILE = "probe.json"
@@ -33,27 +35,19 @@ class ProbeShelf:
         if not isinstance(model, Probe):
             raise TypeError(f"the probe shelf keeps probes, not {type(model).__name__}")
         target = self.folder / model.id
-        if target.is_dir() and not _is_whole(target):
-            shutil.rmtree(target)
-        if not target.is_dir():
-            unfinished = self.folder / f".{model.id}.{os.getpid()}"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            save_file({"weights": model.weights}, unfinished / WEIGHTS_FILE)
+
+        def write(folder: Path) -> None:
+            save_file({"weights": model.weights}, folder / WEIGHTS_FILE)
             settings = {
                 "id": model.id,
                 "ridge": model.ridge,
                 "probe": model.config.model_dump(),
                 "encoder": model.encoder.fingerprint,
-                "weights_sha256": hashlib.sha256((unfinished / WEIGHTS_FILE).read_bytes()).hexdigest(),
+                "weights_sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(),
             }
-            (unfinished / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
-            try:
-                unfinished.rename(target)
-            except OSError:  # another process put the same model there first
-                if not target.is_dir():
-                    raise
-                shutil.rmtree(unfinished)
+            (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+        write_whole_folder(target, write, is_whole=_is_whole)
         return str(target.relative_to(self.root))
 
     def holds(self, record: ModelRecord) -> bool:
@@ -92,3 +86,29 @@ def _read_weights(path: Path, expected_sha256: str) -> FloatArray:
     if hashlib.sha256(content).hexdigest() != expected_sha256:
         raise ValueError(f"{path.name} was altered")
     return np.asarray(load(content)["weights"], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class RewardModelShelf:
+    """Keeps reward models of both kinds."""
+
+    probes: ProbeShelf
+    transformers: TransformerShelf
+
+    def save(self, model: RewardModel) -> str:
+        """Write the model's files whole or not at all; return their place, relative to the workspace."""
+        return self.probes.save(model) if isinstance(model, Probe) else self.transformers.save(model)
+
+    def holds(self, record: ModelRecord) -> bool:
+        return self._shelf(record).holds(record)
+
+    def load(self, record: ModelRecord) -> RewardModel:
+        """Load a model that scores exactly as when it was saved.
+
+        Raises:
+            ModelError: its files are missing or damaged, or it belongs to another encoder.
+        """
+        return self._shelf(record).load(record)
+
+    def _shelf(self, record: ModelRecord) -> ProbeShelf | TransformerShelf:
+        return self.probes if record.kind == PROBE_KIND else self.transformers

@@ -7,6 +7,7 @@ from mars_engine.world.store.browse import SqlBrowseStore
 from mars_engine.world.store.compositions import SqlCompositionStore
 from mars_engine.world.store.copying import copy_database
 from mars_engine.world.store.database import Database, open_database
+from mars_engine.world.store.evaluations import SqlEvaluationStore
 from mars_engine.world.store.leases import SqlLeaseStore
 from mars_engine.world.store.models import SqlModelStore
 from mars_engine.world.store.pair_sets import SqlPairSetStore
@@ -32,6 +33,7 @@ class SqlStore:
     pair_sets: SqlPairSetStore
     browse: SqlBrowseStore
     compositions: SqlCompositionStore
+    evaluations: SqlEvaluationStore
     runs: SqlRunStore
     removal: SqlRemovalStore
 
@@ -73,6 +75,7 @@ def open_store(url: str) -> SqlStore:
         pair_sets=SqlPairSetStore(database),
         browse=SqlBrowseStore(database),
         compositions=SqlCompositionStore(database),
+        evaluations=SqlEvaluationStore(database),
         runs=SqlRunStore(database),
         removal=SqlRemovalStore(database),
     )

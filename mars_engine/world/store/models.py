@@ -1,6 +1,7 @@
 """Reward models, their scores and what triage said."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
@@ -70,6 +71,24 @@ class SqlModelStore:
         with self.database.read() as connection:
             rows = connection.execute(statement.where(scores.model_id == model_id))
             return {row.pair_id: (row.chosen_reward, row.rejected_reward) for row in rows}
+
+    def save_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
+        rows = [
+            {"model_id": model_id, "epoch": epoch, "pair_id": pair_id, "margin": margin}
+            for pair_id, margin in margins.items()
+        ]
+        with self.database.write() as connection:
+            insert_or_replace(connection, schema.trajectories, rows)
+            note_change(connection, "trajectories")
+
+    def trajectories(self, model_id: str) -> dict[str, list[float]]:
+        stored = schema.trajectories.c
+        statement = select(stored.pair_id, stored.margin).where(stored.model_id == model_id).order_by(stored.epoch)
+        margins: dict[str, list[float]] = defaultdict(list)
+        with self.database.read() as connection:
+            for pair_id, margin in connection.execute(statement):
+                margins[pair_id].append(margin)
+        return dict(margins)
 
     def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
         positioned = [

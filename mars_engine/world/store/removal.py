@@ -18,12 +18,14 @@ SUBJECTS = (
     "distances",
     "models",
     "scores",
+    "trajectories",
     "triage",
     "plans",
     "proposals",
     "reviews",
     "sets",
     "compositions",
+    "evaluations",
     "removals",
 )
 KEPT = (schema.revisions,)
@@ -36,6 +38,7 @@ _ABOUT_PAIRS: tuple[Column[Any], ...] = (
     schema.triage.c.pair_id,
     schema.distances.c.pair_id,
     schema.scores.c.pair_id,
+    schema.trajectories.c.pair_id,
     schema.pair_set_members.c.pair_id,
 )
 """What refers to a pair, beside proposals and what is about them. None of these columns leads an index."""
@@ -92,6 +95,7 @@ class SqlRemovalStore:
                 decisions=_count(connection, schema.reviews),
                 composed_pairs=_count(connection, schema.composed_pairs),
                 models=_count(connection, schema.reward_models),
+                evaluations=_count(connection, schema.evaluations),
                 runs=_count(connection, schema.runs),
             )
             for table in reversed(schema.metadata.sorted_tables):
@@ -124,6 +128,7 @@ def _outlook(connection: Connection, dataset_id: str) -> RemovedContent:
         decisions=_count(connection, schema.reviews, _is_about(schema.reviews, dataset_id)),
         composed_pairs=_count(connection, schema.composed_pairs, schema.composed_pairs.c.source_id.in_(pairs)),
         models=0,
+        evaluations=0,
         runs=0,
     )
 

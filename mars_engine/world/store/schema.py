@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mars_engine.world.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0002"
+REVISION = "0004"
 """The newest migration: the one after which the database has exactly these tables."""
 
 metadata = MetaData(
@@ -103,6 +103,17 @@ distances = Table(
 )
 """The semantic distance of a pair's two responses under an encoder, by the encoder's fingerprint."""
 
+trajectories = Table(
+    "trajectories",
+    metadata,
+    Column("model_id", Text, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True),
+    Column("margin", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The margin of a base pair after an epoch of a model's training, while which the model is not among reward_models."""
+
 triage = Table(
     "triage",
     metadata,
@@ -165,7 +176,7 @@ proposals = Table(
     Column("distance_after", Double, nullable=False),
     Column("margin_before", Double, nullable=False),
     Column("margin_after", Double, nullable=False),
-    Column("information_gain", Double, nullable=False),
+    Column("information_gain", Double),
     Column("flags", TupleText, nullable=False),
 )
 
@@ -273,6 +284,21 @@ composed_pairs = Table(
     Column("rejected_from", Text, nullable=False),
 )
 """New pairs with texts of their own: they are no source pairs, so `pair_id` refers to nothing."""
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ordinal", Integer, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("settings", JsonText, nullable=False),
+    Column("results", JsonText, nullable=False),
+    Column("artifact", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+"""Benchmarks and experiments. `model_id` may name a model that is not the workspace's."""
 
 runs = Table(
     "runs",

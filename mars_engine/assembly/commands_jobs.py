@@ -1,0 +1,169 @@
+"""Commands for background jobs: what the app starts can be started, watched and cancelled here, and the other way."""
+
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from mars_engine.assembly.command_frame import Session, reporting
+from mars_engine.assembly.jobs import cancel_job, log_tail, retry_job, see_to_jobs, start_job
+from mars_engine.assembly.printing import table
+from mars_engine.assembly.workspace import Workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.words.errors import JobError
+from mars_engine.words.protocols import Store
+from mars_engine.words.records import Run
+
+SECONDS_BETWEEN_LOOKS = 0.5
+RUNS_SHOWN = 20
+NOT_ENDED = ("queued", "running")
+
+
+@click.group()
+def job() -> None:
+    """Work in the background, which goes on when the terminal, the browser or the server is closed.
+
+    One job is at work at a time; the others wait in a queue. An ID may be cut to its first letters.
+    """
+
+
+@job.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@reporting
+def start(session: Session, command: tuple[str, ...]) -> Any:
+    """Start 'mars COMMAND' in the background: mars job start train --rounds 2.
+
+    Where something is at work already, it is queued. Files are named by their whole path.
+    """
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        run = start_job(workspace, store, command, clock=utc_now)
+    return run, lambda console: _say(console, run)
+
+
+@job.command(name="list")
+@click.option("--all", "show_all", is_flag=True, help=f"All runs, not only the newest {RUNS_SHOWN}.")
+@reporting
+def list_(session: Session, show_all: bool) -> Any:
+    """List the runs, the newest first: what waits, what is at work and how far it is, and how the others ended."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        see_to_jobs(workspace, store, clock=utc_now)
+        runs = store.runs.all()
+    shown = runs if show_all else runs[:RUNS_SHOWN]
+    return shown, lambda console: _show_runs(console, shown, len(runs))
+
+
+@job.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--lines", type=click.IntRange(1), default=200, show_default=True, help="How many of its last lines.")
+@reporting
+def log(session: Session, run_id: str, lines: int) -> Any:
+    """Print the end of what a job has written, and why it failed, if it did."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        run = _find(store, run_id)
+    tail = log_tail(workspace, run, lines=lines)
+
+    def show(console: Console) -> None:
+        console.print(Text(tail or "It has written nothing, or was not started as a job."))
+        if run.error:
+            console.print(Text(f"{run.state}: {run.error}"))
+
+    return {"run": run, "log": tail}, show
+
+
+@job.command()
+@click.argument("run_id", metavar="ID")
+@reporting
+def cancel(session: Session, run_id: str) -> Any:
+    """Stop a job, gently at first, or take it out of the queue. What it stored is kept."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        run = _find(store, run_id)
+        cancel_job(store, run, clock=utc_now)
+        while (run := _find(store, run.id)).state == "running":
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        see_to_jobs(workspace, store, clock=utc_now)
+    return run, lambda console: _say(console, run)
+
+
+@job.command()
+@click.argument("run_id", metavar="ID")
+@reporting
+def retry(session: Session, run_id: str) -> Any:
+    """Start a job's command again; it goes on from what is stored already."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        run = retry_job(workspace, store, _find(store, run_id), clock=utc_now)
+    return run, lambda console: _say(console, run)
+
+
+@job.command()
+@click.argument("run_id", metavar="ID")
+@reporting
+def wait(session: Session, run_id: str) -> Any:
+    """Watch a job until it has ended. Ctrl+C ends the watching, not the job."""
+    workspace = find_workspace(session.root)
+    with open_workspace_store(workspace) as store:
+        run = _wait(workspace, store, _find(store, run_id), quiet=session.quiet or session.as_json)
+    if run.state != "finished":
+        raise JobError(
+            f"the job {run.kind!r} was {run.state}{f': {run.error}' if run.error else ''}",
+            remedy=f"'mars job log {run.id[:8]}' shows what it wrote, 'mars job retry {run.id[:8]}' goes on",
+        )
+    return run, lambda console: _say(console, run)
+
+
+def _wait(workspace: Workspace, store: Store, run: Run, *, quiet: bool) -> Run:
+    with Console(stderr=True, markup=False, emoji=False, highlight=False, quiet=quiet).status("") as status:
+        while run.state in NOT_ENDED:
+            status.update(Text(f"{run.kind}: {_how_far(run)}"))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            see_to_jobs(workspace, store, clock=utc_now)
+            run = _find(store, run.id)
+    return run
+
+
+def _find(store: Store, run_id: str) -> Run:
+    """Return the run whose id begins so.
+
+    Raises:
+        JobError: there is none, or more than one.
+    """
+    found = [run for run in store.runs.all() if run_id and run.id.startswith(run_id)]
+    if len(found) != 1:
+        raise JobError(
+            f"{len(found):,} runs have an id that begins with {run_id!r}",
+            expected="one",
+            remedy="'mars job list' shows the ids",
+        )
+    return found[0]
+
+
+def _how_far(run: Run) -> str:
+    if run.state != "running":
+        return run.state
+    done, total = run.progress.get("done", 0), run.progress.get("total", 0)
+    task = str(run.progress.get("task", "just begun"))
+    return f"{task}, {done:,} of {total:,}" if total else f"{task}, {done:,}" if done else task
+
+
+def _say(console: Console, run: Run) -> None:
+    console.print(Text(f"{run.id[:8]}  {run.kind}: {_how_far(run)}"))
+    if run.state in NOT_ENDED:
+        console.print(Text(f"'mars job wait {run.id[:8]}' watches it, 'mars job cancel {run.id[:8]}' stops it."))
+
+
+def _show_runs(console: Console, runs: list[Run], count: int) -> None:
+    if not runs:
+        console.print("Nothing has run here yet.")
+        return
+    rows = [
+        (run.id[:8], run.kind, run.state, f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.error or _how_far(run))
+        for run in runs
+    ]
+    table(console, "Runs, the newest first", ("id", "what", "state", "since (UTC)", "how far, or why not"), rows)
+    if len(runs) < count:
+        console.print(f"The newest {len(runs):,} of {count:,}; --all shows the others.")
