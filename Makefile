@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 SETTINGS := pyproject.toml constraints.txt Makefile
 
-.PHONY: help demo app test quick check clean
+.PHONY: help demo app test quick check bench clean
 
 help:
 	@echo "make demo   set up, run MARS on the packaged demo pairs, print a report, serve the app on loopback"
 	@echo "make app    serve the app for ./demo-workspace (WORKSPACE=... for another)"
 	@echo "make test   set up, run the whole test suite"
 	@echo "make quick  run the tests that need no model, no real data and no browser"
+	@echo "make bench  compare scoring and training of transformers with what people use otherwise (BENCH=... for options)"
 	@echo "make check  run the linters, the type checker and the import rules"
 
 # torch comes first and alone, by its pin, so that nothing else draws in another build of it.
@@ -52,6 +53,9 @@ check: $(VENV)/.installed-check $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.transformer_speed $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo-workspace build dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
