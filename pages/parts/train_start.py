@@ -37,7 +37,7 @@ OPEN = Task(
     "Open a round",
     "open-round",
     ("open-round",),
-    ("triage", "allocation", "gate", "propose", "probe"),
+    ("triage", "allocation", "gate", "propose", "reward_model", "probe"),
     "Trains the warm-up where no model is there yet, reads the margins, sorts suspected mislabels from hard pairs, "
     "spreads the budget, and proposes new pairs. Then people decide, on Check and Review.",
 )
@@ -46,7 +46,7 @@ CLOSE = Task(
     "Close the round and retrain",
     "close-round",
     ("close-round",),
-    ("compose", "probe", "evaluate"),
+    ("compose", "reward_model", "probe", "evaluate"),
     "Composes new pairs of what was accepted, retrains on the base and new pairs, reads the margins again, and "
     "compares all models on the held-out pairs.",
 )
@@ -55,7 +55,7 @@ ROUNDS = Task(
     "Train whole rounds by the quality gates",
     "rounds",
     ("train", "--policy", "gates", "--rounds"),
-    ("triage", "allocation", "gate", "propose", "compose", "probe"),
+    ("triage", "allocation", "gate", "propose", "compose", "reward_model", "probe"),
     "Runs whole rounds at once: the quality gates decide about each proposal, nobody is asked. A person would do this "
     "better, and what people decided already stands.",
 )
