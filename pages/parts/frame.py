@@ -1,6 +1,5 @@
 """The frame of every page: sign-in, the page list, the desk, who is reading, present mode, errors in plain words."""
 
-import hmac
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,14 +12,13 @@ from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.pages_manager import PagesManager
 
 from mars_engine.assembly.desk import Desk, open_desk
-from mars_engine.assembly.serving import TOKEN_VARIABLE
 from mars_engine.assembly.workspace import WORKSPACE_VARIABLE
 from mars_engine.words.errors import MarsError
+from pages.parts.sign_in import is_signed_in
 
 ANNOTATOR = "annotator"
 """Name in the session state of who reads and decides."""
 
-SIGNED_IN = "signed in"
 PRESENT = "present"
 
 PRESENT_STYLE = """
@@ -64,23 +62,6 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     page_shown.run()
 
 
-def _is_signed_in() -> bool:
-    """Ask for the shared token where the server has one."""
-    token = os.environ.get(TOKEN_VARIABLE, "")
-    if not token or st.session_state.get(SIGNED_IN):
-        return True
-    st.title("MARS")
-    st.text("This workspace is shared with those who have its token.")
-    with st.form("sign-in", border=True):
-        given = st.text_input("Token", type="password", autocomplete="current-password")
-        if st.form_submit_button("Sign in"):
-            if hmac.compare_digest(given.encode(), token.encode()):
-                st.session_state[SIGNED_IN] = True
-                st.rerun()
-            st.text("⚠ That is not the token. Ask whoever started the server.")
-    return False
-
-
 _opening = threading.Lock()
 
 
@@ -120,7 +101,7 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
         ...
     """
     _insist_on_frame()
-    if not _is_signed_in():
+    if not is_signed_in():
         st.stop()
     st.title(title)
     if purpose and not presenting():

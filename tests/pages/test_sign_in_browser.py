@@ -36,3 +36,14 @@ def test_a_link_into_a_new_server_asks_for_the_token_inside_the_frame(page, tmp_
         field.send_keys(TOKEN + "\n")
         waiting.until(lambda driver: driver.find_elements(By.TAG_NAME, "h1"))
         waiting.until(lambda driver: driver.find_element(By.TAG_NAME, "h1").text in {"Results", "Pair"})
+        waiting.until(lambda driver: any(each["name"].startswith("mars_") for each in driver.get_cookies()))
+        (kept,) = [each for each in browser.get_cookies() if each["name"].startswith("mars_")]
+        assert TOKEN not in kept["value"]
+        assert kept["sameSite"] == "Strict"
+        browser.get(f"{address}/{page}")
+        waiting.until(lambda driver: driver.find_elements(By.TAG_NAME, "h1"))
+        waiting.until(lambda driver: driver.find_element(By.TAG_NAME, "h1").text in {"Results", "Pair"})
+        assert not browser.find_elements(By.CSS_SELECTOR, "input[type=password]")
+        browser.add_cookie({"name": kept["name"], "value": "0" * len(kept["value"]), "path": "/"})
+        browser.get(f"{address}/{page}")
+        waiting.until(lambda driver: driver.find_element(By.CSS_SELECTOR, "input[type=password]"))
