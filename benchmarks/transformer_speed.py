@@ -36,13 +36,13 @@ from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.transformer.backbone import (
     Backbone,
-    find_backbone_folder,
     load_backbone,
     load_trained,
     quiet_transformers,
     record_settings,
 )
 from mars_engine.world.reward_models.transformer.collator import Example, PairCollator
+from mars_engine.world.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
 from mars_engine.world.reward_models.transformer.trainer import PairTrainer, training_arguments
 

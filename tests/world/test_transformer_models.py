@@ -1,10 +1,12 @@
 """Transformers as reward models: each architecture trains, is saved, and scores the same in plain transformers."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tiny_transformers import ARCHITECTURES, Architecture, save_tiny_backbone
 
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError, NotReadyError
-from mars_engine.words.records import Pair, TrainingSet
+from mars_engine.words.records import ModelRecord, Pair, TrainingSet
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -58,6 +60,13 @@ class Trained:
     model: Any
     folder: Path
     backbone: Path
+
+
+def raiser(error: Exception) -> Any:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise error
+
+    return fail
 
 
 def train(backbone: Path, checkpoints: Path, *, pairs: tuple[Pair, ...] = PAIRS, **settings: Any) -> Any:
@@ -145,6 +154,41 @@ def test_a_saved_model_says_how_it_reads_pairs_and_is_obeyed(backbones, tmp_path
     assert not (tmp_path / "checkpoints" / model.id).exists()  # of no more use
     with pytest.raises(ConfigError, match="trained on the input format 'chat'"):
         train(folder, tmp_path / "checkpoints", input_format="pair", max_tokens=40)
+
+
+def test_a_full_disk_leaves_no_part_of_a_model_and_the_others_whole(trained, tmp_path, monkeypatch):
+    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+
+    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 8192)
+    first, second = trained["roberta"].model, trained["llama"].model
+    before = sorted(path.name for path in (tmp_path / shelf.save(first)).iterdir())
+    (tmp_path / "checkpoints" / second.id).mkdir(parents=True)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(type(second.backbone.tokenizer), "save_pretrained", raiser(full))
+    with pytest.raises(ModelError, match=r"cannot be written: .*No space left on device.*make room on the disk"):
+        shelf.save(second)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [first.id]
+    assert sorted(path.name for path in (tmp_path / "models" / first.id).iterdir()) == before
+    assert (tmp_path / "checkpoints" / second.id).is_dir()  # from which the training is finished again
+
+
+def test_a_damaged_model_is_not_loaded_but_written_anew(trained, tmp_path):
+    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+
+    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 8192)
+    model = trained["roberta"].model
+    record = ModelRecord(
+        model.id, "transformer", "", {}, {}, shelf.save(model), "", 0, datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    assert shelf.holds(record)
+    weights = tmp_path / record.artifact / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert not shelf.holds(record)
+    with pytest.raises(ModelError, match="missing or damaged"):
+        shelf.load(record)
+    shelf.save(model)
+    scored = shelf.load(record).score(PAIRS, progress=SILENT)
+    np.testing.assert_array_equal(scored.chosen, model.score(PAIRS, progress=SILENT).chosen)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -228,6 +228,8 @@ def test_a_full_disk_ends_in_plain_words_and_the_checkpoints_before_it_stay(kind
     with pytest.raises(ModelError, match=r"checkpoint-6 cannot be written: .*No space left.*MB free.*make room"):
         train(made)
     monkeypatch.undo()
+    folder = tmp_path / "parts" / made.model_id(TrainingSet.plain(PAIRS))
+    assert {path.name for path in folder.iterdir()} == {"checkpoint-3"}
     notes = Notes()
     train(made, notes=notes)
     assert min(notes.points["training loss"]) == 4

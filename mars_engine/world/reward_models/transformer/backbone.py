@@ -15,7 +15,6 @@ from transformers.utils import logging
 
 from mars_engine.words.config import Precision, RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError
-from mars_engine.world.model_folder import find_model_folder
 from mars_engine.world.reward_models.transformer.collator import Padding
 from mars_engine.world.reward_models.transformer.tokenize import PairTokenizer
 
@@ -42,16 +41,6 @@ class Backbone:
     @property
     def padding(self) -> Padding:
         return Padding(int(self.tokenizer.pad_token_id), "token_type_ids" in self.tokenizer.model_input_names)
-
-
-def find_backbone_folder(name: str) -> Path:
-    """Return the folder of a backbone's files; see `find_model_folder`."""
-    return find_model_folder(
-        name,
-        purpose="backbone",
-        expected="'probe', 'packaged', a folder with a transformer, or a hub id such as owner/name",
-        setting="'backbone' under [reward_model] in mars.toml",
-    )
 
 
 def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:

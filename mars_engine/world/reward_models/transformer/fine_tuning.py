@@ -10,7 +10,7 @@ from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Progress, TrainingNotes
 from mars_engine.words.records import TrainingSet, content_id
-from mars_engine.world.model_folder import fingerprint_folder
+from mars_engine.world.model_folder import find_model_folder, fingerprint_folder
 
 if TYPE_CHECKING:
     from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 TRANSFORMER_KIND = "transformer"
 WITHOUT_EFFECT = {"checkpoint_every", "batch_tokens", "device"}
 """Settings that change how a model is trained or scored, but not what it becomes."""
+
+
+def find_backbone_folder(name: str) -> Path:
+    """Return the folder of a backbone's files; see `find_model_folder`."""
+    return find_model_folder(
+        name,
+        purpose="backbone",
+        expected="'probe', 'packaged', a folder with a transformer, or a hub id such as owner/name",
+        setting="'backbone' under [reward_model] in mars.toml",
+    )
 
 
 @dataclass
@@ -45,8 +55,6 @@ class TransformerTrainer:
         Raises:
             ModelError: there is no such backbone.
         """
-        from mars_engine.world.reward_models.transformer.backbone import find_backbone_folder
-
         return find_backbone_folder(self.config.backbone)
 
     @cached_property

@@ -3,6 +3,7 @@
 What the Trainer does is left to it: optimizer, schedule, accumulation, mixed precision, several processes, checkpoints.
 """
 
+import shutil
 import signal
 import threading
 import time
@@ -157,8 +158,13 @@ class PairTrainer(Trainer):
         return {name: value / count for name, value in zip(STEP_METRICS, sums, strict=True)} if count else {}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with plain_write_errors(checkpoint_at(Path(str(self.args.output_dir)), self.state.global_step)):
-            super()._save_checkpoint(model, trial)
+        target = checkpoint_at(Path(str(self.args.output_dir)), self.state.global_step)
+        try:
+            with plain_write_errors(target):
+                super()._save_checkpoint(model, trial)
+        except ModelError:
+            shutil.rmtree(target, ignore_errors=True)  # a part of a checkpoint only takes room
+            raise
 
 
 def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, use_cpu: bool) -> TrainingArguments:
