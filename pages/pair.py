@@ -3,11 +3,15 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC
+from html import escape
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.dossier import Dossier, Neighbour, PairFigures, open_dossier
+from pages.parts import charts
+from pages.parts.colours import DASHES, SERIES
 from pages.parts.difference import show_pair
 from pages.parts.explore_filters import NAMES
 from pages.parts.frame import empty_state, page, presenting
@@ -39,6 +43,7 @@ def draw(desk: Desk) -> None:
     pair = dossier.pair
     show_pair(pair.prompt, pair.chosen, pair.rejected, key=f"pair {pair.id}", can_switch=not presenting())
     draw_rewards(dossier)
+    draw_trajectories(dossier)
     draw_proposals(dossier)
     draw_neighbours(dossier)
     draw_history(dossier)
@@ -86,6 +91,31 @@ def draw_rewards(dossier: Dossier) -> None:
         ],
         numbers=("chosen", "rejected", "margin"),
     )
+
+
+def draw_trajectories(dossier: Dossier) -> None:
+    """Draw how the margin went over the epochs of a training; nothing where no training kept it."""
+    if not dossier.trajectories:
+        return
+    st.subheader("Margin while models were trained", anchor=False)
+    figure = go.Figure()
+    for place, each in enumerate(dossier.trajectories):
+        st.text(
+            f"{each.model_label}: mean confidence in the label {each.confidence:.1%}, variability "
+            f"{each.variability:.3f}, right after {each.right_epochs:,} of {len(each.margins):,} epochs, "
+            f"forgotten {each.forgotten:,} times."
+        )
+        figure.add_scatter(
+            x=list(range(1, len(each.margins) + 1)),
+            y=each.margins,
+            name=escape(each.model_label),
+            mode="lines+markers",
+            line={"color": SERIES[place % len(SERIES)], "dash": DASHES[place % len(DASHES)]},
+            hovertemplate="after epoch %{x}: %{y:.3f}<extra></extra>",
+        )
+    figure.add_hline(0, line={"color": "gray", "width": 1})
+    figure.update_xaxes(dtick=1)
+    charts.draw(charts.styled(figure, x="epoch", y="score margin (reward units)", height=280), key="trajectories")
 
 
 def draw_proposals(dossier: Dossier) -> None:

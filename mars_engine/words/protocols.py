@@ -473,6 +473,10 @@ class ModelStore(Protocol):
         """Margins after each epoch of a model's training, by pair id; those of epochs 1, 2, … in their order."""
         ...
 
+    def trajectories_of(self, pair_id: str) -> dict[str, list[float]]:
+        """A pair's margins after each epoch, by the id of the model in training."""
+        ...
+
     def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
         """Store the triage of a model's pairs, replacing an earlier one, in one transaction."""
         ...

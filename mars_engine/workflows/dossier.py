@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mars_engine.maths.cartography import map_training
 from mars_engine.maths.review_state import ProposalState, proposal_states
 from mars_engine.words.columns import PairRewards
 from mars_engine.words.errors import MarsError
@@ -51,10 +52,24 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A pair's margins after each epoch of a model's training, and what they say of it (see `map_training`)."""
+
+    model_label: str
+    margins: tuple[float, ...]
+    confidence: float
+    variability: float
+    right_epochs: int
+    forgotten: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dossier:
     pair: Pair
     figures: PairFigures
     rewards: tuple[PairRewards, ...]
+    trajectories: tuple[Trajectory, ...]
+    """Of the models whose margins were kept after each epoch, the oldest first."""
     same_prompt: tuple[Neighbour, ...]
     nearest: tuple[Neighbour, ...]
     nearest_by: MapKind | None
@@ -84,12 +99,32 @@ def open_dossier(store: Store, index: PairIndex, explorer: Explorer, pair_id: st
         pair=pair,
         figures=_figures(index, int(places[0])),
         rewards=tuple(store.browse.rewards_of(pair_id)),
+        trajectories=_trajectories(store, pair_id),
         same_prompt=_neighbours(store, index, alike),
         nearest=_neighbours(store, index, cosines),
         nearest_by=nearest.kind if nearest else None,
         proposals=tuple((proposal, states[proposal.id]) for proposal in proposals),
         history=_history(store.reviews.events("pair", [pair_id]).get(pair_id, []), proposals, events),
     )
+
+
+def _trajectories(store: Store, pair_id: str) -> tuple[Trajectory, ...]:
+    by_model = store.models.trajectories_of(pair_id)
+    found = []
+    for model in store.models.all():
+        if margins := by_model.get(model.id):
+            place = map_training(np.array([margins]))
+            found.append(
+                Trajectory(
+                    model_label=model.label,
+                    margins=tuple(margins),
+                    confidence=float(place.confidence[0]),
+                    variability=float(place.variability[0]),
+                    right_epochs=sum(margin > 0 for margin in margins),
+                    forgotten=int(place.forgotten[0]),
+                )
+            )
+    return tuple(found)
 
 
 def _figures(index: PairIndex, place: int) -> PairFigures:

@@ -543,7 +543,14 @@ def test_a_dossier_has_all_that_is_known_of_a_pair(explorer, bench):
     store = bench.store
     index = explorer.look(View()).index
     proposal = store.proposals.proposals()[0]
+    model = store.models.all()[0]
+    for epoch, margin in enumerate((-1.0, 2.0, -0.5), start=1):
+        store.models.save_epoch(model.id, epoch, {proposal.source_id: margin})
     dossier = open_dossier(store, index, explorer, proposal.source_id)
+    (trajectory,) = dossier.trajectories
+    assert (trajectory.model_label, trajectory.margins) == (model.label, (-1.0, 2.0, -0.5))
+    assert (trajectory.right_epochs, trajectory.forgotten) == (1, 1)
+    assert trajectory.confidence == pytest.approx(np.mean([1 / (1 + np.exp(-m)) for m in (-1.0, 2.0, -0.5)]))
     place = index.positions([proposal.source_id])[0]
     assert dossier.pair.id == proposal.source_id
     assert dossier.figures.margin == pytest.approx(float(index.margin[place]))

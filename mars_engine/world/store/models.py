@@ -90,6 +90,15 @@ class SqlModelStore:
                 margins[pair_id].append(margin)
         return dict(margins)
 
+    def trajectories_of(self, pair_id: str) -> dict[str, list[float]]:
+        stored = schema.trajectories.c
+        statement = select(stored.model_id, stored.margin).where(stored.pair_id == pair_id).order_by(stored.epoch)
+        margins: dict[str, list[float]] = defaultdict(list)
+        with self.database.read() as connection:
+            for model_id, margin in connection.execute(statement):
+                margins[model_id].append(margin)
+        return dict(margins)
+
     def save_triage(self, model_id: str, rows: Sequence[TriageRow]) -> None:
         positioned = [
             {"model_id": model_id, "position": position, **record_values(row)} for position, row in enumerate(rows)
