@@ -14,6 +14,7 @@ PLOTLY_OPTIONS = {"displaylogo": False, "displayModeBar": False, "responsive": T
 
 def styled(figure: go.Figure, *, x: str, y: str, height: int = 360, legend: bool = True) -> go.Figure:
     """Give a figure the app's style. `x` and `y` are the axis titles, units in brackets."""
+    # All at once: each call takes plotly ten milliseconds.
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8 if not legend else 36, "b": 8},
@@ -21,14 +22,11 @@ def styled(figure: go.Figure, *, x: str, y: str, height: int = 360, legend: bool
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        xaxis_title=x,
-        yaxis_title=y,
+        xaxis={"title": {"text": x, "standoff": 8}, "automargin": True, "zeroline": True},
+        yaxis={"title": {"text": y, "standoff": 8}, "automargin": True},
         hoverlabel={"align": "left"},
+        font={"size": PRESENTED_SIZE} if presenting() else {},
     )
-    if presenting():
-        figure.update_layout(font={"size": PRESENTED_SIZE})
-    figure.update_xaxes(automargin=True, title_standoff=8, zeroline=True)
-    figure.update_yaxes(automargin=True, title_standoff=8)
     return figure
 
 

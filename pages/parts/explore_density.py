@@ -18,9 +18,9 @@ from pages.parts.colours import MARGIN_SCALE
 ALL_DENSITY, SELECTED_DENSITY = (128, 128, 128), (0, 158, 115)
 """Red, green and blue."""
 
-PIXELS_A_CELL = 4
+PIXELS_A_CELL = 3
 """So large that a browser always shrinks it, which smooths the points' rims."""
-POINT_RADIUS = 5
+POINT_RADIUS = 4
 UNKNOWN_MARGIN = (128, 128, 128)
 
 

@@ -52,9 +52,14 @@ def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
             marker={"color": colour, "pattern": {"shape": pattern}, "line": {"width": 0}},
             hovertemplate="margin %{x:.3f}<br>%{y:,} selected pairs<extra></extra>",
         )
-    figure.update_layout(bargap=0, barmode="overlay", dragmode="select", selectdirection="h")
     charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=HISTOGRAM_HEIGHT)
-    figure.update_yaxes(range=[0, _top(histogram)], fixedrange=True)
+    figure.update_layout(
+        bargap=0,
+        barmode="overlay",
+        dragmode="select",
+        selectdirection="h",
+        yaxis={"range": [0, _top(histogram)], "fixedrange": True},
+    )
     if brush is not None:
         _outline(figure, Box(brush, Interval(0.0, _top(histogram))))
     _show(figure, "histogram", "margin_brush", ("box",), alt="Histogram of the score margins")
@@ -77,11 +82,11 @@ def show_map(scene: Scene, cloud: Cloud) -> None:
     assert places is not None  # noqa: S101 (a cloud of the map has places)
     figure = _cloud_figure(scene, cloud, places.x, places.y, bar=True)
     charts.styled(figure, x="", y="", height=CLOUD_HEIGHT)
-    _frame(figure, cloud.window)
-    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False)
-    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False)
+    bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False}
     # All at once: adding them one by one takes plotly ten times as long.
     figure.update_layout(
+        xaxis=bare | {"range": [cloud.window.x.low, cloud.window.x.high]},
+        yaxis=bare | {"range": [cloud.window.y.low, cloud.window.y.high]},
         dragmode="lasso",
         annotations=[
             _label(cluster.x, cluster.y, ", ".join(map(escape, cluster.words[:3])))
@@ -106,12 +111,15 @@ def show_plane(scene: Scene, cloud: Cloud, parted: Quadrants | None) -> None:
     index = scene.index
     figure = _cloud_figure(scene, cloud, index.margin, index.distance, bar=False)
     charts.styled(figure, x=MARGIN_AXIS, y=DISTANCE_AXIS, height=CLOUD_HEIGHT)
-    _frame(figure, cloud.window)
+    figure.update_layout(
+        xaxis={"range": [cloud.window.x.low, cloud.window.x.high]},
+        yaxis={"range": [cloud.window.y.low, cloud.window.y.high]},
+        dragmode="select",
+    )
     if parted is not None:
         _part(figure, parted)
     if scene.view.plane_brush is not None:
         _outline(figure, scene.view.plane_brush)
-    figure.update_layout(dragmode="select")
     _show(figure, "plane", "plane_brush", ("lasso", "box"), alt="Score margin against semantic distance")
 
 
@@ -234,11 +242,6 @@ def _hover(x: Float32Array, scene: Scene) -> str:
     if x is scene.index.margin:
         return "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
     return "margin %{marker.color:.3f}<extra></extra>"
-
-
-def _frame(figure: go.Figure, window: Box) -> None:
-    figure.update_xaxes(range=[window.x.low, window.x.high])
-    figure.update_yaxes(range=[window.y.low, window.y.high])
 
 
 def _outline(figure: go.Figure, region: Region) -> None:
