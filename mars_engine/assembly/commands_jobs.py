@@ -110,7 +110,7 @@ def wait(session: Session, run_id: str) -> Any:
         run = _wait(workspace, store, _find(store, run_id), quiet=session.quiet or session.as_json)
     if run.state != "finished":
         raise JobError(
-            f"the job {run.kind!r} was {run.state}{f': {run.error}' if run.error else ''}",
+            f"the job {run.kind!r} is {run.state}{f': {run.error}' if run.error else ''}",
             remedy=f"'mars job log {run.id[:8]}' shows what it wrote, 'mars job retry {run.id[:8]}' goes on",
         )
     return run, lambda console: _say(console, run)
@@ -150,6 +150,10 @@ def _how_far(run: Run) -> str:
     return f"{task}, {done:,} of {total:,}" if total else f"{task}, {done:,}" if done else task
 
 
+def _remark(run: Run) -> str:
+    return run.error or (_how_far(run) if run.state == "running" else "")
+
+
 def _say(console: Console, run: Run) -> None:
     console.print(Text(f"{run.id[:8]}  {run.kind}: {_how_far(run)}"))
     if run.state in NOT_ENDED:
@@ -160,10 +164,7 @@ def _show_runs(console: Console, runs: list[Run], count: int) -> None:
     if not runs:
         console.print("Nothing has run here yet.")
         return
-    rows = [
-        (run.id[:8], run.kind, run.state, f"{run.started_at:%Y-%m-%d %H:%M:%S}", run.error or _how_far(run))
-        for run in runs
-    ]
+    rows = [(run.id[:8], run.kind, run.state, f"{run.started_at:%Y-%m-%d %H:%M:%S}", _remark(run)) for run in runs]
     table(console, "Runs, the newest first", ("id", "what", "state", "since (UTC)", "how far, or why not"), rows)
     if len(runs) < count:
         console.print(f"The newest {len(runs):,} of {count:,}; --all shows the others.")

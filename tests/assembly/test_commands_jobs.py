@@ -1,0 +1,58 @@
+"""`mars job`: background work from the command line, as real processes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mars_engine.assembly.cli import mars
+from mars_engine.assembly.shipped import shipped
+from mars_engine.assembly.workspace import create_workspace
+
+TRAIN_FILE = str(shipped("data") / "demo-train.jsonl")
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Path:
+    return create_workspace(tmp_path / "w").root
+
+
+def job(workspace: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(mars, ["--workspace", str(workspace), "--quiet", "job", *arguments])
+
+
+def started(workspace: Path, *command: str) -> str:
+    result = job(workspace, "start", "--json", *command)
+    assert result.exit_code == 0, result.output
+    return str(json.loads(result.output)["id"])
+
+
+def test_a_job_is_started_waited_for_and_listed(workspace):
+    assert "Nothing has run here yet." in job(workspace, "list").output
+    run_id = started(workspace, "import", TRAIN_FILE)
+    waited = job(workspace, "wait", run_id[:8])
+    assert waited.exit_code == 0, waited.output
+    listed = job(workspace, "list").output
+    assert run_id[:8] in listed
+    assert "finished" in listed
+    assert "180 new train pairs kept" in job(workspace, "log", run_id[:8]).output
+
+
+def test_a_job_that_fails_says_why_and_is_tried_again(workspace):
+    run_id = started(workspace, "score")
+    waited = job(workspace, "wait", run_id)
+    assert waited.exit_code == 5
+    assert "is failed" in waited.output
+    assert "mars job retry" in waited.output
+    again = job(workspace, "retry", run_id)
+    assert again.exit_code == 0, again.output
+    assert again.output.split()[0] != run_id[:8]
+    job(workspace, "wait", again.output.split()[0])
+    assert job(workspace, "list", "--json").output.count('"failed"') == 2
+
+
+def test_an_id_that_is_none_is_said(workspace):
+    result = job(workspace, "cancel", "zz")
+    assert result.exit_code == 5
+    assert "0 runs have an id that begins with 'zz'" in result.output
