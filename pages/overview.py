@@ -3,17 +3,11 @@
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.workflows.overview import Headline, headline, margin_histogram, margin_plane
-from mars_engine.workflows.results import results_revision
+from mars_engine.workflows.overview import margin_histogram, margin_plane
 from mars_engine.workflows.status import workspace_status
 from pages.parts.frame import page
 from pages.parts.overview_figures import draw_headline, draw_margins, draw_plane, draw_runs
 from pages.parts.overview_steps import draw_funnel, draw_next_step
-
-
-@st.cache_resource(max_entries=8, show_spinner="Comparing with the model before")
-def _headline(root: str, revision: str, settings: str, _desk: Desk) -> Headline:  # noqa: ARG001 (the cache's key)
-    return headline(_desk.store, _desk.index(), config=_desk.config.evaluate)
 
 
 def draw(desk: Desk) -> None:
@@ -22,10 +16,7 @@ def draw(desk: Desk) -> None:
     draw_next_step(desk, status, index)
     if not len(index):
         return
-    evaluate = desk.config.evaluate
-    draw_headline(
-        desk, status, _headline(str(desk.root), results_revision(desk.store), evaluate.model_dump_json(), desk)
-    )
+    draw_headline(desk, status, desk.headline())
     left, right = st.columns(2, gap="large")
     with left:
         draw_funnel(status)

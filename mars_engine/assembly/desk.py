@@ -16,7 +16,9 @@ from mars_engine.words.records import Run
 from mars_engine.workflows.deck_cache import DeckCache
 from mars_engine.workflows.explore import Explorer
 from mars_engine.workflows.live import live_stamp
+from mars_engine.workflows.overview import Headline, headline
 from mars_engine.workflows.pair_index import PairIndex, PairIndexCache
+from mars_engine.workflows.results import results_revision
 from mars_engine.world.maps import MapShelf
 from mars_engine.world.store import SqlStore, open_store
 
@@ -40,6 +42,7 @@ class Desk:
     explorer: Explorer = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _settings: tuple[float, Workspace] | None = None
+    _headline: tuple[str, Headline] | None = None
 
     def __post_init__(self) -> None:
         self.deck_cache = DeckCache(self.store)
@@ -70,6 +73,15 @@ class Desk:
     def index(self) -> PairIndex:
         """The columns of all pairs, read again where something has changed."""
         return self.index_cache.current()
+
+    def headline(self) -> Headline:
+        """The newest model's figures beside those of the one before, made again where something has changed."""
+        evaluate = self.config.evaluate
+        revision = f"{results_revision(self.store)} {evaluate.model_dump_json()}"
+        known = self._headline
+        if known is None or known[0] != revision:
+            known = self._headline = (revision, headline(self.store, self.index(), config=evaluate))
+        return known[1]
 
     def running_job(self) -> Run | None:
         """The run that is at work, None where there is none; what waits in the queue begins when its turn has come."""

@@ -20,6 +20,7 @@ ANNOTATOR = "annotator"
 """Name in the session state of who reads and decides."""
 
 PRESENT = "present"
+FAVICON = Path(__file__).with_name("favicon.svg")
 
 PRESENT_STYLE = """
 <style>
@@ -51,7 +52,7 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     is_presenting = presenting()
     st.set_page_config(
         page_title="MARS",
-        page_icon="◐",
+        page_icon=FAVICON,
         layout="wide",
         initial_sidebar_state="collapsed" if is_presenting else "auto",
     )

@@ -28,7 +28,7 @@ def _make_ready() -> None:
     from pages.parts.frame import desk
 
     try:
-        desk().index()
+        desk().headline()
     except MarsError:
         return
     import plotly.graph_objects as go
