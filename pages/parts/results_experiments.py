@@ -18,14 +18,12 @@ from mars_engine.workflows.experiment_results import (
 )
 from pages.parts import charts
 from pages.parts.colours import SERIES
-from pages.parts.frame import presenting
+from pages.parts.frame import empty_state, presenting
 from pages.parts.tables import draw_table
 
 PRESENTED_MATCHING = "steps"
-NO_EXPERIMENT = (
-    "No experiment has been run yet. 'mars experiment PLAN' compares MARS with nine other methods; "
-    "data/experiments/baselines.toml is a plan to begin with."
-)
+ROW_SHIFT = 0.16
+"""Between a row's middle and each of its two intervals, in rows."""
 
 
 def draw_experiments(desk: Desk) -> None:
@@ -34,7 +32,11 @@ def draw_experiments(desk: Desk) -> None:
     if experiment is None:
         if not presenting():
             st.subheader("Experiments", anchor=False)
-            st.text(NO_EXPERIMENT)
+            empty_state(
+                "No experiment has been run yet.",
+                to_do="Run mars experiment PLAN in a terminal: it compares MARS with nine other methods. "
+                "data/experiments/baselines.toml is a plan to begin with.",
+            )
         return
     st.subheader("Experiments", anchor=False)
     results = experiment.results
@@ -98,14 +100,13 @@ def _difference_cells(difference: Difference | None) -> tuple[str, str]:
 
 def _draw_forest(comparison: Comparison) -> None:
     """A row a method: its difference from each baseline as a point with its interval, no difference as a line."""
+    methods = [result.method for result in comparison.methods]
     figure = go.Figure()
     for place, baseline in enumerate(BASELINES):
         found = _differences(comparison, baseline)
-        if not found:
-            continue
         figure.add_scatter(
             x=[each.interval.estimate * 100 for _, each in found],
-            y=[method for method, _ in found],
+            y=[methods.index(method) + (-ROW_SHIFT, ROW_SHIFT)[place] for method, _ in found],
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -117,15 +118,13 @@ def _draw_forest(comparison: Comparison) -> None:
             mode="markers",
             name=f"less {baseline}",
             marker={"size": 10, "color": SERIES[place], "symbol": ("circle", "diamond")[place]},
-            customdata=[each.verdict for _, each in found],
-            hovertemplate=f"%{{y}} less {baseline}<br>%{{x:+.2f}} points: %{{customdata}}<extra></extra>",
+            customdata=[(method, each.verdict) for method, each in found],
+            hovertemplate=f"%{{customdata[0]}} less {baseline}<br>%{{x:+.2f}}: %{{customdata[1]}}<extra></extra>",
         )
     figure.add_vline(0, line={"width": 1.5, "color": "gray"})
-    figure.update_layout(scattermode="group", scattergap=0.4)
-    height = 120 + 44 * len(comparison.methods)
+    height = 120 + 44 * len(methods)
     shown = charts.styled(figure, x="difference in held-out accuracy (percentage points)", y="", height=height)
-    order = [result.method for result in comparison.methods]
-    shown.update_yaxes(categoryorder="array", categoryarray=order, autorange="reversed", zeroline=False)
+    shown.update_yaxes(tickvals=list(range(len(methods))), ticktext=methods, autorange="reversed", zeroline=False)
     charts.draw(shown, key=f"forest {comparison.dataset} {comparison.matching}")
 
 

@@ -91,5 +91,7 @@ def test_files_that_are_gone_are_said_to_be(workspace, monkeypatch):
 
 def test_without_an_experiment_it_says_how_to_run_one(tmp_path, monkeypatch):
     root = make_workspace(tmp_path / "w", "without a model")
-    assert "No experiment has been run yet. 'mars experiment PLAN'" in words(open_results(root, monkeypatch))
+    shown = words(open_results(root, monkeypatch))
+    assert "No experiment has been run yet." in shown
+    assert "Run mars experiment PLAN in a terminal" in shown
     assert "xperiment" not in words(open_results(root, monkeypatch, present="1"))
