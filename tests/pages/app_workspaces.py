@@ -4,8 +4,11 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from fakes import ListSource, make_bench, make_pairs
+from streamlit.testing.v1 import AppTest
 
+from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace
 from mars_engine.words.records import Run
 from mars_engine.workflows.import_pairs import import_pairs
@@ -52,3 +55,16 @@ def make_workspace(root: Path, kind: str) -> Path:
         bench.store.runs.finish(FAILED.id, "failed", FAILED.started_at, summary={}, error=FAILED.error)
     bench.store.close()
     return root
+
+
+def open_results(root: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    """Open the Results page of a workspace, by an address with these parameters."""
+    monkeypatch.setenv("MARS_WORKSPACE", str(root))
+    app = AppTest.from_file(str(shipped("app.py")), default_timeout=60)
+    app.run()
+    app.switch_page("pages/results.py")
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app

@@ -4,19 +4,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from app_workspaces import make_workspace
+from app_workspaces import make_workspace, open_results
 from experiment_fakes import make_plan, make_tools
 from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.assembly.command_frame import as_plain
-from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import find_workspace, open_workspace_store
 from mars_engine.words.records import EvaluationRecord
 from mars_engine.workflows.experiment import run_experiment
 from mars_engine.workflows.experiment_results import ExperimentResults, summarize_experiment
-
-APP = str(shipped("app.py"))
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +36,6 @@ def workspace(results, tmp_path) -> Path:
     with open_workspace_store(find_workspace(root)) as store:
         store.evaluations.add(record)
     return root
-
-
-def open_results(root: Path, monkeypatch, **query: str) -> AppTest:
-    monkeypatch.setenv("MARS_WORKSPACE", str(root))
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.run()
-    app.switch_page("pages/results.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def words(app: AppTest) -> str:

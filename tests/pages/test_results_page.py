@@ -4,31 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_workspaces import make_workspace
+from app_workspaces import make_workspace, open_results
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import find_workspace, open_workspace_store
 from mars_engine.words.records import ModelRecord
-
-APP = str(shipped("app.py"))
 
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory) -> Path:
     return make_workspace(tmp_path_factory.mktemp("results") / "complete", "complete")
-
-
-def open_results(root: Path, monkeypatch, **query: str) -> AppTest:
-    monkeypatch.setenv("MARS_WORKSPACE", str(root))
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.run()
-    app.switch_page("pages/results.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def words(app: AppTest) -> str:

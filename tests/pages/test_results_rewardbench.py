@@ -3,33 +3,20 @@
 from pathlib import Path
 
 import pytest
+from app_workspaces import open_results
 from fakes import TickingClock
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, open_workspace_store
 from mars_engine.maths.rewardbench import PRIOR_SET_SUBSETS, PUBLISHED_ROWS, PUBLISHED_ROWS_V2
 from mars_engine.workflows.rewardbench import keep_published
 
-APP = str(shipped("app.py"))
 TRICKY = "<b>mine</b> $x$ **y**"
 
 
 @pytest.fixture
 def root(tmp_path) -> Path:
     return create_workspace(tmp_path / "w").root
-
-
-def open_results(root: Path, monkeypatch, **query: str) -> AppTest:
-    monkeypatch.setenv("MARS_WORKSPACE", str(root))
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.run()
-    app.switch_page("pages/results.py")
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def keep(root: Path, model: str, by_subset: dict[str, float]) -> None:
