@@ -8,6 +8,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
+from mars_engine.words.records import Run
 from mars_engine.workflows.explore import Scene
 from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
 from mars_engine.workflows.pair_index import SPLIT_CODES
@@ -38,25 +39,25 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
     """Draw the buttons, and below them what was done last with its undo."""
     count = scene.count
     pairs = f"{count:,} pair" if count == 1 else f"{count:,} pairs"
+    running = desk.running_job()
     with st.container(horizontal=True):
         if st.button(f"Check {pairs} first", icon=":material/fact_check:", disabled=not count):
             _make(desk, scene, f"Check first: {pairs}", "pages/check.py")
         if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:", disabled=not count):
             _make(desk, scene, f"Review: {pairs}", "pages/review.py")
         with st.popover(f"Propose for {pairs}", icon=":material/auto_awesome:", disabled=not count):
-            _draw_proposing(desk, scene, pairs)
+            _draw_proposing(desk, scene, pairs, running)
         with st.popover(f"Mark {pairs}", icon=":material/bookmark:", disabled=not count):
             _draw_marking(desk, scene)
         if st.button(f"Export {pairs}", icon=":material/download:", disabled=not count):
             _export(desk, scene)
     _draw_done(desk)
-    running = desk.running_job()
     if running is not None and running.kind == "propose":
         watch(desk, running)
     _draw_exported()
 
 
-def _draw_proposing(desk: Desk, scene: Scene, pairs: str) -> None:
+def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -> None:
     """Say what the budget is and where it goes, before anything is generated."""
     allocation = desk.config.allocation
     training = int((scene.selected & (scene.index.split == SPLIT_CODES.index("train"))).sum())
@@ -69,7 +70,6 @@ def _draw_proposing(desk: Desk, scene: Scene, pairs: str) -> None:
     if scene.index.model is None:
         st.text("This needs margins: train a reward model first.")
         return
-    running = desk.running_job()
     if running is not None:
         st.text(f"A run ({running.kind}) is at work. This one waits in the queue for its end.")
     if st.button("Start proposing", type="primary", key="explore propose"):
