@@ -43,6 +43,7 @@ class Notes:
     """Remembers what it is told, and does something after a step."""
 
     stop_at: int = 0
+    stop_after_epoch: int = 0
     stop: Any = None
     points: dict[str, dict[int, float]] = field(default_factory=dict)
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class Notes:
 
     def add_epoch(self, model_id: str, epoch: int, margins: Any) -> None:  # noqa: ARG002
         self.epochs[epoch] = dict(margins)
+        if epoch == self.stop_after_epoch:
+            self.stop()
 
 
 def trainer(backbone: Path, checkpoints: Path, **settings: Any) -> TransformerTrainer:
@@ -181,6 +184,19 @@ def test_an_interrupted_training_goes_on_exactly(settings, backbone, tmp_path):
     assert min(again.points["training loss"]) == 5
     assert largest_difference(whole, resumed) <= 1e-6
     assert whole.id == resumed.id
+
+
+def test_an_interruption_between_two_points_still_leaves_a_point_and_a_checkpoint_of_one_step(
+    backbone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mars_engine.world.reward_models.transformer.trainer.SECONDS_BETWEEN_POINTS", 1e9)
+    made = trainer(backbone, tmp_path, trajectory=True)
+    notes = Notes(stop_after_epoch=1, stop=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(made, notes=notes)
+    assert max(notes.points["training loss"]) == STEPS_PER_EPOCH
+    folder = tmp_path / made.model_id(TrainingSet.plain(PAIRS))
+    assert (folder / f"checkpoint-{STEPS_PER_EPOCH}" / "trainer_state.json").is_file()
 
 
 def test_a_killed_training_goes_on_from_the_last_whole_checkpoint(backbone, tmp_path):

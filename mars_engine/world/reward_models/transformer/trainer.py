@@ -270,16 +270,17 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         del args, kwargs
-        if state.is_world_process_zero:
-            self.task.advance()
-            is_last = state.global_step == state.max_steps or self.interruption.asked
-            if is_last or time.monotonic() - self.noted_at >= SECONDS_BETWEEN_POINTS:
-                self._note(self.step_figures(), state.global_step)
+        noted = state.global_step == state.max_steps or time.monotonic() - self.noted_at >= SECONDS_BETWEEN_POINTS
+        self.task.advance()
+        if noted:
+            self._note(state)
         if state.global_step % self.steps_per_epoch == 0:
             if self.keep_epoch is not None:
                 self.keep_epoch(state.global_step // self.steps_per_epoch)
             control.should_evaluate = self.patience > 0
         if self.interruption.asked:
+            if not noted:  # it was asked since: what is noted and what is saved are of one step
+                self._note(state)
             control.should_save = control.should_training_stop = True
         return control
 
@@ -298,8 +299,10 @@ class Watch(TrainerCallback):
         losses = validation_losses(state)
         return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= self.patience
 
-    def _note(self, figures: Mapping[str, float], step: int) -> None:
-        self.last_figures, self.noted_at = dict(figures), time.monotonic()
+    def _note(self, state: TrainerState) -> None:
+        if not state.is_world_process_zero:
+            return
+        self.last_figures, self.noted_at = dict(self.step_figures()), time.monotonic()
         if self.notes is not None:
-            for name, value in figures.items():
-                self.notes.add_point(name, self.steps_before + step, value)
+            for name, value in self.last_figures.items():
+                self.notes.add_point(name, self.steps_before + state.global_step, value)
