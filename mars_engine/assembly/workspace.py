@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mars_engine.assembly.generators import make_paraphraser, make_refiner
 from mars_engine.words.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
 from mars_engine.words.protocols import Progress, RewardModelTrainer
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
-from mars_engine.world.generators import ExtractiveRefiner, RuleParaphraser
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -135,8 +135,8 @@ def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workben
             trainer=_configured_trainer(workspace, probe_trainer),
             probe_trainer=probe_trainer,
             shelf=_model_shelf(workspace, probe_trainer),
-            paraphraser=RuleParaphraser(),
-            refiner=ExtractiveRefiner(encoder, progress=progress),
+            paraphraser=make_paraphraser(config),
+            refiner=make_refiner(config, encoder, progress),
             clock=utc_now,
             progress=progress,
         )

@@ -25,6 +25,8 @@ ReviewOrder = Literal["plan", "margin", "gain"]
 InputFormat = Literal["pair", "concat", "chat"]
 LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
+ParaphraserName = Literal["rules"]
+RefinerName = Literal["extractive"]
 PROBE_BACKBONE = "probe"
 PACKAGED_BACKBONE = "packaged"
 
@@ -221,6 +223,14 @@ class GateConfig(Section):
 class ProposeConfig(Section):
     """How proposals are made, and which quality gates they meet at that moment."""
 
+    paraphraser: Annotated[
+        ParaphraserName,
+        Field(description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in)."),
+    ] = "rules"
+    refiner: Annotated[
+        RefinerName,
+        Field(description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in)."),
+    ] = "extractive"
     variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
     refine_tries: Annotated[
         int, Field(ge=1, le=20, description="Most rewrites of a side until its contrast suffices.")
