@@ -2,6 +2,15 @@
 
 from collections.abc import Sequence
 
+PROCESSOR_BUDGET = 2048
+"""Larger batches leave the processor's caches: docs/experiments.md."""
+ACCELERATOR_BUDGET = 16_384
+
+
+def token_budget(configured: int, device_type: str) -> int:
+    """Return the token budget of a batch on a device of torch's type, "cpu" or another; 0 asks for what suits it."""
+    return configured or (PROCESSOR_BUDGET if device_type == "cpu" else ACCELERATOR_BUDGET)
+
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Return indices in batches of similar length, shortest first, each within the token budget, padding included.

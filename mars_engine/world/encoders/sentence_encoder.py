@@ -11,7 +11,7 @@ import numpy as np
 from mars_engine.words.config import EncoderConfig
 from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.records import Embeddings, Float32Array, IntArray, Passage
-from mars_engine.world.batching import batches_by_length
+from mars_engine.world.batching import batches_by_length, token_budget
 from mars_engine.world.model_folder import find_model_folder, fingerprint_folder
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ class SentenceEncoder:
 
     def plan_batches(self, rows: Sequence[TokenizedPassage]) -> list[list[int]]:
         """Return the rows' indices in batches of similar length, shortest first, each within the token budget."""
-        return batches_by_length([len(row.token_ids) for row in rows], self._config.batch_tokens)
+        budget = self._config.batch_tokens or token_budget(0, self._model.device.type)
+        return batches_by_length([len(row.token_ids) for row in rows], budget)
 
     def encode_batch(self, rows: Sequence[TokenizedPassage]) -> Embeddings:
         """Return the embeddings of one batch, unit length, in float32."""

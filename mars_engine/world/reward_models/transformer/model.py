@@ -9,7 +9,7 @@ import torch
 
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import FloatArray, Pair, Rewards, Truncation
-from mars_engine.world.batching import batches_by_length
+from mars_engine.world.batching import batches_by_length, token_budget
 from mars_engine.world.reward_models.transformer.backbone import Backbone, find_device, load_trained
 from mars_engine.world.reward_models.transformer.collator import Padding
 from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, count_truncation
@@ -54,7 +54,10 @@ def load_reward_model(model_id: str, folder: Path, *, device: str, batch_tokens:
 def score_tokenized(
     model: torch.nn.Module, rows: Sequence[TokenizedPair], padding: Padding, *, batch_tokens: int, progress: Progress
 ) -> Rewards:
-    """Return the rewards of tokenized pairs, in batches of sides of similar length; the model stays in its mode."""
+    """Return the rewards of tokenized pairs, in batches of sides of similar length; the model stays in its mode.
+
+    `batch_tokens` is the token budget of a batch, 0 for what suits the device.
+    """
     sides = [side for row in rows for side in (row.chosen, row.rejected)]
     rewards: FloatArray = np.empty(len(sides), dtype=np.float64)
     device = next(model.parameters()).device
@@ -63,7 +66,8 @@ def score_tokenized(
     try:
         with progress.task("score", len(rows)) as task, torch.inference_mode():
             scored = 0
-            for batch in batches_by_length([len(side.token_ids) for side in sides], batch_tokens):
+            budget = token_budget(batch_tokens, device.type)
+            for batch in batches_by_length([len(side.token_ids) for side in sides], budget):
                 inputs = {name: each.to(device) for name, each in padding.pad([sides[i] for i in batch]).items()}
                 rewards[batch] = model(**inputs).logits[:, 0].float().cpu().numpy()
                 task.advance((scored + len(batch)) // 2 - scored // 2)
