@@ -28,6 +28,12 @@ from mars_engine.assembly.commands_steps import compose, evaluate_, propose, rev
 from mars_engine.assembly.job_ticket import JOB_VARIABLE
 from mars_engine.assembly.workspace import WORKSPACE_VARIABLE
 from mars_engine.words.errors import ConfigError, LoadError, MarsError, NotReadyError
+from mars_engine.world.reward_models.transformer.processes import (
+    follow,
+    join_processes,
+    process_number,
+    release_others,
+)
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 an unforeseen error; 2 wrong usage; 3 bad input or settings, nothing was stored;
@@ -84,7 +90,20 @@ def mars(ctx: click.Context, workspace: Path, quiet: bool) -> None:
 
 STEPS = (init, import_, train, score, propose, review, compose, evaluate_, export)
 ROUNDS = (open_round_, close_round_)
-for command in (*STEPS, *ROUNDS, map_, rewardbench, experiment, report, job, history, backup, status, demo, app):
+for command in (
+    *STEPS,
+    *ROUNDS,
+    map_,
+    rewardbench,
+    experiment,
+    report,
+    job,
+    history,
+    backup,
+    status,
+    demo,
+    app,
+):
     mars.add_command(command)
 
 
@@ -94,10 +113,18 @@ def main() -> None:
     if JOB_VARIABLE in os.environ:
         # A server started in the background ignores Ctrl+C, and its jobs would, and could not be cancelled gently.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    join_processes()
     try:
-        mars(prog_name="mars")
+        if process_number() == 0:
+            mars(prog_name="mars")
+        else:
+            follow()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if not end.code:
+            release_others()
+        raise
 
 
 if __name__ == "__main__":

@@ -164,3 +164,38 @@ def test_what_cannot_be_trained_is_said_in_plain_words(start, tmp_path):
     run(one, "import", str(tmp_path / "one.jsonl"))
     said = run(one, "train", "--backbone", "packaged", code=NOT_READY).output
     assert "there are 1 pairs to train on" in said
+
+
+def test_killed_at_ten_random_moments_it_goes_on_exactly(start, tmp_path, quiet_environment):
+    """While it starts or somewhere in the training: the database stays whole, and no run seems to go on."""
+    texts = (start.parent / "train.jsonl").read_text().splitlines()
+    backbone = save_tiny_backbone(tmp_path / "backbone", "roberta", texts)
+    command = ["train", "--backbone", str(backbone), "--reward-model-epochs", "500"]
+    quiet, workspace = tmp_path / "quiet", tmp_path / "workspace"
+    for each in (quiet, workspace):
+        shutil.copytree(start, each)
+    run(quiet, *command)
+
+    rng = np.random.default_rng(7)
+    reached = 0
+    for _ in range(10):
+        process = begin(workspace, *command, environment=quiet_environment)
+        if rng.random() < 0.3:
+            time.sleep(rng.uniform(0.2, 4))
+            process.kill()
+            process.communicate(timeout=60)
+        else:
+            strike_after(process, workspace, reached + int(rng.integers(1, 30)), signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert query(workspace, "PRAGMA integrity_check") == [("ok",)]
+        run(workspace, "job", "list")
+        assert query(workspace, "SELECT count(*) FROM runs WHERE state = 'running'") == [(0,)]
+        reached = query(workspace, "SELECT max(step) FROM run_points")[0][0] or 0
+    assert query(workspace, "SELECT count(*) FROM reward_models") == [(0,)]
+
+    run(workspace, *command)
+    found, expected = models(workspace), models(quiet)
+    assert found.keys() == expected.keys()
+    (model_id,) = expected
+    for name, weight in expected[model_id].items():
+        np.testing.assert_allclose(found[model_id][name], weight, atol=1e-6, rtol=0)

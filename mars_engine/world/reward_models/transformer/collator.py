@@ -20,11 +20,6 @@ class Example:
     source: TokenizedPair | None = None
     """Where the pair is a variant: its source, the right way round."""
 
-    @property
-    def length(self) -> int:
-        """Tokens of the longer side."""
-        return max(len(self.pair.chosen.token_ids), len(self.pair.rejected.token_ids))
-
 
 @dataclass(frozen=True, slots=True)
 class Padding:

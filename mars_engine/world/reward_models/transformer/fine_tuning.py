@@ -11,6 +11,9 @@ from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Progress, TrainingNotes
 from mars_engine.words.records import TrainingSet, content_id
 from mars_engine.world.model_folder import find_model_folder, fingerprint_folder
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.transformer.checkpoints import last_whole_checkpoint
+from mars_engine.world.reward_models.transformer.processes import tell_others
 
 if TYPE_CHECKING:
     from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
@@ -28,6 +31,13 @@ def find_backbone_folder(name: str) -> Path:
         expected="'probe', 'packaged', a folder with a transformer, or a hub id such as owner/name",
         setting="'backbone' under [reward_model] in mars.toml",
     )
+
+
+def share_training(**work: Any) -> None:
+    """Do another process's share of a training."""
+    from mars_engine.world.reward_models.transformer.fit import fine_tune
+
+    fine_tune(**work, progress=SilentProgress())
 
 
 @dataclass
@@ -91,15 +101,16 @@ class TransformerTrainer:
         from mars_engine.world.reward_models.transformer.fit import fine_tune
 
         model_id = self.model_id(training_set)
-        tuned = fine_tune(
-            self.config,
-            self.folder,
-            training_set,
-            model_id=model_id,
-            checkpoints=self.checkpoints / model_id,
-            progress=progress,
-            notes=notes,
-            steps_before=self._steps_done,
-        )
+        checkpoints = self.checkpoints / model_id
+        work: dict[str, Any] = {
+            "config": self.config,
+            "folder": self.folder,
+            "training_set": training_set,
+            "model_id": model_id,
+            "checkpoints": checkpoints,
+            "resumed": last_whole_checkpoint(checkpoints),
+        }
+        tell_others(share_training, **work)
+        tuned = fine_tune(**work, progress=progress, notes=notes, steps_before=self._steps_done)
         self._steps_done += tuned.steps
         return tuned.model

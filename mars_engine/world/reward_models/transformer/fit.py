@@ -23,7 +23,7 @@ from mars_engine.world.reward_models.transformer.backbone import (
     trains_in_bf16,
 )
 from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card
-from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at, last_whole_checkpoint
+from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.world.reward_models.transformer.collator import PairCollator
 from mars_engine.world.reward_models.transformer.examples import Examples, make_examples
 from mars_engine.world.reward_models.transformer.model import TransformerRewardModel, score_tokenized
@@ -31,6 +31,7 @@ from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, 
 from mars_engine.world.reward_models.transformer.trainer import (
     PairTrainer,
     Watch,
+    effective_batch,
     graceful_interrupt,
     training_arguments,
     validation_losses,
@@ -52,11 +53,15 @@ def fine_tune(
     *,
     model_id: str,
     checkpoints: Path,
+    resumed: Path | None,
     progress: Progress,
     notes: TrainingNotes | None = None,
     steps_before: int = 0,
 ) -> FineTuned:
     """Train a transformer; see `TransformerTrainer.train`.
+
+    Several processes share each step and end with equal weights. Where the pairs of an epoch do not fill its last
+    step evenly, they train on a few of them twice.
 
     Args:
         config: settings.
@@ -64,6 +69,7 @@ def fine_tune(
         training_set: what is trained on.
         model_id: id of the model that it becomes.
         checkpoints: where this training's checkpoints are, and go.
+        resumed: the checkpoint from which it goes on, None to begin.
         progress: shows how far it has come.
         notes: is told of each step, and of each epoch's margins where they are to be kept.
         steps_before: added to the numbers of the steps that are noted.
@@ -87,12 +93,11 @@ def fine_tune(
         train=examples.train,
         validation=examples.validation,
     )
-    steps_per_epoch = ceil(ceil(len(examples.train) / config.batch_size) / config.gradient_accumulation)
+    steps_per_epoch = ceil(len(examples.train) / effective_batch(config))
     steps = steps_per_epoch * config.epochs
     with graceful_interrupt() as interruption, progress.task("train", steps) as task, quiet_transformers():
         watch = Watch(
-            order=trainer.order,
-            step_figures=trainer.take_step_figures,
+            trainer=trainer,
             steps_per_epoch=steps_per_epoch,
             task=task,
             interruption=interruption,
@@ -104,10 +109,16 @@ def fine_tune(
             else None,
         )
         trainer.add_callback(watch)
-        resumed = last_whole_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if interruption.asked:
-        raise KeyboardInterrupt
+        if interruption.asked_anywhere(trainer.accelerator):
+            raise KeyboardInterrupt
+        if trainer.is_fsdp_enabled:  # the weights lie in parts, one in each process
+            weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+            backbone = load_backbone(folder, config)
+            trained = add_lora(backbone, config) if config.lora else backbone.model
+            if trainer.is_world_process_zero():
+                trained.load_state_dict(weights)
+        trainer.accelerator.wait_for_everyone()  # the first may still be writing the checkpoint that all read now
 
     if config.early_stopping_patience and trainer.state.best_global_step:
         _load_weights(trained, checkpoint_at(checkpoints, trainer.state.best_global_step))
@@ -146,7 +157,7 @@ def _epoch_keeper(
 
     def keep(epoch: int) -> None:
         base: Sequence[TokenizedPair] = examples.base
-        model: Any = trainer.model
+        model: Any = trainer.model_wrapped
         scored = score_tokenized(
             model, base, backbone.padding, batch_tokens=config.batch_tokens, progress=SilentProgress()
         )

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import FloatArray, Pair, Rewards, Truncation
 from mars_engine.world.batching import batches_by_length, token_budget
+from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.backbone import Backbone, find_device, load_trained
 from mars_engine.world.reward_models.transformer.collator import Padding
+from mars_engine.world.reward_models.transformer.processes import process_count, process_number, tell_others
 from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, count_truncation
 
 
@@ -24,6 +29,8 @@ class TransformerRewardModel:
     batch_tokens: int
     card: str = ""
     """What its README says, where it was just trained."""
+    folder: Path | None = None
+    """Where it was loaded from, so that other processes can load it too and share the scoring."""
 
     def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
         """Return the rewards of both sides of each pair, both sides of many pairs in one forward pass.
@@ -32,6 +39,9 @@ class TransformerRewardModel:
         the stretch in which they differ.
         """
         rows = self.backbone.pairs.tokenize(pairs, progress=progress)
+        if self.folder is not None and process_count() > 1:
+            tell_others(share_scoring, folder=self.folder, batch_tokens=self.batch_tokens, rows=rows)
+            return _score_share(self, rows, progress)
         return score_tokenized(
             self.backbone.model, rows, self.backbone.padding, batch_tokens=self.batch_tokens, progress=progress
         )
@@ -48,7 +58,37 @@ def load_reward_model(model_id: str, folder: Path, *, device: str, batch_tokens:
     """
     backbone = load_trained(folder)
     backbone.model.to(find_device(device))
-    return TransformerRewardModel(model_id, backbone, batch_tokens)
+    return TransformerRewardModel(model_id, backbone, batch_tokens, folder=folder)
+
+
+def share_scoring(folder: Path, batch_tokens: int, rows: Sequence[TokenizedPair]) -> None:
+    """Do another process's share of scoring tokenized pairs."""
+    _score_share(_load_once(folder, batch_tokens), rows, SilentProgress())
+
+
+@lru_cache(maxsize=1)
+def _load_once(folder: Path, batch_tokens: int) -> TransformerRewardModel:
+    return load_reward_model("", folder, device=PartialState().device.type, batch_tokens=batch_tokens)
+
+
+def _score_share(model: TransformerRewardModel, rows: Sequence[TokenizedPair], progress: Progress) -> Rewards:
+    """Score this process's share of the pairs, and return the rewards of all, which the processes exchange.
+
+    Each takes every n-th pair in the order of their lengths, so that all have as much to do.
+    """
+    by_length = sorted(range(len(rows)), key=lambda index: rows[index].length)
+    mine = by_length[process_number() :: process_count()]
+    own = score_tokenized(
+        model.backbone.model,
+        [rows[index] for index in mine],
+        model.backbone.padding,
+        batch_tokens=model.batch_tokens,
+        progress=progress,
+    )
+    rewards: FloatArray = np.empty((2, len(rows)), dtype=np.float64)
+    for places, chosen, rejected in gather_object([(mine, own.chosen, own.rejected)]):
+        rewards[0, places], rewards[1, places] = chosen, rejected
+    return Rewards(rewards[0], rewards[1])
 
 
 def score_tokenized(

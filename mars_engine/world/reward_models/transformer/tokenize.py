@@ -38,6 +38,11 @@ class TokenizedPair:
     chosen: TokenizedSide
     rejected: TokenizedSide
 
+    @property
+    def length(self) -> int:
+        """Tokens of the longer side."""
+        return max(len(self.chosen.token_ids), len(self.rejected.token_ids))
+
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:

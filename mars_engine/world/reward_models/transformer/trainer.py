@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +15,19 @@ from types import FrameType
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from mars_engine.words.config import RewardModelConfig
-from mars_engine.words.errors import ModelError
+from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.protocols import ProgressTask, TrainingNotes
 from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.world.reward_models.transformer.collator import Example, PairCollator
 from mars_engine.world.reward_models.transformer.losses import centering_loss, consistency_loss, pair_loss
+from mars_engine.world.reward_models.transformer.processes import process_count
 from mars_engine.world.whole_folder import plain_write_errors
 
 CHECKPOINTS_KEPT = 2
@@ -76,9 +78,7 @@ class PairTrainer(Trainer):
         self._pair_loss = pair_loss(config)
         self._config = config
         self._sums = torch.zeros(4, dtype=torch.float64)
-        self.order = EpochOrder(
-            args.train_batch_size * args.gradient_accumulation_steps, [each.length for each in train], seed=config.seed
-        )
+        self.order = EpochOrder(effective_batch(config), [each.pair.length for each in train], seed=config.seed)
         super().__init__(
             model=model,
             args=args,
@@ -130,14 +130,16 @@ class PairTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _require_finite(self, loss: Tensor, margins: Tensor, pair_ids: Sequence[str]) -> None:
-        if torch.isfinite(loss):
+        finite = torch.isfinite(loss).int()
+        if self.accelerator.reduce(finite, "sum").item() == self.accelerator.num_processes:
             return
         bad = [
             pair_id for pair_id, margin in zip(pair_ids, margins.tolist(), strict=True) if abs(margin) != abs(margin)
         ]
         named = f", first of the pairs {', '.join(bad[:PAIRS_NAMED])}" if bad else ""
+        value = f"{loss.item()}" if not finite else "no finite number in another process"
         raise ModelError(
-            f"the loss became {loss.item()} at step {self.state.global_step + 1} of {self.state.max_steps}{named}; "
+            f"the loss became {value} at step {self.state.global_step + 1} of {self.state.max_steps}{named}; "
             "training was stopped before it could spoil the weights",
             expected="a finite loss",
             remedy='lower learning_rate, raise warmup, or set precision = "fp32" under [reward_model] in mars.toml; '
@@ -167,13 +169,36 @@ class PairTrainer(Trainer):
             raise
 
 
+def effective_batch(config: RewardModelConfig) -> int:
+    """Return the pairs of an optimizer step, however many processes share them."""
+    return config.batch_size * config.gradient_accumulation
+
+
+def share_of_batch(config: RewardModelConfig, processes: int) -> tuple[int, int]:
+    """Return the pairs in one process's forward pass and how many passes it takes a step, so that a step stays a step.
+
+    Raises:
+        ConfigError: the pairs of a step cannot be shared evenly.
+    """
+    if config.gradient_accumulation % processes == 0:
+        return config.batch_size, config.gradient_accumulation // processes
+    if config.batch_size % processes == 0:
+        return config.batch_size // processes, config.gradient_accumulation
+    raise ConfigError(
+        f"{processes} processes cannot evenly share {config.gradient_accumulation} passes of {config.batch_size} pairs",
+        expected=f"a batch_size or gradient_accumulation that is a multiple of {processes}",
+        remedy="change them under [reward_model] in mars.toml, or launch another number of processes",
+    )
+
+
 def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, use_cpu: bool) -> TrainingArguments:
     """Return what the Trainer is to do; checkpoints go into `folder`."""
+    batch_size, gradient_accumulation = share_of_batch(config, process_count())
     args = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation,
         learning_rate=config.learning_rate,
         num_train_epochs=config.epochs,
         warmup_steps=config.warmup,
@@ -215,6 +240,11 @@ class Interruption:
 
     asked: bool = False
 
+    def asked_anywhere(self, accelerator: Accelerator) -> bool:
+        """Whether somebody asked any of the processes, so that all of them stop at the same step."""
+        asked = torch.tensor(int(self.asked), device=accelerator.device)
+        return bool(accelerator.reduce(asked, "sum").item())
+
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Interruption]:
@@ -240,8 +270,7 @@ def graceful_interrupt() -> Iterator[Interruption]:
 class Watch(TrainerCallback):
     """Tells of the steps, keeps each epoch's margins, and stops when asked or when an epoch no longer helps."""
 
-    order: EpochOrder
-    step_figures: Callable[[], Mapping[str, float]]
+    trainer: PairTrainer
     steps_per_epoch: int
     task: ProgressTask
     interruption: Interruption
@@ -264,7 +293,7 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         del args, control, kwargs
-        self.order.epoch = state.global_step // self.steps_per_epoch
+        self.trainer.order.epoch = state.global_step // self.steps_per_epoch
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -278,7 +307,7 @@ class Watch(TrainerCallback):
             if self.keep_epoch is not None:
                 self.keep_epoch(state.global_step // self.steps_per_epoch)
             control.should_evaluate = self.patience > 0
-        if self.interruption.asked:
+        if self.interruption.asked_anywhere(self.trainer.accelerator):
             if not noted:  # it was asked since: what is noted and what is saved are of one step
                 self._note(state)
             control.should_save = control.should_training_stop = True
@@ -302,7 +331,7 @@ class Watch(TrainerCallback):
     def _note(self, state: TrainerState) -> None:
         if not state.is_world_process_zero:
             return
-        self.last_figures, self.noted_at = dict(self.step_figures()), time.monotonic()
+        self.last_figures, self.noted_at = self.trainer.take_step_figures(), time.monotonic()
         if self.notes is not None:
             for name, value in self.last_figures.items():
                 self.notes.add_point(name, self.steps_before + state.global_step, value)
