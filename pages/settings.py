@@ -20,7 +20,18 @@ from pages.parts.tables import draw_table
 SECTIONS = METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "Method", "People", "Keys", "Generators", "Workspace"
 """Names of the sections, in the address too."""
 
-METHOD_SECTIONS = ("encoder", "probe", "triage", "allocation", "gate", "propose", "compose", "evaluate", "map")
+METHOD_SECTIONS = (
+    "encoder",
+    "probe",
+    "triage",
+    "allocation",
+    "gate",
+    "propose",
+    "quality",
+    "compose",
+    "evaluate",
+    "map",
+)
 SAVED = "settings saved"
 
 

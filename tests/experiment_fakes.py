@@ -95,7 +95,7 @@ def make_plan(**changes: object) -> ExperimentPlan:
         "seeds": (0, 1),
         "review": "accept-all",
         "allocation": AllocationConfig(budget_per_pair=3, tau=1.0, scale="standard"),
-        "propose": ProposeConfig(variants=2, min_fidelity=-1, max_contrast_loss=2, max_margin_loss=100),
+        "propose": ProposeConfig(variants=2),
         "training": HeadTraining(epochs=3, batch_size=8),
         "baselines": BaselineSettings(confidence=0.55),
     }

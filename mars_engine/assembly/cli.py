@@ -21,6 +21,7 @@ from mars_engine.assembly.commands_experiment import experiment
 from mars_engine.assembly.commands_jobs import job
 from mars_engine.assembly.commands_keeping import backup, history
 from mars_engine.assembly.commands_map import map_
+from mars_engine.assembly.commands_quality import regate_
 from mars_engine.assembly.commands_report import report
 from mars_engine.assembly.commands_rewardbench import rewardbench
 from mars_engine.assembly.commands_rounds import close_round_, open_round_
@@ -93,6 +94,7 @@ ROUNDS = (open_round_, close_round_)
 for command in (
     *STEPS,
     *ROUNDS,
+    regate_,
     map_,
     rewardbench,
     experiment,

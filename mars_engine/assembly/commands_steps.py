@@ -42,7 +42,7 @@ from mars_engine.workflows.sources import load_sources, oriented_margins
     show_default=True,
     help="End --rounds after so many rounds in a row that did not lower the held-out log-loss; 0 for never.",
 )
-@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose", "compose")
+@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose", "quality", "compose")
 @reporting
 def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, patience: int, overrides: Overrides) -> Any:
     """Train a reward model: the warm-up first, then on base and composed pairs once 'mars compose' has made some.
@@ -87,7 +87,7 @@ def score(session: Session, overrides: Overrides) -> Any:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Make the plan and show it, with the suspects' share; generate nothing.")
 @click.option("--set", "pair_set", default="", metavar="ID", help="Spend the budget on this set of pairs alone.")
-@section_options("triage", "allocation", "gate", "propose")
+@section_options("triage", "allocation", "gate", "propose", "quality")
 @reporting
 def propose(session: Session, dry_run: bool, pair_set: str, overrides: Overrides) -> Any:
     """Spend the budget on low-margin pairs and propose augmented pairs for them.

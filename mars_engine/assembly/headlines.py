@@ -8,6 +8,7 @@ from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation
 from mars_engine.workflows.plan import PlanReport
 from mars_engine.workflows.propose import ProposeReport
+from mars_engine.workflows.quality import RegateReport
 from mars_engine.workflows.review import ReviewReport
 from mars_engine.workflows.rewardbench import scores_of
 from mars_engine.workflows.score import ScoreReport
@@ -50,12 +51,23 @@ def of_propose(report: ProposeReport) -> Headlines:
     return {"proposals": report.proposals, "passed the gates": report.passed_gates}
 
 
+def of_regate(report: RegateReport) -> Headlines:
+    return {
+        "passed the gates": report.passed_now,
+        "newly failed": report.newly_failed,
+        "newly passed": report.newly_passed,
+    }
+
+
 def of_review(report: ReviewReport) -> Headlines:
     return {"accepted now": report.accepted_now, "rejected now": report.rejected_now}
 
 
 def of_compose(report: ComposeReport) -> Headlines:
-    return {"new pairs": report.new_pairs, "carried over": report.carried_over, "short of the budget": report.short}
+    found = {"new pairs": report.new_pairs, "carried over": report.carried_over, "short of the budget": report.short}
+    grew = " (it grew)" if report.length_grew else ""
+    length = f"{report.length.before:+.0f} to {report.length.after:+.0f} characters{grew}"
+    return found | {"chosen − rejected length, sources to composed": length}
 
 
 def of_evaluation(evaluation: Evaluation) -> Headlines:

@@ -15,6 +15,7 @@ from mars_engine.workflows.evaluate import Evaluation
 from mars_engine.workflows.import_pairs import ImportPreview
 from mars_engine.workflows.plan import PlanReport
 from mars_engine.workflows.propose import ProposeReport
+from mars_engine.workflows.quality import RegateReport
 from mars_engine.workflows.review import ReviewReport
 from mars_engine.workflows.score import ScoreReport
 from mars_engine.workflows.status import Status
@@ -172,9 +173,32 @@ def show_propose(console: Console, report: ProposeReport) -> None:
         f"{report.proposals:,} proposals for {report.sources:,} source pairs "
         f"({report.done_before:,} of them done before); {report.passed_gates:,} pass every quality gate"
     )
+    show_faults(console, report.faults)
+    if report.judged_otherwise:
+        console.print(
+            f"  the verdicts on {report.judged_otherwise:,} of them stem from other settings of the gates than the "
+            "present ones; 'mars regate' judges them anew"
+        )
     console.print("  refining: " + ", ".join(f"{count:,} {name}" for name, count in report.refinements.items()))
     for reason, count in report.failures.items():
         console.print(f"  {count:,} × {reason}")
+
+
+def show_faults(console: Console, faults: Mapping[str, int]) -> None:
+    """Say how many proposals fail each gate; one can fail several."""
+    if faults:
+        console.print("  fail the gates: " + ", ".join(f"{count:,} {fault}" for fault, count in faults.items()))
+
+
+def show_regate(console: Console, report: RegateReport) -> None:
+    console.print(
+        f"{report.proposals:,} proposals judged anew: {report.passed_now:,} pass every quality gate now, "
+        f"{report.passed_before:,} did before; {report.newly_failed:,} fail now that passed, "
+        f"{report.newly_passed:,} pass now that failed"
+    )
+    show_faults(console, report.faults)
+    if report.decided:
+        console.print(f"  {report.decided:,} of those whose verdict changed were decided before; the decisions stand")
 
 
 def show_review(console: Console, report: ReviewReport) -> None:
@@ -193,6 +217,12 @@ def show_compose(console: Console, report: ComposeReport) -> None:
     console.print(
         f"Composition {report.composition.id}: {report.new_pairs:,} new pairs "
         f"from {report.sources_used:,} sources{carried}"
+    )
+    length = report.length
+    console.print(
+        f"  length: chosen − rejected is {length.before:+.0f} characters on the mean in the sources and "
+        f"{length.after:+.0f} in the composed pairs"
+        + (": it grew by more than quality.max_length_growth, so the model may learn length" * report.length_grew)
     )
     if report.short:
         console.print(

@@ -11,9 +11,13 @@ from mars_engine.assembly.generators import make_paraphraser, make_refiner
 from mars_engine.words.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
 from mars_engine.words.protocols import Progress, RewardModelTrainer
+from mars_engine.words.records import EvaluationRecord
+from mars_engine.workflows.rewardbench import KINDS
 from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.benchmark_folder import BenchmarkFolder
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.world.languages import PackagedLanguageDetector
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -26,6 +30,7 @@ ARTIFACTS = "artifacts"
 MODELS = "models"
 CHECKPOINTS = "checkpoints"
 WORKSPACE_VARIABLE = "MARS_WORKSPACE"
+BENCHMARK_NAMES = {"rewardbench": "RewardBench", "rewardbench2": "RewardBench 2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,23 @@ def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workben
             refiner=make_refiner(config, encoder, progress),
             clock=utc_now,
             progress=progress,
+            languages=PackagedLanguageDetector(),
+            benchmark_texts=lambda: _evaluated_texts(workspace, store),
         )
+
+
+def _evaluated_texts(workspace: Workspace, store: SqlStore) -> dict[str, list[str]]:
+    """Return the texts of the benchmarks that models were evaluated on, by the benchmark's name."""
+    newest: dict[tuple[str, str], EvaluationRecord] = {}
+    for kind in KINDS.values():
+        for record in store.evaluations.all(kind):
+            if record.artifact:
+                newest.setdefault((kind, str(record.settings.get("source"))), record)
+    texts: dict[str, list[str]] = {}
+    for (benchmark, _), record in newest.items():
+        found = BenchmarkFolder(workspace.root, record.artifact).evaluated_texts()
+        texts.setdefault(BENCHMARK_NAMES[benchmark], []).extend(found)
+    return texts
 
 
 def _configured_trainer(workspace: Workspace, probe_trainer: ProbeTrainer) -> RewardModelTrainer:

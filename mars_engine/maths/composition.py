@@ -7,7 +7,7 @@ A source pair with n+ approved chosen texts and n− approved rejected texts spa
 import math
 from collections.abc import Iterable, Iterator
 
-from mars_engine.maths.quality import normalized
+from mars_engine.maths.text_facts import normalized
 
 Cell = tuple[int, int]
 """(index of the chosen text, index of the rejected text); 0 is the source's own text, variants count from 1."""

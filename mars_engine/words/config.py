@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
@@ -27,6 +27,8 @@ LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
 ParaphraserName = Literal["rules"]
 RefinerName = Literal["extractive"]
+MOVED_TO_QUALITY = frozenset({"min_fidelity", "max_contrast_loss", "max_margin_loss"})
+"""Settings that older files have under [propose]."""
 PROBE_BACKBONE = "probe"
 PACKAGED_BACKBONE = "packaged"
 
@@ -231,7 +233,7 @@ class GateConfig(Section):
 
 
 class ProposeConfig(Section):
-    """How proposals are made, and which quality gates they meet at that moment."""
+    """How proposals are made."""
 
     paraphraser: Annotated[
         ParaphraserName,
@@ -252,21 +254,104 @@ class ProposeConfig(Section):
     chunk: Annotated[
         int, Field(ge=1, description="Source pairs that are generated, embedded and stored at a time.")
     ] = 32
-    min_fidelity: Annotated[
+
+
+class QualityConfig(Section):
+    """The quality gates of proposals: which are on, and their thresholds. A person can overrule each."""
+
+    non_empty: Annotated[bool, Field(description="Gate: no text is empty.")] = True
+    not_a_copy: Annotated[
+        bool, Field(description="Gate: the answers are not, case and white space aside, the source's or a variant's.")
+    ] = True
+    near_duplicate: Annotated[
+        bool,
+        Field(
+            description="Gate: an answer at least says something that neither the source nor an earlier variant says."
+        ),
+    ] = True
+    max_variant_similarity: Annotated[
         float,
-        Field(ge=-1, le=1, description="Gate: least cosine similarity of a paraphrase to the text it paraphrases."),
+        Field(
+            ge=-1, le=1, description="From this cosine similarity on, two variants of an answer are near duplicates."
+        ),
+    ] = 0.99
+    on_prompt: Annotated[bool, Field(description="Gate: answers stay about the prompt.")] = True
+    max_prompt_loss: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=2,
+            description="Most by which an answer's cosine similarity to the prompt may lie below its source's.",
+        ),
+    ] = 0.15
+    fidelity: Annotated[bool, Field(description="Gate: paraphrases stay close to what they paraphrase.")] = True
+    min_fidelity: Annotated[
+        float, Field(ge=-1, le=1, description="Least cosine similarity of a paraphrase to the text it paraphrases.")
     ] = 0.8
+    numbers: Annotated[bool, Field(description="Gate: paraphrases keep all numbers in digits.")] = True
+    names: Annotated[bool, Field(description="Gate: paraphrases keep all names (capitalised words).")] = True
+    negations: Annotated[bool, Field(description="Gate: paraphrases keep the number of English negations.")] = True
+    code: Annotated[bool, Field(description="Gate: paraphrases keep code between backticks as it is.")] = True
+    contrast: Annotated[bool, Field(description="Gate: the two answers stay as far apart as the source's.")] = True
     max_contrast_loss: Annotated[
-        float, Field(ge=0, le=2, description="Gate: most by which a proposal's distance may lie below its source's.")
+        float, Field(ge=0, le=2, description="Most by which a proposal's distance may lie below its source's.")
     ] = 0.05
+    label: Annotated[
+        bool,
+        Field(
+            description="Gate: models that never saw the source do not rank the proposal the wrong way round; sources "
+            "whose label a person has confirmed are not judged."
+        ),
+    ] = True
+    min_label_margin: Annotated[
+        float,
+        Field(
+            ge=-10,
+            le=10,
+            description="Least out-of-fold margin of a proposal, in standard deviations of those of all pairs.",
+        ),
+    ] = -0.25
+    margin: Annotated[bool, Field(description="Gate: the out-of-fold margin stays near the source's.")] = True
     max_margin_loss: Annotated[
         float,
         Field(
             ge=0,
-            description="Gate: most by which a proposal's margin may lie below its source's, "
-            "in standard deviations of the margins.",
+            description="Most by which a proposal's out-of-fold margin may lie below its source's, in standard "
+            "deviations of those of all pairs.",
         ),
     ] = 1.0
+    judge: Annotated[
+        bool,
+        Field(
+            description="Gate: a judge model, where there is one, does not prefer the rejected answer in both orders."
+        ),
+    ] = True
+    leakage: Annotated[
+        bool,
+        Field(description="Gate: no question with its answer nearly stands in a held-out pair or evaluated benchmark."),
+    ] = True
+    max_leakage: Annotated[
+        float,
+        Field(
+            gt=0, le=1, description="From this share of shared passages (shingles of 16 letters) on, a text is leaked."
+        ),
+    ] = 0.6
+    language: Annotated[bool, Field(description="Gate: the language stays; unsure cases pass.")] = True
+    refusals: Annotated[
+        bool, Field(description="Gate: no refusal and no 'as an AI' that the source did not have (English).")
+    ] = True
+    personal_data: Annotated[
+        bool,
+        Field(description="Gate: addresses, phone and card numbers and handles are neither added nor altered."),
+    ] = True
+    max_length_growth: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Most by which composed pairs may differ more in length than their sources, chosen minus "
+            "rejected, in percent of the mean length of an answer; beyond it composing warns.",
+        ),
+    ] = 5.0
 
 
 class ReviewConfig(Section):
@@ -330,6 +415,21 @@ class MapConfig(Section):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the sample, of UMAP and of the clusters.")] = 0
 
 
+def move_thresholds_of_gates(settings: Any) -> Any:
+    """Return settings with the gates' thresholds under "quality", where they stand under "propose" as they once did.
+
+    What stands under "quality" already is kept.
+    """
+    if not isinstance(settings, dict) or not isinstance(settings.get("propose"), dict):
+        return settings
+    quality = settings.get("quality", {})
+    moved = {name: value for name, value in settings["propose"].items() if name in MOVED_TO_QUALITY}
+    if not moved or not isinstance(quality, dict):
+        return settings
+    kept = {name: value for name, value in settings["propose"].items() if name not in moved}
+    return settings | {"propose": kept, "quality": moved | quality}
+
+
 class MarsConfig(Section):
     """All settings of a workspace; `mars.toml` holds them."""
 
@@ -344,10 +444,16 @@ class MarsConfig(Section):
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
+    quality: QualityConfig = QualityConfig()
     review: ReviewConfig = ReviewConfig()
     compose: ComposeConfig = ComposeConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     map: MapConfig = MapConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_files(cls, settings: Any) -> Any:
+        return move_thresholds_of_gates(settings)
 
 
 def validate_config(settings: dict[str, Any], *, origin: str) -> MarsConfig:

@@ -18,8 +18,10 @@ from mars_engine.words.config import (
     MarsConfig,
     ProbeConfig,
     ProposeConfig,
+    QualityConfig,
     Section,
     TriageConfig,
+    move_thresholds_of_gates,
     say_complaints,
 )
 from mars_engine.words.errors import ConfigError
@@ -139,9 +141,15 @@ class ExperimentPlan(Section):
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
+    quality: QualityConfig = QualityConfig()
     training: HeadTraining = HeadTraining()
     baselines: BaselineSettings = BaselineSettings()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_files(cls, settings: Any) -> Any:
+        return move_thresholds_of_gates(settings)
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -188,6 +196,7 @@ class ExperimentPlan(Section):
             allocation=self.allocation,
             gate=self.gate if semantic else GateConfig(rule="fixed", threshold=0.0),
             propose=self.propose,
+            quality=self.quality,
             compose=ComposeConfig(cumulative=False),
             evaluate=self.evaluate,
         )

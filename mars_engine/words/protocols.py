@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -175,6 +175,28 @@ class FoldTrainer(Protocol):
 
         Returns:
             Margins, shape (seeds, n), as labelled.
+        """
+        ...
+
+    def fold_models(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> "FoldModels":
+        """Return the models that `out_of_fold_margins` asks, to ask them about other pairs too."""
+        ...
+
+
+class FoldModels(Protocol):
+    """The models that were fitted on all folds but one."""
+
+    @property
+    def own_margins(self) -> FloatArray:
+        """Margins of the training set, each under the models that did not see it, shape (seeds, n), as labelled."""
+        ...
+
+    def margins(self, pairs: Sequence[Pair], folds: IntArray, *, progress: Progress) -> FloatArray:
+        """Return margins of m pairs under the models fitted without some fold, shape (seeds, m).
+
+        Args:
+            pairs: m pairs, such as variants of pairs of the training set.
+            folds: under each seed, the fold that a pair's model must not have seen, shape (seeds, m).
         """
         ...
 
@@ -374,6 +396,47 @@ class Refiner(Protocol):
         ...
 
 
+# ---------------------------------------------------------------------------------------------------- quality gates
+
+
+class LanguageDetector(Protocol):
+    """Tells the language of texts."""
+
+    def language(self, text: str) -> str | None:
+        """Return the ISO 639 code of a text's language; None where it is too short or too mixed to tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRequest:
+    """Ask which of two answers is the better one. The order in which they are shown is part of the question."""
+
+    key: str
+    prompt: Prompt
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer to one request; `prefers` is None for a tie or where the judge could not tell, with the reason."""
+
+    key: str
+    prefers: Literal["first", "second"] | None
+    failure: str = ""
+
+
+class Judge(Protocol):
+    """A model that compares answers."""
+
+    @property
+    def card(self) -> GeneratorCard: ...
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        """Answer each request, in order; a request that fails is a value, never an exception."""
+        ...
+
+
 # --------------------------------------------------------------------------------------------------------- sources
 
 
@@ -517,6 +580,10 @@ class ProposalStore(Protocol):
             proposals: what was proposed; an id that is present changes nothing.
             failures: what could not be done.
         """
+        ...
+
+    def replace_verdicts(self, proposals: Sequence[Proposal]) -> None:
+        """Give stored proposals the flags and the generators' notes of these, in one transaction; nothing else."""
         ...
 
     def sources_done(self, settings_id: str) -> dict[str, str]:

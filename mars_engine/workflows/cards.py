@@ -16,6 +16,7 @@ from mars_engine.words.records import (
     Turn,
 )
 from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, Column, PairIndex
+from mars_engine.workflows.quality import gates_that_judged, judged_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,9 @@ def proposal_card(
     swapped: bool,
     skipped: bool,
     status: ProposalStatus,
+    gates: str,
 ) -> ProposalCard:
-    """Return the card of a proposal."""
+    """Return the card of a proposal; `gates` is the digest of the gates' present settings."""
     is_flipped = proposal.oriented_id != proposal.source_id
     own = Answers(source.rejected, source.chosen) if is_flipped else Answers(source.chosen, source.rejected)
     return ProposalCard(
@@ -167,7 +169,7 @@ def proposal_card(
         swapped=swapped,
         method=proposal.method,
         generators=_generators(proposal),
-        why=_why_proposal(proposal, index, ranking),
+        why=_why_proposal(proposal, index, ranking, gates),
         figures=(
             Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
             Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
@@ -263,7 +265,7 @@ def _why_pair(index: PairIndex, place: int, ranking: Ranking) -> str:
     return ("; ".join(parts) or "No model has scored it yet") + "."
 
 
-def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking) -> str:
+def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking, gates: str) -> str:
     parts = [f"Its source has a score margin of {_signed(proposal.margin_before)}"]
     if len(ranking.margins):
         parts[0] += f", {_rank(proposal.margin_before, ranking.margins)}"
@@ -276,8 +278,10 @@ def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking) -> str
         parts.append(
             "a transformer cannot tell its information gain, so that by this order it comes as the plan spends"
         )
-    failed = len(proposal.flags)
+    failed = len({flag.partition(":")[0] for flag in proposal.flags})
     parts.append("it passes every quality gate" if not failed else f"it fails {failed} of the quality gates")
+    if judged_by(proposal) != gates:
+        parts.append("the gates have other settings now, and 'mars regate' judges anew")
     return "; ".join(parts) + "."
 
 
@@ -298,21 +302,9 @@ def _generators(proposal: Proposal) -> tuple[str, ...]:
     )
 
 
-_PASSED_GATES = {
-    "drifted": "texts stay close to what they paraphrase",
-    "changed a number": "numbers are kept",
-    "contrast lost": "contrast is kept: distance {0.distance_before:.2f} to {0.distance_after:.2f}",
-    "label in doubt": "label is kept: margin {0.margin_before:+.2f} to {0.margin_after:+.2f}",
-}
-"""What a passed gate is called, by the words in the reason of one that failed (see maths.quality)."""
-
-
 def gate_results(proposal: Proposal) -> tuple[GateResult, ...]:
-    """Return what each quality gate said of a proposal, the failed ones first."""
+    """Return what each quality gate that judged a proposal said of it, the reasons of those that failed first."""
     failed = [GateResult(False, flag) for flag in proposal.flags]
-    passed = [
-        GateResult(True, text.format(proposal))
-        for words, text in _PASSED_GATES.items()
-        if not any(words in flag for flag in proposal.flags)
-    ]
-    return (*failed, *passed)
+    faults = {flag.partition(":")[0] for flag in proposal.flags}
+    judged = gates_that_judged(proposal)
+    return (*failed, *(GateResult(True, gate.kept) for gate in judged if gate.fault not in faults))

@@ -7,8 +7,9 @@ import numpy as np
 
 from mars_engine.maths.allocation import allocate_budget
 from mars_engine.maths.composition import Cell, grid_size, spread_cells
-from mars_engine.maths.quality import normalized
+from mars_engine.maths.length_bias import LengthBias, length_bias
 from mars_engine.maths.review_state import ProposalState, proposal_states
+from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Clock, Encoder, Progress, RewardModel, Store
@@ -72,6 +73,10 @@ class ComposeReport:
     sources_used: int
     short: int
     """New pairs that the budget would have paid for but no approved variants were left for."""
+    length: LengthBias
+    """Of all composed pairs against their sources."""
+    length_grew: bool
+    """Whether the new pairs differ more in length, chosen minus rejected, than `quality.max_length_growth` allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ def compose(
         for cell, pair in list(cells.items())[:count]
     ]
     composed = [*earlier, *_describe(taken, plan, model, encoder, progress)]
+    oriented = {source.pair.id: source.oriented for source in sources}
+    length = length_bias([oriented[row.source_id] for row in composed], [row.pair for row in composed])
     composition = Composition(
         id=content_id(plan.id, parent.id if parent else "", [row.pair.id for row in composed]),
         plan_id=plan.id,
@@ -147,6 +154,8 @@ def compose(
         carried_over=len(earlier),
         sources_used=len({each.grid.source_id for each in taken}),
         short=plan.budget - len(taken),
+        length=length,
+        length_grew=length.growth_percent > config.quality.max_length_growth,
     )
 
 

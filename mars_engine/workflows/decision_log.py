@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast, get_args
 
-from mars_engine.maths.quality import normalized
+from mars_engine.maths.text_facts import normalized
 from mars_engine.words.protocols import Clock, Store
 from mars_engine.words.records import (
     PAIR_ACTIONS,

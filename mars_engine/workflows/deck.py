@@ -21,6 +21,7 @@ from mars_engine.workflows.cards import Card, Decision, Ranking, card_size, deci
 from mars_engine.workflows.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
 from mars_engine.workflows.deck_cache import ORDERS, DeckCache, Outlook
 from mars_engine.workflows.pair_index import PairIndex
+from mars_engine.workflows.quality import settings_of_gates
 from mars_engine.workflows.review import require_annotator
 
 __all__ = [
@@ -155,7 +156,7 @@ def deal(
             # Somebody decided meanwhile, and gave back a lease that may have been taken here for nothing.
             outlook = look()
             items = lease(outlook)
-    maker = _CardMaker(store, index, kind, annotator, Ranking(index))
+    maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
     return Deal(
         kind=kind,
         annotator=annotator,
@@ -204,6 +205,8 @@ class _CardMaker:
     kind: ItemKind
     annotator: str
     ranking: Ranking
+    gates: str
+    """Digest of the quality gates' settings."""
 
     def cards(
         self, item_ids: Sequence[str], skipped: Collection[str], events: Mapping[str, Sequence[ReviewEvent]]
@@ -252,6 +255,7 @@ class _CardMaker:
                     swapped=swapped[proposal.id],
                     skipped=proposal.id in skipped,
                     status=proposal_state(proposal, events.get(proposal.id, ())).status,
+                    gates=self.gates,
                 )
 
 

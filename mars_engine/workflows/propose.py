@@ -12,7 +12,7 @@ import numpy as np
 
 from mars_engine.maths.curvature import hessian, information_gains
 from mars_engine.maths.gate import semantic_distance
-from mars_engine.maths.quality import GateLimits, SideChange, failed_gates, normalized
+from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import MarsConfig, ProposeConfig
 from mars_engine.words.protocols import (
     Encoder,
@@ -42,6 +42,18 @@ from mars_engine.words.records import (
     Turn,
     content_id,
 )
+from mars_engine.workflows.plan import response_distances
+from mars_engine.workflows.quality import (
+    Candidate,
+    Gatekeeper,
+    QualityTools,
+    count_faults,
+    judged_by,
+    make_gatekeeper,
+    settings_of_gates,
+    stored_candidate,
+    with_verdict,
+)
 from mars_engine.workflows.sources import Source, load_sources, standing_pairs, training_set, triage_of_plan
 
 PROMPT = "prompt"
@@ -59,6 +71,10 @@ class ProposeReport:
     refinements: dict[str, int]
     proposals: int
     passed_gates: int
+    faults: dict[str, int]
+    """How many proposals fail each gate."""
+    judged_otherwise: int
+    """Proposals whose verdict stems from other settings of the gates than the present ones."""
     failures: dict[str, int]
     """How often something could not be generated, by generator and reason."""
 
@@ -95,7 +111,6 @@ class Proposer:
     plan: Plan
     summed_hessian: FloatArray | None
     """Of the loss of the pairs that the model was trained on; None where it is not linear and has no exact one."""
-    limits: GateLimits
 
     @property
     def settings_id(self) -> str:
@@ -113,26 +128,31 @@ def propose(
     paraphraser: Paraphraser,
     refiner: Refiner,
     *,
+    tools: QualityTools,
     config: MarsConfig,
     progress: Progress,
 ) -> ProposeReport:
     """Store proposals for every source pair to which the plan gives a budget and which has none yet.
 
-    Killed and started again, it goes on where it stopped and ends with the same proposals.
+    Killed and started again, it goes on where it stopped and ends with the same proposals. Those that fail a quality
+    gate are stored with its reasons.
     """
     sources = load_sources(store, triage_of_plan(plan))
     proposer = _prepare(store, plan, sources, model, encoder, paraphraser, refiner, config, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
     done = store.proposals.sources_done(proposer.settings_id)
+    keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
         for chunk in _chunks(rows, config.propose.chunk):
             missing = [row for row in chunk if _done_mark(row, oriented[row.pair_id]) not in done]
             if missing:
-                _propose_chunk(store, proposer, [(row, oriented[row.pair_id]) for row in missing])
+                keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
+                _propose_chunk(store, proposer, keeper, [(row, oriented[row.pair_id]) for row in missing])
             task.advance(len(chunk))
     wanted = {row.pair_id: _done_mark(row, oriented[row.pair_id]) for row in rows}
-    return _report(store, proposer, wanted, done_before=sum(each in done for each in wanted.values()))
+    done_before = sum(each in done for each in wanted.values())
+    return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
 
 
 def _done_mark(row: PlanRow, oriented: Pair) -> str:
@@ -151,7 +171,6 @@ def _prepare(
     config: MarsConfig,
     progress: Progress,
 ) -> Proposer:
-    spread = float(np.std([row.margin for row in store.proposals.plan_rows(plan.id)]))
     return Proposer(
         paraphraser=paraphraser,
         refiner=refiner,
@@ -161,9 +180,6 @@ def _prepare(
         progress=progress,
         plan=plan,
         summed_hessian=_summed_hessian(store, plan, sources, model, progress),
-        limits=GateLimits(
-            config.propose.min_fidelity, config.propose.max_contrast_loss, config.propose.max_margin_loss * spread
-        ),
     )
 
 
@@ -196,10 +212,10 @@ def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
         yield rows[start : start + size]
 
 
-def _propose_chunk(store: Store, proposer: Proposer, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
+def _propose_chunk(store: Store, proposer: Proposer, keeper: Gatekeeper, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
     drafts, refine_failures = _refine_where_close(proposer, chunk)
     variants, paraphrase_failures = _paraphrase(proposer, drafts)
-    proposals = _as_proposals(proposer, drafts, variants)
+    proposals = _judge(store, keeper, drafts, _as_proposals(proposer, drafts, variants))
     store.proposals.add_proposals(
         proposer.settings_id,
         {_done_mark(draft.row, draft.original): draft.outcome for draft in drafts},
@@ -364,7 +380,7 @@ def _variants(draft: Draft, texts: dict[tuple[str, str], tuple[str, ...]]) -> li
 
 
 def _as_proposals(proposer: Proposer, drafts: Sequence[Draft], variants: Sequence[Sequence[Variant]]) -> list[Proposal]:
-    """Embed and score all variants of a chunk at once, meet the quality gates, and return the proposals."""
+    """Measure and score all variants of a chunk at once, and return them as proposals that are not judged yet."""
     flat = [
         (draft, number, variant)
         for draft, some in zip(drafts, variants, strict=True)
@@ -373,19 +389,21 @@ def _as_proposals(proposer: Proposer, drafts: Sequence[Draft], variants: Sequenc
     if not flat:
         return []
     pairs = [Pair.of(variant.prompt, variant.chosen, variant.rejected) for _, _, variant in flat]
-    vector_of = _embed_responses(proposer, [*pairs, *[draft.base for draft in drafts]])
+    distances = response_distances(proposer.encoder, pairs, progress=proposer.progress)
     margins = proposer.model.score(pairs, progress=proposer.progress).margins
     gains = _information_gains(proposer, pairs, margins)
     return [
-        _proposal(proposer, draft, number, variant, vector_of, margin=float(margins[index]), gain=gains[index])
+        _proposal(
+            proposer,
+            draft,
+            number,
+            variant,
+            distance=float(distances[index]),
+            margin=float(margins[index]),
+            gain=gains[index],
+        )
         for index, (draft, number, variant) in enumerate(flat)
     ]
-
-
-def _embed_responses(proposer: Proposer, pairs: Sequence[Pair]) -> dict[str, FloatArray]:
-    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
-    vectors = proposer.encoder.encode([Passage(text) for text in texts], progress=proposer.progress).vectors
-    return dict(zip(texts, vectors.astype(np.float64), strict=True))
 
 
 def _proposal(
@@ -393,33 +411,13 @@ def _proposal(
     draft: Draft,
     number: int,
     variant: Variant,
-    vector_of: dict[str, FloatArray],
     *,
+    distance: float,
     margin: float,
     gain: float | None,
 ) -> Proposal:
-    distance = 1.0 - float(vector_of[variant.chosen] @ vector_of[variant.rejected])
     refined = draft.base != draft.original
     method: ProposalMethod = "refined" if not variant.paraphrased else "refined+paraphrase" if refined else "paraphrase"
-    sides = [
-        SideChange(
-            "chosen", draft.base.chosen, variant.chosen, float(vector_of[draft.base.chosen] @ vector_of[variant.chosen])
-        ),
-        SideChange(
-            "rejected",
-            draft.base.rejected,
-            variant.rejected,
-            float(vector_of[draft.base.rejected] @ vector_of[variant.rejected]),
-        ),
-    ]
-    flags = failed_gates(
-        sides,
-        distance_before=draft.row.distance,
-        distance_after=distance,
-        margin_before=draft.row.margin,
-        margin_after=margin,
-        limits=proposer.limits,
-    )
     texts = [[[turn.role, turn.content] for turn in variant.prompt], variant.chosen, variant.rejected]
     return Proposal(
         id=content_id(draft.source_id, proposer.settings_id, method, texts),
@@ -441,7 +439,36 @@ def _proposal(
         margin_before=draft.row.margin,
         margin_after=margin,
         information_gain=gain,
-        flags=flags,
+        flags=(),
+    )
+
+
+def _judge(store: Store, keeper: Gatekeeper, drafts: Sequence[Draft], proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Return the proposals with the verdicts of the quality gates.
+
+    What other generators or settings proposed for the same sources, and passed, counts as earlier variants.
+    """
+    drafted = {draft.source_id: draft for draft in drafts}
+    own = {proposal.id for proposal in proposals}
+    earlier = [
+        stored_candidate(each, drafted[each.source_id].original)
+        for each in store.proposals.proposals(source_ids=drafted)
+        if not each.flags and each.id not in own and each.oriented_id == drafted[each.source_id].original.id
+    ]
+    candidates = [_candidate(each, drafted[each.source_id]) for each in proposals]
+    verdicts = keeper.judge(candidates, earlier)
+    return [with_verdict(each, verdict, keeper.config) for each, verdict in zip(proposals, verdicts, strict=True)]
+
+
+def _candidate(proposal: Proposal, draft: Draft) -> Candidate:
+    return Candidate(
+        source_id=proposal.source_id,
+        original=draft.original,
+        base=draft.base,
+        new=proposal.as_pair(),
+        variant=proposal.variant,
+        distance_before=proposal.distance_before,
+        distance_after=proposal.distance_after,
     )
 
 
@@ -468,8 +495,10 @@ def _card(generator: Paraphraser | Refiner) -> dict[str, Any]:
     return {"name": card.name, "version": card.version, "stand_in": card.stand_in, "settings": dict(card.settings)}
 
 
-def _report(store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done_before: int) -> ProposeReport:
-    """Sum up over the wanted sources, given as done marks by source id."""
+def _report(
+    store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done_before: int, gates: str
+) -> ProposeReport:
+    """Sum up over the wanted sources, given as done marks by source id, and the digest of the gates' settings."""
     outcomes = store.proposals.sources_done(proposer.settings_id)
     proposals = [
         proposal
@@ -488,5 +517,7 @@ def _report(store: Store, proposer: Proposer, wanted: Mapping[str, str], *, done
         refinements=dict(Counter(outcomes[mark] for mark in wanted.values()).most_common()),
         proposals=len(proposals),
         passed_gates=sum(not proposal.flags for proposal in proposals),
+        faults=count_faults(proposals),
+        judged_otherwise=sum(judged_by(proposal) != gates for proposal in proposals),
         failures=dict(failures.most_common()),
     )

@@ -248,6 +248,7 @@ def make_proposals(bench: Workbench, plan: Plan) -> ProposeReport:
         bench.encoder,
         bench.paraphraser,
         bench.refiner,
+        tools=bench.quality_tools,
         config=bench.config,
         progress=bench.progress,
     )

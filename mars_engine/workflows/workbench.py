@@ -8,6 +8,8 @@ from mars_engine.words.protocols import (
     Clock,
     Encoder,
     FoldTrainer,
+    Judge,
+    LanguageDetector,
     ModelShelf,
     Paraphraser,
     Progress,
@@ -15,6 +17,7 @@ from mars_engine.words.protocols import (
     RewardModelTrainer,
     Store,
 )
+from mars_engine.workflows.quality import BenchmarkTexts, QualityTools, no_benchmarks
 
 AddPoint = Callable[[str, int, float], None]
 """Notes a metric's value at a step, for the curves that are seen while a run works."""
@@ -41,3 +44,13 @@ class Workbench:
     clock: Clock
     progress: Progress
     add_point: AddPoint = forget_point
+    languages: LanguageDetector | None = None
+    """For the gate that asks whether a text's language has changed."""
+    benchmark_texts: BenchmarkTexts = no_benchmarks
+    """For the gate that asks whether a proposal stands in a benchmark that was evaluated."""
+    judge: Judge | None = None
+    """For the gate that asks a judge model in both orders."""
+
+    @property
+    def quality_tools(self) -> QualityTools:
+        return QualityTools(self.probe_trainer, self.languages, self.benchmark_texts, self.judge)

@@ -74,6 +74,14 @@ class BenchmarkFolder:
             for row in outputs:
                 stream.write(json.dumps(row, default=str) + "\n")
 
+    def evaluated_texts(self) -> Iterator[str]:
+        """Yield each answer with its prompt, as the model read it; nothing of rows that cannot be read."""
+        for path in sorted(self.folder.glob(f"[!.]*{OUTPUTS_ENDING}")):
+            with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as stream:
+                for line in stream:
+                    with suppress(ValueError):
+                        yield from _texts_of(json.loads(line))
+
     def _group(self, group: int) -> Path:
         return self.folder / REWARDS / f"{group:06d}.npz"
 
@@ -94,3 +102,11 @@ class BenchmarkFolder:
         finally:
             with suppress(OSError):
                 part.unlink()
+
+
+def _texts_of(row: Any) -> list[str]:
+    """Return the texts that were scored, from a row of the outputs of either version of the benchmark."""
+    if not isinstance(row, dict):
+        return []
+    found = row["text"] if isinstance(row.get("text"), list) else [row.get("text_chosen"), row.get("text_rejected")]
+    return [text for text in found if isinstance(text, str)]

@@ -49,7 +49,7 @@ def test_every_command_and_option_explains_itself(command):
 
 def test_settings_of_the_configuration_are_options_with_its_own_help():
     options = {option.name: option for option in mars.commands["init"].params}
-    for section in ("allocation", "triage", "gate", "propose", "probe"):
+    for section in ("allocation", "triage", "gate", "propose", "quality", "probe"):
         for name, field in type(getattr(MarsConfig(), section)).model_fields.items():
             assert field.description in options[f"{section}_{name}"].help
 
@@ -165,6 +165,7 @@ def test_errors_are_json_too_when_asked_for(workspace):
         (["score"], "mars train"),
         (["propose"], "mars train"),
         (["review", "--policy", "gates"], "mars propose"),
+        (["regate"], "mars propose"),
         (["compose"], "mars propose"),
         (["evaluate"], "--split heldout"),
         (["open-round"], "mars import"),

@@ -84,7 +84,7 @@ SAYS: dict[str, dict[str, str]] = {
         "results": "signed round 1 ranks as many held-out pairs rightly as warm-up",
         "data": "Data",
         "settings": SETTINGS,
-        "pair": "changed a number",
+        "pair": "number changed: ",
     },
 }
 """What a person must be told there."""

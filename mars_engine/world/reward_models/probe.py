@@ -133,11 +133,20 @@ class ProbeTrainer:
         Raises:
             NotReadyError: a fold holds every pair, so that nothing is left to train on.
         """
+        return self.fold_models(training_set, folds, progress=progress).own_margins
+
+    def fold_models(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> "FoldProbes":
+        """Return the probes fitted on all folds but one, under each draw of the folds.
+
+        Raises:
+            NotReadyError: a fold holds every pair, so that nothing is left to train on.
+        """
         differences = self._differences(training_set, progress)
         margins = np.empty(folds.shape)
+        fitted: dict[tuple[int, int], FloatArray] = {}
         with progress.task("out-of-fold fits", folds.shape[0]) as task:
             for draw, fold_of_pair in enumerate(folds):
-                for fold in np.unique(fold_of_pair):
+                for fold in np.unique(fold_of_pair).tolist():
                     held = fold_of_pair == fold
                     if held.all():
                         raise NotReadyError(
@@ -148,9 +157,10 @@ class ProbeTrainer:
                     coefficients = self.fit(
                         differences[~held], training_set.weights[~held], training_set.label_confidence[~held]
                     )
+                    fitted[draw, fold] = coefficients
                     margins[draw, held] = differences[held] @ coefficients
                 task.advance()
-        return margins
+        return FoldProbes(self, fitted, margins)
 
     def restore(self, model_id: str, coefficients: FloatArray, ridge: float, settings: Mapping[str, Any]) -> Probe:
         """Return a saved probe.
@@ -170,3 +180,25 @@ class ProbeTrainer:
         if not training_set.pairs:
             raise NotReadyError("there are no pairs to train on", remedy="run 'mars import FILE' first")
         return self.feature_differences(training_set.pairs, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldProbes:
+    """FoldModels of probes."""
+
+    trainer: ProbeTrainer
+    fitted: Mapping[tuple[int, int], FloatArray]
+    """Weight vectors, shape (d,), by draw and the fold that was left out."""
+    own_margins: FloatArray
+
+    def margins(self, pairs: Sequence[Pair], folds: IntArray, *, progress: Progress) -> FloatArray:
+        """Return margins under the probes fitted without some fold, shape (draws, m); see the protocol."""
+        found = np.empty(folds.shape)
+        if not pairs:
+            return found
+        differences = self.trainer.feature_differences(pairs, progress=progress)
+        for draw, fold_of_pair in enumerate(folds):
+            for fold in np.unique(fold_of_pair).tolist():
+                held = fold_of_pair == fold
+                found[draw, held] = differences[held] @ self.fitted[draw, fold]
+        return found

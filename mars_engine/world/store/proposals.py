@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mars_engine.words.columns import ProposalFacts
 from mars_engine.words.records import Plan, PlanRow, Proposal, ProposalFailure
@@ -83,6 +83,17 @@ class SqlProposalStore:
             _forget_failures(connection, settings_id, tried)
             insert_rows(connection, schema.proposal_failures, [record_values(failure) for failure in failures])
             insert_absent(connection, schema.proposal_sources, done)
+            note_change(connection, "proposals")
+
+    def replace_verdicts(self, proposals: Sequence[Proposal]) -> None:
+        """Give stored proposals the flags and the generators' notes of these, in one transaction; nothing else."""
+        if not proposals:
+            return
+        stored = schema.proposals
+        statement = update(stored).where(stored.c.id == bindparam("stored_id"))
+        verdicts = [{"stored_id": each.id, "flags": each.flags, "generators": each.generators} for each in proposals]
+        with self.database.write() as connection:
+            connection.execute(statement, verdicts)
             note_change(connection, "proposals")
 
     def sources_done(self, settings_id: str) -> dict[str, str]:

@@ -125,8 +125,8 @@ class Grid {
       this.count();
     });
     const turn = card.prompt[lastTurnOf(card.prompt)];
-    const failed = card.gates.filter((gate) => !gate.passed).length;
-    const gates = failed ? `✗ ${count(failed, "gate", "gates")} failed` : "✓ gates passed";
+    const faults = card.gates.filter((gate) => !gate.passed).map((gate) => gate.text);
+    const gates = faults.length ? `✗ ${faults.join("; ")}` : "✓ gates passed";
     const gain = distanceGain(card);
     const moved = Number.isFinite(gain) ? ` · distance ${gain >= 0 ? "+" : ""}${number(gain)}` : "";
     return element(

@@ -1,0 +1,125 @@
+"""Facts of a text that a paraphrase must keep: numbers, names, negations, code, personal data; and new refusals.
+
+Found by patterns, so that each can be told to a person. Negations and refusals are known in English alone; in other
+languages none are found, and nothing is said of them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+INLINE_CODE = re.compile(r"`[^`\n]+`")
+NOT_A_SENTENCE_START = re.compile(r"[\w,;%’'\"”][ \t]+[\"“'(\[]?\Z")
+"""What stands before a word in the midst of a sentence."""
+NAMES_ALWAYS_CAPITAL = frozenset({"i", "i'm", "i’m", "i'd", "i’d", "i'll", "i’ll", "i've", "i’ve", "ok", "okay"})
+NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nobody|nothing|neither|nor|nowhere|cannot|without|unable|impossible|unlikely|"
+    r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|wo|would|should|must|might|need|ai|sha)n['’]?t)\b",
+    re.IGNORECASE,
+)
+NOT_A_NEGATION = re.compile(r"\bnot only\b|\bno\. ?(?=\d)|\b(?:want|wont|cant)(?=ed|ing)", re.IGNORECASE)
+
+PERSONAL_DATA = {
+    "e-mail address": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    "web address": re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"']*[^\s<>()\[\]\"'.,;:!?]", re.IGNORECASE),
+    "IP address": re.compile(
+        r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]\d|\d)"
+    ),
+    "card number": re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)"),
+    "phone number": re.compile(
+        r"(?<![\w.,-])(?:\+\d[\d ().-]{6,17}\d|\(?\d{3}\)?[ .-]?\d{3}[ .-]\d{4}|\d{3}-\d{4})(?![\w-])"
+    ),
+    "handle": re.compile(r"(?<![\w@./])@[A-Za-z_]\w{1,29}\b"),
+}
+"""Patterns by kind, in the order they are looked for; what one kind has found is no other's."""
+
+REFUSALS = {
+    "as an AI": re.compile(
+        r"\bas an? (?:ai\b|artificial intelligence|(?:large )?language model)|"
+        r"\bi(?:['’]m| am) (?:just |only |merely )?an? (?:ai\b|artificial intelligence|(?:large )?language model)",
+        re.IGNORECASE,
+    ),
+    "refusal": re.compile(
+        r"\bi(?:['’]m| am)?(?: really| very)?(?: sorry| afraid)?,?(?: but)?(?: i(?:['’]m| am)?)? ?"
+        r"(?:can ?not|can['’]?t|won['’]?t|will not|(?:am )?unable to|(?:am )?not able to|must decline to) "
+        r"(?:\w+ ){0,2}?(?:help|assist|provide|comply|fulfil|fulfill|answer|engage|support|create|write|discuss|share|"
+        r"do that|continue|paraphrase|rewrite|generate|give)\b|"
+        r"\bi(?:['’]m| am) sorry,? but i\b|\bi apologi[sz]e,? but\b|\bi must decline\b",
+        re.IGNORECASE,
+    ),
+}
+
+
+def normalized(text: str) -> str:
+    """Return a text without differences in case and white space, for telling copies."""
+    return " ".join(text.split()).casefold()
+
+
+def numbers(text: str) -> Counter[str]:
+    """Return the numbers in digits, as they are written."""
+    return Counter(NUMBER.findall(text))
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words, case folded, and the parts of those with a hyphen or an apostrophe."""
+    found = [match.casefold() for match in WORD.findall(text)]
+    return frozenset([*found, *(part for word in found for part in re.split(r"['’-]", word))])
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the capitalised words in the midst of sentences, as they are written: names, as far as case can tell."""
+    return frozenset(
+        match.group()
+        for match in WORD.finditer(text)
+        if match.group()[0].isupper()
+        and match.group().casefold() not in NAMES_ALWAYS_CAPITAL
+        and NOT_A_SENTENCE_START.search(text, max(0, match.start() - 4), match.start())
+    )
+
+
+def changed_names(base: str, new: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of `base` that `new` has nowhere, and those of `new` that `base` has nowhere, in any case."""
+    in_base, in_new = words(base), words(new)
+    lost = frozenset(name for name in names(base) if name.casefold() not in in_new)
+    added = frozenset(name for name in names(new) if name.casefold() not in in_base)
+    return lost, added
+
+
+def negation_count(text: str) -> int:
+    """Return how many English negations there are; "is not" and "isn't" are one each."""
+    return len(NEGATION.findall(NOT_A_NEGATION.sub(" ", text)))
+
+
+def code_spans(text: str) -> Counter[str]:
+    """Return the code between backticks: fenced blocks and spans in a line, as they are written."""
+    blocks = [match.strip() for match in FENCED.findall(text)]
+    return Counter([*blocks, *INLINE_CODE.findall(FENCED.sub(" ", text))])
+
+
+def personal_data(text: str) -> Counter[tuple[str, str]]:
+    """Return e-mail and web addresses, IP addresses, card and phone numbers and handles, as (kind, text)."""
+    found: Counter[tuple[str, str]] = Counter()
+    rest = text
+    for kind, pattern in PERSONAL_DATA.items():
+        matches = [
+            match.group() for match in pattern.finditer(rest) if kind != "card number" or _is_card(match.group())
+        ]
+        found.update((kind, match) for match in matches)
+        for match in matches:
+            rest = rest.replace(match, " ", 1)
+    return found
+
+
+def _is_card(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
+    places = [int(each) for each in reversed(digits) if each.isdigit()]
+    doubled = [2 * digit - 9 * (digit > 4) for digit in places[1::2]]
+    return (sum(places[0::2]) + sum(doubled)) % 10 == 0
+
+
+def refusals(text: str) -> Iterator[str]:
+    """Yield "refusal" and "as an AI" where the text says such a thing."""
+    return (kind for kind, pattern in REFUSALS.items() if pattern.search(text))
