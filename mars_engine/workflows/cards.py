@@ -16,7 +16,7 @@ from mars_engine.words.records import (
     Turn,
 )
 from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, Column, PairIndex
-from mars_engine.workflows.quality import gates_that_judged, judged_by
+from mars_engine.workflows.quality import cards_of_writers, gates_that_judged, judged_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +297,7 @@ def _gate_words(proposal: Proposal) -> str:
 def _generators(proposal: Proposal) -> tuple[str, ...]:
     return tuple(
         f"{card['name']}{' (stand-in)' if card.get('stand_in') else ''}: {task}"
-        for task, card in sorted(proposal.generators.items())
-        if isinstance(card, dict) and "name" in card
+        for task, card in sorted(cards_of_writers(proposal).items())
     )
 
 

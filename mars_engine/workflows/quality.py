@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -305,6 +306,13 @@ def with_verdict(proposal: Proposal, verdict: Verdict, config: QualityConfig) ->
     """Return a proposal with what the gates said of it, and under which settings."""
     note = {"settings": settings_of_gates(config), "judged": list(verdict.judged)}
     return replace(proposal, flags=verdict.reasons, generators={**proposal.generators, GATES_NOTE: note})
+
+
+def cards_of_writers(proposal: Proposal) -> dict[str, Mapping[str, Any]]:
+    """Return the cards of the generators that wrote a proposal, by what each did; the gates' note is none."""
+    return {
+        task: card for task, card in proposal.generators.items() if task != GATES_NOTE and isinstance(card, Mapping)
+    }
 
 
 def judged_by(proposal: Proposal) -> str:

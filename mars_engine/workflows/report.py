@@ -25,6 +25,7 @@ from mars_engine.words.records import (
 )
 from mars_engine.workflows.agreement import AgreementReport, agreement
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex
+from mars_engine.workflows.quality import cards_of_writers
 from mars_engine.workflows.results import (
     Movement,
     Results,
@@ -260,7 +261,7 @@ def _generators(store: Store, index: PairIndex) -> tuple[GeneratorNote, ...]:
     ids = [pair_id.decode() for pair_id in index.ids[places[every]]]
     found: dict[str, GeneratorNote] = {}
     for proposal in store.proposals.proposals(source_ids=ids):
-        for card in proposal.generators.values():
+        for card in cards_of_writers(proposal).values():
             note = GeneratorNote(card["name"], card["version"], bool(card["stand_in"]), card.get("settings", {}))
             found.setdefault(f"{note.name} {note.version} {sorted(note.settings.items())}", note)
     return tuple(found[key] for key in sorted(found))
