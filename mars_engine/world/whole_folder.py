@@ -39,6 +39,13 @@ def write_whole_folder(target: Path, write: Callable[[Path], None], *, is_whole:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+WRITER_WORDS = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What torch's own errors of a file that cannot be written have in them; none says that the disk is full."""
+
+FULL = 1_000_000
+"""Bytes: with less than this free, what torch could not write is put down to that."""
+
+
 class plain_write_errors:  # noqa: N801 - a context manager that reads as a clause
     """Turn what safetensors and torch raise when a file cannot be written into a ModelError that says so."""
 
@@ -52,7 +59,7 @@ class plain_write_errors:  # noqa: N801 - a context manager that reads as a clau
         from safetensors import SafetensorError
 
         # torch raises a RuntimeError of its writer, safetensors an error of its own, the rest an OSError
-        is_torch = isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error)
+        is_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in WRITER_WORDS)
         if isinstance(error, (OSError, SafetensorError)) or is_torch:
             raise cannot_write(self._target, error) from error
 
@@ -61,8 +68,9 @@ def cannot_write(target: Path, error: BaseException | None) -> ModelError:
     """Return the error that says why a folder cannot be written, and how much space its disk has."""
     parent = next(folder for folder in target.parents if folder.is_dir())
     free = shutil.disk_usage(parent).free
+    reason = "no space left on its disk" if isinstance(error, RuntimeError) and free < FULL else str(error)
     return ModelError(
-        f"{target} cannot be written: {error} ({free / 1e6:,.0f} MB free on its disk)",
+        f"{target} cannot be written: {reason} ({free / 1e6:,.0f} MB free on its disk)",
         remedy="make room on the disk and run the same command again; what was saved before is whole, and it goes on "
         "from there",
     )

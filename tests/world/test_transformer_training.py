@@ -2,6 +2,8 @@
 
 import errno
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -249,6 +251,44 @@ def test_a_full_disk_ends_in_plain_words_and_the_checkpoints_before_it_stay(kind
     notes = Notes()
     train(made, notes=notes)
     assert min(notes.points["training loss"]) == 4
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Callable[[int], Path]]:
+    """Gives a disk of so many bytes in memory; asked again, it changes the size of that disk."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def make(size: int) -> Path:
+        mounted = ["-o", f"remount,size={size}"] if folder.is_mount() else ["-t", "tmpfs", "-o", f"size={size}"]
+        done = subprocess.run(["mount", *mounted, "tmpfs", str(folder)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small disk cannot be mounted by this user: {done.stderr.strip()}")
+        return folder
+
+    yield make
+    if folder.is_mount():
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a file of the failed writing may be open still
+
+
+def test_on_a_disk_that_is_full_it_stops_and_goes_on_exactly_when_there_is_room(backbone, tmp_path, small_disk):
+    whole = train(trainer(backbone, tmp_path / "enough"))
+    notes = Notes(stop_at=3, stop=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer(backbone, tmp_path / "measured"), notes=notes)
+    checkpoint = sum(path.stat().st_size for path in (tmp_path / "measured").rglob("*") if path.is_file())
+
+    made = trainer(backbone, small_disk(int(1.6 * checkpoint)))
+    with pytest.raises(ModelError, match=r"checkpoint-6 cannot be written: [Nn]o space left.*make room"):
+        train(made)
+    folder = made.checkpoints / made.model_id(TrainingSet.plain(PAIRS))
+    assert {path.name for path in folder.iterdir()} == {"checkpoint-3"}
+
+    small_disk(6 * checkpoint)
+    notes = Notes()
+    found = train(made, notes=notes)
+    assert min(notes.points["training loss"]) == 4
+    assert largest_difference(found, whole) <= 1e-6
 
 
 # -------------------------------------------------------------------------------------------- what is told and kept
