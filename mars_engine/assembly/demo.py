@@ -36,8 +36,9 @@ DEMO = "demo"
 """The name of the packaged demo pairs, as a source."""
 
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
-DEMO_CONFIG = MarsConfig(allocation=AllocationConfig(scale="standard"))
-"""The defaults, but with margins in units of their standard deviation: the probe's margins are small beside 1/τ."""
+DEMO_CONFIG = MarsConfig(allocation=AllocationConfig(scale="standard", budget_per_pair=2))
+"""The defaults, but with margins in units of their standard deviation, as the probe's margins are small beside 1/τ; and
+with a budget that the variants which pass the gates can fill, so that it matters how a law spreads it."""
 
 ARMS: tuple[AllocationLaw, AllocationLaw] = ("uniform", "signed")
 """MARS last, so that it is what the workspace goes on with."""
@@ -96,6 +97,7 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
             composed = compose_plan(bench, plan.plan)
             trained.append(train_on(bench, composed.composition))
         announce("evaluate on the held-out pairs")
+        trained = list({record.id: record for record in trained}.values())  # both laws may come to the same pairs
         for record in trained[1:]:
             score_model(bench, record, triage_again=False)
         evaluation = evaluate(bench.store, bench.shelf, trained, config=bench.config.evaluate, progress=bench.progress)

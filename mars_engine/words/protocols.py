@@ -504,7 +504,7 @@ class ModelStore(Protocol):
     """Reward models, their scores and what triage said."""
 
     def add(self, model: ModelRecord) -> None:
-        """Store a model as the latest; one whose id is present keeps its content and becomes the latest."""
+        """Store a model as the latest; one that is present becomes the latest, made for the composition given now."""
         ...
 
     def get(self, model_id: str) -> ModelRecord | None: ...

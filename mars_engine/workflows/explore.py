@@ -48,6 +48,9 @@ EMBEDDINGS_AT_ONCE = 20_000
 Positions = NDArray[np.int64]
 _Found = TypeVar("_Found")
 
+MOST_WITHOUT_A_MAP = 10_000
+"""Pairs among which a meaning is looked for without a map: 15 MB of embeddings, kept by the server."""
+
 QUERY_MAPS: tuple[MapKind, ...] = ("prompt", "chosen", "rejected")
 """Maps of texts: only by their embeddings a text can be looked for."""
 
@@ -268,14 +271,15 @@ class Explorer:
         return self._remember(("set", set_id), (index.ids,), read)
 
     def _nearest(self, index: PairIndex, view: View, problems: list[str]) -> Positions | None:
-        """Positions of the pairs whose text is nearest in meaning, by the view's map or the first map of a text."""
+        """Positions of the pairs whose text is nearest in meaning, by the view's map or the first map of a text.
+
+        Without such a map, the chosen answers of the pairs that have a semantic distance are searched: the encoder has
+        read them, so that their embeddings are at hand.
+        """
         kinds = sorted(QUERY_MAPS, key=lambda kind: kind != view.map)
         points = next((points for kind in kinds if (points := self._maps.load(kind)) is not None), None)
         if points is None:
-            problems.append(
-                "The search by meaning was left out: it needs the map of the prompt, the chosen or the rejected answer."
-            )
-            return None
+            return self._nearest_chosen(index, view, problems)
 
         def search() -> Positions:
             wanted = self._embed([view.meaning])[0]
@@ -288,6 +292,34 @@ class Explorer:
             return _found(index.positions_of_ids(points.ids[_highest(likeness, view.nearest)]))
 
         return self._remember(("meaning", view.meaning, view.nearest, points.kind), (points, index.ids), search)
+
+    def _nearest_chosen(self, index: PairIndex, view: View, problems: list[str]) -> Positions | None:
+        read = np.flatnonzero(~np.isnan(index.distance))
+        if not len(read):
+            problems.append(
+                "The search by meaning was left out: the encoder has not read the pairs yet. Score them by a model, or "
+                "make the map of the prompt, the chosen or the rejected answer."
+            )
+            return None
+        if len(read) > MOST_WITHOUT_A_MAP:
+            problems.append(
+                f"The search by meaning was left out: above {MOST_WITHOUT_A_MAP:,} pairs it needs the map of the "
+                "prompt, the chosen or the rejected answer."
+            )
+            return None
+
+        def embed() -> Float32Array:
+            ids = [index.ids[place].decode("ascii") for place in read.tolist()]
+            pairs = self._store.pairs.by_id(ids)
+            return self._embed([pairs[pair_id].chosen for pair_id in ids])
+
+        vectors = self._remember(("chosen",), (index.ids, index.distance), embed)
+
+        def search() -> Positions:
+            found: Positions = read[_highest(vectors @ self._embed([view.meaning])[0], view.nearest)]
+            return found
+
+        return self._remember(("meaning", view.meaning, view.nearest, "read"), (vectors,), search)
 
     def _remember(self, key: Hashable, of: tuple[object, ...], make: Callable[[], _Found]) -> _Found:
         """Return what was made of these very objects before, else make it. Two threads may make it at once."""

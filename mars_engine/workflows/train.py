@@ -1,7 +1,7 @@
 """Train: the warm-up on base pairs, and later models on what was composed. A trained model is never trained again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -105,9 +105,14 @@ def _train(
     add_point: AddPoint,
 ) -> ModelRecord:
     present = store.models.get(trainer.model_id(examples))
-    if present is not None and shelf.holds(present):
-        store.models.add(present)  # what was asked for last is what the next step works with
-        return present
+    if present is not None:
+        # Two compositions of the same pairs make one model: it is that of the one asked for last, which the next step
+        # works with.
+        made_for = composition.id if composition else ""
+        present = replace(present, label=label, composition_id=made_for, round=composition.round if composition else 0)
+        if shelf.holds(present):
+            store.models.add(present)
+            return present
     model = trainer.train(examples, progress=progress, notes=_StoredNotes(store, add_point))
     record = ModelRecord(
         id=model.id,

@@ -348,7 +348,17 @@ def test_search_by_meaning_finds_the_nearest_first(explorer, bench):
     assert ordered(explorer.look(replace(scene.view, descending=True)))[-1] == ordered(scene)[0]
 
 
-def test_search_by_meaning_without_a_map_of_texts_says_what_to_do(explorer, maps):
+def test_search_by_meaning_without_a_map_of_texts_searches_the_chosen_answers(explorer, bench, maps):
+    maps.made = {"difference": maps.made["difference"]}
+    wanted = bench.store.pairs.pairs("train")[7]
+    scene = explorer.look(View(meaning=wanted.chosen, nearest=4, sort="nearest"))
+    assert not scene.problems
+    assert scene.count == 4
+    assert scene.index.ids[ordered(scene)[0]].decode() == wanted.id
+
+
+def test_search_by_meaning_of_too_many_pairs_without_a_map_of_texts_says_what_to_do(explorer, maps, monkeypatch):
+    monkeypatch.setattr("mars_engine.workflows.explore.MOST_WITHOUT_A_MAP", 3)
     maps.made = {"difference": maps.made["difference"]}
     scene = explorer.look(View(meaning="something"))
     assert scene.count == TRAINING + HELDOUT

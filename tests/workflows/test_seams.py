@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.words.config import GateConfig, MarsConfig, TriageConfig
+from mars_engine.words.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.workflows.explore_actions import put_together
 from mars_engine.workflows.export import select_for_export
@@ -63,6 +63,28 @@ def test_a_model_or_composition_that_is_made_again_is_the_latest_again():
     assert bench.store.compositions.latest().id == other.id
     compose_plan(bench, report.plan.plan)
     assert bench.store.compositions.latest().id == report.compose.composition.id
+
+
+def test_two_laws_that_come_to_the_same_pairs_share_a_model_that_is_the_later_ones():
+    config = MarsConfig(
+        triage=KEEP, allocation=AllocationConfig(budget_per_pair=1000)
+    )  # more than the grids hold, under any law
+    bench = bench_with_pairs(config)
+    warm_up = train_warm_up(bench)
+    score_model(bench, warm_up)
+    trained = []
+    for law in ("uniform", "signed"):
+        plan = make_plan(bench, warm_up, law=law).plan
+        make_proposals(bench, plan)
+        review_by_policy(bench.store, "accept-all", clock=bench.clock)
+        composition = compose_plan(bench, plan).composition
+        trained.append(train_on(bench, composition))
+        assert trained[-1].composition_id == composition.id
+    assert trained[0].id == trained[1].id
+    assert [model.label for model in trained] == ["uniform round 1", "signed round 1"]
+    assert bench.store.models.latest().label == "signed round 1"
+    score_model(bench, trained[-1])
+    assert workspace_status(bench.store).step == "evaluate"
 
 
 def test_a_dry_run_stores_no_plan():

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from mars_engine.words.records import ModelRecord, Rewards, TriageRow
 from mars_engine.world.store import schema
@@ -30,8 +30,11 @@ class SqlModelStore:
     database: Database
 
     def add(self, model: ModelRecord) -> None:
+        table = schema.reward_models
         with self.database.write() as connection:
-            insert_as_latest(connection, schema.reward_models, record_values(model))
+            if not insert_as_latest(connection, table, record_values(model)):
+                made_for = {"label": model.label, "composition_id": model.composition_id, "round": model.round}
+                connection.execute(update(table).where(table.c.id == model.id).values(made_for))
             note_change(connection, "models")
 
     def get(self, model_id: str) -> ModelRecord | None:
