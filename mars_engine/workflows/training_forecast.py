@@ -7,9 +7,14 @@ import numpy as np
 from mars_engine.maths.allocation import summarize_allocation
 from mars_engine.words.config import MarsConfig, TriagePolicy
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import BoolArray
+from mars_engine.words.records import BoolArray, Plan
+from mars_engine.workflows.compose import load_grids
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.workflows.plan import spend
+from mars_engine.workflows.sources import load_sources, triage_of_plan
+
+MOST_COUNTED = 20_000
+"""Pairs, and accepted variants, up to which the grids are counted text by text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class NewPairs:
     pending: int
     budget: int
     at_most: int
-    """New pairs that the accepted variants suffice for, not counting texts that prove to be the same."""
+    """New pairs that the accepted variants suffice for; in a large workspace as if all of their texts were new."""
     carried_over: int
     """Pairs of the rounds before, where rounds are cumulative."""
 
@@ -103,7 +108,10 @@ def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | 
     if plan is None:
         return None
     accepted = index.accepted[_Training.of(index).places].astype(np.int64)
-    grids = (accepted + 1) ** 2 - 1
+    if accepted.sum() <= MOST_COUNTED and len(accepted) <= MOST_COUNTED:
+        room = _room_in_grids(store, plan)
+    else:
+        room = int(((accepted + 1) ** 2 - 1).sum())
     model = store.models.get(plan.model_id)
     is_carried = config.compose.cumulative and model is not None and model.composition_id
     return NewPairs(
@@ -111,9 +119,17 @@ def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | 
         accepted=int(accepted.sum()),
         pending=int(index.pending.sum()),
         budget=plan.budget,
-        at_most=min(plan.budget, int(grids.sum())),
+        at_most=min(plan.budget, room),
         carried_over=store.compositions.count(model.composition_id) if model and is_carried else 0,
     )
+
+
+def _room_in_grids(store: Store, plan: Plan) -> int:
+    """Return the size of the grids of what is accepted now, as composing will find them."""
+    sources = load_sources(store, triage_of_plan(plan))
+    eligible = {source.pair.id for source in sources if source.treatment.gets_budget}
+    rows = [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
+    return sum(grid.size for grid in load_grids(store, rows, sources))
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ def test_nothing_is_foretold_of_the_budget_before_the_margins_are_read():
 
 
 @pytest.mark.parametrize("cumulative", [True, False])
-def test_new_pairs_are_at_most_what_closing_composes(cumulative):
+def test_new_pairs_are_at_most_what_closing_composes(cumulative, monkeypatch):
     bench = bench_with_suspects("keep")
     index = PairIndexCache(bench.store)
     opened = open_round(bench)
@@ -79,9 +79,21 @@ def test_new_pairs_are_at_most_what_closing_composes(cumulative):
     review_by_policy(bench.store, "accept-all", clock=bench.clock)
     coming = new_pairs(bench.store, index.current(), bench.config)
     assert coming.accepted == opened.propose.proposals
+    monkeypatch.setattr("mars_engine.workflows.training_forecast.MOST_COUNTED", 1)
+    loose = new_pairs(bench.store, index.current(), bench.config)
+    monkeypatch.undo()
     closed = close_round(bench)
-    assert 0 < closed.compose.new_pairs <= coming.at_most <= coming.budget
+    assert 0 < closed.compose.new_pairs <= coming.at_most <= loose.at_most <= coming.budget
     open_round(bench)
     config = bench.config.model_copy(update={"compose": ComposeConfig(cumulative=cumulative)})
     second = new_pairs(bench.store, index.current(), config)
     assert (second.round, second.carried_over) == (2, closed.compose.new_pairs if cumulative else 0)
+
+
+def test_one_accepted_side_and_equal_texts_make_no_room():
+    bench = bench_with_suspects("keep")
+    open_round(bench)
+    proposal = bench.store.proposals.proposals()[0]
+    record_review(bench.store, "proposal", proposal.id, "accept_chosen", annotator="ann", clock=bench.clock)
+    coming = new_pairs(bench.store, PairIndexCache(bench.store).current(), bench.config)
+    assert (coming.accepted, coming.at_most) == (1, 1)
