@@ -11,6 +11,7 @@ from mars_engine.assembly.command_frame import Overrides, Session, reporting, wo
 from mars_engine.assembly.config_options import override_config, section_options
 from mars_engine.assembly.demo import DEMO, demo_sources
 from mars_engine.assembly.recorded_run import mark_lost_runs
+from mars_engine.assembly.uploads import forget_upload
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import PairSource
@@ -110,6 +111,7 @@ def import_(
             for part, name in parts()
         ]
         notes.summary |= headlines.of_imports(reports)
+    forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now
     return reports, lambda console: _show_all(console, printing.show_import, reports)
 
 

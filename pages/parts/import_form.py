@@ -8,7 +8,7 @@ import streamlit as st
 from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.import_reading import FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
-from mars_engine.assembly.uploads import LARGEST_UPLOAD_MEBIBYTES, Upload, find_upload, save_upload
+from mars_engine.assembly.uploads import LARGEST_UPLOAD_MEBIBYTES, Upload, find_upload, forget_upload, save_upload
 from mars_engine.words.errors import LoadError, MarsError
 from mars_engine.workflows.import_pairs import ImportPreview
 from pages.parts.files import as_size
@@ -93,6 +93,7 @@ def _draw_file(desk: Desk) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.text(f"{upload.path.name}, {as_size(upload.size_bytes)}")
         if st.button("Another file", icon=":material/upload_file:", key="another-file"):
+            forget_upload(desk.workspace, upload.path)
             del st.query_params[UPLOAD]
             st.rerun()
     _draw_reading(desk, str(upload.path), upload.key)

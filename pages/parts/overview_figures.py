@@ -73,13 +73,19 @@ def _draw_mis_ranked(headline: Headline) -> None:
 
 
 def _draw_decisions(desk: Desk) -> None:
-    tallies = [each for each in desk.store.browse.review_tallies() if each.action not in ("undo", "skip")]
+    every = desk.store.browse.review_tallies()
+    tallies = [each for each in every if each.action not in ("undo", "skip")]
+    taken_back = sum(each.events for each in every if each.action == "undo")
     by_policy = sum(each.events for each in tallies if each.annotator.startswith(POLICY_PREFIX))
     people = {each.annotator for each in tallies if not each.annotator.startswith(POLICY_PREFIX)}
     by_people = sum(each.events for each in tallies) - by_policy
     st.metric("Decisions by people", f"{by_people:,}")
     readers = "one person" if len(people) == 1 else f"{len(people)} people"
-    parts = [readers if people else "", f"{by_policy:,} more by a policy" if by_policy else ""]
+    parts = [
+        readers if people else "",
+        f"{taken_back:,} of them taken back" if taken_back else "",
+        f"{by_policy:,} more by a policy" if by_policy else "",
+    ]
     st.text("; ".join(part for part in parts if part) or "nothing has been decided yet")
 
 

@@ -92,6 +92,13 @@ def test_words_tell_a_cluster_from_the_others():
     assert not {"the", "42"} & {word for each in words for word in each}
 
 
+def test_what_is_common_everywhere_and_parts_of_contractions_name_no_cluster():
+    texts = ["people don't like code", "people don’t fix code", "people don't like soup", "people don't cook soup"]
+    words = UmapMapper(MapConfig()).distinctive_words(texts, np.array([0, 0, 1, 1]), 2)
+    assert [each[0] for each in words] == ["code", "soup"]
+    assert not {"people", "don"} & {word for each in words for word in each}
+
+
 def test_texts_without_words_name_nothing():
     assert UmapMapper(MapConfig()).distinctive_words(["42 !", ""], np.array([0, 1]), 2) == [(), ()]
 

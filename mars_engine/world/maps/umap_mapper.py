@@ -24,7 +24,8 @@ FEWEST_PAIRS = 15
 """With fewer, neighbourhoods say nothing, and a list is read more quickly."""
 PAIRS_A_CLUSTER = 20
 WORDS_A_CLUSTER = 6
-WORD = r"(?u)\b[^\W\d_]{3,}\b"
+WORD = r"(?u)(?<!['’])\b[^\W\d_]{3,}\b(?!['’])"
+"""A word of letters; parts of contractions, as of "don't", name nothing."""
 MOST_WORDS = 50_000
 STARTS = 4
 
@@ -85,9 +86,11 @@ class UmapMapper:
         return np.asarray(clusters.cluster_centers_, dtype=np.float32)
 
     def distinctive_words(self, texts: Sequence[str], clusters: IntArray, count: int) -> list[tuple[str, ...]]:
-        """Return each cluster's words by class-based tf-idf: tf · log(1 + mean words / frequency).
+        """Return each cluster's words by their part in the divergence of its texts from all: p · log(p / q).
 
-        A word counts once a text, so that no single text names its cluster. Source: Grootendorst 2022, BERTopic.
+        p is the share of the cluster's texts that have the word and q that of all texts; one text that has it as often
+        as all do is added to the cluster, so that a word of one text weighs little. A word counts once a text, so that
+        no single text names its cluster; what is equally common everywhere names none.
         """
         from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import CountVectorizer
@@ -100,9 +103,10 @@ class UmapMapper:
         except ValueError:  # scikit-learn says so where no text has a word
             return [()] * count
         members = csr_matrix((np.ones(len(texts)), (clusters, np.arange(len(texts)))), shape=(count, len(texts)))
-        frequencies = (members @ counts).toarray()
-        totals = frequencies.sum(axis=1, keepdims=True)
-        telling = frequencies / np.maximum(totals, 1) * np.log1p(totals.mean() / frequencies.sum(axis=0))
+        overall = np.asarray(counts.mean(axis=0)).ravel()
+        sizes = np.asarray(members.sum(axis=1)).reshape(-1, 1)
+        shares = ((members @ counts).toarray() + overall) / (sizes + 1)
+        telling = shares * np.log(shares / overall)
         words = vectorizer.get_feature_names_out()
         order = np.argsort(-telling, axis=1, kind="stable")[:, :WORDS_A_CLUSTER]
         return [
