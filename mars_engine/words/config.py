@@ -354,7 +354,10 @@ class Seq2SeqConfig(Section):
     ] = 0
     precision: Annotated[
         Precision,
-        Field(description="Arithmetic: 'fp32', 'bf16', or 'auto': bf16 where the hardware is quick at it, else fp32."),
+        Field(
+            description="Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what "
+            "else is in a batch can change a text."
+        ),
     ] = "auto"
     device: Annotated[str, Field(description="Where the model runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
 

@@ -202,21 +202,20 @@ def _after_clause(body: str, ends: Sequence[int], fitting: int, reader: Reader) 
     return ends[fitting]
 
 
-def with_line_breaks(text: str, passage: str) -> str:
+def with_line_breaks(text: str, passage: str) -> str | None:
     """Return a rewriting with as many line breaks as its passage has, each at the space nearest to the same place.
 
-    A model sees a line break as a space. Where a rewriting has too few spaces, the breaks that find none are left out.
+    A model sees a line break as a space. Where the rewriting has fewer spaces than that, there is none.
     """
     breaks = list(_LINE_BREAK.finditer(passage))
     spaces = [place for place, letter in enumerate(text) if letter == " "]
-    if not breaks or not spaces:
-        return text
+    if len(spaces) < len(breaks):
+        return None
     letters = list(text)
-    for line_break in breaks:
-        if not spaces:
-            break
+    for number, line_break in enumerate(breaks):
         wanted = line_break.start() / len(passage) * len(text)
-        nearest = min(spaces, key=lambda place: abs(place - wanted))
+        in_reach = spaces[: len(spaces) - (len(breaks) - number - 1)]  # one is left for each break to come
+        nearest = min(in_reach, key=lambda place: abs(place - wanted))
         letters[nearest] = line_break.group()
         spaces = [place for place in spaces if place > nearest]
     return "".join(letters)

@@ -43,8 +43,9 @@ def most_written(tokens_read: int) -> int:
 class Seq2SeqWriter:
     """Writes passages with a sequence-to-sequence model.
 
-    Guarantees: a text of a batch is written as it would be alone, as far as the padding beside it moves no sum by so
-    much that two equally likely tokens change places; what is drawn depends on the text and its seed alone.
+    Guarantees: what is drawn depends on the text and its seed alone; and a text of a batch is written as it would be
+    alone, unless padding moves a sum by so much that two tokens change places: in fp32 they have to be equally likely
+    to six digits, in bf16 to two, so that there the batch does change texts now and then.
     """
 
     model: Any
@@ -136,7 +137,7 @@ def load_writer(folder: Path, *, device: str, precision: Precision, batch_tokens
 @lru_cache(maxsize=2)
 def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     place = find_device(device, section="seq2seq")
-    dtype = torch.bfloat16 if trains_in_bf16(precision, place) else torch.float32
+    dtype = torch.bfloat16 if _computes_in_bf16(precision, place) else torch.float32
     config = _load_config(folder)
     tokenizer = load_tokenizer(folder)
     try:
@@ -158,6 +159,13 @@ def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
         )
     _name_special_tokens(model, tokenizer, folder)
     return model.to(place).eval(), tokenizer
+
+
+def _computes_in_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether the model computes in bf16; on 'auto' never on a processor, where it saves little and costs sameness."""
+    if precision == "auto" and device.type == "cpu":
+        return False
+    return trains_in_bf16(precision, device)
 
 
 def _load_config(folder: Path) -> Any:

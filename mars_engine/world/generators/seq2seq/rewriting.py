@@ -137,13 +137,14 @@ def _options(passage: str, candidates: Sequence[Written], count: int, rules: Rul
     fit: dict[str, None] = {}
     faults: Counter[str] = Counter()
     for candidate in candidates:
-        fault = find_fault(
+        fault: str | None = find_fault(
             candidate, passage, instruction=rules.instruction, min_length_percent=rules.min_length_percent
         )
-        if fault is None:
-            fit[with_line_breaks(candidate.text, passage)] = None
+        text = with_line_breaks(candidate.text, passage)
+        if fault is not None or text is None:
+            faults[fault or "too short for the line breaks"] += 1
         else:
-            faults[fault] += 1
+            fit[text] = None
     ranked = rules.search(count).ranks
     texts = choose_different(list(fit), passage, count) if ranked else tuple(fit)[:count]
     return Options(passage, texts, faults)
