@@ -20,7 +20,7 @@ from mars_engine.world.generators.seq2seq.generators import refine_search
 from mars_engine.world.generators.seq2seq.writing import Search
 from mars_engine.world.progress import SilentProgress
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]
 
 SILENT = SilentProgress()
 SHORT = (
@@ -52,17 +52,6 @@ KEPT = (
 TEXTS = (*SHORT, LONG)
 TRAINING = (*TEXTS, "How do I water tomatoes? In the sun? Yes, at home. Say it.")
 LIMIT = 60
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models wait longer for a second thread than they work."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
