@@ -1,4 +1,4 @@
-"""`mars propose` with a tiny random T5 as paraphraser and refiner: long texts, failures, interruption, other settings."""
+"""`mars propose` with a tiny random T5 as paraphraser and refiner: long texts, failures, interruption, settings."""
 
 import json
 import shutil
