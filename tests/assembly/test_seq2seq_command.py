@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,21 @@ def test_the_settings_page_shows_the_cards_without_the_model(tmp_path, t5):
     refiner, paraphraser = generator_cards(workspace)
     assert "not on this machine yet" in str(refiner.settings["weights"])
     assert len(str(paraphraser.settings["weights"])) == 24
+
+
+def test_the_cards_need_no_torch(tmp_path, t5, quiet_environment):
+    propose = ProposeConfig(paraphraser="seq2seq", refiner="seq2seq")
+    create_workspace(tmp_path / "w", MarsConfig(propose=propose, seq2seq=Seq2SeqConfig(model=str(t5))))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from mars_engine.assembly.generator_cards import generator_cards\n"
+        "from mars_engine.assembly.workspace import find_workspace\n"
+        "generator_cards(find_workspace(Path(sys.argv[1])))\n"
+        "print({'torch', 'transformers', 'sentencepiece'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "w")]
+    said = subprocess.run(command, env=quiet_environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 # -------------------------------------------------------------------------------------------------------- interruption

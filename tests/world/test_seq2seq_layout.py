@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mars_engine.world.generators.passages import holds_literal
-from mars_engine.world.generators.seq2seq.layout import Layout, lay_out, with_line_breaks
+from mars_engine.world.generators.seq2seq.layout import Layout, lay_out, with_ending, with_line_breaks
 
 
 @dataclass(frozen=True)
@@ -199,3 +199,19 @@ def test_all_line_breaks_are_kept_where_there_is_room_for_them(words, breaks):
         assert text is not None
         assert text.split() == words
         assert text.count("\n") == breaks
+
+
+@pytest.mark.parametrize(
+    ("passage", "text", "expected"),
+    [
+        ("Here are the steps:", "These are the steps.", "These are the steps:"),
+        ("Here are the steps:", "These are the steps", "These are the steps:"),
+        ("Kind regards", "Best wishes.", "Best wishes"),
+        ("When it rains we stay,", "We stay when it rains.", "We stay when it rains,"),
+        ("Do you see?", "You can see it.", "You can see it."),
+        ('He said "no."', "No, he said.", "No, he said."),
+        ("Kind regards", "Is it you?", "Is it you?"),
+    ],
+)
+def test_what_does_not_end_as_a_sentence_is_not_given_back_as_one(passage, text, expected):
+    assert with_ending(text, passage) == expected

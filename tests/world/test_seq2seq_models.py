@@ -12,7 +12,7 @@ from tiny_seq2seq import POSITIONS, save_tiny_bart, save_tiny_t5
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.words.config import Seq2SeqConfig
-from mars_engine.words.errors import ConfigError, ModelError
+from mars_engine.words.errors import ConfigError, GenerationError, ModelError
 from mars_engine.words.protocols import Generation, Paraphraser, ParaphraseRequest, Refiner, RefineRequest
 from mars_engine.words.records import Side, Turn
 from mars_engine.world.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
@@ -473,6 +473,16 @@ def test_a_limit_beyond_the_positions_of_a_model_is_refused(bart):
 
 def test_a_device_that_is_not_there_is_told(t5):
     assert "set device under [seq2seq]" in fail(t5, device="nowhere")
+
+
+def test_too_little_memory_is_told_with_what_to_do(t5, monkeypatch):
+    import torch
+
+    def run_out(*_arguments: Any, **_options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("mars_engine.world.generators.seq2seq.model.decode", run_out)
+    assert "lower batch_tokens under [seq2seq]" in fail(t5, GenerationError, device="cpu")
 
 
 def test_half_precision_writes_too(t5):

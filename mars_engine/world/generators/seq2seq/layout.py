@@ -23,6 +23,8 @@ _UNBROKEN = "words longer than the model reads"
 _ITEM_MARK = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _WORD_ENDS = re.compile(r"(?<=\S)(?=\s)")
 _CLAUSE_END = re.compile(r"[,;:–—][\"”’')\]]*\Z")
+_SENTENCE_MARK = re.compile(r"[.!?…。！？][\"”’')\]*_]*\Z")
+_OTHER_MARK = re.compile(r"[:,;]\Z")
 _LINE_BREAK = re.compile(r"[ \t\r]*\n[ \t\r]*")
 
 
@@ -200,6 +202,19 @@ def _after_clause(body: str, ends: Sequence[int], fitting: int, reader: Reader) 
         if _CLAUSE_END.search(body[:end]) and reader.fits(body[:end]):
             return end
     return ends[fitting]
+
+
+def with_ending(text: str, passage: str) -> str:
+    """Return a rewriting that does not end as a sentence where its passage does not.
+
+    Models end with a full stop what was the beginning of a list, half of a sentence that was cut, or a greeting. A
+    passage that ends as a sentence leaves its rewriting the mark that it has.
+    """
+    if _SENTENCE_MARK.search(passage):
+        return text
+    ending = _OTHER_MARK.search(passage)
+    mark = ending.group() if ending else ""
+    return f"{text.rstrip('.:,; ')}{mark}" if text.endswith((".", ":", ",", ";")) else f"{text}{mark}"
 
 
 def with_line_breaks(text: str, passage: str) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from mars_engine.words.config import Precision
-from mars_engine.words.errors import ModelError
+from mars_engine.words.errors import GenerationError, ModelError
 from mars_engine.words.protocols import Progress
 from mars_engine.world.batching import batches_by_length, token_budget
 from mars_engine.world.generators.seq2seq.decoding import decode, end_ids
@@ -75,8 +75,7 @@ class Seq2SeqWriter:
                 uniforms = torch.empty(0)
                 if search.decoding == "sample":
                     uniforms = torch.stack([draws(asked[index], search.candidates, limit) for index in batch])
-                input_ids, attention_mask = self._pad([rows[index] for index in batch])
-                found = decode(self.model, input_ids, attention_mask, search, uniforms, max_new_tokens=limit)
+                found = self._decode([rows[index] for index in batch], search, uniforms, limit)
                 for index, candidates in zip(batch, found, strict=True):
                     written[index] = tuple(self._read(tokens, limit) for tokens in candidates)
                 task.advance(len(batch))
@@ -94,6 +93,19 @@ class Seq2SeqWriter:
             for limit, indices in sorted(by_limit.items())
             for batch in batches_by_length([lengths[index] for index in indices], budget)
         ]
+
+    def _decode(
+        self, rows: Sequence[Sequence[int]], search: Search, uniforms: torch.Tensor, limit: int
+    ) -> list[list[list[int]]]:
+        try:
+            input_ids, attention_mask = self._pad(rows)
+            return decode(self.model, input_ids, attention_mask, search, uniforms, max_new_tokens=limit)
+        except torch.OutOfMemoryError as error:
+            raise GenerationError(
+                f"the device has too little memory for a batch of {len(rows)} passages with {search.candidates} "
+                "candidates each",
+                remedy="lower batch_tokens under [seq2seq] in mars.toml; what was proposed before is kept",
+            ) from error
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (len(rows), max(map(len, rows)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mars_engine.maths.text_facts import normalized
 from mars_engine.words.protocols import Generation, Progress
 from mars_engine.world.generators.seq2seq.fitness import choose_different, find_fault
-from mars_engine.world.generators.seq2seq.layout import Layout, lay_out, with_line_breaks
+from mars_engine.world.generators.seq2seq.layout import Layout, lay_out, with_ending, with_line_breaks
 from mars_engine.world.generators.seq2seq.writing import Asked, PassageWriter, Search, Written
 
 LEAST_REWRITTEN = 0.5
@@ -140,7 +140,7 @@ def _options(passage: str, candidates: Sequence[Written], count: int, rules: Rul
         fault: str | None = find_fault(
             candidate, passage, instruction=rules.instruction, min_length_percent=rules.min_length_percent
         )
-        text = with_line_breaks(candidate.text, passage)
+        text = with_line_breaks(with_ending(candidate.text, passage), passage)
         if fault is not None or text is None:
             faults[fault or "too short for the line breaks"] += 1
         else:
