@@ -156,7 +156,8 @@ def _why_none(wanted: Wanted, layout: Layout, options: Sequence[Options], faults
         return "the text is empty"
     if not options:
         kept = " and ".join(sorted(layout.kept))
-        return f"nothing to rewrite: the text is {kept} alone, which is kept as it is"
+        hint = "; list_items = true rewrites list items" if "list items" in layout.kept else ""
+        return f"nothing to rewrite: the text is {kept} alone, which is kept as it is{hint}"
     letters = sum(len(each.passage) for each in options)
     rewritten = sum(len(each.passage) for each in options if each.texts)
     if rewritten >= LEAST_REWRITTEN * letters and rewritten:
