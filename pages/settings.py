@@ -27,6 +27,7 @@ METHOD_SECTIONS = (
     "allocation",
     "gate",
     "propose",
+    "seq2seq",
     "quality",
     "compose",
     "evaluate",

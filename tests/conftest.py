@@ -1,6 +1,7 @@
 """Fixtures that several folders share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def real_data() -> Path:
 def packaged_encoder() -> CachedEncoder:
     """The packaged encoder; its embeddings of the real data are kept in .cache, so that a second run is quick."""
     return CachedEncoder(SentenceEncoder(EncoderConfig()), ROOT / ".cache" / "test-embeddings")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread: tiny models wait longer for a second one than they work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

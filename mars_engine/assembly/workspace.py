@@ -126,11 +126,16 @@ def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
         store.close()
 
 
+def make_encoder(workspace: Workspace) -> CachedEncoder:
+    """Return the workspace's encoder, with what it has encoded before. Nothing heavy is imported before it is used."""
+    return CachedEncoder(SentenceEncoder(workspace.config.encoder), workspace.artifacts / "embeddings")
+
+
 @contextmanager
 def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workbench]:
     """Open a workspace with its models and generators. Nothing heavy is imported before it is used."""
     config = workspace.config
-    encoder = CachedEncoder(SentenceEncoder(config.encoder), workspace.artifacts / "embeddings")
+    encoder = make_encoder(workspace)
     probe_trainer = ProbeTrainer(config.probe, encoder)
     with open_workspace_store(workspace) as store:
         yield Workbench(
@@ -140,7 +145,7 @@ def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workben
             trainer=_configured_trainer(workspace, probe_trainer),
             probe_trainer=probe_trainer,
             shelf=_model_shelf(workspace, probe_trainer),
-            paraphraser=make_paraphraser(config),
+            paraphraser=make_paraphraser(config, progress),
             refiner=make_refiner(config, encoder, progress),
             clock=utc_now,
             progress=progress,

@@ -6,10 +6,11 @@ forms are made from it.
 
 import tomllib
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
@@ -25,10 +26,12 @@ ReviewOrder = Literal["plan", "margin", "gain"]
 InputFormat = Literal["pair", "concat", "chat"]
 LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
-ParaphraserName = Literal["rules"]
-RefinerName = Literal["extractive"]
+ParaphraserName = Literal["rules", "seq2seq"]
+RefinerName = Literal["extractive", "seq2seq"]
+Decoding = Literal["diverse", "beam", "sample"]
 MOVED_TO_QUALITY = frozenset({"min_fidelity", "max_contrast_loss", "max_margin_loss"})
 """Settings that older files have under [propose]."""
+TEMPLATE_FIELDS = frozenset({"prompt", "answer", "other"})
 PROBE_BACKBONE = "probe"
 PACKAGED_BACKBONE = "packaged"
 
@@ -237,11 +240,17 @@ class ProposeConfig(Section):
 
     paraphraser: Annotated[
         ParaphraserName,
-        Field(description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in)."),
+        Field(
+            description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), or 'seq2seq' (a "
+            "sequence-to-sequence model; its settings stand under [seq2seq])."
+        ),
     ] = "rules"
     refiner: Annotated[
         RefinerName,
-        Field(description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in)."),
+        Field(
+            description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), or "
+            "'seq2seq' (a sequence-to-sequence model; its settings stand under [seq2seq])."
+        ),
     ] = "extractive"
     variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
     refine_tries: Annotated[
@@ -254,6 +263,109 @@ class ProposeConfig(Section):
     chunk: Annotated[
         int, Field(ge=1, description="Source pairs that are generated, embedded and stored at a time.")
     ] = 32
+
+
+class Seq2SeqConfig(Section):
+    """The sequence-to-sequence generator: a model that rewrites passages, as paraphraser, as refiner or as both."""
+
+    model: Annotated[
+        str,
+        Field(
+            description="A sequence-to-sequence model that paraphrases, by its folder or hub id. A hub id whose files "
+            "are not on this machine yet is downloaded."
+        ),
+    ] = "humarin/chatgpt_paraphraser_on_T5_base"
+    prefix: Annotated[str, Field(description="What the model reads before each passage, as it was trained to.")] = (
+        "paraphrase: "
+    )
+    decoding: Annotated[
+        Decoding,
+        Field(
+            description="How candidates are found: 'diverse' (beams that are kept from choosing the same words), "
+            "'beam' (the likeliest), or 'sample' (drawn at random, by the seed of [propose])."
+        ),
+    ] = "diverse"
+    beams: Annotated[int, Field(ge=1, le=64, description="Candidates that are decoded of each passage, at least.")] = 5
+    spare: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=64,
+            description="Candidates that are decoded beyond the variants asked for, so that unfit ones can be left out "
+            "and those kept that differ most.",
+        ),
+    ] = 3
+    diversity_penalty: Annotated[
+        float,
+        Field(
+            ge=0, le=100, description="Under 'diverse', what a word loses for each beam that chose it at this place."
+        ),
+    ] = 3.0
+    temperature: Annotated[
+        float, Field(gt=0, le=5, description="Under 'sample', and at the refiner's first try: above 1 draws bolder.")
+    ] = 1.0
+    top_p: Annotated[
+        float,
+        Field(
+            gt=0, le=1, description="Under 'sample', the share of the probability that is drawn from, likeliest first."
+        ),
+    ] = 0.95
+    no_repeat_ngram: Annotated[
+        int, Field(ge=0, le=20, description="No run of so many tokens comes twice in a passage; 0 allows it.")
+    ] = 3
+    max_tokens: Annotated[
+        int,
+        Field(
+            ge=16,
+            le=8192,
+            description="Most tokens that the model reads at once, prefix included; longer texts are rewritten by "
+            "groups of sentences.",
+        ),
+    ] = 128
+    list_items: Annotated[
+        bool, Field(description="Rewrite the text of list items too; their marks and order stay in any case.")
+    ] = False
+    min_length_percent: Annotated[
+        int, Field(ge=0, le=100, description="Shortest rewriting of a passage, in percent of its letters.")
+    ] = 50
+    refiner_model: Annotated[
+        str, Field(description="Another model for the refiner, by its folder or hub id; empty means the same one.")
+    ] = ""
+    refiner_template: Annotated[
+        str,
+        Field(
+            description="What the refiner's model reads, with {prompt}, {answer} (the passage to rewrite) and {other} "
+            "(the other answer); empty means the prefix and the passage, as for paraphrasing."
+        ),
+    ] = ""
+    refiner_max_tokens: Annotated[
+        int, Field(ge=16, le=8192, description="Most tokens that the refiner's model reads at once under a template.")
+    ] = 512
+    refiner_temperature: Annotated[
+        float, Field(gt=0, le=5, description="Temperature of the refiner's last try; those before rise towards it.")
+    ] = 1.8
+    batch_tokens: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Token budget of one batch, candidates and padding included; changes speed, not texts. 0 is "
+            "what suits the device: 2,048 on a processor, 16,384 on a GPU.",
+        ),
+    ] = 0
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what "
+            "else is in a batch can change a text."
+        ),
+    ] = "auto"
+    device: Annotated[str, Field(description="Where the model runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+
+    @field_validator("refiner_template")
+    @classmethod
+    def _fields_of_a_template(cls, template: str) -> str:
+        require_template_fields(template)
+        return template
 
 
 class QualityConfig(Section):
@@ -415,6 +527,16 @@ class MapConfig(Section):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the sample, of UMAP and of the clusters.")] = 0
 
 
+def require_template_fields(template: str) -> None:
+    """Raise ValueError unless a template of the refiner is empty, or has {answer} and no fields that are not known."""
+    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    unknown = sorted(names - TEMPLATE_FIELDS)
+    if unknown:
+        raise ValueError(f"a template knows {{prompt}}, {{answer}} and {{other}}, not {{{unknown[0]}}}")
+    if template and "answer" not in names:
+        raise ValueError("a template needs {answer}, the passage to rewrite")
+
+
 def move_thresholds_of_gates(settings: Any) -> Any:
     """Return settings with the gates' thresholds under "quality", where they stand under "propose" as they once did.
 
@@ -444,6 +566,7 @@ class MarsConfig(Section):
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
+    seq2seq: Seq2SeqConfig = Seq2SeqConfig()
     quality: QualityConfig = QualityConfig()
     review: ReviewConfig = ReviewConfig()
     compose: ComposeConfig = ComposeConfig()

@@ -46,6 +46,20 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str) -
         ) from error
 
 
+def is_on_this_machine(name: str) -> bool:
+    """Whether `find_model_folder` would download nothing for a name."""
+    if name == PACKAGED or Path(name).expanduser().is_dir():
+        return True
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(name, local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return False
+    return True
+
+
 def verify_weights(path: Path, expected_sha256: str) -> None:
     """Raise ModelError unless the file's SHA-256 is the expected one."""
     if not path.is_file():

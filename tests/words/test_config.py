@@ -27,6 +27,9 @@ SETTINGS = [
     (name, key, field) for name, section in SECTIONS.items() for key, field in type(section).model_fields.items()
 ] + [("", key, field) for key, field in MarsConfig.model_fields.items() if key not in SECTIONS]
 
+TEMPLATES = st.text().map(lambda words: words.replace("{", "{{").replace("}", "}}") + "{answer}{other}") | st.just("")
+"""Texts that a template of the refiner may be."""
+
 
 def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
     """A section with any values that its fields' types and ranges allow."""
@@ -34,6 +37,8 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             fields[name] = values_of(field.annotation)
+        elif name == "refiner_template":
+            fields[name] = TEMPLATES
         elif field.annotation is float:
             fields[name] = st.from_type(Annotated[(float, *field.metadata)]).filter(math.isfinite)
         else:
@@ -189,3 +194,18 @@ def test_every_error_of_the_engine_is_in_the_tree_that_its_module_draws():
     kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, MarsError)}
     drawn = {line.split()[1] for line in (errors.__doc__ or "").splitlines() if line[:1] in "├└" and line}
     assert kinds == drawn | {"MarsError"}
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{question} {answer}", r"a template knows {prompt}, {answer} and {other}, not {question}"),
+        ("Rewrite {other}", r"a template needs {answer}, the passage to rewrite"),
+        ("Rewrite {answer", r"expected '}' before end of string"),
+        ("{answer.__class__}", r"not {answer.__class__}"),
+    ],
+)
+def test_a_template_of_the_refiner_that_cannot_be_filled_is_refused(template, said):
+    with pytest.raises(ConfigError, match=r"seq2seq\.refiner_template") as refused:
+        validate_config({"seq2seq": {"refiner_template": template}}, origin="this test")
+    assert said in refused.value.found

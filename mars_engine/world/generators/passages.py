@@ -7,6 +7,7 @@ protected too little costs a quotation or a name.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 Span = tuple[int, int]
 
@@ -19,6 +20,14 @@ _UNITS = (
     r"(?:\s(?:per|an?)\s(?:second|minute|hour|day|week|month|year|litre|liter|gallon|person|cent))?\b"
 )
 
+_LITERAL = r"""
+        (?P<tick>`+)(?!`)(?:(?!\n[ \t\r]*\n).)+?(?<!`)(?P=tick)(?!`)                     # inline code
+      | \$\$.{1,2000}?\$\$ | \\\(.{1,2000}?\\\) | \\\[.{1,2000}?\\\]  # LaTeX
+      | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
+      | (?:https?|ftp|file|mailto):[^\s<>]+ | www\.[^\s<>]+
+      | \]\([^)\n]{0,2000}\)                                          # the target of a link
+      | <[A-Za-z/!][^>\n]{0,500}>                                    # a tag
+"""
 _PROTECTED = re.compile(
     r"""
     ^(?:
@@ -27,12 +36,7 @@ _PROTECTED = re.compile(
       | (?:[ ]{4,}|[ ]{0,3}\t)[^\n]*                            # an indented line, perhaps code
     )
     | (?=[`$\\hfmw<\]"“«„'‘0-9€£¥])(?:                          # what can begin none of these is passed over at once
-        (?P<tick>`+)(?!`)(?:(?!\n[ \t\r]*\n).)+?(?<!`)(?P=tick)(?!`)                     # inline code
-      | \$\$.{1,2000}?\$\$ | \\\(.{1,2000}?\\\) | \\\[.{1,2000}?\\\]  # LaTeX
-      | (?<![\\$])\$(?=[^\s$])[^$\n]*?(?<![\s\\])\$(?![\d$])
-      | (?:https?|ftp|file|mailto):[^\s<>]+ | www\.[^\s<>]+
-      | \]\([^)\n]{0,2000}\)                                          # the target of a link
-      | <[A-Za-z/!][^>\n]{0,500}>                                    # a tag
+        LITERAL
       | (?<!\w)"[^"\n]*(?:\n(?![ \t\r]*\n)[^"\n]*)*(?:"|\Z|(?=\n)) # quotations, to the end of the paragraph if open
       | “[^”\n]*(?:\n(?![ \t\r]*\n)[^”\n]*)*(?:”|\Z|(?=\n))
       | «[^»\n]*» | „[^“”\n]*[“”]
@@ -40,8 +44,11 @@ _PROTECTED = re.compile(
       | ‘(?:[^’\n]|(?<=\w)’(?=\w)|(?<=s)’(?=(?:[^’\n‘]|(?<=\w)’(?=\w))*[^\s’(]’(?!\w)))+’(?!\w)
       | [$€£¥]?\d[\d.,:/]*(?:[ \u00a0-]?(?:UNITS))?             # a number with its unit
     )
-    """.replace("UNITS", _UNITS),
+    """.replace("UNITS", _UNITS).replace("LITERAL", _LITERAL),
     re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+_HOLDS_LITERAL = re.compile(
+    rf"{_LITERAL} | ^(?:[ ]{{4,}}|[ ]{{0,3}}\t) | [\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.VERBOSE | re.MULTILINE | re.DOTALL
 )
 
 
@@ -53,6 +60,14 @@ def protected_spans(text: str) -> list[Span]:
     and identifiers by the marks that join their parts.
     """
     return [match.span() for match in _PROTECTED.finditer(text)]
+
+
+def holds_literal(text: str) -> bool:
+    """Tell whether a text holds what means something only letter by letter.
+
+    That is inline or indented code, LaTeX, a web or e-mail address, the target of a link, or a tag.
+    """
+    return _HOLDS_LITERAL.search(text) is not None
 
 
 def gaps(spans: list[Span], length: int) -> Iterator[Span]:
@@ -83,6 +98,9 @@ def at_sentence_start(text: str, position: int) -> bool:
 # ------------------------------------------------------------------------------------------------------ sentences
 
 
+UnitKind = Literal["sentence", "item", "heading", "fenced", "lines"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """A unit of a text: a sentence, a list item, a heading, a fenced block, or a run of quoted or table lines.
@@ -92,6 +110,7 @@ class Sentence:
 
     body: str
     gap: str
+    kind: UnitKind = "sentence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +165,33 @@ def split_sentences(text: str) -> SplitText:
     A fenced block, a list item with its continuation lines, a heading, and a run of quoted or table lines are one unit
     each. A sentence never ends inside a quotation, code or a formula.
     """
-    starts_and_ends = [span for span in _unit_spans(text) if text[span[0] : span[1]].strip()]
-    trimmed = [_without_outer_space(text, span) for span in starts_and_ends]
+    units = [(span, kind) for span, kind in _units(text) if text[span[0] : span[1]].strip()]
+    trimmed = [_without_outer_space(text, span) for span, _ in units]
     if not trimmed:
         return SplitText(text, ())
     ends = [start for start, _ in trimmed[1:]] + [len(text)]
     sentences = tuple(
-        Sentence(text[start:end], text[end:next_start]) for (start, end), next_start in zip(trimmed, ends, strict=True)
+        Sentence(text[start:end], text[end:next_start], kind)
+        for (start, end), next_start, (_, kind) in zip(trimmed, ends, units, strict=True)
     )
     return SplitText(text[: trimmed[0][0]], sentences)
 
 
-def _unit_spans(text: str) -> Iterator[Span]:
-    blocks = [match.span() for match in _BLOCK.finditer(text)]
+def _units(text: str) -> Iterator[tuple[Span, UnitKind]]:
+    blocks = {match.span(): _kind_of(match) for match in _BLOCK.finditer(text)}
     protected = protected_spans(text)
-    prose = list(gaps(blocks, len(text)))
-    for span in sorted(blocks + prose):
+    prose = list(gaps(list(blocks), len(text)))
+    for span in sorted([*blocks, *prose]):
         if span in blocks:
-            yield span
+            yield span, blocks[span]
         else:
-            yield from _prose_spans(text, span, protected)
+            for sentence in _prose_spans(text, span, protected):
+                yield sentence, "sentence"
+
+
+def _kind_of(block: re.Match[str]) -> UnitKind:
+    kinds: tuple[UnitKind, ...] = ("item", "heading", "fenced", "lines")
+    return next(kind for kind in kinds if block[kind] is not None)
 
 
 def _prose_spans(text: str, span: Span, protected: list[Span]) -> Iterator[Span]:

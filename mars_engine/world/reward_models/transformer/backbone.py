@@ -60,7 +60,7 @@ def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model, new_modules = _load_model(folder)
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
         pad_token_added = _repair_padding(model, tokenizer, folder)
     _require_positions(model, config.max_tokens, folder)
     pairs = PairTokenizer(tokenizer, config.input_format, config.max_tokens)
@@ -81,7 +81,7 @@ def load_trained(folder: Path) -> Backbone:
         raise ModelError(
             f"the checkpoint {folder} lacks weights of {', '.join(new_modules)}", remedy="run 'mars train' again"
         )
-    tokenizer = _load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     pairs = PairTokenizer(tokenizer, recorded["input_format"], int(recorded["max_tokens"]))
     return Backbone(model, pairs, (), pad_token_added=False)
 
@@ -97,8 +97,12 @@ def record_settings(backbone: Backbone) -> None:
     setattr(backbone.model.config, RECORDED, settings)
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, *, section: str = "reward_model") -> torch.device:
     """Return the device of a setting: 'auto' is the accelerator that torch finds, else the CPU.
+
+    Args:
+        name: the setting's value.
+        section: where it stands in mars.toml.
 
     Raises:
         ModelError: torch cannot use it.
@@ -110,7 +114,7 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
         raise ModelError(
             f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            remedy="set device under [reward_model] in mars.toml to 'cpu' or 'auto'",
+            remedy=f"set device under [{section}] in mars.toml to 'cpu' or 'auto'",
         ) from error
 
 
@@ -213,7 +217,12 @@ def _load_model(folder: Path) -> tuple[PreTrainedModel, tuple[str, ...]]:
     return model, tuple(missing)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer beside a model's weights.
+
+    Raises:
+        ModelError: there is none, or it cannot be loaded.
+    """
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # transformers would make an empty one
         raise ModelError(
             f"the model in {folder} has no tokenizer",
