@@ -1,19 +1,106 @@
-"""The generators that a workspace's settings name."""
+"""The generators and the judge that a workspace's settings name."""
 
-from mars_engine.words.config import MarsConfig
-from mars_engine.words.protocols import Encoder, Paraphraser, Progress, Refiner
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mars_engine.words.config import ChatConfig, MarsConfig
+from mars_engine.words.protocols import ChatStore, Clock, Encoder, Judge, Paraphraser, Progress, Refiner
 from mars_engine.world.generators import ExtractiveRefiner, RuleParaphraser
+from mars_engine.world.generators.chat import (
+    OWN_FOLDER,
+    ChatJudge,
+    ChatParaphraser,
+    ChatRefiner,
+    Correspondence,
+    load_prompt,
+)
+from mars_engine.world.generators.chat.backend import ChatBackend
 
 
-def make_paraphraser(config: MarsConfig) -> Paraphraser:
-    """Return what `propose.paraphraser` names. Nothing heavy is imported or loaded before it is used."""
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Who writes proposals, and who judges them; nobody may."""
+
+    paraphraser: Paraphraser
+    refiner: Refiner
+    judge: Judge | None
+
+
+@contextmanager
+def open_generators(
+    root: Path, config: MarsConfig, encoder: Encoder, store: ChatStore, *, progress: Progress, clock: Clock
+) -> Iterator[Generators]:
+    """Open what the settings name. Nothing heavy is imported or loaded before it is used.
+
+    Args:
+        root: the workspace's folder, whose own prompts take the place of packaged ones.
+        config: the settings.
+        encoder: for a refiner that needs one.
+        store: keeps what chat models answer.
+        progress: shows how far they have come.
+        clock: tells the time.
+    """
+    correspondence = Correspondence(
+        store, lambda: _open_backend(config.chat, store, progress, clock), config.chat, progress
+    )
+    try:
+        yield Generators(
+            paraphraser=_make_paraphraser(root / OWN_FOLDER, config, correspondence),
+            refiner=_make_refiner(root / OWN_FOLDER, config, correspondence, encoder, progress),
+            judge=_make_judge(root / OWN_FOLDER, config, correspondence),
+        )
+    finally:
+        correspondence.close()
+
+
+def _make_paraphraser(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> Paraphraser:
     match config.propose.paraphraser:
         case "rules":
             return RuleParaphraser()
+        case "chat":
+            return ChatParaphraser(correspondence, config.chat, load_prompt("paraphrase", own_prompts))
 
 
-def make_refiner(config: MarsConfig, encoder: Encoder, progress: Progress) -> Refiner:
-    """Return what `propose.refiner` names. Nothing heavy is imported or loaded before it is used."""
+def _make_refiner(
+    own_prompts: Path, config: MarsConfig, correspondence: Correspondence, encoder: Encoder, progress: Progress
+) -> Refiner:
     match config.propose.refiner:
         case "extractive":
             return ExtractiveRefiner(encoder, progress=progress)
+        case "chat":
+            return ChatRefiner(
+                correspondence,
+                config.chat,
+                load_prompt("refine_rejected", own_prompts),
+                load_prompt("refine_chosen", own_prompts),
+            )
+
+
+def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> Judge | None:
+    match config.quality.judge_by:
+        case "none":
+            return None
+        case "chat":
+            return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
+
+
+def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, clock: Clock) -> ChatBackend:
+    if config.backend == "transformers":
+        from mars_engine.world.generators.chat.local_models import LocalModels
+
+        return LocalModels(config, store.keep, clock, progress)
+    from mars_engine.world.generators.chat.server import ChatServer
+
+    return ChatServer(
+        config,
+        key=os.environ.get(config.api_key_variable, ""),
+        keep=store.keep,
+        spent=store.spent(),
+        rng=np.random.default_rng(),  # waits need not be the same again
+        clock=clock,
+    )

@@ -15,7 +15,7 @@ from mars_engine.words.records import Composition, ModelRecord, Plan
 from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
 from mars_engine.workflows.plan import PlanReport, plan_budget
-from mars_engine.workflows.propose import ProposeReport, propose
+from mars_engine.workflows.propose import ProposeReport, Retry, propose
 from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.train import retrain, warm_up
@@ -240,7 +240,7 @@ def make_plan(
     )
 
 
-def make_proposals(bench: Workbench, plan: Plan) -> ProposeReport:
+def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) -> ProposeReport:
     return propose(
         bench.store,
         plan,
@@ -251,6 +251,7 @@ def make_proposals(bench: Workbench, plan: Plan) -> ProposeReport:
         tools=bench.quality_tools,
         config=bench.config,
         progress=bench.progress,
+        retry=retry,
     )
 
 
