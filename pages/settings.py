@@ -27,6 +27,7 @@ METHOD_SECTIONS = (
     "allocation",
     "gate",
     "propose",
+    "chat",
     "quality",
     "compose",
     "evaluate",

@@ -4,7 +4,7 @@ Chunk by chunk, each stored in one transaction with its failures; a chunk that i
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -130,9 +130,14 @@ class Proposer:
     @property
     def settings_id(self) -> str:
         """Digest of everything that the generated texts depend on beside the source pair."""
-        wanted = self.config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
-        cards = [self.paraphraser.card.fingerprint, self.refiner.card.fingerprint]
-        return content_id(cards, self.encoder.fingerprint, wanted)
+        return settings_of_generation(self.config, self.paraphraser, self.refiner, self.encoder)
+
+
+def settings_of_generation(config: ProposeConfig, paraphraser: Paraphraser, refiner: Refiner, encoder: Encoder) -> str:
+    """Return the digest of everything that generated texts depend on beside the source pair."""
+    wanted = config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
+    cards = [paraphraser.card.fingerprint, refiner.card.fingerprint]
+    return content_id(cards, encoder.fingerprint, wanted)
 
 
 def propose(
@@ -162,7 +167,7 @@ def propose(
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
     done = store.proposals.sources_done(proposer.settings_id)
     if retry is None:
-        to_do = [row for row in rows if _done_mark(row, oriented[row.pair_id]) not in done]
+        to_do = [row for row in rows if done_mark(row, oriented[row.pair_id]) not in done]
     else:
         failures = _failures_to_retry(store, proposer.settings_id, retry)
         proposer = replace(proposer, ask_again=_to_ask_again(failures))
@@ -171,11 +176,12 @@ def propose(
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
         task.advance(len(rows) - len(to_do))
-        for chunk, following in zip(chunks, [*chunks[1:], []], strict=True):
+        for number, chunk in enumerate(chunks):
+            following = chunks[number + 1] if number + 1 < len(chunks) else []
             keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
             _propose_chunk(store, proposer, keeper, chunk, following)
             task.advance(len(chunk))
-    wanted = {row.pair_id: _done_mark(row, oriented[row.pair_id]) for row in rows}
+    wanted = {row.pair_id: done_mark(row, oriented[row.pair_id]) for row in rows}
     done_before = sum(each in done for each in wanted.values())
     return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
 
@@ -189,7 +195,7 @@ def _to_ask_again(failures: Sequence[ProposalFailure]) -> frozenset[tuple[str, s
     return frozenset((each.source_id, each.target) for each in failures if not each.retryable)
 
 
-def _done_mark(row: PlanRow, oriented: Pair) -> str:
+def done_mark(row: PlanRow, oriented: Pair) -> str:
     """What a source is marked done by: another verdict of the gate or another orientation asks for new proposals."""
     return f"{oriented.id}:{row.gate}"
 
@@ -266,7 +272,7 @@ def _propose_chunk(
     ]
     store.proposals.add_proposals(
         proposer.settings_id,
-        {_done_mark(draft.row, draft.original): draft.outcome for draft in drafted},
+        {done_mark(draft.row, draft.original): draft.outcome for draft in drafted},
         proposals,
         [*refine_failures, *paraphrase_failures, *judge_failures],
         tried=[draft.source_id for draft in drafted],
@@ -278,12 +284,11 @@ def _propose_chunk(
 def _expect(proposer: Proposer, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
     """Let the generators begin with what they will be asked for a chunk in any case."""
     if isinstance(proposer.refiner, Foresighted):
-        proposer.refiner.expect(
-            refine_requests(proposer, [each for each in chunk if each[0].gate == "low"], "rejected")
-        )
+        low = [(row, pair) for row, pair in chunk if row.gate == "low"]
+        proposer.refiner.expect(refine_requests(proposer.config, low, "rejected"))
     if isinstance(proposer.paraphraser, Foresighted):
         texts = [text for row, pair in chunk if row.gate == "high" for text in texts_of(row.pair_id, pair)]
-        proposer.paraphraser.expect(paraphrase_requests(proposer, texts))
+        proposer.paraphraser.expect(paraphrase_requests(proposer.config, texts))
 
 
 # --------------------------------------------------------------------------------------------------------- refine
@@ -317,7 +322,7 @@ def _try_side(
     failures: list[ProposalFailure],
 ) -> dict[str, Refinement]:
     """Keep each pair's first rewrite of `side` whose distance exceeds the old one by more than ε."""
-    requests = refine_requests(proposer, waiting, side)
+    requests = refine_requests(proposer.config, waiting, side, proposer.ask_again)
     generations = proposer.refiner.refine(requests) if requests else []
     tries = [
         (row, pair, text)
@@ -340,7 +345,12 @@ def _try_side(
     return kept
 
 
-def refine_requests(proposer: Proposer, waiting: Sequence[tuple[PlanRow, Pair]], side: Side) -> list[RefineRequest]:
+def refine_requests(
+    config: ProposeConfig,
+    pairs: Sequence[tuple[PlanRow, Pair]],
+    side: Side,
+    ask_again: Collection[tuple[str, str]] = (),
+) -> list[RefineRequest]:
     """Return what a refiner is asked for one side of some pairs."""
     return [
         RefineRequest(
@@ -349,12 +359,12 @@ def refine_requests(proposer: Proposer, waiting: Sequence[tuple[PlanRow, Pair]],
             pair.chosen,
             pair.rejected,
             side,
-            proposer.config.refine_tries,
-            proposer.config.seed,
+            config.refine_tries,
+            config.seed,
             source_id=row.pair_id,
-            ask_again=(row.pair_id, f"refine {side}") in proposer.ask_again,
+            ask_again=(row.pair_id, f"refine {side}") in ask_again,
         )
-        for row, pair in waiting
+        for row, pair in pairs
     ]
 
 
@@ -400,7 +410,7 @@ class Variant:
 def _paraphrase(proposer: Proposer, drafts: Sequence[Draft]) -> tuple[list[list[Variant]], list[ProposalFailure]]:
     """Return each draft's variants: the refined pair itself where there is one, then its paraphrases."""
     wanted = [text for draft in drafts for text in texts_of(draft.source_id, draft.base)]
-    generations = proposer.paraphraser.paraphrase(paraphrase_requests(proposer, wanted))
+    generations = proposer.paraphraser.paraphrase(paraphrase_requests(proposer.config, wanted, proposer.ask_again))
     failures = [
         _failure(proposer, proposer.paraphraser, source_id, target, generation)
         for (source_id, target, _), generation in zip(wanted, generations, strict=True)
@@ -419,16 +429,18 @@ def texts_of(source_id: str, base: Pair) -> list[tuple[str, str, str]]:
     return [(source_id, target, text) for target, text in texts if text]
 
 
-def paraphrase_requests(proposer: Proposer, texts: Sequence[tuple[str, str, str]]) -> list[ParaphraseRequest]:
+def paraphrase_requests(
+    config: ProposeConfig, texts: Sequence[tuple[str, str, str]], ask_again: Collection[tuple[str, str]] = ()
+) -> list[ParaphraseRequest]:
     """Return what a paraphraser is asked for some texts, given with their source and target."""
     return [
         ParaphraseRequest(
             f"{source_id}/{target}",
             text,
-            proposer.config.variants,
-            proposer.config.seed,
+            config.variants,
+            config.seed,
             source_id=source_id,
-            ask_again=(source_id, target) in proposer.ask_again,
+            ask_again=(source_id, target) in ask_again,
         )
         for source_id, target, text in texts
     ]
@@ -598,7 +610,7 @@ def _report(
         settings_id=proposer.settings_id,
         sources=len(wanted),
         done_before=done_before,
-        refinements=dict(Counter(outcomes[mark] for mark in wanted.values()).most_common()),
+        refinements=dict(Counter(outcomes[mark] for mark in wanted.values() if mark in outcomes).most_common()),
         proposals=len(proposals),
         passed_gates=sum(not proposal.flags for proposal in proposals),
         faults=count_faults(proposals),

@@ -14,7 +14,7 @@ from mars_engine.words.errors import NotReadyError
 from mars_engine.words.records import Composition, ModelRecord, Plan
 from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
-from mars_engine.workflows.plan import PlanReport, plan_budget
+from mars_engine.workflows.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
 from mars_engine.workflows.propose import ProposeReport, Retry, propose
 from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
@@ -237,6 +237,20 @@ def make_plan(
         round_number=round_number,
         pair_set=pair_set,
         dry_run=dry_run,
+    )
+
+
+def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "") -> DraftedPlan:
+    """Draw up the plan that proposing would be done by; nothing is stored."""
+    return draft_plan(
+        bench.store,
+        model,
+        bench.encoder,
+        config=bench.config,
+        clock=bench.clock,
+        progress=bench.progress,
+        round_number=next_round(model),
+        pair_set=pair_set,
     )
 
 

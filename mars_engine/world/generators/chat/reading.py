@@ -161,7 +161,7 @@ def _read_numbered(text: str) -> list[str]:
     for mark in _NUMBERED.finditer(text):
         if int(mark[1]) == len(marks) + 1:
             marks.append(mark)
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    ends = [mark.start() for mark in marks[1:]] + [len(text)] * bool(marks)
     return [text[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from mars_engine.world.generators.chat.backend import Order, Reply, record
 from mars_engine.world.generators.chat.dialect import Dialect
 from mars_engine.world.generators.chat.limits import Books, Breaker, Keep, Ledger, Pace, cost_of
 from mars_engine.world.generators.chat.troubles import (
+    NO_ANSWER,
     OF_THE_REQUEST,
     Trouble,
     UnreadableBody,
@@ -63,8 +63,9 @@ class Completion:
 
 @dataclass
 class _Line:
-    """All that belongs to the event loop."""
+    """The event loop, and all that belongs to it."""
 
+    loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
     slots: asyncio.Semaphore
     pace: Pace
@@ -112,8 +113,8 @@ class ChatServer:
 
     def start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
         """Begin to answer requests, and return at once."""
-        portal, line = self._opened()
-        futures = [portal.start_task_soon(partial(self._answer, line, order)) for order in orders]
+        line = self._opened()
+        futures = [asyncio.run_coroutine_threadsafe(self._answer(line, order), line.loop) for order in orders]
         for future in futures:
             self._under_way.add(future)
             future.add_done_callback(self._under_way.discard)
@@ -129,19 +130,17 @@ class ChatServer:
         self._portal = self._line = None
         self._stack.close()
 
-    def _opened(self) -> tuple[BlockingPortal, _Line]:
+    def _opened(self) -> _Line:
         if self._portal is None or self._line is None:
             self._portal = self._stack.enter_context(start_blocking_portal(name="chat requests"))
             self._line = self._portal.call(self._open_line)
-        return self._portal, self._line
+        return self._line
 
     async def _open_line(self) -> _Line:
         config = self.config
         client = openai.AsyncOpenAI(
             base_url=config.base_url,
             api_key=self.key or "none",
-            # Where there is no key, none is sent, not even one from a variable that is meant for another server.
-            default_headers=UNSENT if self.key else UNSENT | {"Authorization": openai.omit},
             timeout=config.timeout_seconds,
             max_retries=0,  # retried here, where the breaker, the budget and the count of attempts are
             http_client=openai.DefaultAsyncHttpxClient(
@@ -149,6 +148,7 @@ class ChatServer:
             ),
         )
         return _Line(
+            asyncio.get_running_loop(),
             client,
             asyncio.Semaphore(config.concurrency),
             Pace(config.requests_per_minute),
@@ -197,7 +197,7 @@ class ChatServer:
                     left_out.add(culprit)
                     continue
                 trouble = self._trouble_of(error)
-            except Exception as error:  # noqa: BLE001 (the client and its transport raise many unrelated kinds)
+            except NO_ANSWER as error:
                 self._validate_access(error)
                 trouble = self._trouble_of(error)
                 real = worst if trouble.may_be_billed else real
@@ -211,8 +211,12 @@ class ChatServer:
     async def _send(self, client: "AsyncOpenAI", arguments: dict[str, Any]) -> Completion:
         """Send one request, and read its answer as far as an answer can go."""
         body = bytearray()
+        # Where there is no key, none is sent, not even one from a variable that is meant for another server.
+        headers = UNSENT if self.key else UNSENT | {"Authorization": openai.omit}
         async with asyncio.timeout(self.config.timeout_seconds):
-            async with client.chat.completions.with_streaming_response.create(**arguments) as response:
+            async with client.chat.completions.with_streaming_response.create(
+                **arguments, extra_headers=headers
+            ) as response:
                 async for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MOST_BYTES:

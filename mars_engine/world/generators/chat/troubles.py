@@ -12,14 +12,18 @@ import openai
 from mars_engine.words.errors import GenerationError
 
 LONGEST_REASON = 500
-OF_THE_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
-"""What a server answers to a request that has something it does not take."""
-Redact = Callable[[str], str]
-"""Takes the key out of a text."""
 
 
 class UnreadableBody(Exception):  # noqa: N818 (what it is, not an error of ours)
     """The server says that all is well and sends no answer."""
+
+
+OF_THE_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)
+"""What a server answers to a request that has something it does not take."""
+NO_ANSWER = (openai.APIError, httpx2.HTTPError, httpx2.StreamError, UnreadableBody, TimeoutError, OSError)
+"""What the client, its transport and the reading of an answer raise where none came; other errors are bugs."""
+Redact = Callable[[str], str]
+"""Takes the key out of a text."""
 
 
 @dataclass(frozen=True, slots=True)
