@@ -1,11 +1,19 @@
-"""Who writes proposals in a workspace: the cards of its generators."""
+"""Who writes proposals in a workspace: the cards of its generators, and by which settings they would write now."""
 
 from mars_engine.assembly.workspace import Workspace, open_workbench
 from mars_engine.words.records import GeneratorCard
+from mars_engine.workflows.propose import settings_of_generation
 from mars_engine.world.progress import SilentProgress
 
 
 def generator_cards(workspace: Workspace) -> tuple[GeneratorCard, ...]:
-    """Return the cards of the refiner and the paraphraser; no model is loaded for it."""
+    """Return the cards of the refiner and the paraphraser, and of a judge; no model is loaded for it."""
     with open_workbench(workspace, SilentProgress()) as bench:
-        return bench.refiner.card, bench.paraphraser.card
+        judge = (bench.judge.card,) if bench.judge is not None else ()
+        return bench.refiner.card, bench.paraphraser.card, *judge
+
+
+def generation_settings(workspace: Workspace) -> str:
+    """Return the digest of the generators and settings by which proposing would be done now; no model is loaded."""
+    with open_workbench(workspace, SilentProgress()) as bench:
+        return settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)

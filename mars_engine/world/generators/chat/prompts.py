@@ -84,7 +84,7 @@ class PromptTemplate:
 
         try:
             return tuple(Turn(role, template.render(**values)) for role, template in self._messages)
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> ConfigError:
