@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fakes import ListSource, TickingClock, make_bench, make_pairs
 
 from mars_engine.assembly.generators import open_generators
+from mars_engine.words.chat_records import KeptAnswer
 from mars_engine.words.config import ChatConfig, MarsConfig, ProposeConfig, QualityConfig, TriageConfig
-from mars_engine.words.records import Plan
+from mars_engine.words.records import Plan, Turn, content_id
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.rounds import make_plan, score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
@@ -45,6 +48,33 @@ def chat_bench(
             import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
         yield bench
     bench.store.close()
+
+
+def an_answer(**changes: Any) -> KeptAnswer:
+    """A kept answer; its request's id comes from the pair that it is about."""
+    kept = KeptAnswer(
+        request_id=content_id("request", str(changes.get("source_id", ""))),
+        asking=0,
+        source_id="",
+        purpose="paraphrase",
+        model="tiny",
+        server="http://127.0.0.1:1",
+        template="paraphrase 1 abc",
+        prompt_hash="p",
+        messages=(Turn("system", "do"), Turn("user", "tëxt\n")),
+        parameters={"seed": 0, "temperature": 0.8},
+        answer='{"rewrites": ["ä"]}',
+        finish_reason="stop",
+        failure="",
+        retryable=False,
+        input_tokens=7,
+        output_tokens=5,
+        cost=0.25,
+        seconds=0.125,
+        attempts=1,
+        asked_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    return replace(kept, **changes)
 
 
 def planned(bench: Workbench) -> Plan:

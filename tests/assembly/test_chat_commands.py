@@ -91,7 +91,7 @@ def test_killed_in_the_middle_what_was_answered_is_not_sent_again(root, quiet_en
     with serving(latency_seconds=0.05) as server:
         point_at(root, server)
         kills = 0
-        for stop_at in (5, 20, 45):
+        for stop_at in (12, 40):
             process = started(root, "propose", environment=quiet_environment)
             while server.answered.total() < stop_at and process.poll() is None:
                 time.sleep(0.005)
@@ -100,14 +100,14 @@ def test_killed_in_the_middle_what_was_answered_is_not_sent_again(root, quiet_en
                 kills += 1
             process.communicate()
             kept = {key_of_kept(each) for each in kept_in(root)}
-            assert len(kept) >= stop_at - kills * CONCURRENCY, "an answer is on the disk as soon as it has come"
+            assert len(kept) >= stop_at - kills * 2 * CONCURRENCY, "an answer is on the disk as soon as it has come"
             before = Counter(asked.key for asked in server.asked)
         finish(root, "propose", environment=quiet_environment)
         after = Counter(asked.key for asked in server.asked)
-        assert kills == 3
+        assert kills == 2
         assert not {key for key in kept if after[key] > before[key]}, "what was kept was sent again"
         again = sum(count - 1 for count in after.values())
-        assert again <= kills * CONCURRENCY, "only what was under way at a kill is sent again"
+        assert again <= kills * 2 * CONCURRENCY, "only what was under way or being written at a kill is sent again"
         rows = kept_in(root)
         assert {key_of_kept(each) for each in rows} == set(after)
         assert len(rows) == len(after)
@@ -224,3 +224,18 @@ def test_a_key_in_the_settings_is_refused_without_repeating_it(root):
         errors = run(root, "status", code=3)
         assert f"chat.{field}" in errors
         assert KEY not in errors
+
+
+def test_streamlits_secrets_become_environment_variables_which_jobs_inherit(tmp_path, quiet_environment):
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "secrets.toml").write_text(f'MARS_CHAT_API_KEY = "{KEY}"')
+    program = (
+        "import os\n"
+        "from streamlit.runtime.secrets import secrets_singleton\n"
+        "assert secrets_singleton.load_if_toml_exists()  # as the server does when it starts\n"
+        "print(os.environ['MARS_CHAT_API_KEY'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=quiet_environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == KEY

@@ -3,14 +3,21 @@
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
+from mars_engine.words.config import (
+    AllocationConfig,
+    ChatConfig,
+    ComposeConfig,
+    MarsConfig,
+    ProposeConfig,
+    TriageConfig,
+)
 from mars_engine.words.records import Pair
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
 from mars_engine.workflows.rounds import close_round, make_plan, open_round
 from mars_engine.workflows.sources import load_sources, training_set
-from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, new_pairs
+from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from mars_engine.workflows.workbench import Workbench
 
 POLICIES = ("ask", "keep", "leave_out", "smooth", "flip")
@@ -85,3 +92,11 @@ def test_new_pairs_are_at_most_what_closing_composes(cumulative):
     config = bench.config.model_copy(update={"compose": ComposeConfig(cumulative=cumulative)})
     second = new_pairs(bench.store, index.current(), config)
     assert (second.round, second.carried_over) == (2, closed.compose.new_pairs if cumulative else 0)
+
+
+def test_the_most_that_a_chat_model_is_asked_is_counted_by_texts_and_parts():
+    chat = ProposeConfig(paraphraser="chat", refiner="chat", variants=5, refine_tries=3)
+    assert most_chat_requests(10, MarsConfig(propose=chat)) == 10 * (3 + 2)
+    assert most_chat_requests(10, MarsConfig(propose=chat, chat=ChatConfig(candidates=2))) == 10 * (3 * 3 + 2 * 2)
+    assert most_chat_requests(10, MarsConfig(propose=ProposeConfig(refiner="chat"))) == 20
+    assert most_chat_requests(10, MarsConfig()) == 0

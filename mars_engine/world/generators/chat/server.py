@@ -68,6 +68,9 @@ class _Line:
     loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
     slots: asyncio.Semaphore
+    """For requests under way."""
+    not_kept: asyncio.Semaphore
+    """For requests under way and answers that are not on the disk yet: what a kill can lose."""
     pace: Pace
     breaker: Breaker
     ledger: Ledger
@@ -151,6 +154,7 @@ class ChatServer:
             asyncio.get_running_loop(),
             client,
             asyncio.Semaphore(config.concurrency),
+            asyncio.Semaphore(2 * config.concurrency),
             Pace(config.requests_per_minute),
             Breaker(config.breaker),
             Ledger(config, self.spent),
@@ -160,13 +164,15 @@ class ChatServer:
     # ------------------------------------------------------------------------------------------------- one request
 
     async def _answer(self, line: _Line, order: Order) -> Reply:
-        async with line.slots:
-            if self._fatal is not None:
-                raise self._fatal
-            reply = await self._ask(line, order)
-        if reply.kept is not None:
-            with anyio.CancelScope(shield=True):  # what has come is kept even when the work is cancelled
-                await line.books.keep(reply.kept)
+        # While an answer is written the next request is under way; but where writing is slow, asking waits for it.
+        async with line.not_kept:
+            async with line.slots:
+                if self._fatal is not None:
+                    raise self._fatal
+                reply = await self._ask(line, order)
+            if reply.kept is not None:
+                with anyio.CancelScope(shield=True):  # what has come is kept even when the work is cancelled
+                    await line.books.keep(reply.kept)
         return reply
 
     async def _ask(self, line: _Line, order: Order) -> Reply:
