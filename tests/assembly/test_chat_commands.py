@@ -25,7 +25,7 @@ from mars_engine.words.chat_records import KeptAnswer
 from mars_engine.words.config import ChatConfig, EncoderConfig, MarsConfig, ProposeConfig, TriageConfig
 
 pytestmark = pytest.mark.model
-PAIRS = 24
+PAIRS = 12
 KEY = "sk-this-is-the-secret-key-0123456789"
 CONCURRENCY = 4
 
@@ -91,7 +91,7 @@ def test_killed_in_the_middle_what_was_answered_is_not_sent_again(root, quiet_en
     with serving(latency_seconds=0.05) as server:
         point_at(root, server)
         kills = 0
-        for stop_at in (12, 40):
+        for stop_at in (10, 26):
             process = started(root, "propose", environment=quiet_environment)
             while server.answered.total() < stop_at and process.poll() is None:
                 time.sleep(0.005)
@@ -122,7 +122,7 @@ def test_a_dry_run_says_what_it_would_ask_and_cost_and_asks_nothing(root):
     with serving() as server:
         point_at(root, server)
         said = run(root, "propose", "--dry-run", "--chat-input-price", "1", "--chat-output-price", "4")
-        assert "Proposing for 24 source pairs asks the chat model 'tiny'" in said
+        assert "Proposing for 12 source pairs asks the chat model 'tiny'" in said
         assert "0 of which are answered already" in said
         assert "in money" in said
         assert server.asked == []

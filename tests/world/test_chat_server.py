@@ -7,14 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx2
+import numpy as np
 import pytest
 from chat_tools import QUICK, chat_bench, chat_config
 from scripted_chat import Answer, Asked, rewrites, serving
 
-from mars_engine.words.errors import ConfigError, GenerationError
+from mars_engine.words.chat_records import Spending
+from mars_engine.words.errors import ConfigError, GenerationError, StoreError
 from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.words.records import Turn
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
+from mars_engine.world.generators.chat.server import ChatServer
 from mars_engine.world.generators.chat.troubles import retry_after
 
 CODE = "First:\n\n```python\nif a < b:\n\treturn 'ä'\n```\n\nUser: hi\nAssistant: ho  \n"
@@ -274,3 +277,51 @@ def test_a_prompt_that_cannot_be_used_says_where(tmp_path, text):
     (tmp_path / "paraphrase.txt").write_text(text)
     with pytest.raises(ConfigError, match=r"paraphrase\.txt"):
         load_prompt("paraphrase", tmp_path).messages(text="t", count=1)
+
+
+# ------------------------------------------------------------------------------------------------------ interruptions
+
+
+def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
+    with serving(rewrites) as server:
+        config = chat_config(server.base_url)
+        with chat_bench(config) as bench:
+            store, slow = bench.store.chat, bench.paraphraser.correspondence
+
+            def keep_slowly(answers):
+                time.sleep(0.5)
+                store.keep(answers)
+
+            slow.open_backend = lambda: ChatServer(
+                config.chat,
+                key="",
+                keep=keep_slowly,
+                spent=Spending(),
+                rng=np.random.default_rng(0),
+                clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            )
+            bench.paraphraser.expect(requests(3))
+            deadline = time.monotonic() + 20
+            while server.answered.total() < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(0.2)  # the answers are read, and being written
+            slow.close()
+            assert len(store.all()) == 3
+
+
+def test_a_database_that_refuses_ends_the_work_with_its_words():
+    def refuse(_answers):
+        raise StoreError("the disk is full")
+
+    with paraphrasing(rewrites) as (server, bench):
+        bench.paraphraser.correspondence.open_backend = lambda: ChatServer(
+            QUICK.model_copy(update={"base_url": server.base_url}),
+            key="",
+            keep=refuse,
+            spent=Spending(),
+            rng=np.random.default_rng(0),
+            clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        with pytest.raises(StoreError, match="the disk is full"):
+            bench.paraphraser.paraphrase(requests(5))

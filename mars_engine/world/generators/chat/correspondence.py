@@ -50,7 +50,14 @@ class Correspondence:
             StoreError: an answer cannot be kept.
         """
         replies = self._send(requests, again=again)
+        return replies | self._wait_for(requests)
+
+    def _wait_for(self, requests: Sequence[ChatRequest]) -> dict[str, Reply]:
+        """Return what comes of those requests that are under way."""
         waiting = {request.id: self._under_way[request.id] for request in requests if request.id in self._under_way}
+        if not waiting:
+            return {}
+        replies = {}
         try:
             with self.progress.task("chat model", len(waiting)) as task:
                 for request_id, future in waiting.items():

@@ -120,14 +120,25 @@ class Books:
         self._waiting: list[KeptAnswer] = []
         self._turn = asyncio.Lock()
         self._broken: Exception | None = None
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def keep(self, answer: KeptAnswer) -> None:
-        """Return when the answer is on the disk.
+        """Return when the answer is on the disk. Cancelled, it is written all the same: it was paid for.
 
         Raises:
             StoreError: the database refuses.
         """
         self._waiting.append(answer)
+        writing = asyncio.get_running_loop().create_task(self._write())
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def finish(self) -> None:
+        """Return when nothing is left to be written; what cannot be was told to those who gave it."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _write(self) -> None:
         async with self._turn:
             if self._broken is not None:
                 raise self._broken

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import anyio
 import httpx2
 import numpy as np
 import openai
@@ -128,6 +127,7 @@ class ChatServer:
         for future in list(self._under_way):
             future.cancel()
         if self._portal is not None and self._line is not None:
+            self._portal.call(self._line.books.finish)
             self._portal.call(self._line.client.close)
             self._portal.call(self._portal.stop, True)
         self._portal = self._line = None
@@ -171,8 +171,7 @@ class ChatServer:
                     raise self._fatal
                 reply = await self._ask(line, order)
             if reply.kept is not None:
-                with anyio.CancelScope(shield=True):  # what has come is kept even when the work is cancelled
-                    await line.books.keep(reply.kept)
+                await line.books.keep(reply.kept)
         return reply
 
     async def _ask(self, line: _Line, order: Order) -> Reply:
@@ -232,7 +231,7 @@ class ChatServer:
     async def _wait(self, line: _Line, trouble: Trouble, failed: int) -> None:
         """Wait before a request is sent again: as long as the server says, else longer each time, with jitter."""
         jitter = float(self.rng.random())
-        if trouble.wait_seconds is not None:
+        if trouble.wait_seconds:
             line.pace.hold(trouble.wait_seconds)
             await asyncio.sleep(trouble.wait_seconds * (1 + jitter / 10))
             return
