@@ -28,6 +28,7 @@ METHOD_SECTIONS = (
     "gate",
     "propose",
     "seq2seq",
+    "chat",
     "quality",
     "compose",
     "evaluate",

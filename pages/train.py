@@ -2,6 +2,7 @@
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.records import Run
+from pages.parts.failures import draw_failures
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.run_list import draw_runs
 from pages.parts.run_panel import draw_queue, watch
@@ -15,6 +16,7 @@ def draw(desk: Desk) -> None:
     draw_queue(desk)
     if not presenting():
         _draw_start(desk, running)
+    draw_failures(desk, running, read_only=presenting())
     draw_runs(desk)
 
 

@@ -12,6 +12,7 @@ from mars_engine.assembly.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FILE
 from mars_engine.words.config import update_toml
 from mars_engine.words.errors import MarsError, WorkspaceError
 from mars_engine.words.protocols import Clock
+from mars_engine.world.generators.chat.prompts import OWN_FOLDER
 from mars_engine.world.store import SqlStore
 
 BACKUPS = f"{ARTIFACTS}/backups"
@@ -105,8 +106,8 @@ def _pack(archive: Path, ending: str, top: str, folder: Path, workspace: Workspa
 
 
 def _kept_files(workspace: Workspace) -> list[Path]:
-    """Files of the kept artifacts; what is hidden is still being written."""
-    found = [workspace.artifacts / name for name in KEPT_ARTIFACTS]
+    """Files of the kept artifacts, and the workspace's own prompts; what is hidden is still being written."""
+    found = [*(workspace.artifacts / name for name in KEPT_ARTIFACTS), workspace.root / OWN_FOLDER]
     files = [file for path in found for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     is_visible = {
         file: not any(part.startswith(".") for part in file.relative_to(workspace.root).parts) for file in files

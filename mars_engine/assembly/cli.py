@@ -1,7 +1,7 @@
 """The command line: the group of all commands, its exit codes, and errors in plain words.
 
-The commands themselves stand by subject in commands_data, commands_keeping, commands_steps, commands_rounds,
-commands_map, commands_jobs and commands_app.
+The commands themselves stand by subject in commands_data, commands_keeping, commands_steps, commands_propose,
+commands_rounds, commands_map, commands_jobs and commands_app.
 """
 
 import json
@@ -21,11 +21,12 @@ from mars_engine.assembly.commands_experiment import experiment
 from mars_engine.assembly.commands_jobs import job
 from mars_engine.assembly.commands_keeping import backup, history
 from mars_engine.assembly.commands_map import map_
+from mars_engine.assembly.commands_propose import failures, prompts, propose
 from mars_engine.assembly.commands_quality import regate_
 from mars_engine.assembly.commands_report import report
 from mars_engine.assembly.commands_rewardbench import rewardbench
 from mars_engine.assembly.commands_rounds import close_round_, open_round_
-from mars_engine.assembly.commands_steps import compose, evaluate_, propose, review, score, train
+from mars_engine.assembly.commands_steps import compose, evaluate_, review, score, train
 from mars_engine.assembly.job_ticket import JOB_VARIABLE
 from mars_engine.assembly.workspace import WORKSPACE_VARIABLE
 from mars_engine.words.errors import ConfigError, LoadError, MarsError, NotReadyError
@@ -94,6 +95,8 @@ ROUNDS = (open_round_, close_round_)
 for command in (
     *STEPS,
     *ROUNDS,
+    failures,
+    prompts,
     regate_,
     map_,
     rewardbench,

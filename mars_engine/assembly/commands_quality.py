@@ -11,7 +11,7 @@ from mars_engine.workflows.quality import regate
 
 
 @click.command(name="regate")
-@section_options("quality", "triage")
+@section_options("quality", "triage", "chat")
 @reporting
 def regate_(session: Session, overrides: Overrides) -> Any:
     """Judge all stored proposals by the quality gates as they are set now; nothing is generated.

@@ -1,4 +1,4 @@
-"""Commands that take one step of the method each: train, score, propose, review, compose, evaluate."""
+"""Commands that take one step of the method each: train, score, review, compose, evaluate."""
 
 from typing import Any, get_args
 
@@ -14,10 +14,7 @@ from mars_engine.workflows.plan import compare_laws
 from mars_engine.workflows.review import Reviewer, ReviewPolicy, review_by_policy
 from mars_engine.workflows.rounds import (
     compose_newest_plan,
-    make_plan,
-    make_proposals,
     newest_model,
-    next_round,
     score_model,
     train_on,
     train_warm_up,
@@ -42,7 +39,9 @@ from mars_engine.workflows.sources import load_sources, oriented_margins
     show_default=True,
     help="End --rounds after so many rounds in a row that did not lower the held-out log-loss; 0 for never.",
 )
-@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose", "seq2seq", "quality", "compose")
+@section_options(
+    "reward_model", "probe", "triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality", "compose"
+)
 @reporting
 def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, patience: int, overrides: Overrides) -> Any:
     """Train a reward model: the warm-up first, then on base and composed pairs once 'mars compose' has made some.
@@ -82,35 +81,6 @@ def score(session: Session, overrides: Overrides) -> Any:
         printing.show_laws(console, laws)
 
     return {"score": report, "laws": laws}, show
-
-
-@click.command()
-@click.option("--dry-run", is_flag=True, help="Make the plan and show it, with the suspects' share; generate nothing.")
-@click.option("--set", "pair_set", default="", metavar="ID", help="Spend the budget on this set of pairs alone.")
-@section_options("triage", "allocation", "gate", "propose", "seq2seq", "quality")
-@reporting
-def propose(session: Session, dry_run: bool, pair_set: str, overrides: Overrides) -> Any:
-    """Spend the budget on low-margin pairs and propose augmented pairs for them.
-
-    Pairs whose two answers are too close are sharpened first, then all are paraphrased. Interrupted, it goes on where
-    it stopped. The two generators are by default offline stand-ins, rule-based and extractive, for demonstrations and
-    tests; '--propose-paraphraser seq2seq' and '--propose-refiner seq2seq' ask a sequence-to-sequence model.
-    """
-    with working(session, "propose", overrides) as (bench, notes):
-        model = newest_model(bench)
-        plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set, dry_run=dry_run)
-        if not session.as_json:
-            printing.show_plan(printing.make_console(), plan)
-        proposed = None if dry_run else make_proposals(bench, plan.plan)
-        notes.summary |= headlines.of_plan(plan) | (headlines.of_propose(proposed) if proposed else {})
-        cards = [] if dry_run else [bench.refiner.card, bench.paraphraser.card]
-
-    def show(console: Console) -> None:
-        if proposed is not None:
-            printing.show_propose(console, proposed)
-            printing.show_generators(console, cards)
-
-    return {"plan": plan, "propose": proposed, "generators": cards}, show
 
 
 @click.command()

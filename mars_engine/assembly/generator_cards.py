@@ -1,14 +1,19 @@
-"""Who writes proposals in a workspace: the cards of its generators."""
+"""Who writes proposals in a workspace: the cards of its generators, and by which settings they would write now."""
 
-from mars_engine.assembly.generators import make_paraphraser, make_refiner
-from mars_engine.assembly.workspace import Workspace, make_encoder
+from mars_engine.assembly.workspace import Workspace, open_workbench
 from mars_engine.words.records import GeneratorCard
+from mars_engine.workflows.propose import settings_of_generation
 from mars_engine.world.progress import SilentProgress
 
 
 def generator_cards(workspace: Workspace) -> tuple[GeneratorCard, ...]:
-    """Return the cards of the refiner and the paraphraser; no model is loaded for it, and no generator's downloaded."""
-    progress = SilentProgress()
-    refiner = make_refiner(workspace.config, make_encoder(workspace), progress, may_download=False)
-    paraphraser = make_paraphraser(workspace.config, progress, may_download=False)
-    return refiner.card, paraphraser.card
+    """Return the cards of the refiner and the paraphraser, and of a judge; no model is loaded for it."""
+    with open_workbench(workspace, SilentProgress(), may_download=False) as bench:
+        judge = (bench.judge.card,) if bench.judge is not None else ()
+        return bench.refiner.card, bench.paraphraser.card, *judge
+
+
+def generation_settings(workspace: Workspace) -> str:
+    """Return the digest of the generators and settings by which proposing would be done now; no model is loaded."""
+    with open_workbench(workspace, SilentProgress(), may_download=False) as bench:
+        return settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)

@@ -182,6 +182,11 @@ def show_propose(console: Console, report: ProposeReport) -> None:
     console.print("  refining: " + ", ".join(f"{count:,} {name}" for name, count in report.refinements.items()))
     for reason, count in report.failures.items():
         console.print(f"  {count:,} × {reason}")
+    if report.failed:
+        console.print(
+            f"  {report.failed:,} failures in all, listed by 'mars failures'; {report.retryable:,} may pass when "
+            "'mars propose --retry-failed' tries them again"
+        )
 
 
 def show_faults(console: Console, faults: Mapping[str, int]) -> None:
@@ -197,6 +202,8 @@ def show_regate(console: Console, report: RegateReport) -> None:
         f"{report.newly_passed:,} pass now that failed"
     )
     show_faults(console, report.faults)
+    for reason, count in report.unjudged.items():
+        console.print(f"  {count:,} could not be judged: {reason}")
     if report.decided:
         console.print(f"  {report.decided:,} of those whose verdict changed were decided before; the decisions stand")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mars_engine.assembly.generators import make_paraphraser, make_refiner
+from mars_engine.assembly.generators import open_generators
 from mars_engine.words.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
 from mars_engine.words.protocols import Progress, RewardModelTrainer
@@ -132,12 +132,23 @@ def make_encoder(workspace: Workspace) -> CachedEncoder:
 
 
 @contextmanager
-def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workbench]:
+def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bool = True) -> Iterator[Workbench]:
     """Open a workspace with its models and generators. Nothing heavy is imported before it is used."""
     config = workspace.config
     encoder = make_encoder(workspace)
     probe_trainer = ProbeTrainer(config.probe, encoder)
-    with open_workspace_store(workspace) as store:
+    with (
+        open_workspace_store(workspace) as store,
+        open_generators(
+            workspace.root,
+            config,
+            encoder,
+            store.chat,
+            progress=progress,
+            clock=utc_now,
+            may_download=may_download,
+        ) as generators,
+    ):
         yield Workbench(
             config=config,
             store=store,
@@ -145,12 +156,13 @@ def open_workbench(workspace: Workspace, progress: Progress) -> Iterator[Workben
             trainer=_configured_trainer(workspace, probe_trainer),
             probe_trainer=probe_trainer,
             shelf=_model_shelf(workspace, probe_trainer),
-            paraphraser=make_paraphraser(config, progress),
-            refiner=make_refiner(config, encoder, progress),
+            paraphraser=generators.paraphraser,
+            refiner=generators.refiner,
             clock=utc_now,
             progress=progress,
             languages=PackagedLanguageDetector(),
             benchmark_texts=lambda: _evaluated_texts(workspace, store),
+            judge=generators.judge,
         )
 
 

@@ -26,11 +26,16 @@ ReviewOrder = Literal["plan", "margin", "gain"]
 InputFormat = Literal["pair", "concat", "chat"]
 LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
-ParaphraserName = Literal["rules", "seq2seq"]
-RefinerName = Literal["extractive", "seq2seq"]
+ParaphraserName = Literal["rules", "chat", "seq2seq"]
+RefinerName = Literal["extractive", "chat", "seq2seq"]
+JudgeName = Literal["none", "chat"]
+ChatBackendName = Literal["server", "transformers"]
+StructuredOutput = Literal["auto", "on", "off"]
 Decoding = Literal["diverse", "beam", "sample"]
 MOVED_TO_QUALITY = frozenset({"min_fidelity", "max_contrast_loss", "max_margin_loss"})
 """Settings that older files have under [propose]."""
+NEVER_REPEATED = ("chat.base_url", "chat.api_key_variable")
+"""Settings into which a key may have been written by mistake: an error does not repeat what stands there."""
 TEMPLATE_FIELDS = frozenset({"prompt", "answer", "other"})
 PROBE_BACKBONE = "probe"
 PACKAGED_BACKBONE = "packaged"
@@ -241,15 +246,15 @@ class ProposeConfig(Section):
     paraphraser: Annotated[
         ParaphraserName,
         Field(
-            description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), or 'seq2seq' (a "
-            "sequence-to-sequence model; its settings stand under [seq2seq])."
+            description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat "
+            "model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
         ),
     ] = "rules"
     refiner: Annotated[
         RefinerName,
         Field(
-            description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), or "
-            "'seq2seq' (a sequence-to-sequence model; its settings stand under [seq2seq])."
+            description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), "
+            "'chat' (the chat model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
         ),
     ] = "extractive"
     variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
@@ -263,6 +268,115 @@ class ProposeConfig(Section):
     chunk: Annotated[
         int, Field(ge=1, description="Source pairs that are generated, embedded and stored at a time.")
     ] = 32
+
+
+class ChatConfig(Section):
+    """A chat model that paraphrases, refines or judges: behind an OpenAI-compatible server, or loaded here."""
+
+    backend: Annotated[
+        ChatBackendName,
+        Field(
+            description="Where the model runs: behind a 'server' with OpenAI's interface, or here, by 'transformers'."
+        ),
+    ] = "server"
+    base_url: Annotated[
+        str,
+        Field(
+            pattern="^https?://[!-?A-~]+$",
+            description="Address of the server, with its /v1 where it has one, and without any key in it.",
+        ),
+    ] = "http://127.0.0.1:8000/v1"
+    model: Annotated[
+        str,
+        Field(
+            description="The model, by the name that the server knows; for 'transformers' a folder, or the hub id of "
+            "a model that is on this machine."
+        ),
+    ] = ""
+    judge_model: Annotated[str, Field(description="The model that judges; empty means the same.")] = ""
+    api_key_variable: Annotated[
+        str,
+        Field(
+            pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+            description="Name of the environment variable (or of the entry in Streamlit's secrets) with the key that "
+            "the server wants, if any; never the key itself.",
+        ),
+    ] = "MARS_CHAT_API_KEY"
+    temperature: Annotated[
+        float,
+        Field(
+            ge=-1,
+            le=2,
+            description="Temperature of the sampling; below 0 leaves it and top_p to the server. The judge has 0.",
+        ),
+    ] = 0.8
+    top_p: Annotated[
+        float, Field(gt=0, le=1, description="Share of the probability that is sampled from, likeliest tokens first.")
+    ] = 1.0
+    max_tokens: Annotated[int, Field(ge=16, le=131_072, description="Longest answer to a request, in tokens.")] = 2048
+    candidates: Annotated[
+        int, Field(ge=1, le=50, description="Most rewrites of a text that are asked for in one request.")
+    ] = 5
+    structured: Annotated[
+        StructuredOutput,
+        Field(
+            description="Answers as JSON by a schema: 'auto' (until the server refuses it), 'on' or 'off'; "
+            "transformers has no such thing."
+        ),
+    ] = "auto"
+    concurrency: Annotated[int, Field(ge=1, le=1024, description="Most requests under way at a time.")] = 8
+    requests_per_minute: Annotated[
+        int, Field(ge=0, description="Most requests a minute, evenly spaced; 0 means no limit.")
+    ] = 0
+    timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for an answer, in seconds.")] = 120.0
+    retries: Annotated[
+        int,
+        Field(
+            ge=0, le=20, description="How often a request is sent again after 429, 5xx, a timeout or a lost connection."
+        ),
+    ] = 5
+    first_wait_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=60,
+            description="Wait before a request is sent again, in seconds; doubled each time, with jitter, to at most "
+            "60. A server's Retry-After is obeyed instead.",
+        ),
+    ] = 0.5
+    breaker: Annotated[
+        int,
+        Field(
+            ge=1, description="After so many failures in a row, each in spite of all retries, nothing more is asked."
+        ),
+    ] = 5
+    max_requests: Annotated[
+        int, Field(ge=0, description="Budget of this workspace in requests, retries included; 0 means no limit.")
+    ] = 0
+    max_total_tokens: Annotated[
+        int, Field(ge=0, description="Budget of this workspace in tokens, in and out; 0 means no limit.")
+    ] = 0
+    max_cost: Annotated[
+        float, Field(ge=0, description="Budget of this workspace in money, by the two prices; 0 means no limit.")
+    ] = 0.0
+    input_price: Annotated[float, Field(ge=0, description="Price of a million tokens in, in any currency.")] = 0.0
+    output_price: Annotated[float, Field(ge=0, description="Price of a million tokens out, likewise.")] = 0.0
+    device: Annotated[str, Field(description="Where transformers runs the model: 'cpu', 'cuda', or 'auto'.")] = "auto"
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Of the model in transformers: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, fp32 on a "
+            "processor."
+        ),
+    ] = "auto"
+    batch_tokens: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Token budget of one batch in transformers, answers included. 0 is what suits the device: "
+            "2,048 on a processor, 16,384 on a GPU.",
+        ),
+    ] = 0
 
 
 class Seq2SeqConfig(Section):
@@ -438,6 +552,13 @@ class QualityConfig(Section):
             description="Gate: a judge model, where there is one, does not prefer the rejected answer in both orders."
         ),
     ] = True
+    judge_by: Annotated[
+        JudgeName,
+        Field(
+            description="Who judges for that gate: 'none', or 'chat' (judge_model under [chat]; two requests a "
+            "proposal)."
+        ),
+    ] = "none"
     leakage: Annotated[
         bool,
         Field(description="Gate: no question with its answer nearly stands in a held-out pair or evaluated benchmark."),
@@ -567,6 +688,7 @@ class MarsConfig(Section):
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
     seq2seq: Seq2SeqConfig = Seq2SeqConfig()
+    chat: ChatConfig = ChatConfig()
     quality: QualityConfig = QualityConfig()
     review: ReviewConfig = ReviewConfig()
     compose: ComposeConfig = ComposeConfig()
@@ -602,7 +724,8 @@ def say_complaints(error: ValidationError) -> str:
         place = ".".join(str(part) for part in item["loc"])
         said = item["msg"].removeprefix("Value error, ")
         said = f"{said[:1].lower()}{said[1:]}"
-        complaints.append(f"{place} = {item['input']!r}: {said}" if place else said)
+        given = "" if place.endswith(NEVER_REPEATED) else f" = {item['input']!r}"
+        complaints.append(f"{place}{given}: {said}" if place else said)
     return "; ".join(complaints)
 
 

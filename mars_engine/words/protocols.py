@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from mars_engine.words.chat_records import GenerationEstimate, KeptAnswer, Spending
 from mars_engine.words.columns import (
     DistanceColumns,
     IdArray,
@@ -348,6 +349,10 @@ class ParaphraseRequest:
     text: str
     count: int
     seed: int
+    source_id: str = ""
+    """The source pair that it is for."""
+    ask_again: bool = False
+    """Whether an answer that could not be used is to be asked for anew, by a generator that keeps its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +369,10 @@ class RefineRequest:
     side: Side
     count: int
     seed: int
+    source_id: str = ""
+    """The source pair that it is for."""
+    ask_again: bool = False
+    """Whether an answer that could not be used is to be asked for anew, by a generator that keeps its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +405,24 @@ class Refiner(Protocol):
         ...
 
 
+@runtime_checkable
+class Foresighted(Protocol):
+    """A paraphraser or refiner that can begin to work on requests before it is asked to answer them."""
+
+    def expect(self, requests: Sequence[Any]) -> None:
+        """Begin to work on requests that will be asked for next, and return at once."""
+        ...
+
+
+@runtime_checkable
+class Estimating(Protocol):
+    """A paraphraser or refiner that can tell beforehand what its answers will take."""
+
+    def estimate(self, requests: Sequence[Any]) -> GenerationEstimate:
+        """Return what answering these requests would take; nothing is asked."""
+        ...
+
+
 # ---------------------------------------------------------------------------------------------------- quality gates
 
 
@@ -415,6 +442,10 @@ class JudgeRequest:
     prompt: Prompt
     first: str
     second: str
+    source_id: str = ""
+    """The source pair of what is judged."""
+    ask_again: bool = False
+    """Whether a judgement that could not be read is to be asked for anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +455,7 @@ class Judgement:
     key: str
     prefers: Literal["first", "second"] | None
     failure: str = ""
+    retryable: bool = False
 
 
 class Judge(Protocol):
@@ -570,15 +602,19 @@ class ProposalStore(Protocol):
         refinements: Mapping[str, str],
         proposals: Sequence[Proposal],
         failures: Sequence[ProposalFailure],
+        *,
+        tried: Collection[str] = (),
     ) -> None:
         """Store what came of some sources and mark them done, in one transaction.
 
         Args:
             settings_id: digest of the generators and their settings.
             refinements: outcome by the done mark (oriented id and gate verdict) of every source that is done now:
-                "not_needed", "refined_rejected", "refined_chosen" or "unrefined".
+                "not_needed", "refined_rejected", "refined_chosen", "unrefined" or "postponed". A source that is done
+                again has the newer one.
             proposals: what was proposed; an id that is present changes nothing.
             failures: what could not be done.
+            tried: ids of the sources; what could not be done for them before is forgotten.
         """
         ...
 
@@ -613,6 +649,30 @@ class ProposalStore(Protocol):
         ...
 
     def failures(self, settings_id: str | None = None) -> list[ProposalFailure]: ...
+
+
+class ChatStore(Protocol):
+    """Requests to chat models and their answers. An answer is never changed; what failed may be answered later."""
+
+    def newest(self, request_ids: Collection[str]) -> dict[str, KeptAnswer]:
+        """What came of these requests when they were asked last, by id; those never asked are left out."""
+        ...
+
+    def settled(self, request_ids: Collection[str]) -> set[str]:
+        """Which of these requests would not be sent again."""
+        ...
+
+    def keep(self, answers: Sequence[KeptAnswer]) -> None:
+        """Store answers in one transaction; one that came for a request that had failed takes that one's place."""
+        ...
+
+    def all(self) -> list[KeptAnswer]:
+        """Everything that was kept, the oldest first."""
+        ...
+
+    def spent(self) -> Spending:
+        """Requests sent, tokens and money, over all that was kept."""
+        ...
 
 
 class ReviewStore(Protocol):
@@ -731,8 +791,8 @@ class BrowseStore(Protocol):
 
     def revisions(self) -> dict[str, int]:
         """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
-        "proposals", "reviews", "sets", "compositions", "evaluations", and "removals", how often rows of these were
-        removed; a subject that never changed is left out."""
+        "proposals", "chat", "reviews", "sets", "compositions", "evaluations", and "removals", how often rows of these
+        were removed; a subject that never changed is left out."""
         ...
 
     def pairs(self) -> PairColumns:
@@ -889,6 +949,9 @@ class Store(Protocol):
 
     @property
     def proposals(self) -> ProposalStore: ...
+
+    @property
+    def chat(self) -> ChatStore: ...
 
     @property
     def reviews(self) -> ReviewStore: ...

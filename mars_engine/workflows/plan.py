@@ -56,6 +56,14 @@ class PlanReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftedPlan:
+    """A plan that is not stored yet, with its rows."""
+
+    report: PlanReport
+    rows: tuple[PlanRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
     """A law's shares and counts over the source pairs."""
 
@@ -111,7 +119,36 @@ def plan_budget(
     pair_set: str = "",
     dry_run: bool = False,
 ) -> PlanReport:
-    """Spend the budget by the margins of a trained model, and store the plan unless it is a dry run.
+    """Draw up a plan, and store it unless it is a dry run; see `draft_plan`."""
+    drafted = draft_plan(
+        store,
+        model,
+        encoder,
+        config=config,
+        clock=clock,
+        progress=progress,
+        law=law,
+        round_number=round_number,
+        pair_set=pair_set,
+    )
+    if not dry_run:
+        store.proposals.add_plan(drafted.report.plan, drafted.rows)
+    return drafted.report
+
+
+def draft_plan(
+    store: Store,
+    model: ModelRecord,
+    encoder: Encoder,
+    *,
+    config: MarsConfig,
+    clock: Clock,
+    progress: Progress,
+    law: AllocationLaw | None = None,
+    round_number: int = 1,
+    pair_set: str = "",
+) -> DraftedPlan:
+    """Spend the budget by the margins of a trained model; nothing is stored.
 
     With the id of a set of pairs, all of the budget goes to its pairs; they are gated as among all pairs.
 
@@ -155,11 +192,10 @@ def plan_budget(
         summary=asdict(forecast),
         created_at=clock(),
     )
-    if not dry_run:
-        store.proposals.add_plan(plan, rows)
-    return PlanReport(
+    report = PlanReport(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )
+    return DraftedPlan(report, tuple(rows))
 
 
 def _pairs_of_set(store: Store, set_id: str, sources: Sequence[Source]) -> BoolArray:

@@ -4,9 +4,9 @@ Chunk by chunk, each stored in one transaction with its failures; a chunk that i
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import MarsConfig, ProposeConfig
 from mars_engine.words.protocols import (
     Encoder,
+    Foresighted,
     Generation,
     LinearRewardModel,
     Paraphraser,
@@ -57,6 +58,10 @@ from mars_engine.workflows.quality import (
 from mars_engine.workflows.sources import Source, load_sources, standing_pairs, training_set, triage_of_plan
 
 PROMPT = "prompt"
+JUDGE = "judge"
+"""What was asked for where a judge could not judge."""
+Retry = Literal["retryable", "all"]
+"""Which failures are tried again: those that may pass by themselves, or also answers that could not be used."""
 REFINE_ORDER: tuple[Side, Side] = ("rejected", "chosen")
 """The rejected side first: rewriting it cannot make the better answer worse."""
 
@@ -77,6 +82,10 @@ class ProposeReport:
     """Proposals whose verdict stems from other settings of the gates than the present ones."""
     failures: dict[str, int]
     """How often something could not be generated, by generator and reason."""
+    failed: int = 0
+    """How many failures there are in all."""
+    retryable: int = 0
+    """How many of them may pass when they are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +99,13 @@ class Draft:
     row: PlanRow
     refinement: Refinement | None
     """None where the gate did not ask for refining."""
+    is_postponed: bool = False
+    """Whether refining failed for a reason that may pass: nothing is written for the pair until it is tried again."""
 
     @property
     def outcome(self) -> str:
+        if self.is_postponed:
+            return "postponed"
         if self.refinement is None:
             return "not_needed"
         return f"refined_{self.refinement.side}" if self.refinement.side else "unrefined"
@@ -111,13 +124,20 @@ class Proposer:
     plan: Plan
     summed_hessian: FloatArray | None
     """Of the loss of the pairs that the model was trained on; None where it is not linear and has no exact one."""
+    ask_again: frozenset[tuple[str, str]] = frozenset()
+    """Source and target of what was answered, could not be used, and is to be asked for anew."""
 
     @property
     def settings_id(self) -> str:
         """Digest of everything that the generated texts depend on beside the source pair."""
-        wanted = self.config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
-        cards = [self.paraphraser.card.fingerprint, self.refiner.card.fingerprint]
-        return content_id(cards, self.encoder.fingerprint, wanted)
+        return settings_of_generation(self.config, self.paraphraser, self.refiner, self.encoder)
+
+
+def settings_of_generation(config: ProposeConfig, paraphraser: Paraphraser, refiner: Refiner, encoder: Encoder) -> str:
+    """Return the digest of everything that generated texts depend on beside the source pair."""
+    wanted = config.model_dump(include={"variants", "refine_tries", "refine_epsilon", "seed"})
+    cards = [paraphraser.card.fingerprint, refiner.card.fingerprint]
+    return content_id(cards, encoder.fingerprint, wanted)
 
 
 def propose(
@@ -131,31 +151,51 @@ def propose(
     tools: QualityTools,
     config: MarsConfig,
     progress: Progress,
+    retry: Retry | None = None,
 ) -> ProposeReport:
     """Store proposals for every source pair to which the plan gives a budget and which has none yet.
 
     Killed and started again, it goes on where it stopped and ends with the same proposals. Those that fail a quality
     gate are stored with its reasons.
+
+    With `retry`, only source pairs for which something could not be done are tried again, "all" of them or those for
+    which that may help. What was proposed for them stays; what still fails takes the place of the earlier failures.
     """
     sources = load_sources(store, triage_of_plan(plan))
     proposer = _prepare(store, plan, sources, model, encoder, paraphraser, refiner, config, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
     done = store.proposals.sources_done(proposer.settings_id)
+    if retry is None:
+        to_do = [row for row in rows if done_mark(row, oriented[row.pair_id]) not in done]
+    else:
+        failures = _failures_to_retry(store, proposer.settings_id, retry)
+        proposer = replace(proposer, ask_again=_to_ask_again(failures))
+        to_do = [row for row in rows if row.pair_id in {failure.source_id for failure in failures}]
+    chunks = [[(row, oriented[row.pair_id]) for row in chunk] for chunk in _chunks(to_do, config.propose.chunk)]
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
-        for chunk in _chunks(rows, config.propose.chunk):
-            missing = [row for row in chunk if _done_mark(row, oriented[row.pair_id]) not in done]
-            if missing:
-                keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
-                _propose_chunk(store, proposer, keeper, [(row, oriented[row.pair_id]) for row in missing])
+        task.advance(len(rows) - len(to_do))
+        for number, chunk in enumerate(chunks):
+            following = chunks[number + 1] if number + 1 < len(chunks) else []
+            keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
+            _propose_chunk(store, proposer, keeper, chunk, following)
             task.advance(len(chunk))
-    wanted = {row.pair_id: _done_mark(row, oriented[row.pair_id]) for row in rows}
+    wanted = {row.pair_id: done_mark(row, oriented[row.pair_id]) for row in rows}
     done_before = sum(each in done for each in wanted.values())
     return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
 
 
-def _done_mark(row: PlanRow, oriented: Pair) -> str:
+def _failures_to_retry(store: Store, settings_id: str, retry: Retry) -> list[ProposalFailure]:
+    return [each for each in store.proposals.failures(settings_id) if each.retryable or retry == "all"]
+
+
+def _to_ask_again(failures: Sequence[ProposalFailure]) -> frozenset[tuple[str, str]]:
+    """Return what was answered already: without being asked for anew, the answer would be the same."""
+    return frozenset((each.source_id, each.target) for each in failures if not each.retryable)
+
+
+def done_mark(row: PlanRow, oriented: Pair) -> str:
     """What a source is marked done by: another verdict of the gate or another orientation asks for new proposals."""
     return f"{oriented.id}:{row.gate}"
 
@@ -212,16 +252,43 @@ def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
         yield rows[start : start + size]
 
 
-def _propose_chunk(store: Store, proposer: Proposer, keeper: Gatekeeper, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
-    drafts, refine_failures = _refine_where_close(proposer, chunk)
+def _propose_chunk(
+    store: Store,
+    proposer: Proposer,
+    keeper: Gatekeeper,
+    chunk: Sequence[tuple[PlanRow, Pair]],
+    following: Sequence[tuple[PlanRow, Pair]],
+) -> None:
+    """Propose for a chunk; a generator that can begins with the following one while this is measured and judged."""
+    _expect(proposer, chunk)
+    drafted, refine_failures = _refine_where_close(proposer, chunk)
+    drafts = [draft for draft in drafted if not draft.is_postponed]
     variants, paraphrase_failures = _paraphrase(proposer, drafts)
-    proposals = _judge(store, keeper, drafts, _as_proposals(proposer, drafts, variants))
+    _expect(proposer, following)
+    proposals = _judge(store, proposer, keeper, drafts, _as_proposals(proposer, drafts, variants))
+    judge_failures = [
+        ProposalFailure(each.source_id, proposer.settings_id, each.judge, JUDGE, each.reason, each.retryable)
+        for each in keeper.take_judge_failures()
+    ]
     store.proposals.add_proposals(
         proposer.settings_id,
-        {_done_mark(draft.row, draft.original): draft.outcome for draft in drafts},
+        {done_mark(draft.row, draft.original): draft.outcome for draft in drafted},
         proposals,
-        [*refine_failures, *paraphrase_failures],
+        [*refine_failures, *paraphrase_failures, *judge_failures],
+        tried=[draft.source_id for draft in drafted],
     )
+    if proposer.ask_again or judge_failures:
+        store.proposals.replace_verdicts(proposals)  # a judge may say more of what was proposed before
+
+
+def _expect(proposer: Proposer, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
+    """Let the generators begin with what they will be asked for a chunk in any case."""
+    if isinstance(proposer.refiner, Foresighted):
+        low = [(row, pair) for row, pair in chunk if row.gate == "low"]
+        proposer.refiner.expect(refine_requests(proposer.config, low, "rejected"))
+    if isinstance(proposer.paraphraser, Foresighted):
+        texts = [text for row, pair in chunk if row.gate == "high" for text in texts_of(row.pair_id, pair)]
+        proposer.paraphraser.expect(paraphrase_requests(proposer.config, texts))
 
 
 # --------------------------------------------------------------------------------------------------------- refine
@@ -238,10 +305,13 @@ def _refine_where_close(
     for side in REFINE_ORDER:
         refined = _try_side(proposer, waiting, side, trails, failures)
         refinements |= refined
-        waiting = [(row, pair) for row, pair in waiting if row.pair_id not in refined]
-    for row, _ in waiting:
-        refinements[row.pair_id] = Refinement(None, "", row.distance, row.distance, tuple(trails[row.pair_id]))
-    return [_draft(row, pair, refinements.get(row.pair_id)) for row, pair in chunk], failures
+        postponed = {failure.source_id for failure in failures if failure.retryable} - refinements.keys()
+        waiting = [(row, pair) for row, pair in waiting if row.pair_id not in {*refined, *postponed}]
+    for row, _ in chunk:
+        if row.gate == "low" and row.pair_id not in refinements:
+            refinements[row.pair_id] = Refinement(None, "", row.distance, row.distance, tuple(trails[row.pair_id]))
+    drafts = [_draft(row, pair, refinements.get(row.pair_id)) for row, pair in chunk]
+    return [replace(draft, is_postponed=draft.source_id in postponed) for draft in drafts], failures
 
 
 def _try_side(
@@ -252,18 +322,7 @@ def _try_side(
     failures: list[ProposalFailure],
 ) -> dict[str, Refinement]:
     """Keep each pair's first rewrite of `side` whose distance exceeds the old one by more than ε."""
-    requests = [
-        RefineRequest(
-            row.pair_id,
-            pair.prompt,
-            pair.chosen,
-            pair.rejected,
-            side,
-            proposer.config.refine_tries,
-            proposer.config.seed,
-        )
-        for row, pair in waiting
-    ]
+    requests = refine_requests(proposer.config, waiting, side, proposer.ask_again)
     generations = proposer.refiner.refine(requests) if requests else []
     tries = [
         (row, pair, text)
@@ -284,6 +343,29 @@ def _try_side(
         if suffices:
             kept[row.pair_id] = Refinement(side, text, row.distance, float(distance), tuple(trails[row.pair_id]))
     return kept
+
+
+def refine_requests(
+    config: ProposeConfig,
+    pairs: Sequence[tuple[PlanRow, Pair]],
+    side: Side,
+    ask_again: Collection[tuple[str, str]] = (),
+) -> list[RefineRequest]:
+    """Return what a refiner is asked for one side of some pairs."""
+    return [
+        RefineRequest(
+            row.pair_id,
+            pair.prompt,
+            pair.chosen,
+            pair.rejected,
+            side,
+            config.refine_tries,
+            config.seed,
+            source_id=row.pair_id,
+            ask_again=(row.pair_id, f"refine {side}") in ask_again,
+        )
+        for row, pair in pairs
+    ]
 
 
 def _failure(
@@ -327,20 +409,8 @@ class Variant:
 
 def _paraphrase(proposer: Proposer, drafts: Sequence[Draft]) -> tuple[list[list[Variant]], list[ProposalFailure]]:
     """Return each draft's variants: the refined pair itself where there is one, then its paraphrases."""
-    wanted = [
-        (draft.source_id, target, text)
-        for draft in drafts
-        for target, text in (
-            (PROMPT, _last_turn(draft.base)),
-            ("chosen", draft.base.chosen),
-            ("rejected", draft.base.rejected),
-        )
-        if text
-    ]
-    count, seed = proposer.config.variants, proposer.config.seed
-    generations = proposer.paraphraser.paraphrase(
-        [ParaphraseRequest(f"{source_id}/{target}", text, count, seed) for source_id, target, text in wanted]
-    )
+    wanted = [text for draft in drafts for text in texts_of(draft.source_id, draft.base)]
+    generations = proposer.paraphraser.paraphrase(paraphrase_requests(proposer.config, wanted, proposer.ask_again))
     failures = [
         _failure(proposer, proposer.paraphraser, source_id, target, generation)
         for (source_id, target, _), generation in zip(wanted, generations, strict=True)
@@ -351,6 +421,29 @@ def _paraphrase(proposer: Proposer, drafts: Sequence[Draft]) -> tuple[list[list[
         for (source_id, target, _), generation in zip(wanted, generations, strict=True)
     }
     return [_variants(draft, texts) for draft in drafts], failures
+
+
+def texts_of(source_id: str, base: Pair) -> list[tuple[str, str, str]]:
+    """Return what is paraphrased of a pair: source, target, and the text."""
+    texts = ((PROMPT, _last_turn(base)), ("chosen", base.chosen), ("rejected", base.rejected))
+    return [(source_id, target, text) for target, text in texts if text]
+
+
+def paraphrase_requests(
+    config: ProposeConfig, texts: Sequence[tuple[str, str, str]], ask_again: Collection[tuple[str, str]] = ()
+) -> list[ParaphraseRequest]:
+    """Return what a paraphraser is asked for some texts, given with their source and target."""
+    return [
+        ParaphraseRequest(
+            f"{source_id}/{target}",
+            text,
+            config.variants,
+            config.seed,
+            source_id=source_id,
+            ask_again=(source_id, target) in ask_again,
+        )
+        for source_id, target, text in texts
+    ]
 
 
 def _last_turn(pair: Pair) -> str:
@@ -443,7 +536,9 @@ def _proposal(
     )
 
 
-def _judge(store: Store, keeper: Gatekeeper, drafts: Sequence[Draft], proposals: Sequence[Proposal]) -> list[Proposal]:
+def _judge(
+    store: Store, proposer: Proposer, keeper: Gatekeeper, drafts: Sequence[Draft], proposals: Sequence[Proposal]
+) -> list[Proposal]:
     """Return the proposals with the verdicts of the quality gates.
 
     What other generators or settings proposed for the same sources, and passed, counts as earlier variants.
@@ -455,12 +550,15 @@ def _judge(store: Store, keeper: Gatekeeper, drafts: Sequence[Draft], proposals:
         for each in store.proposals.proposals(source_ids=drafted)
         if not each.flags and each.id not in own and each.oriented_id == drafted[each.source_id].original.id
     ]
-    candidates = [_candidate(each, drafted[each.source_id]) for each in proposals]
+    candidates = [
+        _candidate(each, drafted[each.source_id], judge_again=(each.source_id, JUDGE) in proposer.ask_again)
+        for each in proposals
+    ]
     verdicts = keeper.judge(candidates, earlier)
     return [with_verdict(each, verdict, keeper.config) for each, verdict in zip(proposals, verdicts, strict=True)]
 
 
-def _candidate(proposal: Proposal, draft: Draft) -> Candidate:
+def _candidate(proposal: Proposal, draft: Draft, *, judge_again: bool) -> Candidate:
     return Candidate(
         source_id=proposal.source_id,
         original=draft.original,
@@ -469,6 +567,7 @@ def _candidate(proposal: Proposal, draft: Draft) -> Candidate:
         variant=proposal.variant,
         distance_before=proposal.distance_before,
         distance_after=proposal.distance_after,
+        judge_again=judge_again,
     )
 
 
@@ -505,19 +604,18 @@ def _report(
         for proposal in store.proposals.proposals(source_ids=wanted, settings_id=proposer.settings_id)
         if wanted[proposal.source_id].startswith(proposal.oriented_id)
     ]
-    failures = Counter(
-        f"{failure.generator}: {failure.reason}"
-        for failure in store.proposals.failures(proposer.settings_id)
-        if failure.source_id in wanted
-    )
+    failed = [each for each in store.proposals.failures(proposer.settings_id) if each.source_id in wanted]
+    failures = Counter(f"{failure.generator}: {failure.reason}" for failure in failed)
     return ProposeReport(
         settings_id=proposer.settings_id,
         sources=len(wanted),
         done_before=done_before,
-        refinements=dict(Counter(outcomes[mark] for mark in wanted.values()).most_common()),
+        refinements=dict(Counter(outcomes[mark] for mark in wanted.values() if mark in outcomes).most_common()),
         proposals=len(proposals),
         passed_gates=sum(not proposal.flags for proposal in proposals),
         faults=count_faults(proposals),
         judged_otherwise=sum(judged_by(proposal) != gates for proposal in proposals),
         failures=dict(failures.most_common()),
+        failed=len(failed),
+        retryable=sum(failure.retryable for failure in failed),
     )

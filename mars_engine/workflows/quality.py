@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from mars_engine.maths.quality import (
     OutOfFoldMargins,
     TextChange,
     Verdict,
+    judge_proposal,
     judge_variants,
 )
 from mars_engine.maths.review_state import proposal_states
@@ -72,6 +73,18 @@ class Candidate:
     variant: int
     distance_before: float
     distance_after: float
+    judge_again: bool = False
+    """Whether a judge whose answer could not be read is asked anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFailure:
+    """A proposal of which a judge could not say whether its answers are the right way round."""
+
+    source_id: str
+    judge: str
+    reason: str
+    retryable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,13 @@ class Gatekeeper:
     leaks: LeakIndex | None
     asked_judge: Judge | None
     progress: Progress
+    _judge_failures: list[JudgeFailure] = field(default_factory=list)
+
+    def take_judge_failures(self) -> list[JudgeFailure]:
+        """Return what a judge could not do since this was asked last."""
+        taken = list(self._judge_failures)
+        self._judge_failures.clear()
+        return taken
 
     def evidence(self, candidates: Sequence[Candidate]) -> list[Evidence]:
         """Return what the gates look at, for each candidate."""
@@ -126,8 +146,7 @@ class Gatekeeper:
             return []
         vector_of = self._embed(candidates)
         margins = self._margins(candidates)
-        judged_wrong = self._judged_wrong(candidates)
-        return [
+        found = [
             Evidence(
                 texts=self._changes(candidate, vector_of),
                 distance_before=candidate.distance_before,
@@ -136,10 +155,20 @@ class Gatekeeper:
                 vectors=(vector_of[candidate.new.chosen], vector_of[candidate.new.rejected]),
                 margins=margins[place] if margins else None,
                 leak=self.leaks.leak(candidate.new) if self.leaks else None,
-                judged_wrong=judged_wrong[place],
             )
             for place, candidate in enumerate(candidates)
         ]
+        return self._with_judgements(candidates, found)
+
+    def _with_judgements(self, candidates: Sequence[Candidate], found: list[Evidence]) -> list[Evidence]:
+        """Have the judge look at what no other gate stops: it is the one that costs money."""
+        if self.asked_judge is None:
+            return found
+        places = [place for place, each in enumerate(found) if not judge_proposal(each, self.config).reasons]
+        said = self._judged_wrong([candidates[place] for place in places])
+        for place, is_wrong in zip(places, said, strict=True):
+            found[place] = replace(found[place], judged_wrong=is_wrong)
+        return found
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate] = ()) -> list[Verdict]:
         """Return the verdicts on candidates, in their order; those of one source are compared with each other.
@@ -150,7 +179,8 @@ class Gatekeeper:
         """
         evidence = self.evidence(candidates)
         passed: dict[str, list[Evidence]] = {}
-        for candidate, found in zip(kept, self.evidence(kept), strict=True):
+        without_judge = replace(self, asked_judge=None)  # it has passed: what it is like is all that is asked
+        for candidate, found in zip(kept, without_judge.evidence(kept), strict=True):
             passed.setdefault(candidate.original.id, []).append(found)
         places: dict[str, list[int]] = {}
         for place, candidate in enumerate(candidates):
@@ -219,17 +249,33 @@ class Gatekeeper:
         ]
 
     def _judged_wrong(self, candidates: Sequence[Candidate]) -> list[bool | None]:
-        """Whether the judge prefers the rejected answer in both orders; None where it was not asked."""
-        if self.asked_judge is None:
-            return [None] * len(candidates)
-        new = [candidate.new for candidate in candidates]
-        forward = [JudgeRequest(f"{pair.id}/forward", pair.prompt, pair.chosen, pair.rejected) for pair in new]
-        backward = [JudgeRequest(f"{pair.id}/backward", pair.prompt, pair.rejected, pair.chosen) for pair in new]
+        """Whether the judge prefers the rejected answer in both orders; None where it did not tell."""
+        if self.asked_judge is None or not candidates:
+            return []
+        forward = [_judge_request(each, each.new.chosen, each.new.rejected, "forward") for each in candidates]
+        backward = [_judge_request(each, each.new.rejected, each.new.chosen, "backward") for each in candidates]
         said = self.asked_judge.judge([*forward, *backward])
-        return [
-            one.prefers == "second" and other.prefers == "first"
-            for one, other in zip(said[: len(new)], said[len(new) :], strict=True)
-        ]
+        wrong: list[bool | None] = []
+        for candidate, one, other in zip(candidates, said[: len(forward)], said[len(forward) :], strict=True):
+            reason = one.failure or other.failure
+            wrong.append(None if reason else one.prefers == "second" and other.prefers == "first")
+            if reason:
+                retryable = one.retryable or other.retryable
+                self._judge_failures.append(
+                    JudgeFailure(candidate.source_id, self.asked_judge.card.name, reason, retryable)
+                )
+        return wrong
+
+
+def _judge_request(candidate: Candidate, first: str, second: str, order: str) -> JudgeRequest:
+    return JudgeRequest(
+        f"{candidate.new.id}/{order}",
+        candidate.new.prompt,
+        first,
+        second,
+        source_id=candidate.source_id,
+        ask_again=candidate.judge_again,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the keeper
@@ -350,6 +396,8 @@ class RegateReport:
     """Of those whose verdict is another now, the ones that people or a policy had decided about; that stands."""
     faults: dict[str, int]
     """How many proposals fail each gate now."""
+    unjudged: dict[str, int] = field(default_factory=dict)
+    """How many a judge could not judge, by reason."""
 
 
 def regate(
@@ -374,7 +422,8 @@ def regate(
             store.proposals.replace_verdicts(judged)
             after.update((proposal.id, proposal) for proposal in judged)
             task.advance(len(group))
-    return _regate_report(store, before, after)
+    unjudged = Counter(failure.reason for failure in keeper.take_judge_failures())
+    return replace(_regate_report(store, before, after), unjudged=dict(unjudged.most_common()))
 
 
 def _by_sources(proposals: Sequence[Proposal]) -> Iterator[list[Proposal]]:

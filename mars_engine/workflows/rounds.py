@@ -14,8 +14,8 @@ from mars_engine.words.errors import NotReadyError
 from mars_engine.words.records import Composition, ModelRecord, Plan
 from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
-from mars_engine.workflows.plan import PlanReport, plan_budget
-from mars_engine.workflows.propose import ProposeReport, propose
+from mars_engine.workflows.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
+from mars_engine.workflows.propose import ProposeReport, Retry, propose
 from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.train import retrain, warm_up
@@ -240,7 +240,21 @@ def make_plan(
     )
 
 
-def make_proposals(bench: Workbench, plan: Plan) -> ProposeReport:
+def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "") -> DraftedPlan:
+    """Draw up the plan that proposing would be done by; nothing is stored."""
+    return draft_plan(
+        bench.store,
+        model,
+        bench.encoder,
+        config=bench.config,
+        clock=bench.clock,
+        progress=bench.progress,
+        round_number=next_round(model),
+        pair_set=pair_set,
+    )
+
+
+def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) -> ProposeReport:
     return propose(
         bench.store,
         plan,
@@ -251,6 +265,7 @@ def make_proposals(bench: Workbench, plan: Plan) -> ProposeReport:
         tools=bench.quality_tools,
         config=bench.config,
         progress=bench.progress,
+        retry=retry,
     )
 
 

@@ -102,6 +102,17 @@ def budget_outlook(index: PairIndex, config: MarsConfig) -> BudgetOutlook | None
     )
 
 
+def most_chat_requests(receivers: int, config: MarsConfig) -> int:
+    """Return how many requests a chat model gets at most for so many source pairs; 0 where none writes.
+
+    Three texts of a pair are paraphrased, and both sides of it refined. What is answered already is counted too.
+    """
+    at_once = config.chat.candidates
+    paraphrasing = 3 * -(-config.propose.variants // at_once) if config.propose.paraphraser == "chat" else 0
+    refining = 2 * -(-config.propose.refine_tries // at_once) if config.propose.refiner == "chat" else 0
+    return receivers * (paraphrasing + refining)
+
+
 def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | None:
     """Return what closing the round would compose of the accepted variants, None where no round was opened."""
     plan = index.plan

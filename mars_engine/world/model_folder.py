@@ -13,14 +13,15 @@ WEIGHTS_FILE = "model.safetensors"
 FINGERPRINTED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja"}
 
 
-def find_model_folder(name: str, *, purpose: str, expected: str, setting: str) -> Path:
-    """Return the folder of a model's files; a hub id is downloaded, anything else is local.
+def find_model_folder(name: str, *, purpose: str, expected: str, setting: str, download: bool = True) -> Path:
+    """Return the folder of a model's files; a hub id is downloaded where that is allowed, anything else is local.
 
     Args:
         name: 'packaged', a folder, or a hub id.
         purpose: what the model is for, as the error names it: "encoder", "backbone".
         expected: what may be named, as the error says it.
         setting: where it is named, as the error says it.
+        download: whether a hub id that is not on this machine is downloaded.
 
     Raises:
         ModelError: there is no such model, or the packaged weights are not the published ones.
@@ -37,8 +38,14 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str) -
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name))
+        return Path(snapshot_download(name, local_files_only=not download))
     except Exception as error:  # the hub client raises many unrelated kinds
+        if not download:
+            raise ModelError(
+                f"{purpose} {name!r} is neither a folder nor a model that the hub's cache on this machine has",
+                expected=expected,
+                remedy=f"correct {setting}, or download the model first: hf download {name}",
+            ) from error
         raise ModelError(
             f"{purpose} {name!r} is neither a folder nor a model that the hub would give: {error}",
             expected=expected,

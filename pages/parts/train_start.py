@@ -12,7 +12,7 @@ from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.run_history import durations
 from mars_engine.workflows.status import StepName, workspace_status
-from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, new_pairs
+from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from pages.parts.forms import section_fields
 from pages.parts.run_panel import begin, duration
 
@@ -84,7 +84,7 @@ def draw_start(desk: Desk, running: Run | None) -> None:
         if task is CLOSE:
             _draw_new_pairs(desk, index, config)
         else:
-            _draw_budget(index, config)
+            _draw_budget(desk, index, config)
         _draw_cost(desk, task)
     command = [*task.command, *([str(rounds)] if task is ROUNDS else []), *as_options(overrides)]
     _draw_button(desk, task, command, running, obstacle=_obstacle(desk, index, task, config, running))
@@ -145,7 +145,7 @@ def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
     )
 
 
-def _draw_budget(index: PairIndex, config: MarsConfig) -> None:
+def _draw_budget(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
     outlook = budget_outlook(index, config)
     if outlook is None:
         st.text("How the budget would be spread is not known before a model has read the margins of all pairs.")
@@ -160,6 +160,13 @@ def _draw_budget(index: PairIndex, config: MarsConfig) -> None:
         f"Suspected mislabels would get {outlook.suspects_share:.1%} of the budget if they were treated like any other "
         f"pair, and get {outlook.suspects_share_spent:.1%} under the policy {config.triage.policy!r}."
     )
+    if requests := most_chat_requests(outlook.receivers, config):
+        spent = desk.store.chat.spent()
+        st.text(
+            f"The chat model {config.chat.model!r} gets up to {requests:,} requests for it, those included that are "
+            f"answered already and cost nothing; so far {spent.requests:,} requests with {spent.tokens:,} tokens were "
+            "sent in this workspace. 'mars propose --dry-run' estimates tokens and money."
+        )
 
 
 def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:

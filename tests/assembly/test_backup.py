@@ -121,6 +121,8 @@ def test_a_copy_made_while_another_process_writes_is_consistent(workspace, store
 
 
 def test_it_has_settings_database_and_models_and_nothing_that_can_be_made_again(workspace, store, tmp_path):
+    (workspace.root / "prompts").mkdir()
+    (workspace.root / "prompts" / "judge.txt").write_text("[user]\nWhich?")
     backup = make_backup(workspace, store, tmp_path / "copy.tar.gz", clock=TickingClock())
     root = unpack(backup.path, tmp_path / "unpacked")
     files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -130,6 +132,7 @@ def test_it_has_settings_database_and_models_and_nothing_that_can_be_made_again(
         "artifacts/models/m1/probe.json",
         "artifacts/rewardbench/e1/m_outputs.jsonl",
         "artifacts/keys.json",
+        "prompts/judge.txt",
     }
     assert root.name == "copy"
     assert (root / CONFIG_FILE).read_text() == (workspace.root / CONFIG_FILE).read_text()

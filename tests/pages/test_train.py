@@ -13,10 +13,11 @@ from app_workspaces import FAILED, make_workspace
 from fakes import make_bench
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.assembly.generator_cards import generation_settings
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, find_workspace, utc_now
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import Run
+from mars_engine.words.records import ProposalFailure, Run
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.rounds import open_round, train_warm_up
 from mars_engine.world.loaders import open_source
@@ -262,3 +263,30 @@ def test_present_mode_shows_runs_without_controls(open_page):
     assert not app.button
     assert not app.selectbox
     assert not app.number_input
+
+
+# ------------------------------------------------------------------------------------------------------------ failures
+
+
+def test_what_could_not_be_written_is_listed_with_its_reason_and_can_be_tried_again(open_page, tmp_path, monkeypatch):
+    app, store = open_page("without proposals")
+    assert "What could not be written" not in "\n".join(each.label for each in app.expander)
+    workspace = find_workspace(tmp_path / "workspace")
+    source = store.pairs.pairs("train")[0].id
+    now = generation_settings(workspace)
+    for settings_id, reason in ((now, "the server failed (500)"), ("earlier settings", "forgotten")):
+        failed = [
+            ProposalFailure(source, settings_id, "chat-paraphraser", "chosen", reason, retryable=True),
+            ProposalFailure(source, settings_id, "chat-paraphraser", "prompt", "1 empty", retryable=False),
+        ]
+        store.proposals.add_proposals(settings_id, {}, [], failed)
+    app = open_train()
+    (expander,) = [each for each in app.expander if "What could not be written" in each.label]
+    assert "2 failures; 1 of them may pass another time" in expander.label
+    shown = "\n".join(str(each.proto.body) for each in app.get("html"))
+    assert "the server failed (500)" in shown
+    assert "forgotten" not in shown
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr("mars_engine.assembly.desk.Desk.start_job", lambda _, *command: started.append(command))
+    app.button(key="retry-failed").click().run()
+    assert started == [("propose", "--retry-failed")]

@@ -35,7 +35,10 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
     """A section with any values that its fields' types and ranges allow."""
     fields = {}
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        pattern = next((each.pattern for each in field.metadata if hasattr(each, "pattern")), None)
+        if pattern is not None:
+            fields[name] = st.from_regex(pattern, fullmatch=True)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             fields[name] = values_of(field.annotation)
         elif name == "refiner_template":
             fields[name] = TEMPLATES

@@ -3,14 +3,21 @@
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
+from mars_engine.words.config import (
+    AllocationConfig,
+    ChatConfig,
+    ComposeConfig,
+    MarsConfig,
+    ProposeConfig,
+    TriageConfig,
+)
 from mars_engine.words.records import Pair
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
 from mars_engine.workflows.rounds import close_round, make_plan, open_round
 from mars_engine.workflows.sources import load_sources, training_set
-from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, new_pairs
+from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from mars_engine.workflows.workbench import Workbench
 
 POLICIES = ("ask", "keep", "leave_out", "smooth", "flip")
@@ -97,3 +104,11 @@ def test_one_accepted_side_and_equal_texts_make_no_room():
     record_review(bench.store, "proposal", proposal.id, "accept_chosen", annotator="ann", clock=bench.clock)
     coming = new_pairs(bench.store, PairIndexCache(bench.store).current(), bench.config)
     assert (coming.accepted, coming.at_most) == (1, 1)
+
+
+def test_the_most_that_a_chat_model_is_asked_is_counted_by_texts_and_parts():
+    chat = ProposeConfig(paraphraser="chat", refiner="chat", variants=5, refine_tries=3)
+    assert most_chat_requests(10, MarsConfig(propose=chat)) == 10 * (3 + 2)
+    assert most_chat_requests(10, MarsConfig(propose=chat, chat=ChatConfig(candidates=2))) == 10 * (3 * 3 + 2 * 2)
+    assert most_chat_requests(10, MarsConfig(propose=ProposeConfig(refiner="chat"))) == 20
+    assert most_chat_requests(10, MarsConfig()) == 0

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from chat_tools import an_answer
 from database_content import database_content
 from fakes import ListSource, TickingClock, make_bench, make_pairs
 from sqlalchemy import create_engine, inspect, make_url, select, text
@@ -68,6 +69,7 @@ def bench(imported: Workbench) -> Workbench:
             hour = now + timedelta(hours=1)
             store.leases.take(kind, [item], annotator="ada", count=9, readers={}, now=now, until=hour)
         store.pair_sets.add(PairSet(f"set{first}", "mine", "ada", clock(), 1), [pair.id])
+    store.chat.keep([an_answer(source_id=make_pairs(12, first=first, seed=first)[0].id) for first in (0, 100)])
     store.pairs.save_distances("encoder", {each.id: 0.5 for each in store.pairs.pairs("train")})
     return imported
 
@@ -92,7 +94,7 @@ def test_a_dataset_goes_with_all_that_is_about_its_pairs_and_nothing_else(bench)
     proposals = {each.id for each in bench.store.proposals.proposals(source_ids=gone)}
     kept_before = mentioned(bench.store, kept)
     assert {"scores", "triage", "plan_rows", "proposals", "composed_pairs", "reviews", "leases"} <= set(kept_before)
-    assert {"pair_set_members", "distances", "proposal_sources"} <= set(kept_before)
+    assert {"pair_set_members", "distances", "proposal_sources", "chat_answers"} <= set(kept_before)
     models = bench.store.models.all()
     outlook = bench.store.removal.outlook(dataset_id(bench, "one"))
     removed = bench.store.removal.remove_dataset(dataset_id(bench, "one"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mars_engine.world.store.browse import SqlBrowseStore
+from mars_engine.world.store.chat import SqlChatStore
 from mars_engine.world.store.compositions import SqlCompositionStore
 from mars_engine.world.store.copying import copy_database
 from mars_engine.world.store.database import Database, open_database
@@ -28,6 +29,7 @@ class SqlStore:
     pairs: SqlPairStore
     models: SqlModelStore
     proposals: SqlProposalStore
+    chat: SqlChatStore
     reviews: SqlReviewStore
     leases: SqlLeaseStore
     pair_sets: SqlPairSetStore
@@ -70,6 +72,7 @@ def open_store(url: str) -> SqlStore:
         pairs=SqlPairStore(database),
         models=SqlModelStore(database),
         proposals=SqlProposalStore(database),
+        chat=SqlChatStore(database),
         reviews=SqlReviewStore(database),
         leases=SqlLeaseStore(database),
         pair_sets=SqlPairSetStore(database),

@@ -16,6 +16,7 @@ from mars_engine.world.store.statements import (
     id_groups,
     insert_absent,
     insert_as_latest,
+    insert_or_replace,
     insert_rows,
     note_change,
     record_columns,
@@ -68,10 +69,13 @@ class SqlProposalStore:
         refinements: Mapping[str, str],
         proposals: Sequence[Proposal],
         failures: Sequence[ProposalFailure],
+        *,
+        tried: Collection[str] = (),
     ) -> None:
         """Store what came of some sources and mark them done, in one transaction.
 
-        A source that is tried again has the failures of its last try only, so doing the same twice adds nothing.
+        A source that is tried again has the outcome and the failures of its last try only, so doing the same twice adds
+        nothing.
         """
         done = [
             {"settings_id": settings_id, "oriented_id": oriented_id, "refinement": outcome}
@@ -79,10 +83,10 @@ class SqlProposalStore:
         ]
         with self.database.write() as connection:
             insert_absent(connection, schema.proposals, [record_values(proposal) for proposal in proposals])
-            tried = {*(proposal.source_id for proposal in proposals), *(failure.source_id for failure in failures)}
-            _forget_failures(connection, settings_id, tried)
+            told_of = {*(proposal.source_id for proposal in proposals), *(failure.source_id for failure in failures)}
+            _forget_failures(connection, settings_id, told_of.union(tried))
             insert_rows(connection, schema.proposal_failures, [record_values(failure) for failure in failures])
-            insert_absent(connection, schema.proposal_sources, done)
+            insert_or_replace(connection, schema.proposal_sources, done)
             note_change(connection, "proposals")
 
     def replace_verdicts(self, proposals: Sequence[Proposal]) -> None:

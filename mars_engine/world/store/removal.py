@@ -22,6 +22,7 @@ SUBJECTS = (
     "triage",
     "plans",
     "proposals",
+    "chat",
     "reviews",
     "sets",
     "compositions",
@@ -40,6 +41,7 @@ _ABOUT_PAIRS: tuple[Column[Any], ...] = (
     schema.scores.c.pair_id,
     schema.trajectories.c.pair_id,
     schema.pair_set_members.c.pair_id,
+    schema.chat_answers.c.source_id,
 )
 """What refers to a pair, beside proposals and what is about them. None of these columns leads an index."""
 

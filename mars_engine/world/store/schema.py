@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mars_engine.world.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration: the one after which the database has exactly these tables."""
 
 metadata = MetaData(
@@ -204,6 +204,33 @@ proposal_failures = Table(
     Column("retryable", Boolean, nullable=False),
     Index(None, "settings_id", "source_id"),
 )
+
+chat_answers = Table(
+    "chat_answers",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("asking", Integer, primary_key=True, autoincrement=False),
+    Column("source_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("template", Text, nullable=False),
+    Column("prompt_hash", Text, nullable=False),
+    Column("messages", PromptText, nullable=False),
+    Column("parameters", JsonText, nullable=False),
+    Column("answer", Text),
+    Column("finish_reason", Text, nullable=False),
+    Column("failure", Text, nullable=False),
+    Column("retryable", Boolean, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+)
+"""Requests to chat models and their answers. A request's id comes from its content, so `source_id` is the first pair
+that it was asked for; it refers to nothing, since a request can outlive its pair."""
 
 reviews = Table(
     "reviews",

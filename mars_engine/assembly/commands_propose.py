@@ -1,0 +1,143 @@
+"""Commands about proposing: propose, what it could not do, and the prompts of the chat generator."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mars_engine.assembly import headlines, printing, printing_generation
+from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.config_options import section_options
+from mars_engine.assembly.prompt_files import copy_prompts, list_prompts, prompt_text
+from mars_engine.assembly.workspace import find_workspace, open_workbench
+from mars_engine.words.errors import NotReadyError
+from mars_engine.workflows.failures import group_failures
+from mars_engine.workflows.generation_forecast import forecast_generation
+from mars_engine.workflows.propose import Retry, settings_of_generation
+from mars_engine.workflows.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
+from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.generators.chat.prompts import NAMES
+
+SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
+
+
+@click.command()
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the plan, the suspects' share, and what a generator would be asked and cost; generate nothing.",
+)
+@click.option("--set", "pair_set", default="", metavar="ID", help="Spend the budget on this set of pairs alone.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try again what failed under the newest plan for a reason that may pass, and nothing else.",
+)
+@click.option(
+    "--retry-refused",
+    is_flag=True,
+    help="Ask anew for answers that could not be used, too; this costs again what they cost.",
+)
+@section_options(*SECTIONS)
+@reporting
+def propose(
+    session: Session, dry_run: bool, pair_set: str, retry_failed: bool, retry_refused: bool, overrides: Overrides
+) -> Any:
+    """Spend the budget on low-margin pairs and propose augmented pairs for them.
+
+    Pairs whose two answers are too close are sharpened first, then all are paraphrased. Interrupted, it goes on where
+    it stopped, and a chat model is asked nothing twice. The default generators are offline stand-ins, rule-based and
+    extractive, for demonstrations and tests; docs/generators.md says how to use a chat
+    model or a sequence-to-sequence model.
+    """
+    if dry_run:
+        return _propose_dry(session, pair_set, overrides)
+    retry: Retry | None = "all" if retry_refused else "retryable" if retry_failed else None
+    with working(session, "propose", overrides) as (bench, notes):
+        if retry is None:
+            model = newest_model(bench)
+            plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
+            if not session.as_json:
+                printing.show_plan(printing.make_console(), plan)
+            proposed = make_proposals(bench, plan.plan)
+            notes.summary |= headlines.of_plan(plan)
+        else:
+            plan = None
+            newest = bench.store.proposals.latest_plan()
+            if newest is None:
+                raise NotReadyError(
+                    "nothing was proposed yet, so nothing has failed", remedy="run 'mars propose' first"
+                )
+            proposed = make_proposals(bench, newest, retry=retry)
+        notes.summary |= headlines.of_propose(proposed)
+        cards = [bench.refiner.card, bench.paraphraser.card]
+
+    def show(console: Console) -> None:
+        printing.show_propose(console, proposed)
+        printing.show_generators(console, cards)
+
+    return {"plan": plan, "propose": proposed, "generators": cards}, show
+
+
+def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
+    with working(session, "propose", overrides) as (bench, notes):
+        drafted = draft_next_plan(bench, newest_model(bench), pair_set=pair_set)
+        forecast = forecast_generation(bench, drafted.rows)
+        notes.summary |= headlines.of_plan(drafted.report)
+        cards = [bench.refiner.card, bench.paraphraser.card]
+        config = bench.config.chat
+
+    def show(console: Console) -> None:
+        printing.show_plan(console, drafted.report)
+        if forecast is not None:
+            printing_generation.show_forecast(console, forecast, config)
+
+    return {"plan": drafted.report, "propose": None, "generation": forecast, "generators": cards}, show
+
+
+@click.command()
+@click.option("--by-reason", is_flag=True, help="Count them by generator, target and reason.")
+@click.option("--all-settings", is_flag=True, help="Also those of generators or settings used before.")
+@reporting
+def failures(session: Session, by_reason: bool, all_settings: bool) -> Any:
+    """List what generators could not do, with the reasons; the original text never takes a rewrite's place.
+
+    'mars propose --retry-failed' tries again what may pass, '--retry-refused' also asks anew for unusable answers.
+    """
+    workspace = find_workspace(session.root)
+    with open_workbench(workspace, session.progress) as bench:
+        found = bench.store.proposals.failures(None if all_settings else _settings_id(bench))
+    if by_reason:
+        groups = group_failures(found)
+        return groups, lambda console: printing_generation.show_failure_groups(console, groups)
+    return found, lambda console: printing_generation.show_failures(console, found)
+
+
+def _settings_id(bench: Workbench) -> str:
+    return settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)
+
+
+@click.command()
+@click.option(
+    "--copy",
+    "copied",
+    type=click.Choice([*NAMES, "all"]),
+    multiple=True,
+    help="Copy a packaged prompt into the workspace's folder prompts/, to be changed there.",
+)
+@click.option("--show", "shown", type=click.Choice(NAMES), help="Print a prompt as it is used.")
+@reporting
+def prompts(session: Session, copied: tuple[str, ...], shown: str | None) -> Any:
+    """List the prompts of the chat generator: their versions, and which are the workspace's own.
+
+    A file in prompts/ takes the place of the packaged one of its name. Another text makes new proposals; what was asked
+    before with the same words is not asked again.
+    """
+    workspace = find_workspace(session.root)
+    if copied:
+        copy_prompts(workspace, NAMES if "all" in copied else copied)
+    if shown:
+        text = prompt_text(workspace, shown)
+        return {"name": shown, "text": text}, lambda console: console.print(text, soft_wrap=True)
+    found = list_prompts(workspace)
+    return found, lambda console: printing_generation.show_prompts(console, found)

@@ -1,0 +1,77 @@
+"""What people read about generators that cost something, about what failed, and about prompts."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from mars_engine.assembly.printing import excerpt, table
+from mars_engine.assembly.prompt_files import PromptFile
+from mars_engine.words.chat_records import GenerationEstimate
+from mars_engine.words.config import ChatConfig
+from mars_engine.words.records import ProposalFailure
+from mars_engine.workflows.failures import FailureGroup
+from mars_engine.workflows.generation_forecast import GenerationForecast
+
+
+def show_forecast(console: Console, forecast: GenerationForecast, config: ChatConfig) -> None:
+    """Show what proposing would ask, beside what was spent and may be spent."""
+    low, high = forecast.at_least, forecast.at_most
+    console.print(
+        f"Proposing for {forecast.sources:,} source pairs asks the chat model {config.model!r} "
+        f"{_range(low.requests, high.requests)} requests, {_range(low.answered, high.answered)} of which are "
+        "answered already"
+    )
+    console.print(
+        f"  still to ask: {_range(low.to_ask, high.to_ask)} requests, about "
+        f"{_range(low.input_tokens, high.input_tokens)} tokens in and "
+        f"{_range(low.output_tokens, high.output_tokens)} out{_money(low, high, config)}"
+    )
+    if forecast.judged_at_most:
+        console.print(f"  a judge is asked up to {forecast.judged_at_most:,} times beside, about what passes the gates")
+    spent = forecast.spent
+    console.print(
+        f"  spent in this workspace so far: {spent.requests:,} requests, {spent.tokens:,} tokens, {spent.cost:,.4g} in "
+        f"money; the budget is {_limit(config.max_requests)} requests, {_limit(config.max_total_tokens)} tokens, "
+        f"{_limit(config.max_cost)} in money"
+    )
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _money(low: GenerationEstimate, high: GenerationEstimate, config: ChatConfig) -> str:
+    if not config.input_price and not config.output_price:
+        return "; what they cost is not known without chat.input_price and chat.output_price"
+    return f", about {low.cost:,.4g} to {high.cost:,.4g} in money"
+
+
+def _limit(value: float) -> str:
+    return f"{value:,}" if value else "no limit of"
+
+
+def show_failures(console: Console, failures: Sequence[ProposalFailure]) -> None:
+    rows = [
+        [each.source_id, each.target, each.generator, "yes" if each.retryable else "no", excerpt(each.reason)]
+        for each in failures
+    ]
+    if rows:
+        table(console, f"{len(rows):,} failures", ["source pair", "asked for", "generator", "may pass", "reason"], rows)
+    else:
+        console.print("Nothing has failed.")
+
+
+def show_failure_groups(console: Console, groups: Sequence[FailureGroup]) -> None:
+    rows = [
+        [each.generator, each.target, f"{each.count:,}", "yes" if each.retryable else "no", excerpt(each.reason)]
+        for each in groups
+    ]
+    if rows:
+        table(console, "Failures by reason", ["generator", "asked for", "count", "may pass", "reason"], rows)
+    else:
+        console.print("Nothing has failed.")
+
+
+def show_prompts(console: Console, prompts: Sequence[PromptFile]) -> None:
+    rows = [[each.name, each.version, each.digest, str(each.path) if each.is_own else "packaged"] for each in prompts]
+    table(console, "Prompts of the chat generator", ["prompt", "version", "digest", "where"], rows)

@@ -1,0 +1,130 @@
+"""Asking once: what was answered before is taken from the store, only the rest is sent."""
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from mars_engine.words.chat_records import ChatRequest, GenerationEstimate
+from mars_engine.words.config import ChatConfig
+from mars_engine.words.errors import ConfigError
+from mars_engine.words.protocols import ChatStore, Progress
+from mars_engine.world.generators.chat.backend import ChatBackend, Order, Reply
+from mars_engine.world.generators.chat.limits import cost_of
+
+CHARACTERS_A_TOKEN = 4
+"""About, in English, for an estimate."""
+
+
+@dataclass
+class Correspondence:
+    """What all chat generators of a workspace ask through: one store, one backend, one set of limits.
+
+    Args:
+        store: has the answers.
+        open_backend: makes what answers what is new, when there is something new.
+        config: where the model runs, and the prices.
+        progress: shows how far the answers have come.
+    """
+
+    store: ChatStore
+    open_backend: Callable[[], ChatBackend]
+    config: ChatConfig
+    progress: Progress
+    _backend: ChatBackend | None = None
+    _under_way: dict[str, Future[Reply]] = field(default_factory=dict)
+
+    def expect(self, requests: Sequence[ChatRequest]) -> None:
+        """Begin to ask what will be asked for next, where a server works while its caller does something else."""
+        if self.config.backend == "server":
+            self._send(requests, again=())
+
+    def answers(self, requests: Sequence[ChatRequest], *, again: Collection[str] = ()) -> dict[str, Reply]:
+        """Return what came of each request, by id; requests of one id are sent once.
+
+        Args:
+            requests: what to ask.
+            again: ids of requests that are sent anew though they were answered.
+
+        Raises:
+            GenerationError: nothing can be asked at all.
+            StoreError: an answer cannot be kept.
+        """
+        replies = self._send(requests, again=again)
+        return replies | self._wait_for(requests)
+
+    def _wait_for(self, requests: Sequence[ChatRequest]) -> dict[str, Reply]:
+        """Return what comes of those requests that are under way."""
+        waiting = {request.id: self._under_way[request.id] for request in requests if request.id in self._under_way}
+        if not waiting:
+            return {}
+        replies = {}
+        try:
+            with self.progress.task("chat model", len(waiting)) as task:
+                for request_id, future in waiting.items():
+                    replies[request_id] = future.result()
+                    task.advance()
+        except BaseException:
+            for future in self._under_way.values():
+                future.cancel()
+            self._under_way.clear()
+            raise
+        for request_id in waiting:
+            del self._under_way[request_id]
+        return replies
+
+    def estimate(self, requests: Sequence[ChatRequest], output_characters: Sequence[int]) -> GenerationEstimate:
+        """Return what asking these requests would take; tokens are guessed from characters.
+
+        Args:
+            requests: what would be asked.
+            output_characters: of each answer, about.
+        """
+        told = {each.id: (each, characters) for each, characters in zip(requests, output_characters, strict=True)}
+        settled = self.store.settled(told)
+        new = [each for request_id, each in told.items() if request_id not in settled]
+        tokens_in = sum(len(turn.content) for request, _ in new for turn in request.messages) // CHARACTERS_A_TOKEN
+        tokens_out = sum(min(out // CHARACTERS_A_TOKEN, request.most_tokens) for request, out in new)
+        return GenerationEstimate(
+            len(told), len(settled), tokens_in, tokens_out, cost_of(self.config, tokens_in, tokens_out)
+        )
+
+    def close(self) -> None:
+        """End what is under way, and let go of connections and models."""
+        self._under_way.clear()
+        if self._backend is not None:
+            self._backend.close()
+
+    def _send(self, requests: Sequence[ChatRequest], *, again: Collection[str]) -> dict[str, Reply]:
+        """Send what is neither answered nor under way; return what is answered."""
+        wanted = {request.id: request for request in requests if request.id not in self._under_way}
+        kept = self.store.newest(wanted)
+        answered = {
+            request_id: Reply(answer)
+            for request_id, answer in kept.items()
+            if answer.is_settled and request_id not in again
+        }
+        orders = []
+        for request_id, request in wanted.items():
+            if request_id in answered:
+                continue
+            before = kept.get(request_id)
+            if before is not None and before.is_settled:
+                orders.append(Order(request, before.asking + 1, None))
+            else:
+                orders.append(Order(request, before.asking if before else 0, before))
+        for order, future in zip(orders, self._start(orders), strict=True):
+            self._under_way[order.request.id] = future
+        return answered
+
+    def _start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
+        if not orders:
+            return []
+        if not all(order.request.model for order in orders):
+            raise ConfigError(
+                "a chat model is to write or judge, and none is named",
+                expected="the name of a model in chat.model",
+                remedy="set 'model' under [chat] in mars.toml",
+            )
+        if self._backend is None:
+            self._backend = self.open_backend()
+        return self._backend.start(orders)

@@ -1,0 +1,75 @@
+"""The chat model as a judge of two answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mars_engine.words.chat_records import ChatRequest
+from mars_engine.words.config import ChatConfig
+from mars_engine.words.protocols import Judgement, JudgeRequest
+from mars_engine.words.records import GeneratorCard
+from mars_engine.world.generators.chat.backend import Reply
+from mars_engine.world.generators.chat.correspondence import Correspondence
+from mars_engine.world.generators.chat.prompts import PromptTemplate
+from mars_engine.world.generators.chat.reading import SCHEMA_OF_JUDGEMENT, read_judgement
+from mars_engine.world.generators.chat.writers import READING_VERSION, make_request
+
+TEMPERATURE = 0.0
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatJudge:
+    """Says which of two answers a chat model prefers. What it judged once is not asked again."""
+
+    correspondence: Correspondence
+    config: ChatConfig
+    prompt: PromptTemplate
+
+    @property
+    def model(self) -> str:
+        return self.config.judge_model or self.config.model
+
+    @property
+    def card(self) -> GeneratorCard:
+        return GeneratorCard(
+            name="chat-judge",
+            version=READING_VERSION,
+            settings={"model": self.model, "max_tokens": self.config.max_tokens, "prompts": [self.prompt.label]},
+            stand_in=False,
+            note=f"a chat model, {self.model or 'not named yet'}, which is asked in both orders",
+        )
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        """Answer each request, in order; a request that fails is a value."""
+        asked = [self._request(request) for request in requests]
+        replies = self.correspondence.answers(asked)
+        again = {
+            one.id: one
+            for request, one in zip(requests, asked, strict=True)
+            if request.ask_again and not replies[one.id].retryable and _judgement("", replies[one.id]).failure
+        }
+        if again:
+            replies |= self.correspondence.answers(list(again.values()), again=again)
+        return [_judgement(request.key, replies[one.id]) for request, one in zip(requests, asked, strict=True)]
+
+    def _request(self, request: JudgeRequest) -> ChatRequest:
+        return make_request(
+            self.config,
+            self.prompt,
+            self.prompt.messages(prompt=request.prompt, first=request.first, second=request.second),
+            purpose="judge",
+            source_id=request.source_id,
+            seed=SEED,
+            schema=SCHEMA_OF_JUDGEMENT,
+            model=self.model,
+            temperature=TEMPERATURE,
+        )
+
+
+def _judgement(key: str, reply: Reply) -> Judgement:
+    if reply.kept is None or reply.kept.answer is None or reply.kept.failure:
+        return Judgement(key, None, reply.failure, reply.retryable)
+    said = read_judgement(reply.kept.answer)
+    if said is None:
+        return Judgement(key, None, "the judge's answer does not say which is better")
+    return Judgement(key, said if said != "tie" else None)

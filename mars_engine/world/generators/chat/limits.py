@@ -1,0 +1,156 @@
+"""What holds requests back: the rate, the circuit breaker, the budget. All belong to one event loop."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import anyio.to_thread
+
+from mars_engine.words.chat_records import KeptAnswer, Spending
+from mars_engine.words.config import ChatConfig
+
+SECONDS_A_MINUTE = 60.0
+Keep = Callable[[Sequence[KeptAnswer]], None]
+"""Stores answers in one transaction; what it has returned from is on the disk."""
+
+
+class Pace:
+    """Spaces requests evenly, and holds all of them back while the server asks for it.
+
+    Args:
+        requests_per_minute: most requests a minute; 0 for no limit.
+    """
+
+    def __init__(self, requests_per_minute: int) -> None:
+        self._gap = SECONDS_A_MINUTE / requests_per_minute if requests_per_minute else 0.0
+        self._next = 0.0
+        self._held_until = 0.0
+
+    async def turn(self) -> None:
+        """Wait until the next request may be sent."""
+        loop = asyncio.get_running_loop()
+        start = max(loop.time(), self._next)
+        self._next = start + self._gap
+        while (wait := max(start, self._held_until) - loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for so long: the server said so in one of its answers, and it means all of us."""
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
+
+
+class Breaker:
+    """Opens for good when so many requests in a row have failed in spite of all retries.
+
+    Args:
+        most_failures: how many.
+    """
+
+    def __init__(self, most_failures: int) -> None:
+        self._most = most_failures
+        self._in_a_row = 0
+        self.reason = ""
+        """Why nothing is asked any more; empty while it is closed."""
+
+    def answered(self) -> None:
+        self._in_a_row = 0
+
+    def failed(self, reason: str) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= self._most and not self.reason:
+            self.reason = f"not asked: {self._in_a_row} requests in a row had failed, the last because {reason}"
+
+
+class Ledger:
+    """Keeps a budget: a request is let through only if what it may cost at worst still fits.
+
+    Where it does not fit beside the requests under way, it waits for their real cost.
+
+    Args:
+        config: the budget and the prices.
+        spent: what was spent before.
+    """
+
+    def __init__(self, config: ChatConfig, spent: Spending) -> None:
+        self._config = config
+        self._spent = spent
+        self._reserved = Spending()
+        self._under_way = 0
+        self._changed = asyncio.Condition()
+
+    async def reserve(self, worst: Spending) -> str:
+        """Reserve what a request may cost at worst; return why that is not possible, or nothing."""
+        async with self._changed:
+            while exceeded := self._exceeded(self._spent + self._reserved + worst):
+                if not self._under_way:
+                    return f"not asked: {exceeded} is used up"
+                await self._changed.wait()
+            self._reserved += worst
+            self._under_way += 1
+            return ""
+
+    async def settle(self, worst: Spending, real: Spending) -> None:
+        """Take back a reservation, and book what it really cost."""
+        async with self._changed:
+            self._reserved -= worst
+            self._under_way -= 1
+            self._spent += real
+            self._changed.notify_all()
+
+    def _exceeded(self, total: Spending) -> str:
+        config = self._config
+        if config.max_requests and total.requests > config.max_requests:
+            return f"the budget of {config.max_requests:,} requests (chat.max_requests)"
+        if config.max_total_tokens and total.tokens > config.max_total_tokens:
+            return f"the budget of {config.max_total_tokens:,} tokens (chat.max_total_tokens)"
+        if config.max_cost and total.cost > config.max_cost:
+            return f"the budget of {config.max_cost:g} in money (chat.max_cost)"
+        return ""
+
+
+class Books:
+    """Stores each answer as soon as it has come; those that come while it writes are written together next.
+
+    Args:
+        keep: stores answers.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._waiting: list[KeptAnswer] = []
+        self._turn = asyncio.Lock()
+        self._broken: Exception | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def keep(self, answer: KeptAnswer) -> None:
+        """Return when the answer is on the disk. Cancelled, it is written all the same: it was paid for.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        self._waiting.append(answer)
+        writing = asyncio.get_running_loop().create_task(self._write())
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def finish(self) -> None:
+        """Return when nothing is left to be written; what cannot be was told to those who gave it."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _write(self) -> None:
+        async with self._turn:
+            if self._broken is not None:
+                raise self._broken
+            batch, self._waiting = self._waiting, []
+            if batch:
+                try:
+                    await anyio.to_thread.run_sync(partial(self._keep, batch))
+                except Exception as error:
+                    self._broken = error
+                    raise
+
+
+def cost_of(config: ChatConfig, input_tokens: int, output_tokens: int) -> float:
+    """Return what so many tokens cost by the configured prices."""
+    return (input_tokens * config.input_price + output_tokens * config.output_price) / 1_000_000

@@ -1,0 +1,352 @@
+"""Asking an OpenAI-compatible server through the official client: many requests at a time, within limits."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx2
+import numpy as np
+import openai
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from mars_engine.words.chat_records import KeptAnswer, Spending
+from mars_engine.words.config import ChatConfig
+from mars_engine.words.protocols import Clock
+from mars_engine.world.generators.chat.backend import Order, Reply, record
+from mars_engine.world.generators.chat.dialect import Dialect
+from mars_engine.world.generators.chat.limits import Books, Breaker, Keep, Ledger, Pace, cost_of
+from mars_engine.world.generators.chat.troubles import (
+    NO_ANSWER,
+    OF_THE_REQUEST,
+    Trouble,
+    UnreadableBody,
+    message_of,
+    trouble_of,
+    validate_access,
+)
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts at most, unless the server wants more."""
+LONGEST_HOLD = 300.0
+"""A server that wants to be left alone for longer than so many seconds is not waited for."""
+MOST_BYTES = 4_000_000
+"""Of the body of an answer; the rest is not read."""
+EXCERPT = 2_000
+"""Characters that are kept of an answer which is too long to be one."""
+BYTES_A_TOKEN = 4
+"""About; where the server does not count tokens."""
+TOKENS_A_MESSAGE = 8
+HIDDEN = "[key]"
+UNSENT: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
+"""Headers that the client would make of environment variables, for whatever server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A server's answer."""
+
+    text: str
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+    failure: str = ""
+
+
+@dataclass
+class _Line:
+    """The event loop, and all that belongs to it."""
+
+    loop: asyncio.AbstractEventLoop
+    client: "AsyncOpenAI"
+    slots: asyncio.Semaphore
+    """For requests under way."""
+    not_kept: asyncio.Semaphore
+    """For requests under way and answers that are not on the disk yet: what a kill can lose."""
+    pace: Pace
+    breaker: Breaker
+    ledger: Ledger
+    books: Books
+
+
+@dataclass
+class ChatServer:
+    """A ChatBackend that asks a server.
+
+    An event loop in a thread of its own sends the requests, so that they are under way while the caller works. Each
+    answer is on the disk before it is handed on.
+
+    Args:
+        config: which server, how, and the limits.
+        key: the server's API key; empty for none. It is sent to the server and goes nowhere else.
+        keep: stores answers.
+        spent: what the workspace has spent before.
+        rng: draws the jitter of the waits.
+        clock: tells when an answer came.
+    """
+
+    config: ChatConfig
+    key: str = field(repr=False)
+    keep: Keep
+    spent: Spending
+    rng: np.random.Generator
+    clock: Clock
+    _stack: ExitStack = field(default_factory=ExitStack, repr=False)
+    _portal: BlockingPortal | None = None
+    _line: _Line | None = None
+    _fatal: Exception | None = None
+    _under_way: set[Future[Reply]] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        self._dialect = Dialect(self.config.structured)
+
+    @property
+    def place(self) -> str:
+        """The server's address as it is shown and kept: without a path, user or query."""
+        parts = urlsplit(self.config.base_url)
+        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+    def start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
+        """Begin to answer requests, and return at once."""
+        line = self._opened()
+        futures = [asyncio.run_coroutine_threadsafe(self._answer(line, order), line.loop) for order in orders]
+        for future in futures:
+            self._under_way.add(future)
+            future.add_done_callback(self._under_way.discard)
+        return futures
+
+    def close(self) -> None:
+        """End what is under way, and close the connections."""
+        for future in list(self._under_way):
+            future.cancel()
+        if self._portal is not None and self._line is not None:
+            self._portal.call(self._line.books.finish)
+            self._portal.call(self._line.client.close)
+            self._portal.call(self._portal.stop, True)
+        self._portal = self._line = None
+        self._stack.close()
+
+    def _opened(self) -> _Line:
+        if self._portal is None or self._line is None:
+            self._portal = self._stack.enter_context(start_blocking_portal(name="chat requests"))
+            self._line = self._portal.call(self._open_line)
+        return self._line
+
+    async def _open_line(self) -> _Line:
+        config = self.config
+        client = openai.AsyncOpenAI(
+            base_url=config.base_url,
+            api_key=self.key or "none",
+            timeout=config.timeout_seconds,
+            max_retries=0,  # retried here, where the breaker, the budget and the count of attempts are
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=httpx2.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
+            ),
+        )
+        return _Line(
+            asyncio.get_running_loop(),
+            client,
+            asyncio.Semaphore(config.concurrency),
+            asyncio.Semaphore(2 * config.concurrency),
+            Pace(config.requests_per_minute),
+            Breaker(config.breaker),
+            Ledger(config, self.spent),
+            Books(self.keep),
+        )
+
+    # ------------------------------------------------------------------------------------------------- one request
+
+    async def _answer(self, line: _Line, order: Order) -> Reply:
+        # While an answer is written the next request is under way; but where writing is slow, asking waits for it.
+        async with line.not_kept:
+            async with line.slots:
+                if self._fatal is not None:
+                    raise self._fatal
+                reply = await self._ask(line, order)
+            if reply.kept is not None:
+                await line.books.keep(reply.kept)
+        return reply
+
+    async def _ask(self, line: _Line, order: Order) -> Reply:
+        """Send a request until it is answered, refused, or its retries are used up."""
+        attempts = 0
+        trouble: Trouble | None = None
+        retries_left = self.config.retries
+        left_out: set[str] = set()
+        worst = self._worst(order)
+        while True:
+            arguments = self._dialect.arguments(order, left_out)
+            obstacle = line.breaker.reason or await line.ledger.reserve(worst)
+            if obstacle:
+                return self._stopped(order, attempts, trouble, obstacle)
+            attempts += 1
+            real = Spending(requests=1)
+            try:
+                await line.pace.turn()
+                began = asyncio.get_running_loop().time()
+                completion = await self._send(line.client, arguments)
+                real = self._spent_on(completion)
+                self._dialect.learn(left_out)
+                line.breaker.answered()
+                seconds = asyncio.get_running_loop().time() - began
+                return Reply(self._kept(order, completion, attempts=attempts, seconds=seconds))
+            except OF_THE_REQUEST as error:
+                if culprit := self._dialect.culprit(arguments, message_of(error)):
+                    left_out.add(culprit)
+                    continue
+                trouble = self._trouble_of(error)
+            except NO_ANSWER as error:
+                self._validate_access(error)
+                trouble = self._trouble_of(error)
+                real = worst if trouble.may_be_billed else real
+            finally:
+                await line.ledger.settle(worst, real)
+            if not trouble.retry or not retries_left or (trouble.wait_seconds or 0) > LONGEST_HOLD:
+                return self._failed(line, order, attempts, trouble)
+            retries_left -= 1
+            await self._wait(line, trouble, self.config.retries - retries_left)
+
+    async def _send(self, client: "AsyncOpenAI", arguments: dict[str, Any]) -> Completion:
+        """Send one request, and read its answer as far as an answer can go."""
+        body = bytearray()
+        # Where there is no key, none is sent, not even one from a variable that is meant for another server.
+        headers = UNSENT if self.key else UNSENT | {"Authorization": openai.omit}
+        async with asyncio.timeout(self.config.timeout_seconds):
+            async with client.chat.completions.with_streaming_response.create(
+                **arguments, extra_headers=headers
+            ) as response:
+                async for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > MOST_BYTES:
+                        return _overlong(bytes(body), arguments)
+        return _read_body(bytes(body), arguments)
+
+    async def _wait(self, line: _Line, trouble: Trouble, failed: int) -> None:
+        """Wait before a request is sent again: as long as the server says, else longer each time, with jitter."""
+        jitter = float(self.rng.random())
+        if trouble.wait_seconds:
+            line.pace.hold(trouble.wait_seconds)
+            await asyncio.sleep(trouble.wait_seconds * (1 + jitter / 10))
+            return
+        longest = min(LONGEST_WAIT, self.config.first_wait_seconds * 2.0 ** (failed - 1))
+        await asyncio.sleep(longest * (0.5 + jitter / 2))
+
+    def _trouble_of(self, error: Exception) -> Trouble:
+        return trouble_of(error, self._redact, timeout=self.config.timeout_seconds, now=self.clock())
+
+    def _validate_access(self, error: Exception) -> None:
+        try:
+            validate_access(
+                error,
+                server=self.place,
+                variable=self.config.api_key_variable,
+                has_key=bool(self.key),
+                model=self.config.model,
+            )
+        except Exception as fatal:
+            self._fatal = fatal
+            raise
+
+    # --------------------------------------------------------------------------------------------- what is kept of it
+
+    def _kept(self, order: Order, completion: Completion, *, attempts: int, seconds: float) -> KeptAnswer:
+        return record(
+            order,
+            server=self.place,
+            at=self.clock(),
+            answer=_storable(self._redact(completion.text)),
+            finish_reason=completion.finish_reason,
+            failure=completion.failure,
+            input_tokens=completion.input_tokens,
+            output_tokens=completion.output_tokens,
+            cost=cost_of(self.config, completion.input_tokens, completion.output_tokens),
+            seconds=seconds,
+            attempts=attempts,
+        )
+
+    def _failed(self, line: _Line, order: Order, attempts: int, trouble: Trouble) -> Reply:
+        line.breaker.failed(trouble.reason)
+        reason = trouble.reason + (f", in {attempts} attempts" if attempts > 1 else "")
+        return Reply(self._without_answer(order, attempts, _storable(reason), retryable=trouble.may_pass))
+
+    def _stopped(self, order: Order, attempts: int, trouble: Trouble | None, obstacle: str) -> Reply:
+        if not attempts:
+            return Reply(None, obstacle)
+        tried = f"{trouble.reason}; then {obstacle}" if trouble else obstacle
+        return Reply(self._without_answer(order, attempts, _storable(tried), retryable=True))
+
+    def _without_answer(self, order: Order, attempts: int, reason: str, *, retryable: bool) -> KeptAnswer:
+        return record(order, server=self.place, at=self.clock(), failure=reason, retryable=retryable, attempts=attempts)
+
+    # -------------------------------------------------------------------------------------------------------- figures
+
+    def _worst(self, order: Order) -> Spending:
+        """What a request may cost at most: no tokenizer makes more tokens than there are bytes."""
+        said = sum(len(turn.content.encode("utf-8", "replace")) + TOKENS_A_MESSAGE for turn in order.request.messages)
+        answered = order.request.most_tokens
+        return Spending(1, said + answered, cost_of(self.config, said, answered))
+
+    def _spent_on(self, completion: Completion) -> Spending:
+        tokens = (completion.input_tokens, completion.output_tokens)
+        return Spending(1, sum(tokens), cost_of(self.config, *tokens))
+
+    def _redact(self, text: str) -> str:
+        return text.replace(self.key, HIDDEN) if self.key else text
+
+
+def _read_body(body: bytes, arguments: dict[str, Any]) -> Completion:
+    """Return what the body of a successful response says.
+
+    Raises:
+        UnreadableBody: it is no chat completion.
+    """
+    try:
+        value = json.loads(body)
+        choice = value["choices"][0]
+        text = _text_of(choice["message"].get("content"))
+        reason = str(choice.get("finish_reason") or "")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        beginning = body[:200].decode("utf-8", "replace")
+        raise UnreadableBody(f"it is no chat completion: {beginning!r}") from error
+    usage = value.get("usage") if isinstance(value.get("usage"), dict) else {}
+    said = sum(len(message["content"].encode("utf-8", "replace")) for message in arguments["messages"])
+    return Completion(
+        text,
+        reason,
+        _count(usage.get("prompt_tokens"), said // BYTES_A_TOKEN),
+        _count(usage.get("completion_tokens"), len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN),
+    )
+
+
+def _overlong(beginning: bytes, arguments: dict[str, Any]) -> Completion:
+    said = sum(len(message["content"].encode("utf-8", "replace")) for message in arguments["messages"])
+    return Completion(
+        beginning[:EXCERPT].decode("utf-8", "replace"),
+        "too long",
+        said // BYTES_A_TOKEN,
+        len(beginning) // BYTES_A_TOKEN,
+        failure=f"the answer is longer than {MOST_BYTES:,} bytes, and was not read to its end",
+    )
+
+
+def _text_of(content: Any) -> str:
+    """Return a message's text; some servers give it in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _count(given: Any, otherwise: int) -> int:
+    return given if isinstance(given, int) and given >= 0 else otherwise
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database takes: halves of surrogate pairs and NUL are replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")

@@ -1,0 +1,327 @@
+"""Asking a server: retries, waits, limits, what it does not take, and what is kept."""
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx2
+import numpy as np
+import pytest
+from chat_tools import QUICK, chat_bench, chat_config
+from scripted_chat import Answer, Asked, rewrites, serving
+
+from mars_engine.words.chat_records import Spending
+from mars_engine.words.errors import ConfigError, GenerationError, StoreError
+from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
+from mars_engine.words.records import Turn
+from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
+from mars_engine.world.generators.chat.server import ChatServer
+from mars_engine.world.generators.chat.troubles import retry_after
+
+CODE = "First:\n\n```python\nif a < b:\n\treturn 'ä'\n```\n\nUser: hi\nAssistant: ho  \n"
+
+
+def requests(count: int, *, candidates: int = 2) -> list[ParaphraseRequest]:
+    return [ParaphraseRequest(f"k{number}", f"text number {number}", candidates, 0) for number in range(count)]
+
+
+@contextmanager
+def paraphrasing(script, *, latency_seconds: float = 0.0, **chat):
+    with serving(script, latency_seconds=latency_seconds) as server:
+        config = chat_config(server.base_url, chat=QUICK.model_copy(update=chat))
+        with chat_bench(config) as bench:
+            yield server, bench
+
+
+def test_texts_reach_the_model_as_they_are():
+    with paraphrasing(rewrites) as (server, bench):
+        bench.paraphraser.paraphrase([ParaphraseRequest("k", CODE, 1, 0)])
+        bench.refiner.refine(
+            [RefineRequest("k", (Turn("user", CODE), Turn("assistant", "x")), "better\n", CODE, "rejected", 1, 0)]
+        )
+        for asked in server.asked:
+            assert CODE in asked.messages[-1]["content"]
+        assert "[user]\n" + CODE in server.asked[1].messages[-1]["content"]
+        assert "[assistant]\nx\n" in server.asked[1].messages[-1]["content"]
+
+
+def test_equal_requests_are_sent_once_and_all_allowed_are_under_way_at_once():
+    with paraphrasing(rewrites, latency_seconds=0.2, concurrency=8) as (server, bench):
+        began = time.monotonic()
+        answers = bench.paraphraser.paraphrase([*requests(40), *requests(40)])
+        assert time.monotonic() - began < 40 * 0.2 * 0.75
+        assert len(server.asked) == 40
+        assert server.most_at_once == 8
+        assert [each.candidates for each in answers[:40]] == [each.candidates for each in answers[40:]]
+        assert all(len(each.candidates) == 2 and not each.failure for each in answers)
+
+
+def test_what_is_expected_is_under_way_before_it_is_asked_for():
+    with paraphrasing(rewrites, latency_seconds=0.1) as (server, bench):
+        bench.paraphraser.expect(requests(8))
+        deadline = time.monotonic() + 20
+        while server.answered.total() < 8:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(8)))
+        assert len(server.asked) == 8
+
+
+def test_requests_are_spaced_evenly_under_a_rate():
+    with paraphrasing(rewrites, requests_per_minute=600) as (_, bench):
+        began = time.monotonic()
+        bench.paraphraser.paraphrase(requests(12))
+        assert time.monotonic() - began >= 11 * 0.1
+
+
+def test_retry_after_is_obeyed_by_all():
+    moments: list[float] = []
+
+    def busy_once(asked: Asked) -> Answer:
+        moments.append(time.monotonic())
+        busy = len(moments) == 1
+        return Answer("slow down", status=429, headers={"Retry-After": "1"}) if busy else rewrites(asked)
+
+    with paraphrasing(busy_once, concurrency=1) as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.candidates
+        assert moments[1] - moments[0] >= 1.0
+        (kept,) = bench.store.chat.all()
+        assert kept.attempts == len(server.asked) == 2
+
+
+def test_retry_after_is_read_in_all_its_forms():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for given, expected in (
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Thu, 01 Jan 2026 00:00:07 GMT"}, 7.0),
+        ({"retry-after": "Wed, 31 Dec 2025 23:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ):
+        assert retry_after(httpx2.Headers(given), now) == expected
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 418, 422])
+def test_other_refusals_are_not_sent_again(status):
+    with paraphrasing(lambda _: Answer("too long a context", status=status), structured="off") as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.candidates == ()
+        assert f"refused the request ({status}: too long a context)" in answer.failure
+        assert not answer.retryable
+        assert len(server.asked) == 1
+        assert bench.paraphraser.paraphrase(requests(1)) == [answer]
+        assert len(server.asked) == 1, "a refusal is an answer"
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "wants a key"), (403, "wants a key"), (404, "no model 'tiny'")])
+def test_what_stands_in_the_way_of_everything_ends_the_work(status, words):
+    with paraphrasing(lambda _: Answer("no", status=status)) as (server, bench):
+        with pytest.raises(GenerationError, match=words):
+            bench.paraphraser.paraphrase(requests(20))
+        assert len(server.asked) <= 8
+        assert bench.store.chat.all() == []
+
+
+def test_a_quota_that_is_used_up_is_not_asked_again_now():
+    body = json.dumps({"error": {"message": "pay first", "code": "insufficient_quota"}}).encode()
+    with paraphrasing(lambda _: Answer(status=429, body=body)) as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert "quota is used up" in answer.failure
+        assert answer.retryable
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "words", "kept"),
+    [
+        ("response_format", "'response_format.type' must be 'text'", "seed"),
+        ("seed", "extra fields not permitted: seed", "response_format"),
+        ("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "seed"),
+    ],
+)
+def test_what_a_server_does_not_take_is_left_out_from_then_on(refused, words, kept):
+    def particular(asked: Asked) -> Answer:
+        return Answer(words, status=400) if refused in asked.body else rewrites(asked)
+
+    with paraphrasing(particular, concurrency=1) as (server, bench):
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(5)))
+        assert [refused in asked.body for asked in server.asked] == [True, *[False] * 5]
+        assert all(kept in asked.body for asked in server.asked)
+        assert ("max_completion_tokens" in server.asked[-1].body) == (refused == "max_tokens")
+        assert sum(each.attempts for each in bench.store.chat.all()) == len(server.asked)
+
+
+def test_a_refusal_for_another_reason_teaches_nothing():
+    def too_long(asked: Asked) -> Answer:
+        return Answer("the context is too long", status=400) if "number 0" in asked.text else rewrites(asked)
+
+    with paraphrasing(too_long, concurrency=1) as (server, bench):
+        first, *others = bench.paraphraser.paraphrase(requests(3))
+        assert "the context is too long" in first.failure
+        assert all(each.candidates for each in others)
+        assert "response_format" in server.asked[-1].body
+
+
+def test_a_schema_that_must_be_is_not_given_up():
+    with paraphrasing(lambda _: Answer("no response_format", status=400), structured="on") as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert "no response_format" in answer.failure
+        assert all("response_format" in asked.body for asked in server.asked)
+
+
+def test_an_answer_that_is_no_completion_or_breaks_off_is_asked_for_again():
+    def garbled(asked: Asked) -> Answer:
+        bodies = [b"<html>oops</html>", b'{"choices": []}']
+        return Answer(body=bodies[asked.attempt]) if asked.attempt < 2 else rewrites(asked)
+
+    with paraphrasing(garbled) as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.candidates
+        assert len(server.asked) == 3
+
+
+def test_a_server_that_is_not_there_is_said_plainly():
+    config = chat_config("http://127.0.0.1:9/v1", chat=QUICK.model_copy(update={"retries": 1, "breaker": 2}))
+    with chat_bench(config) as bench:
+        answers = bench.paraphraser.paraphrase(requests(30))
+        assert all(each.retryable and not each.candidates for each in answers)
+        assert any("the connection failed" in each.failure for each in answers)
+        assert any("not asked: 2 requests in a row had failed" in each.failure for each in answers)
+
+
+def test_no_key_is_sent_where_none_is_set_whatever_the_environment_says(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "meant for another server")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-another-server")
+    with paraphrasing(rewrites) as (server, bench):
+        bench.paraphraser.paraphrase(requests(1))
+        headers = server.asked[0].headers
+        assert "authorization" not in headers
+        assert not any("another" in value for value in headers.values())
+
+
+def test_many_rewrites_are_asked_for_in_parts():
+    with paraphrasing(rewrites, candidates=2) as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1, candidates=5))
+        assert [asked.count for asked in server.asked] in ([2, 2, 1], [2, 1, 2], [1, 2, 2])
+        assert len({asked.body["seed"] for asked in server.asked}) == 3
+        assert answer.candidates == ("text number 0 in other words 1", "text number 0 in other words 2")
+        assert "only 2 of 5 rewrites differ" in answer.failure
+
+
+def test_no_temperature_leaves_the_sampling_to_the_server():
+    with paraphrasing(rewrites, temperature=-1.0) as (server, bench):
+        bench.paraphraser.paraphrase(requests(1))
+        assert not {"temperature", "top_p"} & server.asked[0].body.keys()
+
+
+def test_without_a_model_nothing_is_asked():
+    with paraphrasing(rewrites, model="") as (server, bench):
+        with pytest.raises(ConfigError, match=r"set 'model' under \[chat\]"):
+            bench.paraphraser.paraphrase(requests(1))
+        assert server.asked == []
+
+
+def test_what_is_kept_tells_the_whole_request_and_its_answer():
+    with paraphrasing(rewrites, input_price=2.0, output_price=8.0) as (server, bench):
+        request = replace(requests(1)[0], source_id="the pair")
+        bench.paraphraser.paraphrase([request])
+        (kept,) = bench.store.chat.all()
+        assert kept.source_id == "the pair"
+        assert (kept.purpose, kept.model, kept.asking, kept.attempts) == ("paraphrase", "tiny", 0, 1)
+        assert kept.server == server.base_url.removesuffix("/v1")
+        assert [turn.content for turn in kept.messages] == [each["content"] for each in server.asked[0].messages]
+        assert kept.answer == rewrites(server.asked[0]).content
+        assert kept.input_tokens == 100
+        assert kept.cost == pytest.approx((100 * 2 + kept.output_tokens * 8) / 1e6)
+        assert kept.seconds > 0
+        assert kept.template == load_prompt("paraphrase").label
+
+
+# ---------------------------------------------------------------------------------------------------------- prompts
+
+
+def test_ones_own_prompt_takes_the_packaged_ones_place_and_changes_the_card(tmp_path):
+    config = chat_config("http://127.0.0.1:9/v1")
+    with chat_bench(config, root=tmp_path) as bench:
+        before = bench.paraphraser.card, bench.refiner.card
+    own = copy_prompt("paraphrase", tmp_path / "prompts")
+    assert load_prompt("paraphrase", tmp_path / "prompts").is_own
+    with chat_bench(config, root=tmp_path) as bench:
+        assert (bench.paraphraser.card, bench.refiner.card) == before, "the same words are the same prompt"
+    own.write_text(own.read_text() + "\n", encoding="utf-8")
+    with chat_bench(config, root=tmp_path) as bench:
+        assert bench.paraphraser.card.fingerprint != before[0].fingerprint
+        assert bench.refiner.card == before[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_packaged_prompt_has_a_version_and_two_messages(name):
+    prompt = load_prompt(name)
+    assert prompt.version == "1"
+    turns = prompt.messages(
+        text="t", prompt=(Turn("user", "q"),), chosen="c", rejected="r", first="1", second="2", count=3
+    )
+    assert [turn.role for turn in turns] == ["system", "user"]
+    assert all(turn.content.strip() for turn in turns)
+
+
+@pytest.mark.parametrize(
+    "text", ["no message at all", "[user]\n{{ unheard_of }}", "[user]\n{% for %}", "[user]\n{{ 1 / 0 }}"]
+)
+def test_a_prompt_that_cannot_be_used_says_where(tmp_path, text):
+    (tmp_path / "paraphrase.txt").write_text(text)
+    with pytest.raises(ConfigError, match=r"paraphrase\.txt"):
+        load_prompt("paraphrase", tmp_path).messages(text="t", count=1)
+
+
+# ------------------------------------------------------------------------------------------------------ interruptions
+
+
+def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
+    with serving(rewrites) as server:
+        config = chat_config(server.base_url)
+        with chat_bench(config) as bench:
+            store, slow = bench.store.chat, bench.paraphraser.correspondence
+
+            def keep_slowly(answers):
+                time.sleep(0.5)
+                store.keep(answers)
+
+            slow.open_backend = lambda: ChatServer(
+                config.chat,
+                key="",
+                keep=keep_slowly,
+                spent=Spending(),
+                rng=np.random.default_rng(0),
+                clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            )
+            bench.paraphraser.expect(requests(3))
+            deadline = time.monotonic() + 20
+            while server.answered.total() < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(0.2)  # the answers are read, and being written
+            slow.close()
+            assert len(store.all()) == 3
+
+
+def test_a_database_that_refuses_ends_the_work_with_its_words():
+    def refuse(_answers):
+        raise StoreError("the disk is full")
+
+    with paraphrasing(rewrites) as (server, bench):
+        bench.paraphraser.correspondence.open_backend = lambda: ChatServer(
+            QUICK.model_copy(update={"base_url": server.base_url}),
+            key="",
+            keep=refuse,
+            spent=Spending(),
+            rng=np.random.default_rng(0),
+            clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        with pytest.raises(StoreError, match="the disk is full"):
+            bench.paraphraser.paraphrase(requests(5))
