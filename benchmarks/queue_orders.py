@@ -1,6 +1,6 @@
 """Does the order in which proposals are reviewed matter? A simulated reviewer reads those for real pairs in each order.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.queue_orders ../shared/data WORK [SEEDS]
+    OMP_NUM_THREADS=1 python -m benchmarks.queue_orders ../shared/data WORK [SEEDS [SET]]
 
 For each set and seed: draw base and held-out pairs by prompt, warm up, plan, propose with the packaged generators, and
 let a reviewer read the queue in each order who accepts what passes every quality gate. After equal numbers of accepted
@@ -12,6 +12,7 @@ quick.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ from mars_engine.world.store import open_store
 
 BASE_PAIRS = {"hh-harmless": 300, "alpaca-pairs": 150}
 HELDOUT_PAIRS = 500
-SEEDS = 12
+SEEDS = 10
 ACCEPTED = (25, 50, 100, 200, 400)
 RANDOM_QUEUES = 5
 """Chance is represented by the mean over so many random orders."""
@@ -101,6 +102,30 @@ class Scene:
 
     def differences(self, pairs: Sequence[Pair]) -> FloatArray:
         return np.array([self.vectors[pair.chosen] - self.vectors[pair.rejected] for pair in pairs])
+
+    @cached_property
+    def base(self) -> FloatArray:
+        return self.differences(self.draw.base)
+
+    @cached_property
+    def heldout(self) -> FloatArray:
+        return self.differences(self.draw.heldout)
+
+    @cached_property
+    def warm_up(self) -> FloatArray:
+        """Weight vector of the probe that is fitted on the base pairs alone."""
+        ones = np.ones(len(self.base))
+        return self.trainer.fit(self.base, ones, ones)
+
+    def log_determinant(self, differences: FloatArray) -> float:
+        """Of the curvature of the summed loss of some pairs, at the margins of the warm-up and with its penalty."""
+        weights = fisher_weights(differences @ self.warm_up)
+        penalty = self.trainer.ridge(np.ones(len(self.base))) * np.eye(differences.shape[1])
+        return float(np.linalg.slogdet((differences * weights[:, None]).T @ differences + penalty)[1])
+
+    @cached_property
+    def log_determinant_of_base(self) -> float:
+        return self.log_determinant(self.base)
 
 
 def make_scene(shared: Workbench, draw: Draw) -> Scene:
@@ -213,18 +238,10 @@ def compose_all(scene: Scene, accepted: Sequence[Proposal]) -> list[Pair]:
 
 def fit_again(scene: Scene, new_pairs: Sequence[Pair]) -> tuple[FloatArray, float]:
     """Return the held-out margins after a fit with new pairs, and how much they add to the log-determinant."""
-    base = scene.differences(scene.draw.base)
-    rows = np.vstack([base, scene.differences(new_pairs)]) if new_pairs else base
+    rows = np.vstack([scene.base, scene.differences(new_pairs)]) if new_pairs else scene.base
     ones = np.ones(len(rows))
-    margins = scene.differences(scene.draw.heldout) @ scene.trainer.fit(rows, ones, ones)
-    warm_up = scene.trainer.fit(base, ones[: len(base)], ones[: len(base)])
-    penalty = scene.trainer.ridge(ones[: len(base)]) * np.eye(base.shape[1])
-
-    def log_determinant(differences: FloatArray) -> float:
-        weights = fisher_weights(differences @ warm_up)
-        return float(np.linalg.slogdet((differences * weights[:, None]).T @ differences + penalty)[1])
-
-    return margins, log_determinant(rows) - log_determinant(base)
+    margins = scene.heldout @ scene.trainer.fit(rows, ones, ones)
+    return margins, scene.log_determinant(rows) - scene.log_determinant_of_base
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -341,14 +358,14 @@ def said(interval: Interval, *, scale: float, digits: int) -> str:
     return f"**{estimate} ({low} to {high})**" if interval.excludes_zero else f"{estimate} ({low} to {high})"
 
 
-def main(folder: Path, work: Path, seeds: int) -> None:
-    """Print all tables."""
+def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
+    """Print all tables of these sets."""
     root = work / "workspace"
     workspace = find_workspace(root) if (root / CONFIG_FILE).is_file() else create_workspace(root, CONFIG)
     with open_workbench(replace(workspace, config=CONFIG), SILENT) as shared:
-        for name, base_pairs in BASE_PAIRS.items():
+        for name in sets:
             paths = tuple(str(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
-            plan = DatasetPlan(name=name, paths=paths, base_pairs=base_pairs, heldout_pairs=HELDOUT_PAIRS)
+            plan = DatasetPlan(name=name, paths=paths, base_pairs=BASE_PAIRS[name], heldout_pairs=HELDOUT_PAIRS)
             pairs = read_pairs([open_source(path) for path in paths])
             draws = [draw_pairs(pairs, plan, seed) for seed in range(seeds)]
             results = [results_of(name, seed, draw, shared, work) for seed, draw in enumerate(draws)]
@@ -356,6 +373,11 @@ def main(folder: Path, work: Path, seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
-        sys.exit("usage: python -m benchmarks.queue_orders FOLDER WORK [SEEDS]; expected the folder of the real sets")
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) == 4 else SEEDS)
+    if not 3 <= len(sys.argv) <= 5:
+        sys.exit("usage: python -m benchmarks.queue_orders FOLDER WORK [SEEDS [SET]]; expected the folder of real sets")
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        int(sys.argv[3]) if len(sys.argv) > 3 else SEEDS,
+        sys.argv[4:] or tuple(BASE_PAIRS),
+    )

@@ -127,25 +127,23 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
     mount(answer)
     if answer.nothing_waits:
         draw_nothing_left(dealing)
-    if dealing.by_gain:
-        draw_gain_order(desk)
-    draw_live(desk, dealing.kind)
+    draw_live(desk, dealing.kind, draw_gain_order if dealing.by_gain else None)
 
 
-def draw_gain_order(desk: Desk) -> None:
-    """Say by what the cards are ordered, where that is made in the background."""
+def draw_gain_order(desk: Desk) -> bool:
+    """Say by what the cards are ordered, where that is made in the background; return whether it is under way."""
     try:
         view = desk.gains.look("proposal")
     except MarsError as error:
         show_error(error)
-        return
+        return False
     if view.error is not None:
         show_error(view.error)
-    if view.figures is None:
-        if view.error is None:
-            st.text("The order is being made. Until it is, proposals come by what each would add alone.")
-        return
-    st.text("\n".join(_gain_lines(view.figures)))
+    if view.figures is not None:
+        st.text("\n".join(_gain_lines(view.figures)))
+    elif view.error is None:
+        st.text("The order is being made. Until it is, proposals come by what each would add alone.")
+    return view.under_way
 
 
 def _gain_lines(order: GainOrder) -> list[str]:

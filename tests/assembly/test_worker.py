@@ -171,6 +171,14 @@ def test_embeddings_come_first_and_of_live_requests_about_one_kind_only_the_newe
     assert [tray.take() for _ in range(4)] == [*texts, other, newer]
 
 
+def test_a_request_for_an_order_overtakes_the_one_before_and_no_live_request():
+    tray = Tray()
+    live = Message({"number": 1, "do": "live", "kind": "proposal"})
+    older, newer = (Message({"number": number, "do": "order", "kind": "proposal"}) for number in (2, 3))
+    assert [tray.put(each) for each in (live, older, newer)] == [None, None, older]
+    assert [tray.take() for _ in range(2)] == [live, newer]
+
+
 def test_a_live_request_that_was_overtaken_is_told_so_at_once(client):
     client.embed(["a"])
     with ThreadPoolExecutor(3) as pool:

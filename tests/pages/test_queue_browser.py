@@ -61,7 +61,11 @@ def choose(card: CardDriver, order: str) -> None:
 
 
 def shown_order(card: CardDriver) -> str:
-    return str(card.browser.execute_script("return document.querySelector('.st-key-review-order')?.innerText || ''"))
+    shown = (
+        "const box = document.querySelector('.st-key-review-order');"
+        "return box ? `${box.innerText} ${box.querySelector('input').value}` : ''"
+    )
+    return str(card.browser.execute_script(shown))
 
 
 def test_the_order_is_in_sight_in_the_address_and_keys_decide_after_it_was_chosen(browser, server, store, request):
