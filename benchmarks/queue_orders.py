@@ -24,7 +24,7 @@ from mars_engine.maths.curvature import fisher_weights
 from mars_engine.maths.metrics import correctness
 from mars_engine.maths.review_state import ProposalState
 from mars_engine.maths.statistics import Interval
-from mars_engine.words.config import EncoderConfig, MarsConfig, ProposeConfig, TriageConfig
+from mars_engine.words.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.experiment_plan import DatasetPlan
 from mars_engine.words.records import FloatArray, IntArray, Pair, Passage, Proposal, ReviewEvent, Split
 from mars_engine.workflows.compose import build_grid, usable_cells
@@ -55,6 +55,11 @@ CONFIG = MarsConfig(
     triage=TriageConfig(policy="keep"),
     propose=ProposeConfig(variants=3),
 )
+CONFIGS = {
+    "hh-harmless": CONFIG,
+    "alpaca-pairs": CONFIG.model_copy(update={"gate": GateConfig(rule="fixed", threshold=0.0)}),
+}
+"""The long answers of the alpaca pairs are not refined, which would take most of the time and pass few gates."""
 SILENT = SilentProgress()
 READER = "reader"
 NONE = "no proposals"
@@ -362,14 +367,14 @@ def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
     """Print all tables of these sets."""
     root = work / "workspace"
     workspace = find_workspace(root) if (root / CONFIG_FILE).is_file() else create_workspace(root, CONFIG)
-    with open_workbench(replace(workspace, config=CONFIG), SILENT) as shared:
-        for name in sets:
+    for name in sets:
+        with open_workbench(replace(workspace, config=CONFIGS[name]), SILENT) as shared:
             paths = tuple(str(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
             plan = DatasetPlan(name=name, paths=paths, base_pairs=BASE_PAIRS[name], heldout_pairs=HELDOUT_PAIRS)
             pairs = read_pairs([open_source(path) for path in paths])
             draws = [draw_pairs(pairs, plan, seed) for seed in range(seeds)]
             results = [results_of(name, seed, draw, shared, work) for seed, draw in enumerate(draws)]
-            show(name, results, [draw.heldout_prompts for draw in draws])
+        show(name, results, [draw.heldout_prompts for draw in draws])
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def proposal_card(
         figures=(
             Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
             Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
-            Figure("information gain", None, proposal.information_gain, "nats"),
+            Figure("information gain, alone", None, proposal.information_gain, "nats"),
         ),
         gates=gate_results(proposal),
         trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),
@@ -295,7 +295,7 @@ def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking, gates:
     parts.append(_gate_words(proposal))
     if proposal.information_gain is None:
         parts.append(
-            "a transformer cannot tell its information gain, so that by this order it comes as the plan spends"
+            "a transformer scored it, which cannot tell its information gain: the order by that asks the live probe"
         )
     failed = len({flag.partition(":")[0] for flag in proposal.flags})
     parts.append("it passes every quality gate" if not failed else f"it fails {failed} of the quality gates")

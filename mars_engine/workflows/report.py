@@ -261,6 +261,8 @@ def _generators(store: Store, index: PairIndex) -> tuple[GeneratorNote, ...]:
     found: dict[str, GeneratorNote] = {}
     for proposal in store.proposals.proposals(source_ids=ids):
         for card in proposal.generators.values():
+            if "name" not in card:  # a note of something else, such as by which gates it was judged
+                continue
             note = GeneratorNote(card["name"], card["version"], bool(card["stand_in"]), card.get("settings", {}))
             found.setdefault(f"{note.name} {note.version} {sorted(note.settings.items())}", note)
     return tuple(found[key] for key in sorted(found))
