@@ -1,6 +1,7 @@
 """How quickly the app answers on a large workspace, in a real headless Chromium: medians and 95th percentiles.
 
     python -m benchmarks.app_latency [--pairs 100000] [--decisions 200] [--data ../shared/data] [--workspace FOLDER]
+                                     [--order gain]
 
 Needs the test requirements, and chromium with chromium-driver. The workspace is made anew, or taken from --workspace
 where an earlier run left one (see benchmarks/large_workspace.py). Nothing else should be running.
@@ -23,6 +24,7 @@ import psutil
 from benchmarks.large_workspace import make_large_workspace
 from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace, open_workspace_store
 from mars_engine.words.protocols import Store
+from mars_engine.workflows.deck import ORDERS
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 """The tests know how to serve the app and drive the card; what they use is used here."""
@@ -52,6 +54,8 @@ class Timings:
     loads_torch: bool = False
     explore_mb: float = 0.0
     """What the server sent until Explore was drawn."""
+    first_order_seconds: float = 0.0
+    """Until the first order by expected gain was made in the background, where that was asked for."""
 
     def add(self, name: str, *values: float) -> None:
         self.milliseconds.setdefault(name, []).extend(values)
@@ -66,8 +70,8 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def measure(workspace: Path, *, pairs: int, decisions: int, changes: int) -> Timings:
-    """Serve a workspace and measure it as one person uses it."""
+def measure(workspace: Path, *, pairs: int, decisions: int, changes: int, order: str) -> Timings:
+    """Serve a workspace and measure it as one person uses it, who reads proposals in this order."""
     sys.path[:0] = [str(TESTS), str(TESTS / "pages")]
     from browsing import open_browser
     from serving_app import serve
@@ -78,7 +82,7 @@ def measure(workspace: Path, *, pairs: int, decisions: int, changes: int) -> Tim
         with open_browser() as browser:
             _measure_pages(browser, address, timings, changes)
         with open_browser() as browser:
-            _measure_review(browser, address, workspace, timings, decisions)
+            _measure_review(browser, address, workspace, timings, decisions, order)
         server = _server(address)
         timings.server_mb = server.memory_info().rss / 1e6
         timings.loads_torch = any("libtorch" in mapped.path for mapped in server.memory_maps())
@@ -211,11 +215,15 @@ def _brush(browser: Any, start: float) -> None:
     drag.move_by_offset(int(width * 0.15), 10).move_by_offset(int(width * 0.1), 5).release().perform()
 
 
-def _measure_review(browser: Any, address: str, workspace: Path, timings: Timings, decisions: int) -> None:
+def _measure_review(browser: Any, address: str, workspace: Path, timings: Timings, decisions: int, order: str) -> None:
     from card_driving import CardDriver
 
     card = CardDriver(browser)
-    card.open(f"{address}/review?who={ANNOTATOR}")
+    card.open(f"{address}/review?who={ANNOTATOR}&order={order}")
+    if order == "gain":
+        started = time.perf_counter()
+        says = "return document.querySelector('[data-testid=stMain]')?.innerText.includes('one after another')"
+        timings.first_order_seconds = _seconds_until(lambda: browser.execute_script(says), since=started, most=300)
     with open_workspace_store(find_workspace(workspace)) as store:
         watch = _Watch(store)
         watch.start()
@@ -268,6 +276,8 @@ def show(timings: Timings) -> None:
         figures = f"{statistics.median(values):9.0f}{timings.p95(name):9.0f}{LIMITS[name]:9.0f}"
         click.echo(f"{name:32}{len(values):5}{figures}")
     click.echo(f"sent until Explore was drawn: {timings.explore_mb:.2f} MB")
+    if timings.first_order_seconds:
+        click.echo(f"first order by expected gain after {timings.first_order_seconds:.1f} s, in the background")
     click.echo(f"server: {timings.server_mb:.0f} MB, torch {'loaded' if timings.loads_torch else 'not loaded'}")
 
 
@@ -277,12 +287,13 @@ def show(timings: Timings) -> None:
 @click.option("--changes", type=click.IntRange(1), default=20, show_default=True, help="Filters, and as many brushes.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with real pairs. [default: the demo pairs]")
 @click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), help="Keep the workspace here.")
-def main(pairs: int, decisions: int, changes: int, data: Path | None, workspace: Path | None) -> None:
+@click.option("--order", type=click.Choice(ORDERS["proposal"]), default="plan", show_default=True, help="Of Review.")
+def main(pairs: int, decisions: int, changes: int, data: Path | None, workspace: Path | None, order: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = workspace or Path(folder) / "workspace"
         if not (root / CONFIG_FILE).exists():
             make_large_workspace(root, pairs=pairs, proposals=max(1000, pairs // 5), data=data)
-        timings = measure(root, pairs=pairs, decisions=decisions, changes=changes)
+        timings = measure(root, pairs=pairs, decisions=decisions, changes=changes, order=order)
     show(timings)
     sys.exit(any(timings.p95(name) > limit for name, limit in LIMITS.items()))
 

@@ -161,8 +161,8 @@ def _proposal(pair: Pair, plan: Plan, margin: float, distance: float, rng: np.ra
         method="paraphrase",
         variant=1,
         prompt=pair.prompt,
-        chosen=f"In other words: {pair.chosen}",
-        rejected=f"{pair.rejected} So to speak.",
+        chosen=_said_otherwise(pair.chosen),
+        rejected=_said_at_length(pair.rejected),
         unchanged_sides=("prompt",),
         generators={"paraphraser": {"name": "resampled", "version": "1", "stand_in": True, "note": "for measuring"}},
         seed=0,
@@ -175,13 +175,22 @@ def _proposal(pair: Pair, plan: Plan, margin: float, distance: float, rng: np.ra
     )
 
 
+def _said_otherwise(text: str) -> str:
+    return f"In other words: {text}"
+
+
+def _said_at_length(text: str) -> str:
+    return f"{text} So to speak."
+
+
 def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: np.random.Generator) -> None:
-    """Random unit vectors for all responses, so that nothing has to be encoded."""
+    """Random unit vectors for all responses, proposed ones too, so that nothing has to be encoded."""
     path = workspace.artifacts / "embeddings" / f"{bench.encoder.fingerprint}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(path) as connection:
         connection.execute(SCHEMA)
-        different = sorted({*texts, *(f"{text} " for text in texts)})
+        answers = {*texts, *(f"{text} " for text in texts)}
+        different = sorted({*answers, *map(_said_otherwise, answers), *map(_said_at_length, answers)})
         vectors = _unit(rng.standard_normal((len(different), DIMENSION)))
         rows = [
             (passage_key(Passage(text)), vector.astype(np.float32).tobytes(), 0, 0)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.dossier import Dossier, Neighbour, PairFigures, open_dossier
+from mars_engine.workflows.trails import KEPT
 from pages.parts import charts
 from pages.parts.colours import DASHES, SERIES
 from pages.parts.difference import show_pair
@@ -44,6 +45,7 @@ def draw(desk: Desk) -> None:
     show_pair(pair.prompt, pair.chosen, pair.rejected, key=f"pair {pair.id}", can_switch=not presenting())
     draw_rewards(dossier)
     draw_trajectories(dossier)
+    draw_trails(dossier)
     draw_proposals(dossier)
     draw_neighbours(dossier)
     draw_history(dossier)
@@ -116,6 +118,24 @@ def draw_trajectories(dossier: Dossier) -> None:
     figure.add_hline(0, line={"color": "gray", "width": 1})
     figure.update_xaxes(dtick=1)
     charts.draw(charts.styled(figure, x="epoch", y="score margin (reward units)", height=280), key="trajectories")
+
+
+def draw_trails(dossier: Dossier) -> None:
+    """Draw what was tried to sharpen the pair's contrast; nothing where the gate never asked for it."""
+    if not dossier.trails:
+        return
+    st.subheader("Sharpening the contrast", anchor=False)
+    for trail in dossier.trails:
+        kept = next((each for each in trail if each.verdict == KEPT), None)
+        outcome = f"the {kept.side} side was rewritten" if kept else "none sufficed, the pair stays unrefined"
+        tries = "1 try" if len(trail) == 1 else f"{len(trail):,} tries"
+        with st.expander(f"{tries}: {outcome}"):
+            for each in trail:
+                distance = "" if each.distance is None else f" · distance {_plain(each.distance)}"
+                st.text(f"{each.position + 1}. {each.side} side{distance} · {each.verdict} · by {each.generator}")
+                if each.text is not None:
+                    with st.container(border=True):
+                        st.text(each.text)
 
 
 def draw_proposals(dossier: Dossier) -> None:

@@ -61,8 +61,8 @@ def draw(desk: Desk) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = ask_name()
+        order = choose_order(desk, "proposal")
         with st.popover(WHAT_TO_READ, icon=":material/low_priority:"):
-            order = choose_order(desk, "proposal")
             source = choose_source(desk, "proposal")
             overlap = choose_overlap(desk)
         view = choose_view()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
 from fakes import BagOfWordsEncoder
 
 from mars_engine.assembly.worker_process import serve, take_pipes
 from mars_engine.maths.curvature import Curvature
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.records import Passage
+from mars_engine.workflows.gain_order import Chance, GainOrder
 from mars_engine.workflows.live import LiveFigures, MovedMargin
 from mars_engine.world.progress import SilentProgress
 
@@ -38,6 +40,11 @@ class ObedientOffice:
         return LiveFigures(
             kind, f"{self.lives}", 1, float("nan"), 0, 0.5, 2, curvature, moved, None, 3, 0, "a sample", 0.1
         )
+
+    def gain_order(self):
+        ids = np.array([f"{number:024}" for number in (7, 3)], dtype="S24")
+        chances = (Chance("paraphrase", True, 3, 4, 0.75), Chance("refined", False, 0, 0, 0.5))
+        return GainOrder("9-1", ids, np.array([0.5, 0.25], dtype=np.float32), 1, 12, chances, 0.25)
 
     def _obey(self, words):
         match words:

@@ -15,7 +15,8 @@ from mars_engine.words.protocols import Clock
 from mars_engine.words.records import Run
 from mars_engine.workflows.deck_cache import DeckCache
 from mars_engine.workflows.explore import Explorer
-from mars_engine.workflows.live import live_stamp
+from mars_engine.workflows.gain_order import GainOrder
+from mars_engine.workflows.live import LiveFigures, gain_stamp, live_stamp
 from mars_engine.workflows.overview import Headline, headline
 from mars_engine.workflows.pair_index import PairIndex, PairIndexCache
 from mars_engine.workflows.results import results_revision
@@ -36,7 +37,9 @@ class Desk:
     clock: Clock = utc_now
     worker: WorkerClient = field(init=False)
     """Has the encoder, in a process of its own that the first request starts."""
-    live: LiveWatch = field(init=False)
+    live: LiveWatch[LiveFigures] = field(init=False)
+    gains: LiveWatch[GainOrder] = field(init=False)
+    """In which order the waiting proposals add most, as of the newest decisions that it could take in."""
     deck_cache: DeckCache = field(init=False)
     maps: MapShelf = field(init=False)
     explorer: Explorer = field(init=False)
@@ -48,6 +51,7 @@ class Desk:
         self.deck_cache = DeckCache(self.store)
         self.worker = WorkerClient(self.root)
         self.live = LiveWatch(self.worker.live, lambda: live_stamp(self.store))
+        self.gains = LiveWatch(lambda _: self.worker.gain_order(), lambda: gain_stamp(self.store))
         self.maps = MapShelf(self.root / ARTIFACTS / "maps")
         self.explorer = Explorer(self.store, self.index_cache, self.maps, self.worker.embed)
 

@@ -1,19 +1,29 @@
-"""The newest live figures of a workspace, refitted in the background when pages look; nobody waits for them."""
+"""What is made anew in the background when pages look, such as a workspace's live figures; nobody waits for it."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
-from mars_engine.workflows.live import LiveFigures
+
+
+class Stamped(Protocol):
+    """What tells at which state of the store it stands."""
+
+    @property
+    def stamp(self) -> str: ...
+
+
+Figures = TypeVar("Figures", bound=Stamped)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveView:
+class LiveView(Generic[Figures]):
     """What there is to show at this moment."""
 
-    figures: LiveFigures | None
+    figures: Figures | None
     """The newest figures; None before the first."""
     under_way: bool
     """Newer ones are being made."""
@@ -22,20 +32,20 @@ class LiveView:
 
 
 @dataclass
-class _Line:
+class _Line(Generic[Figures]):
     """What is known about one kind of item."""
 
-    figures: LiveFigures | None = None
+    figures: Figures | None = None
     under_way: bool = False
     error: MarsError | None = None
     error_stamp: str = ""
     """The state of the store at which it failed; it is not tried again before that changes."""
 
 
-class LiveWatch:
+class LiveWatch(Generic[Figures]):
     """Shared by all sessions of a server, so that one refit serves them all."""
 
-    def __init__(self, ask: Callable[[ItemKind], LiveFigures | None], stamp: Callable[[], str]) -> None:
+    def __init__(self, ask: Callable[[ItemKind], Figures | None], stamp: Callable[[], str]) -> None:
         """Watch.
 
         Args:
@@ -45,9 +55,9 @@ class LiveWatch:
         self._ask = ask
         self._stamp = stamp
         self._lock = threading.Lock()
-        self._lines: dict[ItemKind, _Line] = {"pair": _Line(), "proposal": _Line()}
+        self._lines: dict[ItemKind, _Line[Figures]] = {"pair": _Line(), "proposal": _Line()}
 
-    def look(self, kind: ItemKind) -> LiveView:
+    def look(self, kind: ItemKind) -> LiveView[Figures]:
         """Return what is there, at once; where it is out of date, have it made anew in the background.
 
         Raises:
@@ -63,7 +73,7 @@ class LiveWatch:
             return LiveView(line.figures, line.under_way, None if known else line.error)
 
     def _renew(self, kind: ItemKind, stamp: str) -> None:
-        figures: LiveFigures | None = None
+        figures: Figures | None = None
         error: MarsError | None = None
         try:
             figures = self._ask(kind)

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from mars_engine.words import errors
 from mars_engine.words.errors import MarsError, WorkerError
 from mars_engine.words.records import Float32Array, ItemKind
+from mars_engine.workflows.gain_order import Chance, GainOrder
 from mars_engine.workflows.live import LiveFigures
 
 LOG_FILE = "artifacts/logs/worker.log"
@@ -31,6 +32,7 @@ EMBED_SECONDS = 90.0
 """The first request waits for torch and the encoder, which takes ten seconds on two busy cores."""
 LIVE_SECONDS = 300.0
 END_SECONDS = 3.0
+ID_TYPE = np.dtype("S24")
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -40,6 +42,7 @@ ONE_THREAD = {
 
 _LENGTHS = struct.Struct(">II")
 _FIGURES = TypeAdapter(LiveFigures)
+_CHANCES = TypeAdapter(tuple[Chance, ...])
 
 
 # --------------------------------------------------------------------------------------------------------- messages
@@ -58,6 +61,28 @@ def write_message(stream: IO[bytes], message: Message) -> None:
     header = json.dumps(message.header).encode()
     stream.write(_LENGTHS.pack(len(header), len(message.body)) + header + message.body)
     stream.flush()
+
+
+def pack_gain_order(order: GainOrder) -> tuple[dict[str, Any], bytes]:
+    """Return a gain order as a header and bytes: ids and gains of thousands of proposals are no JSON."""
+    told = {name: getattr(order, name) for name in ("stamp", "one_by_one", "waiting", "seconds")}
+    header = told | {"count": len(order.ids), "chances": _CHANCES.dump_python(order.chances, mode="json")}
+    return header, order.ids.astype(ID_TYPE).tobytes() + order.gains.astype(np.float32).tobytes()
+
+
+def unpack_gain_order(message: Message) -> GainOrder:
+    """Return the gain order that a message has."""
+    header = message.header
+    length = header["count"] * ID_TYPE.itemsize
+    return GainOrder(
+        stamp=header["stamp"],
+        ids=np.frombuffer(message.body[:length], dtype=ID_TYPE),
+        gains=np.frombuffer(message.body[length:], dtype=np.float32),
+        one_by_one=header["one_by_one"],
+        waiting=header["waiting"],
+        chances=_CHANCES.validate_python(header["chances"]),
+        seconds=header["seconds"],
+    )
 
 
 def read_message(stream: IO[bytes]) -> Message | None:
@@ -117,6 +142,16 @@ class WorkerClient:
         """
         reply = self._ask({"do": "live", "kind": kind}, timeout)
         return None if reply.header.get("overtaken") else _FIGURES.validate_python(reply.header["figures"])
+
+    def gain_order(self, *, timeout: float = LIVE_SECONDS) -> GainOrder | None:
+        """Return the order in which the waiting proposals add most; None where a newer request overtook it.
+
+        Raises:
+            WorkerError: the worker does not answer.
+            NotReadyError: there is no trained model, or no pair.
+        """
+        reply = self._ask({"do": "order", "kind": "proposal"}, timeout)
+        return None if reply.header.get("overtaken") else unpack_gain_order(reply)
 
     def close(self) -> None:
         """End the worker; requests that wait for it fail, and no other is started."""

@@ -1,7 +1,8 @@
 """The resident worker itself: `python -m mars_engine.assembly.worker_process WORKSPACE`.
 
 It reads requests from its standard input and writes answers to its standard output. Requests for embeddings come
-first; of the live requests about one kind of item only the newest counts. It ends when its standard input does.
+first; of the requests for live figures or an order about one kind of item only the newest counts. It ends when its
+standard input does.
 """
 
 import os
@@ -14,11 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
-from mars_engine.assembly.worker import Message, read_message, write_message
+from mars_engine.assembly.worker import Message, pack_gain_order, read_message, write_message
 from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import MarsError, WorkerError
 from mars_engine.words.records import Float32Array, ItemKind, Passage
+from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.live import LiveFigures, LiveProbe
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
@@ -35,6 +37,8 @@ class Office(Protocol):
     def embed(self, texts: Sequence[str]) -> Float32Array: ...
 
     def live(self, kind: ItemKind) -> LiveFigures: ...
+
+    def gain_order(self) -> GainOrder: ...
 
 
 class WorkspaceOffice:
@@ -53,6 +57,10 @@ class WorkspaceOffice:
     def live(self, kind: ItemKind) -> LiveFigures:
         self._read_settings_again()
         return self._probe.figures(kind)
+
+    def gain_order(self) -> GainOrder:
+        self._read_settings_again()
+        return self._probe.gain_order()
 
     def _read_settings_again(self) -> None:
         """Start anew where mars.toml has changed: another encoder has other features."""
@@ -77,17 +85,18 @@ class Tray:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._embed: deque[Message] = deque()
-        self._live: dict[str, Message] = {}
+        self._live: dict[tuple[str, str], Message] = {}
 
     def put(self, request: Message) -> Message | None:
         """Add a request; return the one that it has overtaken, if any."""
         with self._changed:
             self._changed.notify()
-            if request.header["do"] != "live":
+            if request.header["do"] == "embed":
                 self._embed.append(request)
                 return None
-            overtaken = self._live.pop(request.header["kind"], None)
-            self._live[request.header["kind"]] = request
+            wanted = (request.header["do"], request.header["kind"])
+            overtaken = self._live.pop(wanted, None)
+            self._live[wanted] = request
             return overtaken
 
     def take(self) -> Message:
@@ -116,7 +125,7 @@ def serve(
 
     Args:
         open_office: opens what can be asked; its error is the answer to every request.
-        requests: messages with "do": "embed" or "live".
+        requests: messages with "do": "embed", "live" or "order".
         replies: gets an answer to each, by its number.
         end: ends the process at once, from whichever thread.
     """
@@ -149,6 +158,8 @@ def _work(office: Office, request: Message) -> tuple[dict[str, Any], bytes]:
     if request.header["do"] == "embed":
         vectors = office.embed(request.header["texts"])
         return {"shape": vectors.shape}, vectors.tobytes()
+    if request.header["do"] == "order":
+        return pack_gain_order(office.gain_order())
     return {"figures": asdict(office.live(request.header["kind"]))}, b""
 
 

@@ -4,8 +4,10 @@ A source pair with n+ approved chosen texts and n− approved rejected texts spa
 (n+ + 1)(n− + 1) cells; the cell of the two originals is the pair itself and never taken.
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from mars_engine.maths.text_facts import normalized
 
@@ -34,18 +36,59 @@ def spread_cells(chosen_variants: int, rejected_variants: int) -> Iterator[Cell]
         yield step % rows, (step + step // stretch) % columns
 
 
-def count_new_pairs(own: tuple[str, str], approved: Iterable[tuple[str | None, str | None]]) -> int:
-    """Return the size of a source's grid from its texts.
+Answer = tuple[str | None, str | None]
+"""Approved chosen and rejected text of a proposal; None where a side is not approved."""
 
-    A text that equals another of its side, white space and case aside, counts once, and the source's own not at all.
+
+@dataclass(frozen=True, slots=True)
+class GridTexts:
+    """What the texts of a source's grid say, white space and case aside, each as a digest; its own are among them."""
+
+    chosen: frozenset[bytes]
+    rejected: frozenset[bytes]
+    own_differ: bool
+    """Whether the source's own two answers say different things, as they do but for odd data."""
+    approved: int
+    """How many approved answers went into it."""
+
+    @classmethod
+    def of(cls, own: tuple[str, str], approved: Iterable[Answer] = ()) -> "GridTexts":
+        """Return the texts of a source with these own answers, of which these others are approved."""
+        first, second = (_said(text) for text in own)
+        texts = cls(frozenset([first]), frozenset([second]), own_differ=first != second, approved=0)
+        for answer in approved:
+            texts = texts.with_answer(answer)
+        return texts
+
+    def with_answer(self, answer: Answer) -> "GridTexts":
+        """Return the texts there would be if this answer were approved too."""
+        chosen, rejected = answer
+        return GridTexts(
+            self.chosen if chosen is None else self.chosen | {_said(chosen)},
+            self.rejected if rejected is None else self.rejected | {_said(rejected)},
+            self.own_differ,
+            self.approved + 1,
+        )
+
+    @property
+    def new_pairs(self) -> int:
+        """How many cells are new pairs: not the source's own, nor one whose two texts say the same."""
+        same = len(self.chosen & self.rejected)
+        return len(self.chosen) * len(self.rejected) - same - int(self.own_differ)
+
+
+def _said(text: str) -> bytes:
+    return hashlib.blake2b(normalized(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def count_new_pairs(own: tuple[str, str], approved: Iterable[Answer]) -> int:
+    """Return how many new pairs a source's grid has, from its texts.
+
+    A text that equals another of its side, white space and case aside, counts once, and the source's own not at all;
+    a pair of two texts that say the same is none.
 
     Args:
         own: the source's chosen and rejected text.
         approved: approved chosen and rejected texts; None where a side is not approved.
     """
-    answers = list(approved)
-    variants = [
-        {normalized(text) for answer in answers if (text := answer[side]) is not None} - {normalized(own[side])}
-        for side in (0, 1)
-    ]
-    return grid_size(len(variants[0]), len(variants[1]))
+    return GridTexts.of(own, approved).new_pairs

@@ -49,6 +49,7 @@ from mars_engine.words.records import (
     Proposal,
     ProposalFailure,
     RecordedAct,
+    RefineTry,
     RemovedContent,
     ReviewEvent,
     ReviewMark,
@@ -216,6 +217,10 @@ class LinearTrainer(Protocol):
 
     def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
         """Return the weight vector w, shape (d,), of the model fitted on n differences, shape (n, d)."""
+        ...
+
+    def ridge(self, weights: FloatArray) -> float:
+        """Return the coefficient of |w|²/2 beside the *summed* loss of pairs with these weights, shape (n,)."""
         ...
 
 
@@ -602,6 +607,7 @@ class ProposalStore(Protocol):
         refinements: Mapping[str, str],
         proposals: Sequence[Proposal],
         failures: Sequence[ProposalFailure],
+        tries: Sequence[RefineTry] = (),
         *,
         tried: Collection[str] = (),
     ) -> None:
@@ -615,7 +621,13 @@ class ProposalStore(Protocol):
             proposals: what was proposed; an id that is present changes nothing.
             failures: what could not be done.
             tried: ids of the sources; what could not be done for them before is forgotten.
+            tries: the trails of the sources whose contrast was to be sharpened, whatever came of it; a source's trail
+                takes the place of an earlier one under these settings.
         """
+        ...
+
+    def refine_tries(self, source_ids: Collection[str]) -> list[RefineTry]:
+        """The trails of these sources, a trail at a time, the tries of each in their order."""
         ...
 
     def replace_verdicts(self, proposals: Sequence[Proposal]) -> None:

@@ -303,6 +303,31 @@ class GeneratorCard:
 
 
 @dataclass(frozen=True, slots=True)
+class RefineTry:
+    """One rewrite that was offered to sharpen a pair's contrast, or that none was offered, and what came of it.
+
+    The tries of a pair are its trail: first those of the rejected side, then those of the chosen side, each side's up
+    to the one that was kept.
+    """
+
+    source_id: str
+    oriented_id: str
+    """Id of the source pair as it was rewritten: differs from `source_id` where its label had been flipped."""
+    settings_id: str
+    position: int
+    """Place in the trail, from 0."""
+    side: Side
+    generator: str
+    """Name and version of who wrote it."""
+    text: str | None
+    """As it was offered; None where nothing was."""
+    distance: float | None
+    """From the other side's text; None where there is no text."""
+    verdict: str
+    """"kept", or why it was not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refinement:
     """How a pair's contrast was sharpened: the text kept, and the trail of tries that led to it."""
 
@@ -311,8 +336,7 @@ class Refinement:
     text: str
     distance_before: float
     distance_after: float
-    trail: tuple[Mapping[str, JsonValue], ...]
-    """Each try: side, distance reached (or the reason why there was no text), verdict."""
+    trail: tuple[RefineTry, ...]
 
 
 ProposalMethod = Literal["refined", "paraphrase", "refined+paraphrase"]

@@ -1,5 +1,6 @@
 """Cards: what a person is shown of a source pair or a proposal, with its figures and why it is up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +12,10 @@ from mars_engine.words.records import (
     Presentation,
     Prompt,
     Proposal,
+    RefineTry,
     ReviewAction,
     ReviewEvent,
+    Side,
     Turn,
 )
 from mars_engine.workflows.pair_index import SPLIT_CODES, VERDICT_CODES, Column, PairIndex
@@ -35,6 +38,17 @@ class GateResult:
 
     passed: bool
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryShown:
+    """A rewrite that was tried to sharpen the contrast; see RefineTry."""
+
+    side: Side
+    text: str | None
+    distance: float | None
+    verdict: str
+    generator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,8 @@ class ProposalCard:
     why: str
     figures: tuple[Figure, ...]
     gates: tuple[GateResult, ...]
+    trail: tuple[TryShown, ...]
+    """How its contrast was sharpened, or was not; empty where the gate did not ask for it."""
     status: ProposalStatus
     """Pending until the annotator has decided, whatever others did."""
     skipped: bool
@@ -153,8 +169,9 @@ def proposal_card(
     skipped: bool,
     status: ProposalStatus,
     gates: str,
+    tries: Sequence[RefineTry] = (),
 ) -> ProposalCard:
-    """Return the card of a proposal; `gates` is the digest of the gates' present settings."""
+    """Return the card of a proposal; `gates` is the digest of the gates' present settings, `tries` its trail."""
     is_flipped = proposal.oriented_id != proposal.source_id
     own = Answers(source.rejected, source.chosen) if is_flipped else Answers(source.chosen, source.rejected)
     return ProposalCard(
@@ -173,9 +190,10 @@ def proposal_card(
         figures=(
             Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
             Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
-            Figure("information gain", None, proposal.information_gain, "nats"),
+            Figure("information gain, alone", None, proposal.information_gain, "nats"),
         ),
         gates=gate_results(proposal),
+        trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),
         status=status,
         skipped=skipped,
     )
@@ -218,6 +236,7 @@ def card_size(card: Card) -> int:
     else:
         texts += [card.source.chosen, card.source.rejected, card.proposal.chosen, card.proposal.rejected]
         texts += [turn.content for turn in card.proposal.prompt or ()]
+        texts += [each.text for each in card.trail if each.text is not None]
     return CARD_OVERHEAD + sum(len(text) for text in texts)
 
 
@@ -276,7 +295,7 @@ def _why_proposal(proposal: Proposal, index: PairIndex, ranking: Ranking, gates:
     parts.append(_gate_words(proposal))
     if proposal.information_gain is None:
         parts.append(
-            "a transformer cannot tell its information gain, so that by this order it comes as the plan spends"
+            "a transformer scored it, which cannot tell its information gain: the order by that asks the live probe"
         )
     failed = len({flag.partition(":")[0] for flag in proposal.flags})
     parts.append("it passes every quality gate" if not failed else f"it fails {failed} of the quality gates")

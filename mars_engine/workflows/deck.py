@@ -11,18 +11,30 @@ from typing import Any
 
 import numpy as np
 
+from mars_engine.maths.composition import GridTexts
 from mars_engine.maths.fixed_draws import fixed_numbers
 from mars_engine.maths.review_state import effective_events, proposal_state
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Clock, Store
 from mars_engine.words.records import ItemKind, ReviewEvent, StandingAct
-from mars_engine.workflows.cards import Card, Decision, Ranking, card_size, decision_of, pair_card, proposal_card
+from mars_engine.workflows.cards import (
+    Card,
+    Decision,
+    ProposalCard,
+    Ranking,
+    card_size,
+    decision_of,
+    pair_card,
+    proposal_card,
+)
 from mars_engine.workflows.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
 from mars_engine.workflows.deck_cache import ORDERS, DeckCache, Outlook
+from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.quality import settings_of_gates
 from mars_engine.workflows.review import require_annotator
+from mars_engine.workflows.trails import trails_of
 
 __all__ = [
     "ORDERS",
@@ -68,6 +80,18 @@ class ReadingProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceGrid:
+    """What accepting a proposal would add to the grid of its source, which composes what is approved of it."""
+
+    accepted: int
+    """Accepted proposals of the source."""
+    pairs: int
+    """New pairs that these give, at most: those that equal another pair are no new ones."""
+    pairs_with_it: int
+    """New pairs if it were accepted too, as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deal:
     """The next cards of an annotator, leased to them, and their last acts. Others' answers are not in it."""
 
@@ -78,6 +102,10 @@ class Deal:
     """Of the newest acts that stand, the oldest first, each with its decision; of a bulk act its first item."""
     last_sequence: int
     progress: ReadingProgress
+    grids: Mapping[str, SourceGrid | None]
+    """By proposal id, for the cards to read; None while it is still being counted."""
+    gains: Mapping[str, float]
+    """The expected information gain of the cards to read, in nats, by proposal id, where a gain order says it."""
 
 
 def as_json(dealt: Deal) -> dict[str, Any]:
@@ -102,6 +130,7 @@ def deal(
     overlap_percent: int | None = None,
     cache: DeckCache | None = None,
     read_only: bool = False,
+    gains: GainOrder | None = None,
 ) -> Deal:
     """Lease an annotator the next items, and return them as cards in the order in which they are to be read.
 
@@ -122,6 +151,7 @@ def deal(
         overlap_percent: share of the items that two people are to decide, in percent; as configured where None.
         cache: what is known already; without it everything is read anew.
         read_only: nothing is leased, and nobody is asked for a name.
+        gains: the newest gain order there is, for order "gain".
 
     Raises:
         MarsError: the annotator has no name, or the order or the share is none.
@@ -143,6 +173,7 @@ def deal(
         most=limit_cards + len(others),
         overlap_percent=share,
         policies_close=source == ALL,
+        gains=gains,
     )
     outlook = look()
     items: Sequence[str] = outlook.candidates[:limit_cards]
@@ -157,14 +188,32 @@ def deal(
             outlook = look()
             items = lease(outlook)
     maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
+    cards = tuple(_within(maker.cards(items, outlook.skipped, {}), BYTES_OF_CARDS))
     return Deal(
         kind=kind,
         annotator=annotator,
-        cards=tuple(_within(maker.cards(items, outlook.skipped, {}), BYTES_OF_CARDS)),
+        cards=cards,
         recent=_recent(maker),
         last_sequence=store.reviews.last_sequence(annotator),
         progress=_progress(store, kind, annotator, outlook),
+        grids={card.id: _source_grid(card, outlook.grids) for card in cards if isinstance(card, ProposalCard)},
+        gains=_gains_of(cards, gains) if gains is not None else {},
     )
+
+
+def _gains_of(cards: Sequence[Card], gains: GainOrder) -> dict[str, float]:
+    wanted = {card.id.encode("ascii"): card.id for card in cards}
+    found = np.flatnonzero(np.isin(gains.ids, np.array(list(wanted), dtype=gains.ids.dtype)))
+    return {wanted[gains.ids[place]]: float(gains.gains[place]) for place in found.tolist()}
+
+
+def _source_grid(card: ProposalCard, grids: Mapping[str, GridTexts | None]) -> SourceGrid | None:
+    own = (card.source.chosen, card.source.rejected)
+    known = grids[card.id] if card.id in grids else GridTexts.of(own)
+    if known is None:
+        return None
+    grown = known.with_answer((card.proposal.chosen, card.proposal.rejected))
+    return SourceGrid(known.approved, known.new_pairs, grown.new_pairs)
 
 
 def _validate(kind: ItemKind, order: str, share: int) -> None:
@@ -245,6 +294,7 @@ class _CardMaker:
     ) -> Iterator[Card]:
         proposals = self.store.proposals.by_id(item_ids)
         sources = self.store.pairs.by_id({proposal.source_id for proposal in proposals.values()})
+        trails = trails_of(self.store, proposals.values())
         for proposal in proposals.values():
             if proposal.source_id in sources:
                 yield proposal_card(
@@ -256,6 +306,7 @@ class _CardMaker:
                     skipped=proposal.id in skipped,
                     status=proposal_state(proposal, events.get(proposal.id, ())).status,
                     gates=self.gates,
+                    tries=trails.get(proposal.id, ()),
                 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from mars_engine.maths.composition import count_new_pairs
+from mars_engine.maths.composition import Answer, GridTexts
 from mars_engine.maths.fixed_draws import fixed_numbers
 from mars_engine.maths.review_state import (
     ADJUDICATOR_PREFIX,
@@ -23,6 +23,7 @@ from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import BoolArray, IntArray, ItemKind, ReviewAction, ReviewMark
+from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, positions_of
 from mars_engine.workflows.sources import triage_of_plan
 
@@ -31,8 +32,9 @@ ORDERS: Mapping[ItemKind, tuple[str, ...]] = {
     "proposal": ("plan", "margin", "gain", "distance", "random"),
 }
 """What may be read first. For pairs, "plan" is suspected mislabels and then lowest margins. For proposals, "plan" is as
-the plan spends (most budget, then lowest margin), "gain" is most information and, where a model cannot tell that, as
-the plan spends, "distance" is greatest loss of contrast.
+the plan spends (most budget, then lowest margin), "gain" is most expected information as a gain order says; what is in
+none, by the information that it would have added alone when it was proposed; and where a model could not tell that, as
+the plan spends. "distance" is greatest loss of contrast.
 """
 
 FAMILIES_AT_ONCE = 500
@@ -54,6 +56,8 @@ class Outlook:
         revision: that of the review events it was made from.
         accepted: proposals that are accepted, whoever did it, and can still be composed.
         new_pairs: how many pairs the accepted ones give; None while that is still being counted.
+        grids: what is approved of the candidates' sources, by proposal id: left out where nothing is, None while that
+            is still being counted.
     """
 
     candidates: tuple[str, ...]
@@ -64,6 +68,7 @@ class Outlook:
     revision: int
     accepted: int = 0
     new_pairs: int | None = 0
+    grids: Mapping[str, GridTexts | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -98,6 +103,7 @@ class DeckCache:
         most: int,
         overlap_percent: int,
         policies_close: bool = True,
+        gains: GainOrder | None = None,
     ) -> Outlook:
         """Return what an annotator has before them.
 
@@ -111,6 +117,7 @@ class DeckCache:
             most: how many candidates at most.
             overlap_percent: share of the items that two people are to decide.
             policies_close: whether what only a policy decided needs nobody any more.
+            gains: the newest gain order there is, for order "gain".
         """
         with self._lock:
             revisions = self.store.browse.revisions()
@@ -128,7 +135,7 @@ class DeckCache:
             unread_overlap = overlap & ~ledger.decided_by_people(len(items.ids))
             is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=policies_close)
             skipped = ledger.skipped_by(annotator)
-            permutation = self._order(kind, order, annotator, items, index)
+            permutation = self._order(kind, order, annotator, items, index, gains if order == "gain" else None)
             chosen = _first_open(permutation, is_open, skipped, most)
             accepted, new_pairs = self._accepted(ledger, items) if kind == "proposal" else (0, 0)
             return Outlook(
@@ -140,15 +147,28 @@ class DeckCache:
                 revision=ledger.revision,
                 accepted=accepted,
                 new_pairs=new_pairs,
+                grids=self._queue.grids_of(chosen, ledger) if kind == "proposal" else {},
             )
 
-    def _order(self, kind: ItemKind, order: str, annotator: str, items: "_Items", index: PairIndex) -> IntArray:
+    def _order(
+        self,
+        kind: ItemKind,
+        order: str,
+        annotator: str,
+        items: "_Items",
+        index: PairIndex,
+        gains: GainOrder | None,
+    ) -> IntArray:
         """The items in the order of reading; it is made anew where what it is made of has changed."""
         name = (kind, order, annotator) if order == "random" else (kind, order)
-        made_of = (items.ids, index.margin, index.out_of_fold_margin, index.verdict, index.budget)
+        ranked = gains.ids if gains else _NO_FACTS.ids
+        made_of = (items.ids, index.margin, index.out_of_fold_margin, index.verdict, index.budget, ranked)
         kept = self._orders.pop(name, None)
         if kept is None or any(old is not new for old, new in zip(kept.made_of, made_of, strict=True)):
-            kept = _KeptOrder(made_of, np.lexsort(items.keys(order, annotator)[::-1]))
+            keys = items.keys(order, annotator)
+            if gains is not None:
+                keys.insert(0, _ranks(items, gains.ids))
+            kept = _KeptOrder(made_of, np.lexsort(keys[::-1]))
         self._orders[name] = kept
         while len(self._orders) > ORDERS_KEPT:
             del self._orders[next(iter(self._orders))]
@@ -178,6 +198,14 @@ class _Items:
     usable: BoolArray
     keys: Callable[[str, str], list[NDArray[np.generic]]]
     """Sort keys of an order for an annotator, the first decides first."""
+
+
+def _ranks(items: _Items, ranked: IdArray) -> IntArray:
+    """The rank of each item, a rank behind all others where it has none."""
+    places = positions_of(items.ids, items.id_order, ranked)
+    ranks = np.full(len(items.ids), len(ranked), dtype=np.int64)
+    ranks[places[places >= 0]] = np.flatnonzero(places >= 0)
+    return ranks
 
 
 def _first_open(permutation: IntArray, is_open: BoolArray, skipped: Mapping[int, int], most: int) -> IntArray:
@@ -237,6 +265,8 @@ class _Queue:
         self.family: IntArray = np.zeros(0, dtype=np.int64)
         self.family_pairs: IntArray = np.zeros(0, dtype=np.int64)
         self.first_of_family: IntArray = np.zeros(0, dtype=np.int64)
+        self.grids: dict[int, GridTexts] = {}
+        """By family, where anything of it is accepted."""
         self.sources: IntArray = np.zeros(0, dtype=np.int64)
         self.known: dict[str, int] = {}
         self.revision = 0
@@ -303,6 +333,18 @@ class _Queue:
     def new_pairs(self, usable: BoolArray) -> int:
         return int(self.family_pairs[usable[self.first_of_family]].sum())
 
+    def grids_of(self, places: IntArray, ledger: "_Ledger") -> dict[str, GridTexts | None]:
+        """What is approved of the sources of some proposals, by proposal id; see Outlook."""
+        changed = np.fromiter(ledger.to_count, dtype=np.int64)
+        changed = changed[ledger.places[changed] >= 0]
+        uncounted = set(self.family[ledger.places[changed]].tolist())
+        families = self.family[places].tolist()
+        return {
+            proposal_id: None if family in uncounted else self.grids[family]
+            for proposal_id, family in zip(_as_text(self.facts.ids[places]), families, strict=True)
+            if family in uncounted or family in self.grids
+        }
+
     def recount(self, store: Store, ledger: "_Ledger") -> bool:
         """Count the new pairs of families in which something was decided since; return whether all are counted.
 
@@ -319,7 +361,7 @@ class _Queue:
         approved = _approved_answers(
             store, {ledger.items[slot]: ledger.special.get(slot) for slot in accepted.tolist()}
         )
-        by_family: dict[int, list[tuple[str | None, str | None]]] = {number: [] for number in numbers.tolist()}
+        by_family: dict[int, list[Answer]] = {number: [] for number in numbers.tolist()}
         for slot in accepted.tolist():
             by_family[int(self.family[ledger.places[slot]])].append(approved[ledger.items[slot]])
         first = self.first_of_family[numbers]
@@ -329,16 +371,18 @@ class _Queue:
             pair = pairs.get(source_of[number])
             own = (pair.chosen, pair.rejected) if pair else ("", "")
             is_flipped = bool(self.facts.flipped[self.first_of_family[number]])
-            self.family_pairs[number] = count_new_pairs(own[::-1] if is_flipped else own, answers)
+            grid = GridTexts.of(own[::-1] if is_flipped else own, answers)
+            self.family_pairs[number] = grid.new_pairs if answers else 0
+            self.grids.pop(number, None)
+            if answers:
+                self.grids[number] = grid
         ledger.to_count.difference_update(changed[np.isin(self.family[ledger.places[changed]], numbers)].tolist())
         return len(numbers) == len(waiting)
 
 
-def _approved_answers(
-    store: Store, accepted: Mapping[str, ReviewAction | None]
-) -> dict[str, tuple[str | None, str | None]]:
+def _approved_answers(store: Store, accepted: Mapping[str, ReviewAction | None]) -> dict[str, Answer]:
     """The approved chosen and rejected texts of accepted proposals, given how they were accepted if not as they are."""
-    approved: dict[str, tuple[str | None, str | None]] = {}
+    approved: dict[str, Answer] = {}
     for proposal_id, (chosen, rejected) in store.proposals.answers(accepted).items():
         action = accepted[proposal_id]
         approved[proposal_id] = (

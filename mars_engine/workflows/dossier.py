@@ -9,9 +9,10 @@ from mars_engine.maths.review_state import ProposalState, proposal_states
 from mars_engine.words.columns import PairRewards
 from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import MapKind, Pair, Proposal, ReviewEvent
+from mars_engine.words.records import MapKind, Pair, Proposal, RefineTry, ReviewEvent
 from mars_engine.workflows.explore import Explorer, excerpt, last_question
 from mars_engine.workflows.pair_index import DECISION_CODES, GATE_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
+from mars_engine.workflows.trails import by_making
 
 NEIGHBOURS_SHOWN = 8
 
@@ -75,6 +76,8 @@ class Dossier:
     nearest_by: MapKind | None
     """The map by whose embeddings the nearest were found; None where there is none."""
     proposals: tuple[tuple[Proposal, ProposalState], ...]
+    trails: tuple[tuple[RefineTry, ...], ...]
+    """What was tried to sharpen the pair's contrast, a trail for each orientation and generators' settings."""
     history: tuple[HistoryEntry, ...]
     """Oldest first."""
 
@@ -104,6 +107,7 @@ def open_dossier(store: Store, index: PairIndex, explorer: Explorer, pair_id: st
         nearest=_neighbours(store, index, cosines),
         nearest_by=nearest.kind if nearest else None,
         proposals=tuple((proposal, states[proposal.id]) for proposal in proposals),
+        trails=tuple(map(tuple, by_making(store.proposals.refine_tries([pair_id])).values())),
         history=_history(store.reviews.events("pair", [pair_id]).get(pair_id, []), proposals, events),
     )
 

@@ -2,10 +2,11 @@
 
 The features are read once; then a refit takes about a second, of at most 5,000 pairs. In a larger workspace the fit
 takes a fixed sample: the pairs that people decided about, each once, and others that stand for all the rest, weighted
-accordingly. The figures say so.
+accordingly. The figures say so. From the same fit comes the order in which waiting proposals add most.
 """
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,13 +14,14 @@ import numpy as np
 
 from mars_engine.maths.curvature import Curvature, hessian, summarize_curvature
 from mars_engine.maths.metrics import pairwise_accuracy
-from mars_engine.maths.review_state import POLICY_PREFIX, label_decision, proposal_state
+from mars_engine.maths.review_state import POLICY_PREFIX, ProposalState, label_decision, proposal_state
 from mars_engine.maths.triage import LabelDecision, PairTreatment, treat_pair
-from mars_engine.words.columns import IdArray
+from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import LinearTrainer, Progress, Store
 from mars_engine.words.records import BoolArray, FloatArray, IntArray, ItemKind, Pair, Proposal, ReviewEvent
+from mars_engine.workflows.gain_order import GainLimits, GainOrder, Kind, chances_by_kind, kind_of, rank_waiting
 
 WATCHED = ("reviews", "pairs", "models", "triage")
 """What the figures depend on; what else they show (the queue of proposals) does not change while people decide."""
@@ -90,6 +92,15 @@ def live_stamp(store: Store) -> str:
     return "-".join(str(revisions.get(subject, 0)) for subject in WATCHED)
 
 
+def gain_stamp(store: Store) -> str:
+    """Return what changes whenever the gain order would: beside decisions, the proposals and their verdicts."""
+    return _gain_stamp(live_stamp(store), store.browse.revisions().get("proposals", 0))
+
+
+def _gain_stamp(stamp: str, proposals: int) -> str:
+    return f"{stamp}-{proposals}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
     """Ids of the pairs, the smallest first. Ids are digests of content, so the first of them are a random sample."""
@@ -109,6 +120,8 @@ class _Decided:
     accepted_sources: Mapping[str, str]
     settled: frozenset[str]
     """Proposals that are no longer pending."""
+    tally: Mapping[Kind, tuple[int, int]]
+    """How many proposals of a kind people accepted, and how many they accepted or rejected."""
     last: Mapping[ItemKind, Mapping[str, str]]
     """By kind and annotator, the item decided last."""
 
@@ -161,6 +174,18 @@ class _FeatureTable:
         return differences
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Queue:
+    """The proposals as they stood at a revision; what was read of a proposal that waits is kept."""
+
+    revision: int
+    facts: ProposalFacts
+    ids: list[str]
+    source_ids: list[str]
+    read: dict[str, tuple[str, Kind]] = field(default_factory=dict)
+    """Id of its pair and its kind, by proposal id."""
+
+
 class LiveProbe:
     """Refits the probe whenever it is asked and something was decided. For one thread."""
 
@@ -172,11 +197,14 @@ class LiveProbe:
         config: MarsConfig,
         progress: Progress,
         limits: LiveLimits | None = None,
+        gain_limits: GainLimits | None = None,
     ) -> None:
         self._store = store
         self._trainer = trainer
         self._config = config
         self._limits = limits or LiveLimits()
+        self._gain_limits = gain_limits or GainLimits()
+        self._queued: _Queue | None = None
         self._features = _FeatureTable(trainer, progress)
         self._proposals: dict[str, Proposal] = {}
         self._fit: _Fit | None = None
@@ -213,6 +241,84 @@ class LiveProbe:
             sample=self._sample_note(fit),
             seconds=time.perf_counter() - started,
         )
+
+    # ------------------------------------------------------------------------------------------------ the gain order
+
+    def gain_order(self) -> GainOrder:
+        """Return the order in which the waiting proposals add most, as of now.
+
+        Raises:
+            NotReadyError: there is no trained model, or no training pair.
+        """
+        started = time.perf_counter()
+        queue = self._read_queue()
+        fit = self._current_fit()
+        waiting = np.flatnonzero(self._waits(queue, fit))
+        ranked = self._candidates(queue, waiting)
+        self._read_waiting(queue, [queue.ids[place] for place in ranked.tolist()])
+        read = [queue.read[queue.ids[place]] for place in ranked.tolist()]
+        kinds = [kind for _, kind in read]
+        by_kind = chances_by_kind(fit.decided.tally, kinds)
+        examples = fit.examples
+        penalty = self._trainer.ridge(examples.weights) * np.eye(len(fit.coefficients))
+        summed = hessian(examples.differences, examples.differences @ fit.coefficients, examples.weights)
+        ranking = rank_waiting(
+            self._features.of([pair_id for pair_id, _ in read]),
+            fit.coefficients,
+            np.array([by_kind[kind].chance for kind in kinds], dtype=np.float64),
+            curvature=float(examples.weights.sum()) * summed + penalty,
+            one_by_one=self._gain_limits.one_by_one,
+        )
+        return GainOrder(
+            stamp=_gain_stamp(fit.stamp, queue.revision),
+            ids=queue.facts.ids[ranked[ranking.order]],
+            gains=ranking.gains.astype(np.float32),
+            one_by_one=ranking.one_by_one,
+            waiting=len(waiting),
+            chances=tuple(by_kind.values()),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _read_queue(self) -> _Queue:
+        """The proposals, read again only where some were added or judged anew."""
+        revision = self._store.browse.revisions().get("proposals", 0)
+        if self._queued is None or self._queued.revision != revision:
+            facts = self._store.proposals.facts()
+            self._queued = _Queue(revision, facts, _as_texts(facts.ids), _as_texts(facts.source_ids))
+        return self._queued
+
+    def _waits(self, queue: _Queue, fit: _Fit) -> BoolArray:
+        """Which proposals are undecided and, were they accepted, could be composed as their sources stand now."""
+        wanted: dict[str, bool | None] = {}
+        for source_id in set(queue.source_ids):
+            treatment = self._treatment(source_id, fit.base, fit.decided)
+            wanted[source_id] = treatment.label_confidence == 0.0 if treatment.gets_budget else None
+        settled = fit.decided.settled
+        return np.array(
+            [
+                proposal_id not in settled and wanted[source_id] is is_flipped
+                for proposal_id, source_id, is_flipped in zip(
+                    queue.ids, queue.source_ids, queue.facts.flipped.tolist(), strict=True
+                )
+            ],
+            dtype=bool,
+        )
+
+    def _candidates(self, queue: _Queue, waiting: IntArray) -> IntArray:
+        """The proposals that are ranked: of too many, those with the highest gain as it was when they were proposed."""
+        gains = np.nan_to_num(queue.facts.information_gain[waiting], nan=-np.inf)
+        by_gain = np.lexsort([queue.facts.ids[waiting], -gains])
+        return waiting[by_gain[: self._gain_limits.candidates]]
+
+    def _read_waiting(self, queue: _Queue, proposal_ids: Sequence[str]) -> None:
+        """Read what was not read yet of these proposals, and compute their features."""
+        unknown = [proposal_id for proposal_id in proposal_ids if proposal_id not in queue.read]
+        pairs: list[Pair] = []
+        for proposal_id, proposal in self._store.proposals.by_id(unknown).items():
+            pair = proposal.as_pair()
+            queue.read[proposal_id] = (pair.id, kind_of(proposal))
+            pairs.append(pair)
+        self._features.add(pairs)
 
     # ------------------------------------------------------------------------------------------------------- the fit
 
@@ -272,12 +378,12 @@ class LiveProbe:
             accepted=pairs,
             accepted_sources={proposal_id: self._proposals[proposal_id].source_id for proposal_id in pairs},
             settled=frozenset(proposal_id for proposal_id, state in states.items() if state.status != "pending"),
+            tally=_tally(self._proposals, states),
             last={"pair": _last_decided(of_pairs), "proposal": _last_decided(of_proposals)},
         )
 
     def _examples(self, base: _Base, decided: _Decided) -> tuple[_Examples, int]:
         """Return the rows of the fit, the base pairs first, and how many those are."""
-        triage = self._config.triage
         is_train = frozenset(base.train)
         taken = dict.fromkeys(
             [*base.train[: self._limits.base], *(pair_id for pair_id in decided.labels if pair_id in is_train)]
@@ -285,25 +391,19 @@ class LiveProbe:
         undecided = sum(pair_id not in decided.labels for pair_id in base.train)
         undecided_taken = sum(pair_id not in decided.labels for pair_id in taken)
         stands_for = undecided / undecided_taken if undecided_taken else 1.0
-
-        def treatment(pair_id: str) -> PairTreatment:
-            return treat_pair(
-                suspected=pair_id in base.suspects,
-                policy=triage.policy,
-                smoothing=triage.smoothing,
-                decision=decided.labels.get(pair_id),
-            )
-
-        treatments = {pair_id: treatment(pair_id) for pair_id in taken}
+        treatments = {pair_id: self._treatment(pair_id, base, decided) for pair_id in taken}
         rows = [pair_id for pair_id in taken if treatments[pair_id].trained_on]
         weights = [1.0 if pair_id in decided.labels else stands_for for pair_id in rows]
         confidence = [treatments[pair_id].label_confidence for pair_id in rows]
         accepted = {
             proposal_id: pair
             for proposal_id, pair in decided.accepted.items()
-            if treatment(decided.accepted_sources[proposal_id]).trained_on
+            if self._treatment(decided.accepted_sources[proposal_id], base, decided).trained_on
         }
-        surety = [treatment(decided.accepted_sources[proposal_id]).label_confidence for proposal_id in accepted]
+        surety = [
+            self._treatment(decided.accepted_sources[proposal_id], base, decided).label_confidence
+            for proposal_id in accepted
+        ]
         # Where the source was flipped, the proposal has the right sides already.
         confidence += [1.0 if value == 0.0 else value for value in surety]
         self._load(rows)
@@ -321,6 +421,15 @@ class LiveProbe:
             open_suspects=np.array(open_suspects + [False] * len(accepted), dtype=bool),
         )
         return examples, len(rows)
+
+    def _treatment(self, pair_id: str, base: _Base, decided: _Decided) -> PairTreatment:
+        triage = self._config.triage
+        return treat_pair(
+            suspected=pair_id in base.suspects,
+            policy=triage.policy,
+            smoothing=triage.smoothing,
+            decision=decided.labels.get(pair_id),
+        )
 
     def _load(self, pair_ids: Collection[str]) -> None:
         """Compute the features of stored pairs that have none yet."""
@@ -401,6 +510,19 @@ def _as_texts(ids: IdArray) -> list[str]:
 
 def _oriented(pair: Pair, decision: LabelDecision | None) -> Pair:
     return Pair.of(pair.prompt, pair.rejected, pair.chosen) if decision == "flip" else pair
+
+
+def _tally(proposals: Mapping[str, Proposal], states: Mapping[str, ProposalState]) -> Mapping[Kind, tuple[int, int]]:
+    """Count what people accepted, and what they accepted or rejected, by kind; policies are no people."""
+    accepted: Counter[Kind] = Counter()
+    decided: Counter[Kind] = Counter()
+    for proposal_id, state in states.items():
+        if state.status not in ("accepted", "rejected") or state.decided_by[0].startswith(POLICY_PREFIX):
+            continue
+        kind = kind_of(proposals[proposal_id])
+        decided[kind] += 1
+        accepted[kind] += state.status == "accepted"
+    return {kind: (accepted[kind], count) for kind, count in decided.items()}
 
 
 def _last_decided(events: Mapping[str, Sequence[ReviewEvent]]) -> dict[str, str]:

@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from mars_engine.maths.curvature import hessian, information_gains
 from mars_engine.maths.gate import semantic_distance
 from mars_engine.maths.text_facts import normalized
@@ -29,7 +27,6 @@ from mars_engine.words.protocols import (
 )
 from mars_engine.words.records import (
     FloatArray,
-    JsonValue,
     Pair,
     Passage,
     Plan,
@@ -39,6 +36,7 @@ from mars_engine.words.records import (
     ProposalFailure,
     ProposalMethod,
     Refinement,
+    RefineTry,
     Side,
     Turn,
     content_id,
@@ -56,6 +54,7 @@ from mars_engine.workflows.quality import (
     with_verdict,
 )
 from mars_engine.workflows.sources import Source, load_sources, standing_pairs, training_set, triage_of_plan
+from mars_engine.workflows.trails import KEPT, REFINED_NOTE
 
 PROMPT = "prompt"
 JUDGE = "judge"
@@ -275,6 +274,7 @@ def _propose_chunk(
         {done_mark(draft.row, draft.original): draft.outcome for draft in drafted},
         proposals,
         [*refine_failures, *paraphrase_failures, *judge_failures],
+        [each for draft in drafted if draft.refinement is not None for each in draft.refinement.trail],
         tried=[draft.source_id for draft in drafted],
     )
     if proposer.ask_again or judge_failures:
@@ -300,7 +300,7 @@ def _refine_where_close(
     """Rewrite the rejected side of every low pair; where that does not help, its chosen side; else leave it."""
     failures: list[ProposalFailure] = []
     refinements: dict[str, Refinement] = {}
-    trails: dict[str, list[dict[str, JsonValue]]] = {row.pair_id: [] for row, _ in chunk}
+    trails: dict[str, list[RefineTry]] = {row.pair_id: [] for row, _ in chunk}
     waiting = [(row, pair) for row, pair in chunk if row.gate == "low"]
     for side in REFINE_ORDER:
         refined = _try_side(proposer, waiting, side, trails, failures)
@@ -318,30 +318,35 @@ def _try_side(
     proposer: Proposer,
     waiting: Sequence[tuple[PlanRow, Pair]],
     side: Side,
-    trails: dict[str, list[dict[str, JsonValue]]],
+    trails: dict[str, list[RefineTry]],
     failures: list[ProposalFailure],
 ) -> dict[str, Refinement]:
-    """Keep each pair's first rewrite of `side` whose distance exceeds the old one by more than ε."""
-    requests = refine_requests(proposer.config, waiting, side, proposer.ask_again)
-    generations = proposer.refiner.refine(requests) if requests else []
-    tries = [
-        (row, pair, text)
-        for (row, pair), generation in zip(waiting, generations, strict=True)
-        for text in generation.candidates
+    """Keep each pair's first rewrite of `side` whose distance exceeds the old one by more than ε; go on its trail."""
+    if not waiting:
+        return {}
+    most = proposer.config.refine_tries
+    generations = proposer.refiner.refine(refine_requests(proposer.config, waiting, side, proposer.ask_again))
+    failures += [
+        _failure(proposer, proposer.refiner, row.pair_id, f"refine {side}", generation)
+        for (row, _), generation in zip(waiting, generations, strict=True)
+        if generation.failure
     ]
-    for (row, _), generation in zip(waiting, generations, strict=True):
-        if generation.failure:
-            trails[row.pair_id].append({"side": side, "verdict": generation.failure})
-            failures.append(_failure(proposer, proposer.refiner, row.pair_id, f"refine {side}", generation))
+    offers = [generation.candidates[:most] for generation in generations]
+    others = [pair.chosen if side == "rejected" else pair.rejected for _, pair in waiting]
+    distances = _distances_of_offers(proposer, offers, others)
     kept: dict[str, Refinement] = {}
-    for (row, _, text), distance in zip(tries, _distances_of_tries(proposer, tries, side), strict=True):
-        if row.pair_id in kept:
-            continue
-        suffices = distance > row.distance + proposer.config.refine_epsilon
-        verdict = "kept" if suffices else "too close still"
-        trails[row.pair_id].append({"side": side, "distance": float(distance), "verdict": verdict})
-        if suffices:
-            kept[row.pair_id] = Refinement(side, text, row.distance, float(distance), tuple(trails[row.pair_id]))
+    for (row, pair), generation, texts, reached in zip(waiting, generations, offers, distances, strict=True):
+        trail = trails[row.pair_id]
+        for text, distance in zip(texts, reached, strict=True):
+            verdict = _verdict_on_try(proposer, row, getattr(pair, side), text, distance)
+            trail.append(_refine_try(proposer, row, pair, len(trail), side, verdict, text, distance))
+            if verdict == KEPT:
+                kept[row.pair_id] = Refinement(side, text, row.distance, distance, tuple(trail))
+                break
+        else:
+            if generation.failure or not texts:
+                reason = f"no rewrite: {generation.failure or 'none was offered'}"
+                trail.append(_refine_try(proposer, row, pair, len(trail), side, reason))
     return kept
 
 
@@ -368,21 +373,58 @@ def refine_requests(
     ]
 
 
+def _verdict_on_try(proposer: Proposer, row: PlanRow, before: str, text: str, distance: float) -> str:
+    if not text.strip():
+        return "empty"
+    if normalized(text) == normalized(before):
+        return "as it was"
+    return KEPT if distance > row.distance + proposer.config.refine_epsilon else "too close still"
+
+
+def _refine_try(
+    proposer: Proposer,
+    row: PlanRow,
+    pair: Pair,
+    position: int,
+    side: Side,
+    verdict: str,
+    text: str | None = None,
+    distance: float | None = None,
+) -> RefineTry:
+    card = proposer.refiner.card
+    return RefineTry(
+        source_id=row.pair_id,
+        oriented_id=pair.id,
+        settings_id=proposer.settings_id,
+        position=position,
+        side=side,
+        generator=f"{card.name} {card.version}",
+        text=text,
+        distance=distance,
+        verdict=verdict,
+    )
+
+
+def _distances_of_offers(
+    proposer: Proposer, offers: Sequence[Sequence[str]], others: Sequence[str]
+) -> list[list[float]]:
+    """Return the distance of each offered text from its pair's other side, by pair."""
+    texts = [text for offered in offers for text in offered]
+    if not texts:
+        return [[] for _ in offers]
+    against = [other for offered, other in zip(offers, others, strict=True) for _ in offered]
+    passages = [Passage(text) for text in [*texts, *against]]
+    vectors = proposer.encoder.encode(passages, progress=proposer.progress).vectors
+    found = iter(semantic_distance(vectors[: len(texts)], vectors[len(texts) :]).tolist())
+    return [[next(found) for _ in offered] for offered in offers]
+
+
 def _failure(
     proposer: Proposer, generator: Paraphraser | Refiner, source_id: str, target: str, generation: Generation
 ) -> ProposalFailure:
     return ProposalFailure(
         source_id, proposer.settings_id, generator.card.name, target, generation.failure, generation.retryable
     )
-
-
-def _distances_of_tries(proposer: Proposer, tries: Sequence[tuple[PlanRow, Pair, str]], side: Side) -> FloatArray:
-    if not tries:
-        return np.zeros(0)
-    others = [pair.chosen if side == "rejected" else pair.rejected for _, pair, _ in tries]
-    passages = [Passage(text) for _, _, text in tries] + [Passage(other) for other in others]
-    vectors = proposer.encoder.encode(passages, progress=proposer.progress).vectors
-    return semantic_distance(vectors[: len(tries)], vectors[len(tries) :])
 
 
 def _draft(row: PlanRow, pair: Pair, refinement: Refinement | None) -> Draft:
@@ -585,7 +627,7 @@ def _provenance(proposer: Proposer, draft: Draft, *, paraphrased: bool) -> dict[
     if paraphrased:
         provenance["paraphrase"] = _card(proposer.paraphraser)
     if draft.refinement is not None:
-        provenance["refine"] = _card(proposer.refiner) | {"trail": [dict(each) for each in draft.refinement.trail]}
+        provenance[REFINED_NOTE] = _card(proposer.refiner)
     return provenance
 
 

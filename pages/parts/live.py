@@ -32,19 +32,25 @@ whole page."""
 QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
 
 
-def draw_live(desk: Desk, kind: ItemKind) -> None:
+def draw_live(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None = None) -> None:
     """Show the newest live figures and how they changed since the page was opened. Call it where decisions are stored.
 
     A refit runs in the worker; the browser asks for its result every two seconds, only while one is under way.
+
+    Args:
+        desk: the workspace.
+        kind: what is decided about.
+        draw_first: draws something else that is made in the background, and returns whether it is under way.
     """
-    st.fragment(_draw)(desk, kind)
+    st.fragment(_draw)(desk, kind, draw_first)
 
 
 def _name(kind: ItemKind) -> str:
     return f"live-{kind}"
 
 
-def _draw(desk: Desk, kind: ItemKind) -> None:
+def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None) -> None:
+    is_more_under_way = draw_first(desk) if draw_first is not None else False
     try:
         view = desk.live.look(kind)
     except MarsError as error:
@@ -66,7 +72,7 @@ def _draw(desk: Desk, kind: ItemKind) -> None:
         _pulse(
             key=f"{_name(kind)}-pulse",
             data={"milliseconds": MILLISECONDS_BETWEEN_LOOKS, "says": "Refitting …"}
-            if view.under_way
+            if view.under_way or is_more_under_way
             else {"milliseconds": 0, "says": "Up to date."},
             on_look_change=_nothing,
         )

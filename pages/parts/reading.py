@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
+from mars_engine.words.config import ReviewConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
 from mars_engine.workflows.deck import ALL, ORDERS, UNREAD
+from mars_engine.workflows.gain_order import GainOrder
 from pages.parts.card import Dealing, answer_browser, mount, mount_whole_run
+from pages.parts.forms import verbatim
 from pages.parts.frame import ANNOTATOR, annotator, empty_state, show_error
 from pages.parts.live import draw_live
 
-WHO, SET = "who", "set"
-"""Names in the query parameters: the annotator, and the id of a set of pairs."""
+WHO, SET, ORDER = "who", "set", "order"
+"""Names in the query parameters: the annotator, the id of a set of pairs, and what is read first."""
 
 WHAT_TO_READ = "What to read"
 """Label of what holds the choices, so that they do not stand between a person on a small screen and the card."""
@@ -27,7 +30,7 @@ ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
     "proposal": {
         "plan": "As the plan spends",
         "margin": "Lowest margins of the source",
-        "gain": "Most information gained",
+        "gain": "Most expected information",
         "distance": "Most contrast lost",
         "random": "By chance",
     },
@@ -56,15 +59,27 @@ def ask_name() -> str:
 
 
 def choose_order(desk: Desk, kind: ItemKind) -> str:
-    """Ask what comes first."""
+    """Ask what comes first; the address says it where it is not as configured, so that a link opens it."""
     names = ORDER_NAMES[kind]
     orders = [order for order in ORDERS[kind] if order in names]
-    configured = desk.config.review.order
-    begin = orders.index(configured) if configured in orders else 0
-    key = f"{'check' if kind == 'pair' else 'review'}-order"
-    return str(
-        st.selectbox("Read first", orders, index=begin, format_func=lambda order: names[order], key=key, width=270)
+    configured = desk.config.review.order if desk.config.review.order in orders else orders[0]
+    asked = st.query_params.get(ORDER, configured)
+    chosen = str(
+        st.selectbox(
+            "Read first",
+            orders,
+            index=orders.index(asked if asked in orders else configured),
+            format_func=lambda order: names[order],
+            key=f"{'check' if kind == 'pair' else 'review'}-order",
+            width=270,
+            help=verbatim(ReviewConfig.model_fields["order"].description or ""),
+        )
     )
+    if chosen != configured:
+        st.query_params[ORDER] = chosen
+    elif ORDER in st.query_params:
+        del st.query_params[ORDER]
+    return chosen
 
 
 def choose_source(desk: Desk, kind: ItemKind) -> str:
@@ -112,7 +127,45 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
     mount(answer)
     if answer.nothing_waits:
         draw_nothing_left(dealing)
-    draw_live(desk, dealing.kind)
+    draw_live(desk, dealing.kind, draw_gain_order if dealing.by_gain else None)
+
+
+def draw_gain_order(desk: Desk) -> bool:
+    """Say by what the cards are ordered, where that is made in the background; return whether it is under way."""
+    try:
+        view = desk.gains.look("proposal")
+    except MarsError as error:
+        show_error(error)
+        return False
+    if view.error is not None:
+        show_error(view.error)
+    if view.figures is not None:
+        st.text("\n".join(_gain_lines(view.figures)))
+    elif view.error is None:
+        st.text("The order is being made. Until it is, proposals come by what each would add alone.")
+    return view.under_way
+
+
+def _gain_lines(order: GainOrder) -> list[str]:
+    """By what the cards are ordered, in plain words."""
+    some = order.one_by_one < order.waiting
+    first = f"{order.one_by_one:,} of {order.waiting:,}" if some else f"{order.waiting:,}"
+    lines = [
+        f"Order: {first} waiting proposals were chosen one after another, each for what it is expected to add to what "
+        f"is accepted and to those before it{'; the others come by what each adds alone' if some else ''}. It is made "
+        "anew in the background as you decide."
+    ]
+    known = [chance for chance in order.chances if chance.decided]
+    if known:
+        said = "; ".join(
+            f"{chance.method}, {'every gate passed' if chance.passed_gates else 'a gate failed'}: {chance.chance:.0%} "
+            f"({chance.accepted:,} of {chance.decided:,} so far)"
+            for chance in known
+        )
+        lines.append(f"Chance of being accepted, by which each counts: {said}.")
+    else:
+        lines.append("Nobody has decided yet, so that all count as equally likely to be accepted.")
+    return lines
 
 
 def draw_nothing_left(dealing: Dealing) -> None:

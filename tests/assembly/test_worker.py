@@ -23,6 +23,7 @@ from mars_engine.assembly.workspace import create_workspace, open_workbench
 from mars_engine.words.config import EncoderConfig, MarsConfig
 from mars_engine.words.errors import MarsError, NotReadyError, WorkerError
 from mars_engine.words.records import Passage, ReviewEvent
+from mars_engine.workflows.gain_order import Chance
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.rounds import score_model, train_warm_up
 from mars_engine.world.progress import SilentProgress
@@ -102,6 +103,21 @@ def test_figures_come_back_as_they_were_made(client):
     assert (figures.sample, figures.gain) == ("a sample", None)
 
 
+def test_a_gain_order_comes_back_as_it_was_made(client):
+    order = client.gain_order()
+    assert [each.decode() for each in order.ids.tolist()] == [f"{number:024}" for number in (7, 3)]
+    assert order.gains.tolist() == [0.5, 0.25]
+    assert (order.stamp, order.one_by_one, order.waiting, order.seconds) == ("9-1", 1, 12, 0.25)
+    assert order.chances == (Chance("paraphrase", True, 3, 4, 0.75), Chance("refined", False, 0, 0, 0.5))
+
+
+def test_a_watch_of_gain_orders_never_waits(client):
+    watch = LiveWatch(lambda _: client.gain_order(), lambda: "9-1")
+    assert watch.look("proposal").figures is None
+    assert soon(lambda: watch.look("proposal").figures is not None)
+    assert not watch.look("proposal").under_way
+
+
 def test_a_dead_worker_is_started_again(client):
     client.embed(["a"])
     first = client.process_id
@@ -153,6 +169,14 @@ def test_embeddings_come_first_and_of_live_requests_about_one_kind_only_the_newe
     texts = [Message({"number": number, "do": "embed"}) for number in (3, 4)]
     assert [tray.put(each) for each in (older, other, newer, *texts)] == [None, None, older, None, None]
     assert [tray.take() for _ in range(4)] == [*texts, other, newer]
+
+
+def test_a_request_for_an_order_overtakes_the_one_before_and_no_live_request():
+    tray = Tray()
+    live = Message({"number": 1, "do": "live", "kind": "proposal"})
+    older, newer = (Message({"number": number, "do": "order", "kind": "proposal"}) for number in (2, 3))
+    assert [tray.put(each) for each in (live, older, newer)] == [None, None, older]
+    assert [tray.take() for _ in range(2)] == [live, newer]
 
 
 def test_a_live_request_that_was_overtaken_is_told_so_at_once(client):

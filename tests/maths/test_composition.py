@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.maths.composition import ORIGINAL, Cell, count_new_pairs, grid_size, spread_cells
+from mars_engine.maths.composition import ORIGINAL, Cell, GridTexts, count_new_pairs, grid_size, spread_cells
 
 variants = st.integers(0, 24)
 
@@ -56,3 +56,29 @@ def test_new_pairs_are_counted_by_texts_that_differ():
     assert count_new_pairs(own, [("better", "worse")]) == grid_size(1, 1) == 3
     assert count_new_pairs(own, [("better", None), (None, "worse"), ("Better ", "worse\n")]) == 3
     assert count_new_pairs(own, [(" GOOD. ", "worse"), ("good.", "worst")]) == 2
+
+
+def test_two_texts_that_say_the_same_are_no_pair():
+    own = ("Good.", "Bad.")
+    assert count_new_pairs(own, [("better", "GOOD. ")]) == 2, "better × bad and better × good, not good × good"
+    assert count_new_pairs(own, [("bad.", "good.")]) == 1
+    assert count_new_pairs(("same", "Same"), [("better", "worse")]) == 3
+
+
+answers = st.lists(
+    st.tuples(*[st.one_of(st.none(), st.sampled_from(["a", "A ", "b", "c", "good", "bad"]))] * 2), max_size=6
+)
+
+
+@given(answers)
+def test_new_pairs_are_the_different_cells_that_say_something_new(approved: list[tuple[str | None, str | None]]):
+    own = ("good", "bad")
+    chosen = {own[0], *(each.strip().lower() for each, _ in approved if each)}
+    rejected = {own[1], *(each.strip().lower() for _, each in approved if each)}
+    cells = {(c, r) for c in chosen for r in rejected if c != r and (c, r) != own}
+    texts = GridTexts.of(own, approved)
+    assert texts.new_pairs == count_new_pairs(own, approved) == len(cells)
+    assert texts.approved == len(approved)
+    for answer in approved:
+        grown = GridTexts.of(own, approved).with_answer(answer)
+        assert grown.new_pairs == texts.new_pairs, "the same texts again add nothing"

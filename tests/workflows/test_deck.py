@@ -18,8 +18,9 @@ from mars_engine.maths.review_state import label_decisions, proposal_states
 from mars_engine.words.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Pair, PairSet, Turn
-from mars_engine.workflows.compose import build_grid
+from mars_engine.workflows.compose import build_grid, usable_cells
 from mars_engine.workflows.deck import UNREAD, DeckCache, as_json, deal, take_log
+from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
@@ -184,6 +185,28 @@ def test_review_deals_in_the_order_that_is_asked_for(table):
     assert gains == pytest.approx(sorted(gains, reverse=True), abs=1e-6)
     changes = [proposals[each].distance_after - proposals[each].distance_before for each in table.ids(order="distance")]
     assert changes == pytest.approx(sorted(changes), abs=1e-6)
+
+
+def a_gain_order(ids: list[str]) -> GainOrder:
+    gains = np.linspace(1.0, 0.1, len(ids), dtype=np.float32)
+    return GainOrder("stamp", np.array(ids, dtype="S24"), gains, len(ids), len(ids), (), 0.0)
+
+
+def test_by_gain_what_was_ranked_comes_as_ranked_and_the_rest_by_what_each_adds_alone(table):
+    alone = table.ids(order="gain")
+    ranked = [alone[9], alone[2], "f" * 24, alone[20]]
+    table.bench.clock.now += timedelta(days=1)
+    dealt = table.deal(order="gain", gains=a_gain_order(ranked), read_only=True)
+    first = [alone[9], alone[2], alone[20]]
+    assert [card.id for card in dealt.cards] == [*first, *(each for each in alone if each not in first)]
+    assert dealt.gains == pytest.approx({alone[9]: 1.0, alone[2]: 0.7, alone[20]: 0.1})
+    again = table.deal(order="gain", gains=a_gain_order(ranked[::-1]), read_only=True)
+    assert [card.id for card in again.cards][:3] == first[::-1]
+    assert [card.id for card in table.deal(gains=a_gain_order(ranked), read_only=True).cards] == table.ids(
+        read_only=True
+    ), "another order does not ask for it"
+    table.do("accept", alone[9])
+    assert table.ids(order="gain", gains=a_gain_order(ranked), read_only=True)[:2] == first[1:]
 
 
 def test_a_random_order_is_an_annotators_own_and_stays(table):
@@ -752,6 +775,85 @@ def test_a_kept_cache_says_what_a_new_one_says_and_new_pairs_are_those_of_the_gr
         kept = table.deal(name, overlap_percent=30, read_only=True)
         assert kept == table.deal(name, overlap_percent=30, read_only=True, cache=None)
         assert (kept.progress.accepted, kept.progress.new_pairs) == grids(table)
+
+
+def pairs_of_source(table: Table, source_id: str) -> tuple[int, int]:
+    """How many of a source's proposals are accepted, and how many cells compose could take for training."""
+    states = table.states()
+    (pair,) = table.store.pairs.by_id([source_id]).values()
+    base = Pair.of(pair.prompt, pair.rejected, pair.chosen) if table.labels().get(source_id) == "flip" else pair
+    accepted = [
+        each
+        for each in table.store.proposals.proposals(source_ids=[source_id])
+        if each.oriented_id == base.id and states[each.id].status == "accepted"
+    ]
+    (cells,) = usable_cells(table.store, [build_grid(source_id, base, accepted, states)], [], CONFIG)
+    return len(accepted), len(cells)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_card_says_how_many_pairs_it_would_add_to_its_source(seed):
+    """Whatever was accepted, edited or taken back before: accepting the card gives what it said."""
+    table, rng = Table(pairs=6), random.Random(seed)
+    items = table.ids()
+    twin = table.store.proposals.by_id(items)[items[0]]
+    for number in range(14):
+        undecided = table.deal(overlap_percent=0, order="random").cards
+        if not undecided:
+            break
+        card = rng.choice(undecided[:4])
+        said = table.deal().grids[card.id]
+        assert (said.accepted, said.pairs) == pairs_of_source(table, card.source_id)
+        action = rng.choice(["accept", "accept", "accept_chosen", "accept_rejected", "edit", "reject", "undo"])
+        if action == "accept":
+            table.do("accept", card.id)
+            assert (said.accepted + 1, said.pairs_with_it) == pairs_of_source(table, card.source_id)
+        elif action == "edit":
+            texts = [twin.chosen, card.source.rejected, f"{card.proposal.chosen}  ", "something else", "SOMETHING else"]
+            table.do("edit", card.id, chosen=rng.choice(texts))
+        elif action == "undo":
+            table.take(table.act("undo"))
+        else:
+            table.do(action, card.id)
+        if number == 7:
+            table.do("flip", card.source_id, kind="pair")
+
+
+def test_k_accepted_proposals_give_up_to_k_plus_one_squared_less_one_pairs(table):
+    cards = table.deal().cards
+    mine = [card for card in cards if card.source_id == cards[0].source_id]
+    for k, card in enumerate(mine):
+        said = table.deal().grids[card.id]
+        assert (said.accepted, said.pairs) == (k, (k + 1) ** 2 - 1)
+        assert said.pairs_with_it <= (k + 2) ** 2 - 1
+        table.do("accept", card.id)
+        assert table.deal().progress.new_pairs == said.pairs_with_it
+    assert said.pairs_with_it == (len(mine) + 1) ** 2 - 1
+
+
+def test_a_side_alone_and_a_text_that_is_there_already_add_less(table):
+    cards = table.deal().cards
+    first, second, third = [card for card in cards if card.source_id == cards[0].source_id][:3]
+    table.do("accept_chosen", first.id)
+    assert table.deal().grids[second.id].pairs == 1
+    table.do("edit", second.id, chosen=first.proposal.chosen.upper(), rejected=first.source.rejected)
+    assert table.deal().grids[third.id].pairs == 1, "nothing new was approved"
+    assert table.deal().grids[third.id].accepted == 2
+    table.do("edit", third.id, rejected=first.source.chosen)
+    (last,) = [card for card in cards if card.source_id == first.source_id][3:4] or [None]
+    _, cells = pairs_of_source(table, first.source_id)
+    assert table.deal().progress.new_pairs == cells
+    assert last is None or table.deal().grids[last.id].pairs == cells
+
+
+def test_pairs_of_a_source_are_unknown_while_they_are_being_counted(table, monkeypatch):
+    monkeypatch.setattr("mars_engine.workflows.deck_cache.FAMILIES_AT_ONCE", 1)
+    sources = {card.source_id: card.id for card in table.deal().cards}
+    table.do("accept", *sources.values())
+    grids_told = [table.deal().grids.values() for _ in range(len(sources) + 1)]
+    assert None in grids_told[0]
+    assert None not in grids_told[-1]
+    assert {each.accepted for each in grids_told[-1]} == {1}
 
 
 def grids(table: Table) -> tuple[int, int]:

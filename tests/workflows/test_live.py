@@ -39,6 +39,9 @@ class CountingTrainer:
         self.featured += [pair.id for pair in pairs]
         return self.inner.feature_differences(pairs, progress=progress)
 
+    def ridge(self, weights: FloatArray) -> float:
+        return self.inner.ridge(weights)
+
     def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
         self.fits += 1
         return self.inner.fit(differences, weights, label_confidence)

@@ -14,6 +14,7 @@ from mars_engine.words.records import Pair, Rewards, TrainingSet, Truncation
 from mars_engine.workflows.deck import deal
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.live import LiveProbe
 from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.rounds import RoundReport, make_plan, make_proposals, run_rounds, score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
@@ -135,9 +136,13 @@ def test_proposals_have_no_gain_and_its_order_falls_back_to_the_plan_s_and_says_
     as_planned = deal(bench.store, index, CONFIG, order="plan", **options).cards
     assert len(by_gain) > 40
     assert [card.id for card in by_gain] == [card.id for card in as_planned]
-    assert "cannot tell its information gain, so that by this order it comes as the plan spends" in by_gain[0].why
-    gain = next(figure for figure in by_gain[0].figures if figure.label == "information gain")
+    assert "cannot tell its information gain: the order by that asks the live probe" in by_gain[0].why
+    gain = next(figure for figure in by_gain[0].figures if figure.label == "information gain, alone")
     assert (gain.before, gain.after) == (None, None)
+    probe = LiveProbe(bench.store, bench.probe_trainer, config=CONFIG, progress=bench.progress)
+    order = probe.gain_order()
+    ranked = deal(bench.store, index, CONFIG, order="gain", gains=order, **options).cards
+    assert [card.id.encode() for card in ranked] == order.ids.tolist()
 
 
 def test_only_the_probe_is_linear(scene):

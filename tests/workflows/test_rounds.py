@@ -99,8 +99,9 @@ def test_refined_sources_take_the_first_try_that_is_far_enough_and_keep_the_trai
         assert proposal.source_id in low
         assert proposal.rejected.startswith("entirely different matter")
         assert proposal.distance_after > proposal.distance_before + bench.config.propose.refine_epsilon
-        trail = proposal.generators["refine"]["trail"]
-        assert [step["verdict"] for step in trail] == ["too close still", "kept"]
+        trail = bench.store.proposals.refine_tries([proposal.source_id])
+        assert [(step.side, step.verdict) for step in trail] == [("rejected", "too close still"), ("rejected", "kept")]
+        assert trail[-1].text == proposal.rejected
     paraphrased = [each for each in bench.store.proposals.proposals() if each.method == "refined+paraphrase"]
     assert all("entirely different matter" in each.rejected for each in paraphrased)
 

@@ -105,6 +105,10 @@ class ProbeTrainer:
         """Return the weight vector, shape (d,), of the probe fitted on these differences."""
         return fit_bradley_terry(differences, weights, label_confidence, l2=self.config.l2)
 
+    def ridge(self, weights: FloatArray) -> float:
+        """Return the coefficient of |w|²/2 beside the summed loss of pairs with these weights."""
+        return self.config.l2 * float(weights.sum())
+
     def train(
         self,
         training_set: TrainingSet,
@@ -122,7 +126,7 @@ class ProbeTrainer:
         return Probe(
             id=self.model_id(training_set),
             weights=coefficients,
-            ridge=self.config.l2 * float(training_set.weights.sum()),
+            ridge=self.ridge(training_set.weights),
             config=self.config,
             encoder=self.encoder,
         )

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mars_engine.words.columns import ProposalFacts
-from mars_engine.words.records import Plan, PlanRow, Proposal, ProposalFailure
+from mars_engine.words.records import Plan, PlanRow, Proposal, ProposalFailure, RefineTry
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
@@ -32,6 +32,7 @@ _FACT_TYPES: tuple[Any, ...] = ("S24", "S24", np.bool_, np.int32, np.float32, np
 
 _PLANS = select(*record_columns(Plan, schema.plans))
 _PROPOSAL = record_columns(Proposal, schema.proposals)
+_TRY = record_columns(RefineTry, schema.refine_tries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,14 @@ class SqlProposalStore:
         refinements: Mapping[str, str],
         proposals: Sequence[Proposal],
         failures: Sequence[ProposalFailure],
+        tries: Sequence[RefineTry] = (),
         *,
         tried: Collection[str] = (),
     ) -> None:
         """Store what came of some sources and mark them done, in one transaction.
 
-        A source that is tried again has the outcome and the failures of its last try only, so doing the same twice adds
-        nothing.
+        A source that is tried again has the outcome, the failures and the trail of its last try only, so doing the same
+        twice adds nothing.
         """
         done = [
             {"settings_id": settings_id, "oriented_id": oriented_id, "refinement": outcome}
@@ -86,8 +88,19 @@ class SqlProposalStore:
             told_of = {*(proposal.source_id for proposal in proposals), *(failure.source_id for failure in failures)}
             _forget_failures(connection, settings_id, told_of.union(tried))
             insert_rows(connection, schema.proposal_failures, [record_values(failure) for failure in failures])
+            _forget_trails(connection, settings_id, {each.oriented_id for each in tries})
+            insert_rows(connection, schema.refine_tries, [record_values(each) for each in tries])
             insert_or_replace(connection, schema.proposal_sources, done)
             note_change(connection, "proposals")
+
+    def refine_tries(self, source_ids: Collection[str]) -> list[RefineTry]:
+        """The trails of these sources, a trail at a time, the tries of each in their order."""
+        stored = schema.refine_tries.c
+        found: list[RefineTry] = []
+        with self.database.read() as connection:
+            for group in id_groups(source_ids):
+                found += records(connection, RefineTry, select(*_TRY).where(stored.source_id.in_(group)))
+        return sorted(found, key=lambda each: (each.source_id, each.oriented_id, each.settings_id, each.position))
 
     def replace_verdicts(self, proposals: Sequence[Proposal]) -> None:
         """Give stored proposals the flags and the generators' notes of these, in one transaction; nothing else."""
@@ -195,3 +208,9 @@ def _forget_failures(connection: Connection, settings_id: str, source_ids: Colle
         connection.execute(
             delete(failures).where(failures.c.settings_id == settings_id, failures.c.source_id.in_(group))
         )
+
+
+def _forget_trails(connection: Connection, settings_id: str, oriented_ids: Collection[str]) -> None:
+    tries = schema.refine_tries
+    for group in id_groups(oriented_ids):
+        connection.execute(delete(tries).where(tries.c.settings_id == settings_id, tries.c.oriented_id.in_(group)))

@@ -76,6 +76,7 @@ class SqlRemovalStore:
             pairs = _pairs_of(dataset_id)
             for table in (schema.reviews, schema.leases):
                 connection.execute(delete(table).where(_is_about(table, dataset_id)))
+            connection.execute(delete(schema.refine_tries).where(schema.refine_tries.c.source_id.in_(pairs)))
             with _indexed(connection, _ABOUT_PAIRS):
                 for column in _ABOUT_PAIRS:
                     connection.execute(delete(column.table).where(column.in_(pairs)))

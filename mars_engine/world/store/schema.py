@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mars_engine.world.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration: the one after which the database has exactly these tables."""
 
 metadata = MetaData(
@@ -190,6 +190,24 @@ proposal_sources = Table(
 """The done marks: source pairs, as they were oriented, for which proposals were made under these settings.
 
 A flipped pair is not among the source pairs, so `oriented_id` refers to nothing.
+"""
+
+refine_tries = Table(
+    "refine_tries",
+    metadata,
+    Column("settings_id", Text, primary_key=True),
+    Column("oriented_id", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("source_id", Text, ForeignKey("pairs.id"), nullable=False, index=True),
+    Column("side", Text, nullable=False),
+    Column("generator", Text, nullable=False),
+    Column("text", Text),
+    Column("distance", Double),
+    Column("verdict", Text, nullable=False),
+)
+"""Rewrites that were tried to sharpen a pair's contrast, those of pairs that stayed unrefined too.
+
+A try without a text is one for which none was offered, or one of before version 0005, which kept none.
 """
 
 proposal_failures = Table(

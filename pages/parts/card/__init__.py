@@ -54,6 +54,11 @@ class Dealing:
     read_only: bool = False
 
     @property
+    def by_gain(self) -> bool:
+        """Whether proposals come in the order in which they add most, which is made in the background."""
+        return self.kind == "proposal" and self.order == "gain"
+
+    @property
     def deck(self) -> str:
         """Differs where the cards in the browser are not those wanted any more."""
         return content_id(self.kind, self.annotator, self.order, self.source, self.overlap_percent)
@@ -141,7 +146,7 @@ def _answer(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
     }
 
 
-NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None}
+NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None, "grids": {}, "gains": {}}
 """What the component is told where the database cannot be read: it keeps the cards that it has, and asks again."""
 
 
@@ -161,10 +166,12 @@ def _deal(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
             overlap_percent=dealing.overlap_percent,
             cache=desk.deck_cache,
             read_only=dealing.read_only,
+            gains=desk.gains.look("proposal").figures if dealing.by_gain else None,
         )
     )
     st.session_state[_waiting_name(dealing)] = dealt["progress"]["waiting"]
-    return {**_cards(dealt, request), "last_sequence": dealt["last_sequence"], "progress": dealt["progress"]}
+    told = {name: dealt[name] for name in ("last_sequence", "progress", "grids", "gains")}
+    return {**_cards(dealt, request), **told}
 
 
 def _cards_to_hold(dealing: Dealing) -> int:

@@ -6,6 +6,8 @@ const NOTHING_DEALT = {
   returned: [],
   cards: [],
   has_older: false,
+  grids: {},
+  gains: {},
   progress: { decided: 0, waiting: 0, seconds_per_decision: null, accepted: 0, new_pairs: 0 },
 };
 
@@ -13,6 +15,7 @@ const decks = new WeakMap(); // by the element that Streamlit gives for the comp
 let keyboardOwner = null; // the deck that was mounted last takes the keys
 
 const NUDGE_AFTER = 5000; // milliseconds between questions for new cards while there are none
+const CHOICE_OF_ORDER = ".st-key-review-order, .st-key-check-order";
 const MOST_LOOKED_BACK = 400; // acts that are kept to look back at
 
 class Deck {
@@ -96,8 +99,8 @@ class Deck {
     if (isOtherView || this.root.dataset.card !== (this.shown ? this.shown.id : "")) this.show();
     else if (this.isGrid) this.grid.refresh();
     this.drawStatus();
-    if (isFirst) {
-      this.root.focus({ preventScroll: true });
+    if (isFirst || (isOther && document.activeElement?.closest(CHOICE_OF_ORDER))) {
+      this.root.focus({ preventScroll: true }); // once the order is chosen, keys decide again
     }
     if (isFirst || isRescue) this.takeUpDraft();
     if (this.log.acts.size || this.hasNews) this.send();
@@ -670,10 +673,26 @@ class Deck {
     this.saving.classList.toggle("waits", unsaved > 0);
     this.saving.title = this.log.isKept ? "" : "This browser keeps nothing: leave the tab open until all is saved.";
     this.root.dataset.unsaved = unsaved;
+    this.drawGain();
     if (!this.shown && !this.isGrid && this.editing === null) {
       const empty = this.stage.querySelector(".empty");
       if (empty) empty.textContent = this.emptyWords();
     }
+  }
+
+  /** What accepting the card adds to the grid of its source: it changes with every decision about the source. */
+  drawGain() {
+    const line = this.stage.querySelector(".sheet:not(.ahead) .adds");
+    const card = this.shown;
+    if (!line || !card) return;
+    const isMoving = [...this.log.acts.values()].some((act) =>
+      act.action === "undo" || act.items.some((id) => this.cards.get(id)?.source_id === card.source_id),
+    );
+    const grid = isMoving ? null : this.data.grids[card.id];
+    const words = this.looking || grid === undefined ? [] : [gridWords(grid)];
+    if (words.length && card.id in this.data.gains) words.push(gainWords(this.data.gains[card.id]));
+    const said = words.join(" ");
+    if (line.textContent !== said) line.textContent = said;
   }
 
   drawBanner() {

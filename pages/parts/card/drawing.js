@@ -52,7 +52,9 @@ function lastTurnOf(turns) {
 /** Draw a card. `look` is {blind, differences, isWide}; what may wait until after the paint is pushed to `late`. */
 function drawSheet(card, look, late) {
   const sheet = element("article", { class: "sheet", "aria-label": look.blind ? "card, labels hidden" : "card" });
+  const trail = !look.blind && card.trail && card.trail.length ? drawTrail(card.trail) : null;
   const main = element("div", { class: "main" }, drawPrompt(card, look, late), drawSides(card, look, late));
+  if (trail) main.append(trail);
   sheet.append(main);
   const known = drawKnown(card, look);
   if (known) sheet.append(known);
@@ -242,6 +244,32 @@ function drawProposalSide(card, side, position, look, late) {
   return column;
 }
 
+// ------------------------------------------------------------------------------------------------------------ trail
+
+/** The rewrites that were tried to sharpen the contrast, folded; they are drawn when they are unfolded. */
+function drawTrail(trail) {
+  const kept = trail.find((each) => each.verdict === "kept");
+  const outcome = kept ? `the ${kept.side} side was rewritten` : "none sufficed, so the pair stays unrefined";
+  const summary = `${count(trail.length, "try", "tries")} to sharpen the contrast: ${outcome}`;
+  const details = element("details", { class: "trail" }, element("summary", {}, summary));
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount > 1) return;
+    const late = [];
+    details.append(element("ol", {}, ...trail.map((each, place) => drawTry(each, place + 1, late))));
+    late.forEach((task) => task());
+  });
+  return details;
+}
+
+function drawTry(each, place, late) {
+  const distance = each.distance === null ? "" : ` · distance ${number(each.distance)}`;
+  const label = element("p", { class: "label" }, `${each.side} side${distance} · ${each.verdict} · by ${each.generator}`);
+  if (each.text === null) return element("li", {}, label);
+  const box = textBox(`try ${place}, ${each.side} side`, late);
+  fill(box, [{ text: each.text, changed: false }], "", late);
+  return element("li", {}, label, box);
+}
+
 // ---------------------------------------------------------------------------------------------------- what is known
 
 /** What the engine knows of a card; nothing of it shows in blind mode. */
@@ -255,6 +283,7 @@ function drawKnown(card, look) {
     element("p", { class: "facts" }, facts),
     element("p", { class: "facts" }, [status, card.skipped ? "you skipped it before" : ""].filter(Boolean).join(" · ")),
     card.why ? element("p", { class: "why" }, card.why) : null,
+    card.kind === "proposal" ? element("p", { class: "adds" }) : null,
   );
   if (card.figures.length) known.append(drawFigures(card.figures, card.kind));
   if (card.gates && card.gates.length) known.append(drawGates(card.gates));
