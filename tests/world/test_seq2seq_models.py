@@ -353,10 +353,10 @@ def test_it_is_a_refiner_that_rewrites_the_side_asked_for(t5):
 def test_its_tries_get_bolder(t5):
     temperatures = refine_search(settings(t5, temperature=0.5, refiner_temperature=2.0, spare=1), 3).temperatures
     assert temperatures == (0.5, 1.0, 1.5, 2.0)
-    shy = refine(t5, temperature=0.01, refiner_temperature=0.01, spare=0)
+    shy = refine(t5, temperature=0.0001, refiner_temperature=0.0001, spare=0)
     assert len(shy.candidates) == 1  # all tries say the same
     assert shy.failure == "only 1 of 3 different rewritings were fit to use"
-    rising = refine(t5, temperature=0.01, refiner_temperature=3.0, spare=0)
+    rising = refine(t5, temperature=0.0001, refiner_temperature=3.0, spare=0)
     assert rising.candidates[0] == shy.candidates[0]
     assert len(set(rising.candidates)) == 3
 
