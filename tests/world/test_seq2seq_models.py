@@ -14,7 +14,7 @@ from tiny_transformers import save_tiny_backbone
 from mars_engine.words.config import Seq2SeqConfig
 from mars_engine.words.errors import ConfigError, GenerationError, ModelError
 from mars_engine.words.protocols import Generation, Paraphraser, ParaphraseRequest, Refiner, RefineRequest
-from mars_engine.words.records import Side, Turn
+from mars_engine.words.records import Prompt, Side, Turn
 from mars_engine.world.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.world.generators.seq2seq.generators import refine_search
 from mars_engine.world.generators.seq2seq.writing import Search
@@ -50,7 +50,7 @@ KEPT = (
     '    return "enough"  # Stop here. Really.\n```\n\n'
 )
 TEXTS = (*SHORT, LONG)
-TRAINING = (*TEXTS, "How do I water tomatoes? In the sun? Yes, at home. Say it.")
+TRAINING = (*TEXTS, "How do I water tomatoes? In the sun? Yes, at home. Say it. user: it assistant: it")
 LIMIT = 60
 
 
@@ -235,7 +235,9 @@ def test_the_first_of_diverse_beams_is_plain_greedy_search(model, request):
     writer = load_writer(request.getfixturevalue(model), device="cpu", precision="fp32", batch_tokens=0)
     inputs = writer.tokenizer(list(SHORT[:2]), padding=True, return_tensors="pt")
     search = Search("diverse", (1.0,) * 3, top_p=1.0, diversity_penalty=4.0, no_repeat_ngram=3)
-    found = decode(writer.model, inputs.input_ids, inputs.attention_mask, search, torch.empty(0), max_new_tokens=30)
+    found = decode(
+        writer.model, inputs.input_ids, inputs.attention_mask, search, torch.zeros((2, 3)), max_new_tokens=30
+    )
     plain = writer.model.generate(
         inputs.input_ids, attention_mask=inputs.attention_mask, max_new_tokens=30, num_beams=1, no_repeat_ngram_size=3
     )
@@ -254,30 +256,47 @@ def test_sampling_draws_each_token_as_often_as_it_is_likely(temperature, top_p):
 
     from mars_engine.world.generators.seq2seq.decoding import SeededSampling
 
-    rows = 4000
+    rows = 40_000
     scores = torch.tensor([0.3, 2.0, -1.0, 1.2, 0.0, -40.0])
-    uniforms = ((torch.arange(rows, dtype=torch.float64) + 0.5) / rows)[:, None]
     draw = SeededSampling(
-        torch.tensor([5]), uniforms=uniforms, temperatures=torch.full((rows,), temperature).double(), top_p=top_p
+        torch.tensor([5]), seeds=torch.arange(rows), temperatures=torch.full((rows,), temperature).double(), top_p=top_p
     )
-    drawn = draw(torch.zeros((rows, 1), dtype=torch.long), scores.repeat(rows, 1)).argmax(dim=1)
     wanted = torch.softmax(scores.double() / temperature, dim=0)
     order = wanted.argsort(descending=True)
     kept = order[wanted[order].cumsum(0) - wanted[order] < top_p]
     nucleus = torch.zeros_like(wanted).scatter(0, kept, wanted[kept])
-    counts = np.bincount(drawn.numpy(), minlength=6) / rows
-    np.testing.assert_allclose(counts, (nucleus / nucleus.sum()).numpy(), atol=1 / rows)
-    assert torch.allclose(draw.mean_log_probabilities, torch.log_softmax(scores.double(), dim=0)[drawn])
+    expected = (nucleus / nucleus.sum()).numpy()
+    for step in (1, 2):
+        begun = torch.zeros((rows, step), dtype=torch.long)
+        drawn = draw(begun, scores.repeat(rows, 1)).argmax(dim=1)
+        counts = np.bincount(drawn.numpy(), minlength=6)
+        assert (np.abs(counts - rows * expected) <= 4 * np.sqrt(rows * expected * (1 - expected)) + 1e-6).all()
+        if step == 1:
+            assert torch.allclose(draw.mean_log_probabilities, torch.log_softmax(scores.double(), dim=0)[drawn])
 
 
-def test_more_candidates_and_steps_change_no_draws_that_were_there():
-    from mars_engine.world.generators.seq2seq.model import draws
+def test_noise_has_the_moments_of_gumbels_law_and_depends_on_seed_step_and_token():
+    import torch
+
+    from mars_engine.world.generators.seq2seq.decoding import gumbel_noise
+
+    seeds, tokens = torch.arange(-300, 300), torch.arange(500).repeat(600, 1)
+    noise = gumbel_noise(seeds, 3, tokens)
+    assert abs(float(noise.mean()) - 0.5772) < 0.01  # Euler's constant
+    assert abs(float(noise.var()) - np.pi**2 / 6) < 0.02
+    assert len(noise.unique()) == noise.numel()
+    assert torch.equal(noise[7:9, 40:60], gumbel_noise(seeds[7:9], 3, tokens[7:9, 40:60]))
+    correlations = np.corrcoef([noise[0], noise[1], gumbel_noise(seeds[:1], 4, tokens[:1])[0], noise[0].roll(1)])
+    assert np.abs(correlations - np.eye(4)).max() < 0.15
+
+
+def test_more_candidates_change_no_seeds_that_were_there():
+    from mars_engine.world.generators.seq2seq.model import seeds_of
     from mars_engine.world.generators.seq2seq.writing import Asked
 
-    few, many = draws(Asked("text", 3), 2, 5), draws(Asked("text", 3), 4, 9)
-    assert (few == many[:2, :5]).all()
-    assert (draws(Asked("text", 4), 2, 5) != few).all()
-    assert (draws(Asked("other", 3), 2, 5) != few).all()
+    assert seeds_of(Asked("text", 3), 4)[:2] == seeds_of(Asked("text", 3), 2)
+    seeds = [*seeds_of(Asked("text", 3), 4), *seeds_of(Asked("text", 4), 4), *seeds_of(Asked("other", 3), 4)]
+    assert len(set(seeds)) == 12
 
 
 def test_a_text_that_does_not_end_is_refused(tmp_path):
@@ -310,8 +329,10 @@ def test_what_a_models_own_configuration_says_of_decoding_changes_nothing(t5, tm
 PROMPT = (Turn("user", "How do I water tomatoes?"), Turn("assistant", "In the sun?"), Turn("user", "Yes, at home."))
 
 
-def refine(folder: Path, *, side: Side = "rejected", count: int = 3, seed: int = 0, **changes: Any) -> Generation:
-    one = RefineRequest("key", PROMPT, SHORT[1], SHORT[3], side, count, seed)
+def refine(
+    folder: Path, *, side: Side = "rejected", count: int = 3, seed: int = 0, prompt: Prompt = PROMPT, **changes: Any
+) -> Generation:
+    one = RefineRequest("key", prompt, SHORT[1], SHORT[3], side, count, seed)
     (answer,) = Seq2SeqRefiner(settings(folder, **changes), progress=SILENT).refine([one])
     return answer
 
@@ -332,10 +353,10 @@ def test_it_is_a_refiner_that_rewrites_the_side_asked_for(t5):
 def test_its_tries_get_bolder(t5):
     temperatures = refine_search(settings(t5, temperature=0.5, refiner_temperature=2.0, spare=1), 3).temperatures
     assert temperatures == (0.5, 1.0, 1.5, 2.0)
-    shy = refine(t5, temperature=0.01, refiner_temperature=0.01, spare=0)
+    shy = refine(t5, temperature=0.0001, refiner_temperature=0.0001, spare=0)
     assert len(shy.candidates) == 1  # all tries say the same
     assert shy.failure == "only 1 of 3 different rewritings were fit to use"
-    rising = refine(t5, temperature=0.01, refiner_temperature=3.0, spare=0)
+    rising = refine(t5, temperature=0.0001, refiner_temperature=3.0, spare=0)
     assert rising.candidates[0] == shy.candidates[0]
     assert len(set(rising.candidates)) == 3
 
@@ -344,9 +365,16 @@ def test_a_template_tells_the_model_of_the_prompt_and_the_other_answer(t5):
     template = "Say {answer} for {prompt} and not {other}"
     with what_is_read(t5) as read:
         refine(t5, refiner_template=template, refiner_max_tokens=400)
-    words = " ".join(turn.content for turn in PROMPT)
+    words = " ".join(f"{turn.role}: {turn.content}" for turn in PROMPT)
     said = [tokenizer_of(t5).decode(ids, skip_special_tokens=True) for ids in read]
     assert said == [f"Say {SHORT[3]} for {words} and not {SHORT[1]}"]
+
+
+def test_a_prompt_of_one_turn_is_told_as_it_is(t5):
+    with what_is_read(t5) as read:
+        refine(t5, prompt=PROMPT[:1], refiner_template="{prompt} {answer}", refiner_max_tokens=400)
+    said = [tokenizer_of(t5).decode(ids, skip_special_tokens=True) for ids in read]
+    assert said == [f"{PROMPT[0].content} {SHORT[3]}"]
 
 
 def test_where_prompt_and_other_answer_leave_no_room_it_says_so(t5):

@@ -189,8 +189,8 @@ def test_fewer_than_asked_are_given_with_the_reason():
         ("```\ncode\n```", "nothing to rewrite: the text is code alone, which is kept as it is"),
         (
             "- one\n- two\n\n`f(x)` it is",
-            "nothing to rewrite: the text is code, formulas and addresses and list items alone, which is kept as it is"
-            "; list_items = true rewrites list items",
+            "nothing to rewrite: the text is code, formulas and addresses and list items alone, "
+            "which is kept as it is; list_items = true rewrites list items",
         ),
         ("☃☃☃ is snow", "nothing to rewrite: the text is letters that the model does not know alone, which is kept"),
     ],

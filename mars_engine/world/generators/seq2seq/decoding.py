@@ -69,18 +69,22 @@ class DiverseBeams(ChoosingProcessor):
 
 
 class SeededSampling(ChoosingProcessor):
-    """Nucleus sampling (Holtzman et al., arXiv 1904.09751) from numbers that each row brings along.
+    """Nucleus sampling (Holtzman et al., arXiv 1904.09751) by numbers that depend on each row's own seed.
+
+    A token is drawn as the one whose log-probability is greatest after noise of its own is added (Gumbel's trick).
+    Padding moves probabilities by a millionth; here that changes a draw only where two tokens come out as near as that,
+    while a draw by cumulated probabilities has a boundary to slip over for every token.
 
     Args:
         end_ids: as above.
-        uniforms: numbers from [0, 1), shape (rows, steps).
-        temperatures: of each row, shape (rows,).
+        seeds: of each row, int64, shape (rows,).
+        temperatures: of each row, float64, shape (rows,).
         top_p: the share of the probability that is drawn from.
     """
 
-    def __init__(self, end_ids: Tensor, *, uniforms: Tensor, temperatures: Tensor, top_p: float) -> None:
+    def __init__(self, end_ids: Tensor, *, seeds: Tensor, temperatures: Tensor, top_p: float) -> None:
         super().__init__(end_ids)
-        self._uniforms, self._temperatures, self._top_p = uniforms, temperatures, top_p
+        self._seeds, self._temperatures, self._top_p = seeds, temperatures, top_p
         self._log_probability = torch.zeros_like(temperatures)
         self._tokens = torch.zeros_like(temperatures)
 
@@ -90,21 +94,46 @@ class SeededSampling(ChoosingProcessor):
         return self._log_probability / self._tokens.clamp(min=1)
 
     def choose(self, scores: Tensor, unfinished: Tensor, *, step: int) -> Tensor:
-        scores = scores.double()  # so that the order of a sum moves no draw
-        probabilities = torch.softmax(scores / self._temperatures[:, None], dim=1)
-        likeliest, tokens = probabilities.topk(min(MOST_TOKENS_DRAWN_FROM, scores.shape[1]), dim=1)
-        up_to = likeliest.cumsum(dim=1)
-        drawn_from = torch.where(up_to - likeliest < self._top_p, likeliest, 0.0).sum(dim=1)
-        place = (up_to <= (self._uniforms[:, step] * drawn_from)[:, None]).sum(dim=1, keepdim=True)
-        chosen = tokens.gather(1, place.clamp(max=tokens.shape[1] - 1))
+        scores = scores.double()
+        tempered = torch.log_softmax(scores / self._temperatures[:, None], dim=1)
+        likeliest, tokens = tempered.topk(min(MOST_TOKENS_DRAWN_FROM, scores.shape[1]), dim=1)
+        likelier = likeliest.exp().cumsum(dim=1) - likeliest.exp()
+        noisy = likeliest + gumbel_noise(self._seeds, step, tokens)
+        drawn = torch.where(likelier < self._top_p, noisy, -torch.inf).argmax(dim=1, keepdim=True)
+        chosen = tokens.gather(1, drawn)
         log_probability = torch.log_softmax(scores, dim=1).gather(1, chosen)[:, 0]
         self._log_probability += torch.where(unfinished, log_probability, 0.0)
         self._tokens += unfinished
         return chosen[:, 0]
 
 
+def gumbel_noise(seeds: Tensor, step: int, tokens: Tensor) -> Tensor:
+    """Return Gumbel noise for tokens at a step, shape (rows, k), float64: the same for the same three, on any device.
+
+    Args:
+        seeds: of each row, shape (rows,).
+        step: of the decoding, from 0 on.
+        tokens: ids, shape (rows, k).
+    """
+    moment = seeds.new_tensor(step + 1) * _GOLDEN
+    mixed = _mix(_mix(seeds + moment)[:, None] + (tokens + 1) * _GOLDEN)
+    uniform = (((mixed >> 11) & (2**53 - 1)).double() + 0.5) / 2**53
+    return -torch.log(-torch.log(uniform))
+
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_SHIFTS_AND_FACTORS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64), (31, 1))
+
+
+def _mix(numbers: Tensor) -> Tensor:
+    """Return numbers whose bits all depend on all bits of these: SplitMix64 (Steele and others, 2014), modulo 2^64."""
+    for shift, factor in _SHIFTS_AND_FACTORS:
+        numbers = (numbers ^ ((numbers >> shift) & ((1 << (64 - shift)) - 1))) * factor
+    return numbers
+
+
 def decode(
-    model: Any, input_ids: Tensor, attention_mask: Tensor, search: Search, uniforms: Tensor, *, max_new_tokens: int
+    model: Any, input_ids: Tensor, attention_mask: Tensor, search: Search, seeds: Tensor, *, max_new_tokens: int
 ) -> list[list[list[int]]]:
     """Return the tokens of each candidate of each text, without what the decoder begins with, as it was asked to write.
 
@@ -113,7 +142,7 @@ def decode(
         input_ids: padded texts, shape (n, longest).
         attention_mask: 1 where there is text.
         search: how to decode.
-        uniforms: what 'sample' draws by, numbers from [0, 1), shape (n, candidates, max_new_tokens); others need none.
+        seeds: what 'sample' draws by, int64, shape (n, candidates).
         max_new_tokens: where a candidate ends that has not ended before.
     """
     with torch.inference_mode():
@@ -122,7 +151,7 @@ def decode(
             rows = model.generate(input_ids, attention_mask=attention_mask, generation_config=config)
             return _by_text(rows, search.candidates)
         hidden = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        chooser = _chooser(model, search, uniforms)
+        chooser = _chooser(model, search, seeds)
         rows = model.generate(
             encoder_outputs=BaseModelOutput(hidden.repeat_interleave(search.candidates, dim=0)),
             attention_mask=attention_mask.repeat_interleave(search.candidates, dim=0),
@@ -164,15 +193,15 @@ def end_ids(model: Any) -> list[int]:
     return list(ends) if isinstance(ends, list) else [int(ends)]
 
 
-def _chooser(model: Any, search: Search, uniforms: Tensor) -> ChoosingProcessor:
+def _chooser(model: Any, search: Search, seeds: Tensor) -> ChoosingProcessor:
     ends = torch.tensor(end_ids(model), device=model.device)
     if search.decoding == "diverse":
         return DiverseBeams(ends, beams=search.candidates, penalty=search.diversity_penalty)
     temperatures = torch.tensor(search.temperatures, dtype=torch.float64, device=model.device)
     return SeededSampling(
         ends,
-        uniforms=uniforms.flatten(0, 1).to(model.device),
-        temperatures=temperatures.repeat(len(uniforms)),
+        seeds=seeds.flatten().to(model.device),
+        temperatures=temperatures.repeat(len(seeds)),
         top_p=search.top_p,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from mars_engine.words.config import Seq2SeqConfig
 from mars_engine.words.errors import ConfigError
 from mars_engine.words.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
-from mars_engine.words.records import GeneratorCard, JsonValue
+from mars_engine.words.records import GeneratorCard, JsonValue, Prompt
 from mars_engine.world.generators.seq2seq.rewriting import Rules, Wanted, rewrite
 from mars_engine.world.generators.seq2seq.writing import PassageWriter, Search
 from mars_engine.world.model_folder import find_model_folder, fingerprint_folder, is_on_this_machine
@@ -233,7 +233,7 @@ def _wanted(request: RefineRequest, template: str) -> Wanted:
     answer, other = (
         (request.chosen, request.rejected) if request.side == "chosen" else (request.rejected, request.chosen)
     )
-    prompt = "\n".join(turn.content for turn in request.prompt)
+    prompt = _as_text(request.prompt)
     return Wanted(
         request.key,
         answer,
@@ -241,6 +241,13 @@ def _wanted(request: RefineRequest, template: str) -> Wanted:
         request.seed,
         lambda passage: template.format(prompt=prompt, answer=passage, other=other),
     )
+
+
+def _as_text(prompt: Prompt) -> str:
+    """Return a prompt as a text: one turn as it is, several as paragraphs named by their roles."""
+    if len(prompt) == 1:
+        return prompt[0].content
+    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)
 
 
 def _escaped(text: str) -> str:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
@@ -44,8 +43,8 @@ class Seq2SeqWriter:
     """Writes passages with a sequence-to-sequence model.
 
     Guarantees: what is drawn depends on the text and its seed alone; and a text of a batch is written as it would be
-    alone, unless padding moves a sum by so much that two tokens change places: in fp32 they have to be equally likely
-    to six digits, in bf16 to two, so that there the batch does change texts now and then.
+    alone, unless padding makes two tokens change places: in fp32 they have to be equally likely to about six digits, in
+    bf16 to two, so that there the batch does change texts now and then.
     """
 
     model: Any
@@ -72,10 +71,8 @@ class Seq2SeqWriter:
         written: dict[int, tuple[Written, ...]] = {}
         with progress.task(name, len(asked)) as task, quiet_transformers():
             for limit, batch in self._batches([len(row) for row in rows], search.candidates):
-                uniforms = torch.empty(0)
-                if search.decoding == "sample":
-                    uniforms = torch.stack([draws(asked[index], search.candidates, limit) for index in batch])
-                found = self._decode([rows[index] for index in batch], search, uniforms, limit)
+                seeds = torch.tensor([seeds_of(asked[index], search.candidates) for index in batch])
+                found = self._decode([rows[index] for index in batch], search, seeds, limit)
                 for index, candidates in zip(batch, found, strict=True):
                     written[index] = tuple(self._read(tokens, limit) for tokens in candidates)
                 task.advance(len(batch))
@@ -95,11 +92,11 @@ class Seq2SeqWriter:
         ]
 
     def _decode(
-        self, rows: Sequence[Sequence[int]], search: Search, uniforms: torch.Tensor, limit: int
+        self, rows: Sequence[Sequence[int]], search: Search, seeds: torch.Tensor, limit: int
     ) -> list[list[list[int]]]:
         try:
             input_ids, attention_mask = self._pad(rows)
-            return decode(self.model, input_ids, attention_mask, search, uniforms, max_new_tokens=limit)
+            return decode(self.model, input_ids, attention_mask, search, seeds, max_new_tokens=limit)
         except torch.OutOfMemoryError as error:
             raise GenerationError(
                 f"the device has too little memory for a batch of {len(rows)} passages with {search.candidates} "
@@ -124,16 +121,14 @@ class Seq2SeqWriter:
         return Written(" ".join(text.split()), finished=length < min(len(tokens), limit - 1))
 
 
-def draws(asked: Asked, candidates: int, steps: int) -> torch.Tensor:
-    """Return the numbers from [0, 1) that decide what is drawn for a text, shape (candidates, steps).
+def seeds_of(asked: Asked, candidates: int) -> list[int]:
+    """Return the seeds that decide what is drawn for a text, one a candidate, as signed 64-bit integers.
 
-    They depend on the text and its seed alone; more candidates or steps change none that were there.
+    They depend on the text and its own seed alone; more candidates change none of those that were there.
     """
-    content = f"{asked.seed}\n{asked.text}".encode("utf-8", "surrogatepass")
-    seed = int.from_bytes(hashlib.sha256(content).digest(), "big")
-    return torch.from_numpy(
-        np.stack([np.random.default_rng([candidate, seed]).random(steps) for candidate in range(candidates)])
-    )
+    contents = [f"{asked.seed}\n{candidate}\n{asked.text}" for candidate in range(candidates)]
+    digests = [hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest() for content in contents]
+    return [int.from_bytes(digest[:8], "big", signed=True) for digest in digests]
 
 
 def load_writer(folder: Path, *, device: str, precision: Precision, batch_tokens: int) -> Seq2SeqWriter:
