@@ -33,6 +33,7 @@ from mars_engine.world.loaders import FORMAT_NAMES, open_source
     "allocation",
     "gate",
     "propose",
+    "chat",
     "quality",
     "review",
     "compose",
