@@ -3,7 +3,9 @@
     python -m benchmarks.chat_throughput [--pairs 200] [--latency-ms 200] [--concurrency 8]
 
 Two figures: paraphrasing alone, and `propose` on fakes, whose embedding and judging stand between the requests. The
-ideal is what the concurrency permits: answers × latency / concurrency. The server is a process of its own.
+ideal is what the concurrency permits: answers × latency / concurrency. Beside it stands how much of the allowed
+concurrency was in use, by the times that the client measured, which a busy machine blurs less. The server is a process
+of its own.
 """
 
 import multiprocessing
@@ -33,13 +35,16 @@ class Throughput:
     answers: int
     seconds: float
     ideal_seconds: float
+    """With the nominal latency."""
+    busy_seconds: float
+    """Sum of the times from request to answer, as the client saw them, over the concurrency."""
 
     def __str__(self) -> str:
         share = self.ideal_seconds / self.seconds
         rate = self.answers / self.seconds
         return (
             f"{self.what}: {self.answers:,} answers in {self.seconds:.2f} s ({rate:.1f} a second), "
-            f"{share:.1%} of what the concurrency permits"
+            f"{share:.1%} of what the concurrency permits; {self.busy_seconds / self.seconds:.1%} of it in use"
         )
 
 
@@ -76,7 +81,8 @@ def measure_paraphrasing(base_url: str, *, requests: int, latency: float, concur
         began = time.perf_counter()
         bench.paraphraser.paraphrase([ParaphraseRequest(text, text, 3, 0) for text in texts])
         seconds = time.perf_counter() - began
-    return Throughput("paraphrasing", requests, seconds, requests * latency / concurrency)
+        busy = sum(each.seconds for each in bench.store.chat.all()[1:]) / concurrency
+    return Throughput("paraphrasing", requests, seconds, requests * latency / concurrency, busy)
 
 
 def measure_proposing(base_url: str, *, pairs: int, latency: float, concurrency: int) -> Throughput:
@@ -92,7 +98,8 @@ def measure_proposing(base_url: str, *, pairs: int, latency: float, concurrency:
         make_proposals(bench, plan)
         seconds = time.perf_counter() - began
         answers = bench.store.chat.spent().requests - before
-    return Throughput("proposing", answers, seconds, answers * latency / concurrency)
+        busy = sum(each.seconds for each in bench.store.chat.all()[before:]) / concurrency
+    return Throughput("proposing", answers, seconds, answers * latency / concurrency, busy)
 
 
 def _chat(concurrency: int) -> ChatConfig:

@@ -34,6 +34,7 @@ from mars_engine.world.loaders import FORMAT_NAMES, open_source
     "allocation",
     "gate",
     "propose",
+    "chat",
     "seq2seq",
     "quality",
     "review",

@@ -18,8 +18,6 @@ from mars_engine.workflows.rounds import draft_next_plan, make_plan, make_propos
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.generators.chat.prompts import NAMES
 
-SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
-
 
 @click.command()
 @click.option(
@@ -38,7 +36,7 @@ SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quali
     is_flag=True,
     help="Ask anew for answers that could not be used, too; this costs again what they cost.",
 )
-@section_options(*SECTIONS)
+@section_options("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
 @reporting
 def propose(
     session: Session, dry_run: bool, pair_set: str, retry_failed: bool, retry_refused: bool, overrides: Overrides

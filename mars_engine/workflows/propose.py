@@ -177,6 +177,7 @@ def propose(
         task.advance(len(rows) - len(to_do))
         for number, chunk in enumerate(chunks):
             following = chunks[number + 1] if number + 1 < len(chunks) else []
+            _expect(proposer, chunk)
             keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
             _propose_chunk(store, proposer, keeper, chunk, following)
             task.advance(len(chunk))
@@ -259,7 +260,6 @@ def _propose_chunk(
     following: Sequence[tuple[PlanRow, Pair]],
 ) -> None:
     """Propose for a chunk; a generator that can begins with the following one while this is measured and judged."""
-    _expect(proposer, chunk)
     drafted, refine_failures = _refine_where_close(proposer, chunk)
     drafts = [draft for draft in drafted if not draft.is_postponed]
     variants, paraphrase_failures = _paraphrase(proposer, drafts)

@@ -49,7 +49,7 @@ def test_every_command_and_option_explains_itself(command):
 
 def test_settings_of_the_configuration_are_options_with_its_own_help():
     options = {option.name: option for option in mars.commands["init"].params}
-    for section in ("allocation", "triage", "gate", "propose", "quality", "probe"):
+    for section in ("allocation", "triage", "gate", "propose", "chat", "quality", "probe"):
         for name, field in type(getattr(MarsConfig(), section)).model_fields.items():
             assert field.description in options[f"{section}_{name}"].help
 
