@@ -3,16 +3,17 @@
     OMP_NUM_THREADS=1 python -m benchmarks.queue_orders ../shared/data WORK [SEEDS [SET]]
 
 For each set and seed: draw base and held-out pairs by prompt, warm up, plan, propose with the packaged generators, and
-let a reviewer read the queue in each order who accepts what passes every quality gate. After equal numbers of accepted
-proposals the probe is fitted again on the base pairs with (a) the accepted pairs alone, and (b) all pairs that the
-grids compose of what is accepted. WORK keeps embeddings and the results of finished seeds, so that a second run is
-quick.
+let a reviewer read the queue in each order. Reviewer "gates" accepts what passes every quality gate, reviewer "oracle"
+what a probe that was fitted on all pairs of the set, held-out ones too, ranks the right way round. After equal numbers
+of accepted proposals the probe is fitted again on the base pairs with (a) the accepted pairs alone, and (b) all pairs
+that the grids compose of what is accepted. WORK keeps embeddings and the results of finished seeds, so that a second
+run is quick.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.store import open_store
 
 BASE_PAIRS = {"hh-harmless": 300, "alpaca-pairs": 150}
+REVIEWERS: Mapping[str, tuple[str, ...]] = {"hh-harmless": ("gates",), "alpaca-pairs": ("gates", "oracle")}
 HELDOUT_PAIRS = 500
 SEEDS = 10
 ACCEPTED = (25, 50, 100, 200, 400)
@@ -104,6 +106,16 @@ class Scene:
     trainer: ProbeTrainer
     vectors: Mapping[str, FloatArray]
     """Embedding of each text of the base pairs, proposals and held-out pairs."""
+    oracle: Callable[[], FloatArray]
+    """Returns the weight vector of the probe that knows all pairs of the set."""
+
+    def accepted_by(self, reviewer: str) -> frozenset[str]:
+        """Ids of the proposals that a reviewer accepts."""
+        proposals = list(self.proposals.values())
+        if reviewer == "gates":
+            return frozenset(each.id for each in proposals if not each.flags)
+        margins = self.differences([each.as_pair() for each in proposals]) @ self.oracle()
+        return frozenset(each.id for each, margin in zip(proposals, margins.tolist(), strict=True) if margin > 0)
 
     def differences(self, pairs: Sequence[Pair]) -> FloatArray:
         return np.array([self.vectors[pair.chosen] - self.vectors[pair.rejected] for pair in pairs])
@@ -133,7 +145,7 @@ class Scene:
         return self.log_determinant(self.base)
 
 
-def make_scene(shared: Workbench, draw: Draw) -> Scene:
+def make_scene(shared: Workbench, draw: Draw, oracle: Callable[[], FloatArray]) -> Scene:
     """Warm up, plan by the default settings, and propose."""
     bench = replace(shared, store=open_store("sqlite://"))
     parts: tuple[tuple[Split, tuple[Pair, ...]], ...] = (("train", draw.base), ("heldout", draw.heldout))
@@ -146,13 +158,23 @@ def make_scene(shared: Workbench, draw: Draw) -> Scene:
     known = [*draw.base, *draw.heldout, *(each.as_pair() for each in proposals.values())]
     texts = list(dict.fromkeys(text for pair in known for text in (pair.chosen, pair.rejected)))
     vectors = bench.encoder.encode([Passage(text) for text in texts], progress=SILENT).vectors.astype(np.float64)
+    return Scene(bench, draw, proposals, probe_trainer_of(bench), dict(zip(texts, vectors, strict=True)), oracle)
+
+
+def probe_trainer_of(bench: Workbench) -> ProbeTrainer:
     trainer = bench.probe_trainer
     assert isinstance(trainer, ProbeTrainer)  # noqa: S101 (what a workspace has)
-    return Scene(bench, draw, proposals, trainer, dict(zip(texts, vectors, strict=True)))
+    return trainer
 
 
-def queues_of(scene: Scene) -> dict[str, Queue]:
-    """Return the queues in every order."""
+def fit_oracle(shared: Workbench, pairs: Sequence[Pair]) -> FloatArray:
+    """Return the weight vector of the probe fitted on all pairs of a set."""
+    trainer, ones = probe_trainer_of(shared), np.ones(len(pairs))
+    return trainer.fit(trainer.feature_differences(pairs, progress=SILENT), ones, ones)
+
+
+def queues_of(scene: Scene, accepted: frozenset[str]) -> dict[str, Queue]:
+    """Return the queues in every order, for a reviewer who accepts these proposals."""
     index = PairIndexCache(scene.bench.store).current()
     cache = DeckCache(scene.bench.store)
 
@@ -172,17 +194,20 @@ def queues_of(scene: Scene) -> dict[str, Queue]:
     queues = {order: queue(order, READER) for order in ("plan", "margin", "distance")}
     queues["gain alone"] = queue("gain", READER)
     queues |= {f"random {number}": queue("random", f"{READER} {number}") for number in range(RANDOM_QUEUES)}
-    queues["gain"] = read_by_gain(scene)
+    queues["gain"] = read_by_gain(scene, accepted, annotator=f"{READER} who accepts {len(accepted)}")
     return queues
 
 
-def read_by_gain(scene: Scene) -> Queue:
-    """Read as the app deals by gain: the order is made anew after every few decisions, which are stored."""
+def read_by_gain(scene: Scene, accepted: frozenset[str], *, annotator: str) -> Queue:
+    """Read as the app deals by gain: the order is made anew after every few decisions, which are stored.
+
+    They are taken back at the end: other orders and reviewers know nothing of them.
+    """
     store = scene.bench.store
     probe = LiveProbe(store, scene.trainer, config=CONFIG, progress=SILENT)
     read: list[str] = []
-    accepted = 0
-    while accepted < max(ACCEPTED):
+    count = 0
+    while count < max(ACCEPTED):
         order = probe.gain_order()
         some = [proposal_id.decode("ascii") for proposal_id in order.ids[:READ_AT_ONCE].tolist()]
         if not some:
@@ -190,23 +215,18 @@ def read_by_gain(scene: Scene) -> Queue:
         now = scene.bench.clock()
         store.reviews.append(
             [
-                ReviewEvent(
-                    "proposal", each, "accept" if passes(scene.proposals[each]) else "reject", READER, place, now
-                )
+                ReviewEvent("proposal", each, "accept" if each in accepted else "reject", annotator, place, now)
                 for place, each in enumerate(some, start=len(read) + 1)
             ]
         )
         read += some
-        accepted += sum(passes(scene.proposals[each]) for each in some)
+        count += sum(each in accepted for each in some)
+    undone = [ReviewEvent("proposal", each, "undo", annotator, len(read) + 1, scene.bench.clock()) for each in read]
+    store.reviews.append(undone)
     return read
 
 
-def passes(proposal: Proposal) -> bool:
-    """What the reviewer accepts."""
-    return not proposal.flags
-
-
-def measure(scene: Scene, queue: Queue) -> Measured:
+def measure(scene: Scene, queue: Queue, accepted_ids: frozenset[str]) -> Measured:
     """Fit the probe again after each number of accepted proposals."""
     numbers, heldout = len(ACCEPTED), len(scene.draw.heldout)
     found = Measured(
@@ -216,7 +236,7 @@ def measure(scene: Scene, queue: Queue) -> Measured:
         np.full((numbers, 2, heldout), np.nan),
         np.full((numbers, 2), np.nan),
     )
-    places = [place for place, each in enumerate(queue) if passes(scene.proposals[each])]
+    places = [place for place, each in enumerate(queue) if each in accepted_ids]
     for number, count in enumerate(ACCEPTED):
         if len(places) < count:
             break
@@ -252,17 +272,17 @@ def fit_again(scene: Scene, new_pairs: Sequence[Pair]) -> tuple[FloatArray, floa
 # ------------------------------------------------------------------------------------------------------------- results
 
 
-def results_of(name: str, seed: int, draw: Draw, shared: Workbench, work: Path) -> dict[str, Measured]:
-    """Return what came of each queue under a seed, and of no proposals at all; kept in the work folder."""
-    path = work / f"{name}-{seed}.npz"
+def results_of(path: Path, scene: Callable[[], Scene], reviewer: str) -> dict[str, Measured]:
+    """Return what came of each queue under a seed, and of no proposals at all; kept in the file."""
     fields = ("read", "pairs", "right", "loss", "log_determinant")
     if not path.is_file():
-        scene = make_scene(shared, draw)
-        found = {order: measure(scene, queue) for order, queue in queues_of(scene).items()} | {NONE: untouched(scene)}
+        made = scene()
+        accepted = made.accepted_by(reviewer)
+        queues = queues_of(made, accepted)
+        found = {order: measure(made, queue, accepted) for order, queue in queues.items()} | {NONE: untouched(made)}
         arrays = {f"{order}/{field}": getattr(each, field) for order, each in found.items() for field in fields}
         np.savez(path, allow_pickle=False, **arrays)
-        passing = sum(map(passes, scene.proposals.values()))
-        print(f"{name}, seed {seed}: {len(scene.proposals):,} proposals, {passing:,} pass", flush=True)
+        print(f"{path.stem}: {len(made.proposals):,} proposals, {len(accepted):,} would be accepted", flush=True)
     with np.load(path) as stored:
         orders = sorted({key.partition("/")[0] for key in stored.files})
         return {order: Measured(*(stored[f"{order}/{field}"] for field in fields)) for order in orders}
@@ -293,8 +313,8 @@ def show(name: str, results: Sequence[Mapping[str, Measured]], prompts: Sequence
         print("|---" * 7 + "|")
         for number, count in enumerate(ACCEPTED):
             usable = [place for place, each in enumerate(chance) if each.read[number] > 0]
-            if not usable:
-                print(f"| – | {count} | fewer pass | | | | |")
+            if len(usable) < len(results):
+                print(f"| – | {count} | so many are accepted under {len(usable)} of the seeds | | | | |")
                 continue
             level = np.concatenate([chance[place].right[number, way] for place in usable])
             loss = np.concatenate([chance[place].loss[number, way] for place in usable])
@@ -373,8 +393,14 @@ def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
             plan = DatasetPlan(name=name, paths=paths, base_pairs=BASE_PAIRS[name], heldout_pairs=HELDOUT_PAIRS)
             pairs = read_pairs([open_source(path) for path in paths])
             draws = [draw_pairs(pairs, plan, seed) for seed in range(seeds)]
-            results = [results_of(name, seed, draw, shared, work) for seed, draw in enumerate(draws)]
-        show(name, results, [draw.heldout_prompts for draw in draws])
+            oracle = cache(partial(fit_oracle, shared, pairs))
+            results: dict[str, list[dict[str, Measured]]] = {reviewer: [] for reviewer in REVIEWERS[name]}
+            for seed, draw in enumerate(draws):
+                scene = cache(partial(make_scene, shared, draw, oracle))
+                for reviewer, found in results.items():
+                    found.append(results_of(work / f"{name}-{reviewer}-{seed}.npz", scene, reviewer))
+        for reviewer, found in results.items():
+            show(f"{name}, reviewer: {reviewer}", found, [draw.heldout_prompts for draw in draws])
 
 
 if __name__ == "__main__":

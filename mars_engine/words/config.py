@@ -593,9 +593,11 @@ class ReviewConfig(Section):
     order: Annotated[
         ReviewOrder,
         Field(
-            description="What is read first: as the 'plan' spends the budget (most first, suspects first in Check), "
-            "by lowest 'margin', or by the information that a proposal would add ('gain', which the probe alone can "
-            "tell: proposals that a transformer scored come as the plan spends)."
+            description="What is read first: as the 'plan' spends the budget (most first, suspects first in Check); by "
+            "lowest 'margin'; by most expected information ('gain': what a proposal adds to the live probe's curvature "
+            "beside what is accepted, weighed by how likely its kind is accepted); by most contrast lost ('distance'); "
+            "or by chance ('random'). Check knows plan, margin and random. In a simulation on real pairs no order, not "
+            "even gain, was shown to train a more accurate probe than chance at equal numbers of accepted proposals."
         ),
     ] = "plan"
     overlap_percent: Annotated[
