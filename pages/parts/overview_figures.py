@@ -14,6 +14,7 @@ from mars_engine.workflows.status import Status
 from pages.parts import charts
 from pages.parts.colours import RIGHT, WRONG
 from pages.parts.frame import empty_state
+from pages.parts.margin_points import add_points, colour_axis, reach_of, size_for
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -138,19 +139,12 @@ def draw_plane(plane: Plane | None) -> None:
 
 
 def _points(plane: Plane) -> go.Figure:
+    """The pairs as points, coloured as on Explore."""
     figure = go.Figure()
-    for name, colour, symbol, side in (
-        ("ranked wrong, below 0", WRONG, "x", plane.margins < 0),
-        ("ranked right", RIGHT, "circle", plane.margins >= 0),
-    ):
-        figure.add_scattergl(
-            x=plane.margins[side],
-            y=plane.distances[side],
-            mode="markers",
-            name=name,
-            marker={"color": colour, "symbol": symbol, "size": 7 if len(plane.margins) < 2_000 else 4, "opacity": 0.7},
-            hovertemplate="margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>",
-        )
+    hover = "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
+    size = size_for(len(plane.margins))
+    add_points(figure, plane.margins, plane.distances, plane.margins, size=size, hover=hover)
+    figure.update_layout(coloraxis=colour_axis(reach_of(plane.margins), bar=False))
     return figure
 
 

@@ -69,9 +69,13 @@ def draw_movement(movement: Movement, *, models: int) -> None:
             fillcolor="rgba(128, 128, 128, 0.2)",
             hovertemplate="margin from %{x:.3f}<br>%{y:,} pairs<extra></extra>",
         )
-    figure.add_vline(0, line={"width": 1.5, "color": "gray"}, annotation_text="ranked right →")
+    # The words stand above the bars, which reach to the top of the figure otherwise.
+    words_at = {"annotation_text": "ranked right →", "annotation_yshift": 20, "annotation_position": "top right"}
+    figure.add_vline(0, line={"width": 1.5, "color": "gray"}, **words_at)
     figure.update_yaxes(tickformat=",")
-    charts.draw(charts.styled(figure, x="score margin (reward units)", y=words, height=380), key="movement")
+    shown = charts.styled(figure, x="score margin (reward units)", y=words, height=400)
+    shown.update_layout(margin={"t": 64}, legend={"y": 1.1})
+    charts.draw(shown, key="movement")
 
 
 def draw_crossed(desk: Desk, movement: Movement) -> None:
