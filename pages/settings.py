@@ -6,14 +6,15 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.assembly.config_options import override_config
+from mars_engine.assembly.config_options import override_config, settings_of
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.generator_cards import generator_cards
 from mars_engine.assembly.workspace import CONFIG_FILE, save_config
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.records import GeneratorCard, content_id
-from pages.parts.forms import section_form, verbatim
+from pages.parts.forms import in_words, section_form, verbatim
 from pages.parts.frame import page, presenting
+from pages.parts.run_panel import as_text
 from pages.parts.settings_keys import draw_keys
 from pages.parts.tables import draw_table
 
@@ -32,6 +33,8 @@ METHOD_SECTIONS = (
     "evaluate",
     "map",
 )
+PRESENTED_SECTIONS = ("triage", "allocation", "gate", "compose")
+"""Those that say how the method is carried out, without names of files or models."""
 SAVED = "settings saved"
 
 
@@ -106,9 +109,19 @@ def draw_workspace(desk: Desk) -> None:
     st.text("The database is named in mars.toml alone (database_url); its password is never shown.")
     st.subheader("Looks", anchor=False)
     st.text(
-        "Light or dark follows your system; the menu ⋮ at the top right, under Settings, chooses one. To show pages to "
-        "others, read-only and in large type, add ?present=1 to their address."
+        "Light or dark follows your system; the menu ⋮ at the top right, under Settings, chooses one. “Present” below "
+        "the list of pages shows them to others, read-only and in large type."
     )
+
+
+def draw_presented(desk: Desk) -> None:
+    """Draw how the method is set, for an audience; nothing of this machine."""
+    rows = [
+        (in_words(section), in_words(setting.name), as_text(getattr(getattr(desk.config, section), setting.name)))
+        for section in PRESENTED_SECTIONS
+        for setting in settings_of(section)
+    ]
+    draw_table("How the method is set", ("step", "setting", "value"), rows, numbers=("value",))
 
 
 def _stamp(config: MarsConfig) -> str:
@@ -137,7 +150,7 @@ def _draw_saved() -> None:
 
 def draw(desk: Desk) -> None:
     if presenting():
-        draw_workspace(desk)
+        draw_presented(desk)
         return
     chosen = st.segmented_control(
         "Which settings",

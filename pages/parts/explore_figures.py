@@ -158,7 +158,7 @@ def _label(x: float, y: float, text: str, **where: str) -> dict[str, Any]:
         "y": y,
         "text": text,
         "showarrow": False,
-        "font": {"size": 11, "color": ink()},
+        "font": {"size": charts.PRESENTED_SIZE - 2 if presenting() else 11, "color": ink()},
         "bgcolor": LABEL_GROUND[theme()],
         "borderpad": 3,
         **where,

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.words.records import Float32Array
-from pages.parts.colours import GROUND, INK, MARGIN_SCALE, RIGHT, WRONG
+from pages.parts.colours import GROUND, INK, MARGIN_SCALE, RIGHT, RIM, WRONG
 
 MOST_LARGE = 5_000
 """Beyond so many points they are drawn smaller."""
@@ -62,7 +62,7 @@ def add_points(
         marker: dict[str, Any] = {
             "symbol": symbol,
             "size": size,
-            "line": {"width": 0.6, "color": ink()},
+            "line": {"width": 0.5, "color": RIM[theme()]},
             "opacity": 0.9,
         }
         is_unknown = np.isnan(margins[kept]).all()
@@ -72,4 +72,4 @@ def add_points(
 
 def size_for(points: int) -> int:
     """The diameter of the points where so many are drawn, in pixels."""
-    return 4 if points > MOST_LARGE else 7
+    return 4 if points > MOST_LARGE else 6

@@ -13,8 +13,8 @@ from mars_engine.workflows.results import ModelResult, signed_points
 from mars_engine.workflows.status import Status
 from pages.parts import charts
 from pages.parts.colours import RIGHT, WRONG
-from pages.parts.frame import empty_state
-from pages.parts.margin_points import add_points, colour_axis, reach_of, size_for
+from pages.parts.frame import empty_state, presenting
+from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -30,7 +30,7 @@ def draw_headline(desk: Desk, status: Status, headline: Headline) -> None:
     with columns[0].container(border=True, height="stretch"):
         _draw_accuracy(headline, status)
     with columns[1].container(border=True, height="stretch"):
-        _draw_mis_ranked(headline)
+        _draw_mis_ranked(headline, status)
     with columns[2].container(border=True, height="stretch"):
         st.metric("New pairs in training", f"{status.count('composed'):,}")
         st.text(f"beside {status.count('pairs'):,} base pairs")
@@ -62,11 +62,11 @@ def interval_words(result: ModelResult) -> str:
     return f"{accuracy.level:.0%} interval {accuracy.low:.1%} to {accuracy.high:.1%}"
 
 
-def _draw_mis_ranked(headline: Headline) -> None:
+def _draw_mis_ranked(headline: Headline, status: Status) -> None:
     now, before = headline.mis_ranked_now, headline.mis_ranked_before
     if np.isnan(now):
         st.metric("Training pairs ranked wrong", "–")
-        st.text("the newest model has not scored them all")
+        st.text("the newest model has not scored them all" if status.model_label else "no model has scored them yet")
         return
     delta = None if np.isnan(before) else f"{signed_points(now - before)} points".replace("−", "-")
     st.metric("Training pairs ranked wrong", f"{now:.1%}", delta=delta, delta_color="inverse")
@@ -186,7 +186,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
             align="left" if x < 0.5 else "right",
             text=f"<b>{escape(quadrant.name)}</b><br>{escape(quadrant.advice)}<br>{quadrant.pairs:,} pairs",
             showarrow=False,
-            font={"size": 12},
+            font={"size": charts.PRESENTED_SIZE - 2 if presenting() else 12, "color": ink()},
         )
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from mars_engine.maths.agreement import Coefficient
 from mars_engine.workflows.agreement import AgreementReport
+from pages.parts.frame import presenting
 from pages.parts.tables import draw_table
 
 FIGURE_WIDTH = 220
@@ -26,7 +27,7 @@ def draw_agreement(report: AgreementReport) -> None:
     for name, coefficient in (("Raw agreement", report.raw), ("Krippendorff’s α", report.alpha)):
         if coefficient.interval is None:
             st.text(f"{name} is undefined: {coefficient.reason}.")
-    if not report.overlap:
+    if not report.overlap and not presenting():
         st.text("Let people read some of the same items: Settings, People, Overlap percent.")
     if report.pairs:
         _draw_each_two(report, items)
@@ -57,7 +58,7 @@ def _draw_coefficient(label: str, coefficient: Coefficient, explains: str) -> No
     interval = coefficient.interval
     with st.container(width=FIGURE_WIDTH, gap=None):
         value = "undefined" if interval is None else f"{interval.estimate:.2f}".replace("-", "−")
-        st.metric(label, value, help=explains)
+        st.metric(label, value, help=None if presenting() else explains)
         if interval is not None:
             st.text(f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−"))
 

@@ -109,9 +109,9 @@ def draw_ended(desk: Desk, run: Run) -> None:
             f"{STATE_WORDS[run.state]}: {run.kind}, {moment(run.started_at)}, "
             f"after {duration(run_seconds(run, run.ended_at))}"
         )
-        if run.error:
+        if run.error and not presenting():
             st.code(run.error, language=None, wrap_lines=True)
-        if run.state != "finished":
+        if run.state != "finished" and not presenting():
             st.text(_what_to_do(run))
         _draw_summary(run)
         draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
