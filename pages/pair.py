@@ -15,6 +15,7 @@ from pages.parts.colours import DASHES, SERIES
 from pages.parts.difference import show_pair
 from pages.parts.explore_filters import NAMES
 from pages.parts.frame import empty_state, page, presenting
+from pages.parts.numbers import true_minus
 from pages.parts.tables import draw_table
 
 NEAREST_BY = {
@@ -128,7 +129,7 @@ def draw_proposals(dossier: Dossier) -> None:
             st.text(
                 f"margin {number(proposal.margin_before)} → {number(proposal.margin_after)} · "
                 f"distance {_plain(proposal.distance_before)} → {_plain(proposal.distance_after)}"
-                + (f" · {', '.join(proposal.flags)}" if proposal.flags else "")
+                + (f" · {true_minus(', '.join(proposal.flags))}" if proposal.flags else "")
             )
             show_pair(proposal.prompt, proposal.chosen, proposal.rejected, key=f"proposal {position} {proposal.id}")
 

@@ -1,12 +1,12 @@
 """Settings: of the method, of reading together, keys, generators, and where everything is kept."""
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from mars_engine.assembly.config_options import override_config, settings_of
+from mars_engine.assembly.config_options import Setting, override_config, settings_of
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.generator_cards import generator_cards
 from mars_engine.assembly.workspace import CONFIG_FILE, save_config
@@ -35,6 +35,9 @@ METHOD_SECTIONS = (
 )
 PRESENTED_SECTIONS = ("triage", "allocation", "gate", "compose")
 """Those that say how the method is carried out, without names of files or models."""
+CHOOSING = "propose"
+"""The section that names the generators."""
+CHECKSUM = re.compile(r"(?=.*\d)[0-9a-f]{8,64}")
 SAVED = "settings saved"
 
 
@@ -81,12 +84,42 @@ def draw_reading_together(desk: Desk) -> None:
 
 
 def draw_generators(desk: Desk) -> None:
-    """Draw the card of each generator: who writes what people review."""
+    """Draw who writes what people review, and the settings of those that have some."""
+    st.text(f"Which of them write is chosen on the tab {METHOD}, under {in_words(CHOOSING)}: {_choosers()}.")
+    if sections := generator_sections():
+        config = desk.config
+        changes = section_form(config, sections, f"generators-{_stamp(config)}", submit="Save")
+        if changes is not None:
+            _save(desk, changes)
     for card in _cards(str(desk.root), desk.config.model_dump_json(), desk):
         with st.container(border=True):
-            st.text(f"{card.name}, version {card.version}" + (" (stand-in)" if card.stand_in else ""))
+            st.text(f"{in_words(card.name)}, version {card.version}" + (" (stand-in)" if card.stand_in else ""))
             st.text(f"{card.note[:1].upper()}{card.note[1:]}.")
-            st.code(json.dumps(dict(card.settings), indent=2, ensure_ascii=False), language=None, wrap_lines=True)
+            if card.settings:
+                rows = [(in_words(name), _shown(value)) for name, value in card.settings.items()]
+                draw_table(f"Settings of {card.name}", ("setting", "value"), rows)
+
+
+def generator_sections() -> tuple[str, ...]:
+    """Return the sections of the configuration that belong to a generator: each has the name of a choice in its own."""
+    choices = {choice for setting in _choosing_settings() for choice in setting.choices}
+    names = (name for name in MarsConfig.model_fields if name not in (*METHOD_SECTIONS, "review", "reward_model"))
+    return tuple(name for name in names if any(choice in name for choice in choices))
+
+
+def _choosing_settings() -> list[Setting]:
+    """The settings whose choices are generators."""
+    return [setting for setting in settings_of(CHOOSING) if setting.name in ("refiner", "paraphraser")]
+
+
+def _choosers() -> str:
+    return "; ".join(f"{in_words(each.name)} ({', '.join(each.choices)})" for each in _choosing_settings())
+
+
+def _shown(value: Any) -> str:
+    """A value in words; of a checksum its beginning, which tells one from another."""
+    text = as_text(value)
+    return f"checksum {text}" if isinstance(value, str) and CHECKSUM.fullmatch(value) else text
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the generators")

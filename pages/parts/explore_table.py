@@ -20,6 +20,12 @@ SORT_NAMES = {
     "imported": "order of import",
     "nearest": "nearness in meaning",
 }
+ORDER_STYLE = """
+<style>
+  @media (max-width: 640px) { .st-key-table-order { padding-bottom: 2.5rem; } }
+</style>
+"""
+"""The table's own tools float above its right corner, where on a small screen the controls of the order stand."""
 PAIR_PAGE = "pages/pair.py"
 
 
@@ -89,7 +95,8 @@ def _config() -> dict[str, Any]:
 
 
 def _draw_order(view: View) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.html(ORDER_STYLE)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="table-order"):
         st.session_state["explore sort"] = view.sort
         st.selectbox(
             "Order by",

@@ -160,13 +160,18 @@ def _insist_on_frame() -> None:
 
 
 def show_error(error: MarsError) -> None:
-    """Show what was found, what was expected and what to do, as plain text."""
+    """Show what was found, what was expected and, but to an audience, what to do, as plain text."""
     with st.container(border=True):
-        st.text(f"⚠ {error.found}.")
+        st.text(_sentence(f"⚠ {error.found}"))
         if error.expected:
-            st.text(f"Expected: {error.expected}.")
-        if error.remedy:
-            st.text(f"What to do: {error.remedy}.")
+            st.text(_sentence(f"Expected: {error.expected}"))
+        if error.remedy and not presenting():
+            st.text(_sentence(f"What to do: {error.remedy}"))
+
+
+def _sentence(text: str) -> str:
+    """End a text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def empty_state(says: str, *, to_do: str, page_path: str = "", link: str = "") -> None:

@@ -15,6 +15,7 @@ from pages.parts import charts
 from pages.parts.colours import RIGHT, WRONG
 from pages.parts.frame import empty_state, presenting
 from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for
+from pages.parts.numbers import change_of
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -44,15 +45,12 @@ def _draw_accuracy(headline: Headline, status: Status) -> None:
         st.metric("Held-out accuracy", "–")
         st.text("not scored yet" if status.heldout_pairs else "no held-out pairs: import some to measure it")
         return
-    delta = f"{signed_points(difference.difference.estimate)} points" if difference else None
-    shown = difference is not None and difference.difference.excludes_zero
-    st.metric(
-        "Held-out accuracy",
-        f"{now.evaluation.accuracy.estimate:.1%}",
-        delta=delta.replace("−", "-") if delta else None,
-        delta_color="normal" if shown else "off",
-        delta_arrow="auto" if shown else "off",
-    )
+    change = {}
+    if difference:
+        points = difference.difference.estimate
+        shown = True if difference.difference.excludes_zero else None
+        change = change_of(f"{signed_points(points)} points", points, good_when_higher=shown)
+    st.metric("Held-out accuracy", f"{now.evaluation.accuracy.estimate:.1%}", **change)
     against = f"\nagainst {difference.second}: {difference.verdict}" if difference else ""
     st.text(f"{interval_words(now)}, {now.label}{against}")
 
@@ -68,9 +66,13 @@ def _draw_mis_ranked(headline: Headline, status: Status) -> None:
         st.metric("Training pairs ranked wrong", "–")
         st.text("the newest model has not scored them all" if status.model_label else "no model has scored them yet")
         return
-    delta = None if np.isnan(before) else f"{signed_points(now - before)} points".replace("−", "-")
-    st.metric("Training pairs ranked wrong", f"{now:.1%}", delta=delta, delta_color="inverse")
-    st.text("by a model that was trained on them" if delta is None else f"was {before:.1%}; the model trained on them")
+    if np.isnan(before):
+        st.metric("Training pairs ranked wrong", f"{now:.1%}")
+        st.text("by a model that was trained on them")
+        return
+    change = change_of(f"{signed_points(now - before)} points", now - before, good_when_higher=False)
+    st.metric("Training pairs ranked wrong", f"{now:.1%}", **change)
+    st.text(f"was {before:.1%}; the model trained on them")
 
 
 def _draw_decisions(desk: Desk) -> None:

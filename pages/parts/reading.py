@@ -25,7 +25,7 @@ READING_STYLE = """
 <style>
   .st-key-reading-choices [data-testid="stButtonGroup"] { margin-bottom: 0; }
   @media (max-width: 640px) {
-    .stMainBlockContainer { padding-top: 3rem; }
+    .stMainBlockContainer { padding-top: 3.5rem; }
     .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .5rem; }
     .stMainBlockContainer [data-testid="stHeading"] h1 { font-size: 1.4rem; padding: 0; }
     [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
@@ -33,7 +33,8 @@ READING_STYLE = """
     .st-key-deck-figures [data-testid="stHorizontalBlock"] { gap: .25rem 1.25rem; }
     .st-key-reading-choices { flex-wrap: nowrap; gap: .4rem; }
     .st-key-reading-choices [data-testid="stWidgetLabel"] { display: none; }
-    .st-key-reading-choices [data-testid="stTextInput"] { min-width: 6rem; }
+    .st-key-reading-choices [data-testid="stElementContainer"] { width: auto; min-width: 0; flex: 0 0 auto; }
+    .st-key-reading-choices [data-testid="stElementContainer"]:has(input) { flex: 1 1 4rem; }
     .st-key-reading-choices button { padding-left: .5rem; padding-right: .5rem; white-space: nowrap; }
     .st-key-reading-choices [data-testid="stPopover"] [data-testid="stIconMaterial"]:first-child { display: none; }
   }

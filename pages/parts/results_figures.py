@@ -14,6 +14,7 @@ from pages.parts import charts
 from pages.parts.colours import DASHES, SERIES
 from pages.parts.frame import empty_state, presenting
 from pages.parts.margin_points import ground
+from pages.parts.numbers import true_minus
 from pages.parts.tables import draw_table
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
@@ -85,7 +86,7 @@ def _model_row(model: ModelResult) -> tuple[str, ...]:
         interval_text(evaluation.accuracy),
         f"{metrics.log_loss:.3f}",
         f"{metrics.calibration_error:.3f}",
-        f"{metrics.margin_mean:+.3f}",
+        true_minus(f"{metrics.margin_mean:+.3f}"),
         f"{metrics.auc:.3f}",
         f"{evaluation.training_pairs:,}",
         str(model.record.round),

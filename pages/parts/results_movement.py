@@ -14,6 +14,7 @@ from mars_engine.workflows.results import Movement
 from pages.parts import charts
 from pages.parts.colours import SERIES
 from pages.parts.frame import presenting
+from pages.parts.numbers import true_minus
 from pages.parts.tables import draw_table
 
 SPLIT = "split"
@@ -51,7 +52,7 @@ def draw_movement(movement: Movement, *, models: int) -> None:
     """
     words = SPLIT_WORDS[movement.split]
     trained = "" if movement.split == "heldout" else " Models are trained on these, so part of this is memory."
-    means = f"{movement.mean_before:+.3f} to {movement.mean_after:+.3f}"
+    means = true_minus(f"{movement.mean_before:+.3f} to {movement.mean_after:+.3f}")
     wrong = f"{movement.mis_ranked_before:,} to {movement.mis_ranked_after:,}"
     st.text(f"{movement.pairs:,} {words}: the mean margin went from {means}, those ranked wrong from {wrong}.{trained}")
     figure = go.Figure()
@@ -106,7 +107,7 @@ def _draw_rows(desk: Desk, movement: Movement, places: Sequence[int]) -> None:
     if presenting():
         numbers = ("before", "after")
         rows = [
-            (said, f"{first:+.3f}", f"{second:+.3f}", shorten(pairs[pair_id]))
+            (said, true_minus(f"{first:+.3f}"), true_minus(f"{second:+.3f}"), shorten(pairs[pair_id]))
             for said, first, second, pair_id in zip(outcome, before, after, ids, strict=True)
         ]
         draw_table("Pairs that crossed zero", ("", *numbers, "prompt"), rows, numbers=numbers)

@@ -17,6 +17,7 @@ from mars_engine.workflows.run_history import Curves, Pace, curves, pace, run_se
 from pages.parts.charts import draw, styled
 from pages.parts.colours import DASHES, PALE, SERIES
 from pages.parts.frame import presenting, show_error
+from pages.parts.numbers import true_minus
 
 STATE_WORDS: Mapping[RunState, str] = {
     "queued": "… waits",
@@ -288,7 +289,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return true_minus(f"{value:.3f}")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(as_text(each) for each in value) + "]"
     return str(value)

@@ -282,9 +282,14 @@ function drawFigures(figures, kind) {
 function drawGates(gates) {
   const rows = gates.map((gate) => {
     const verdict = element("strong", { class: "verdict" }, gate.passed ? "✓ passed" : "✗ failed");
-    return element("li", { class: gate.passed ? "passed" : "failed" }, verdict, ` ${gate.text}`);
+    return element("li", { class: gate.passed ? "passed" : "failed" }, verdict, ` ${trueMinus(gate.text)}`);
   });
   return element("ul", { class: "gates", "aria-label": "Quality gates" }, ...rows);
+}
+
+/** A text with a minus sign before its negative numbers, where it has a hyphen. */
+function trueMinus(text) {
+  return text.replace(/(?<![\w.)\]])-(?=[\d.])/g, "−");
 }
 
 /** A number with a true minus sign; a dash where it is not known. */

@@ -129,7 +129,7 @@ class Grid {
       this.count();
     });
     const turn = card.prompt[lastTurnOf(card.prompt)];
-    const faults = card.gates.filter((gate) => !gate.passed).map((gate) => gate.text);
+    const faults = card.gates.filter((gate) => !gate.passed).map((gate) => trueMinus(gate.text));
     const gates = faults.length ? `✗ ${faults.join("; ")}` : "✓ gates passed";
     const gain = distanceGain(card);
     const moved = Number.isFinite(gain) ? ` · distance ${gain >= 0 ? "+" : ""}${number(gain)}` : "";
