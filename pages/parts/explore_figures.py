@@ -26,7 +26,7 @@ BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
 
-LABEL_GROUND = {"light": "rgba(255,255,255,0.75)", "dark": "rgba(18,23,30,0.7)"}
+LABEL_GROUND = {"light": "rgba(255,255,255,0.5)", "dark": "rgba(18,23,30,0.5)"}
 """Behind a label over points, by theme."""
 
 HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460

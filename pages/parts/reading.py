@@ -28,6 +28,7 @@ READING_STYLE = """
     .stMainBlockContainer { padding-top: 3.5rem; }
     .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .5rem; }
     .stMainBlockContainer [data-testid="stHeading"] h1 { font-size: 1.4rem; padding: 0; }
+    .stMainBlockContainer [data-testid="stHeading"] div { margin-bottom: 0 !important; }
     [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
     [data-testid="stLayoutWrapper"]:has(> .st-key-deck-figures) { order: 1; }
     .st-key-deck-figures [data-testid="stHorizontalBlock"] { gap: .25rem 1.25rem; }

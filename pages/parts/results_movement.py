@@ -15,7 +15,7 @@ from pages.parts import charts
 from pages.parts.colours import SERIES
 from pages.parts.frame import presenting
 from pages.parts.numbers import true_minus
-from pages.parts.tables import draw_table
+from pages.parts.tables import draw_table, formatted
 
 SPLIT = "split"
 """Name in the query parameters of the split whose margins are shown."""
@@ -112,22 +112,23 @@ def _draw_rows(desk: Desk, movement: Movement, places: Sequence[int]) -> None:
         ]
         draw_table("Pairs that crossed zero", ("", *numbers, "prompt"), rows, numbers=numbers)
         return
+    columns = {
+        "pair": [f"/pair?id={pair_id}" for pair_id in ids],
+        "now": outcome,
+        "before": before,
+        "after": after,
+        "change": after - before,
+        "subset": [pairs[pair_id].subset for pair_id in ids],
+        "prompt": [shorten(pairs[pair_id]) for pair_id in ids],
+    }
     st.dataframe(
-        {
-            "pair": [f"/pair?id={pair_id}" for pair_id in ids],
-            "now": outcome,
-            "before": before,
-            "after": after,
-            "change": after - before,
-            "subset": [pairs[pair_id].subset for pair_id in ids],
-            "prompt": [shorten(pairs[pair_id]) for pair_id in ids],
-        },
+        formatted(columns, dict.fromkeys(("before", "after", "change"), "+.3f")),
         hide_index=True,
         column_config={
             "pair": st.column_config.LinkColumn(display_text=r"id=(.{8})", width="small"),
-            "before": st.column_config.NumberColumn(format="%+.3f", help="Score margin, reward units."),
-            "after": st.column_config.NumberColumn(format="%+.3f", help="Score margin, reward units."),
-            "change": st.column_config.NumberColumn(format="%+.3f", help="Reward units."),
+            "before": st.column_config.NumberColumn(help="Score margin, reward units."),
+            "after": st.column_config.NumberColumn(help="Score margin, reward units."),
+            "change": st.column_config.NumberColumn(help="Reward units."),
             "prompt": st.column_config.TextColumn(width="large"),
         },
         key="crossed",

@@ -12,6 +12,7 @@ from pages.parts.explore_density import _margin_colours
 from pages.parts.margin_points import add_points, reach_of
 from pages.parts.numbers import change_of, true_minus
 from pages.parts.run_panel import _chart, _step_chart
+from pages.parts.tables import formatted
 
 LEAST_CONTRAST = 3.0
 """What WCAG 2 asks of graphics."""
@@ -31,10 +32,8 @@ def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("ground", colours.GROUND.values(), ids=colours.GROUND.keys())
 def test_every_margin_and_every_series_is_seen_on_both_grounds(ground):
     page = ImageColor.getrgb(ground)
-    for margin, colour in zip(
-        steps := np.linspace(-1, 1, 41), _margin_colours(steps.astype(np.float32), 1), strict=True
-    ):
-        assert contrast(colour, page) >= LEAST_CONTRAST, (margin, colour)
+    for colour in _margin_colours(np.linspace(-1, 1, 41, dtype=np.float32), 1):
+        assert contrast(colour, page) >= LEAST_CONTRAST, colour
     for colour in colours.SERIES:
         assert contrast(ImageColor.getrgb(colour), page) >= LEAST_CONTRAST, colour
 
@@ -91,3 +90,10 @@ def test_a_change_says_its_direction_without_a_hyphen():
     assert worse == {"delta": "−0.7 points", "delta_color": "red", "delta_arrow": "down"}
     assert change_of("+1", 1, good_when_higher=False)["delta_color"] == "red"
     assert change_of("+1", 1, good_when_higher=None)["delta_arrow"] == "off"
+
+
+def test_tables_write_a_minus_sign_and_keep_numbers():
+    table = formatted({"margin": [-0.25, float("nan")], "text": ["-a", "b"]}, {"margin": "+.2f", "absent": ".1f"})
+    assert table.data["margin"].dtype == np.float64
+    assert "−0.25" in table.to_html()
+    assert ">-a<" in table.to_html()
