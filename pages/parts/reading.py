@@ -23,7 +23,7 @@ WHAT_TO_READ = "What to read"
 
 READING_STYLE = """
 <style>
-  .st-key-reading-choices [data-testid="stButtonGroup"] { margin-bottom: 0; }
+  .st-key-reading-choices [data-testid="stButtonGroup"] button { min-height: 2.5rem; }
   @media (max-width: 640px) {
     .stMainBlockContainer { padding-top: 3.5rem; }
     .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .5rem; }
