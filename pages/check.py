@@ -8,6 +8,8 @@ from pages.parts.card import Dealing
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck
 
+NOT_YET = "–"
+
 
 def draw_stakes(desk: Desk) -> None:
     """How much of the coming budget would go to suspects that nobody has checked, and what checking found so far."""
@@ -24,27 +26,29 @@ def draw_stakes(desk: Desk) -> None:
                 f"Share of the coming budget of {figures.budget:,} new pairs that unchecked suspects would get if they "
                 "were treated like any other pair. It falls as you work.",
             )
+        # They stand here before the first decision too, so that nothing moves when it is made.
         rate = figures.mislabel_rate
-        if rate is not None:
-            _metric(
-                "of those checked were wrong",
-                f"{rate.estimate:.0%}",
-                f"Flipped or dropped; {rate.level:.0%} interval {rate.low:.0%} to {rate.high:.0%}.",
-            )
-            _metric(
-                "new pairs at risk",
-                f"{figures.new_pairs_at_risk:,}",
-                "Would be made of mislabelled pairs among the unchecked suspects, at that rate.",
-            )
-            _metric(
-                "new pairs saved",
-                f"{figures.new_pairs_saved:,}",
-                "Would have been made of what was flipped or dropped, had nobody looked.",
-            )
+        _metric(
+            "of those checked were wrong",
+            f"{rate.estimate:.0%}" if rate else NOT_YET,
+            f"Flipped or dropped; {rate.level:.0%} interval {rate.low:.0%} to {rate.high:.0%}."
+            if rate
+            else "Known once a suspect has been judged.",
+        )
+        _metric(
+            "new pairs at risk",
+            f"{figures.new_pairs_at_risk:,}" if rate else NOT_YET,
+            "Would be made of mislabelled pairs among the unchecked suspects, at that rate.",
+        )
+        _metric(
+            "new pairs saved",
+            f"{figures.new_pairs_saved:,}" if rate else NOT_YET,
+            "Would have been made of what was flipped or dropped, had nobody looked.",
+        )
 
 
 def _metric(label: str, value: str, explains: str) -> None:
-    st.metric(label, value, help=explains, width="content")
+    st.metric(label, value, help=None if presenting() else explains, width="content")
 
 
 def draw(desk: Desk) -> None:
@@ -68,7 +72,7 @@ def draw(desk: Desk) -> None:
     if presenting():
         draw_deck(desk, Dealing("pair", "", "plan", read_only=True), draw_stakes)
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="reading-choices"):
         name = ask_name()
         with st.popover(WHAT_TO_READ, icon=":material/low_priority:"):
             order = choose_order(desk, "pair")

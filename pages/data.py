@@ -71,7 +71,7 @@ def draw(desk: Desk) -> None:
         if desk.store.pairs.datasets():
             draw_datasets(desk)
         else:
-            empty_state("No pairs have been imported yet.", to_do="Import some on this page, outside present mode.")
+            empty_state("No pairs have been imported yet.", to_do="Import some on this page.")
         return
     section = _chosen_section(desk)
     if section == DATASETS:

@@ -110,8 +110,8 @@ def _choose_map() -> None:
 def _offer_map(desk: Desk, kind: MapKind) -> None:
     with st.container(border=True):
         st.text(f"There is no map of {MAP_NAMES[kind]} yet.")
-        st.text(f"It is computed once, by a job in the background, or by: mars map --of {kind}")
         if not presenting():
+            st.text(f"It is computed once, by a job in the background, or by: mars map --of {kind}")
             _draw_map_button(desk, kind, "Make the map")
 
 

@@ -16,7 +16,8 @@ from pages.parts.colours import DASHES, SERIES
 from pages.parts.difference import show_pair
 from pages.parts.explore_filters import NAMES
 from pages.parts.frame import empty_state, page, presenting
-from pages.parts.tables import draw_table
+from pages.parts.numbers import true_minus
+from pages.parts.tables import draw_table, formatted
 
 NEAREST_BY = {
     "difference": "the difference of their answers",
@@ -148,7 +149,7 @@ def draw_proposals(dossier: Dossier) -> None:
             st.text(
                 f"margin {number(proposal.margin_before)} → {number(proposal.margin_after)} · "
                 f"distance {_plain(proposal.distance_before)} → {_plain(proposal.distance_after)}"
-                + (f" · {', '.join(proposal.flags)}" if proposal.flags else "")
+                + (f" · {true_minus(', '.join(proposal.flags))}" if proposal.flags else "")
             )
             show_pair(proposal.prompt, proposal.chosen, proposal.rejected, key=f"proposal {position} {proposal.id}")
 
@@ -175,14 +176,15 @@ def _draw_list(name: str, neighbours: Sequence[Neighbour]) -> None:
     if all(math.isnan(each.cosine) for each in neighbours):
         del columns["cosine"]
     config = {
-        "cosine": st.column_config.NumberColumn(format="%.3f", width=80),
-        "margin": st.column_config.NumberColumn(format="%.3f", width=80),
+        "cosine": st.column_config.NumberColumn(width=80),
+        "margin": st.column_config.NumberColumn(width=80),
     }
+    shown = formatted(columns, {"cosine": ".3f", "margin": ".3f"})
     if presenting():
-        st.dataframe(columns, hide_index=True, column_config=config)
+        st.dataframe(shown, hide_index=True, column_config=config)
         return
     state = st.dataframe(
-        columns, hide_index=True, column_config=config, on_select="rerun", selection_mode="single-row", key=name
+        shown, hide_index=True, column_config=config, on_select="rerun", selection_mode="single-row", key=name
     )
     if rows := state["selection"]["rows"]:
         st.query_params["id"] = neighbours[rows[0]].pair_id

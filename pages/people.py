@@ -20,9 +20,18 @@ def draw_contributions(people: list[Contribution]) -> None:
     st.subheader("Who decided how much", anchor=False)
     draw_table(
         "Who decided how much",
-        ("name", "is a", "pairs checked", "proposals reviewed", "skipped", "taken back", "minutes", "s a decision"),
+        (
+            "name",
+            "is a",
+            "pairs checked",
+            "proposals reviewed",
+            "skipped",
+            "taken back",
+            "minutes",
+            "seconds a decision",
+        ),
         [_row(each) for each in people],
-        numbers=("pairs checked", "proposals reviewed", "skipped", "taken back", "minutes", "s a decision"),
+        numbers=("pairs checked", "proposals reviewed", "skipped", "taken back", "minutes", "seconds a decision"),
     )
 
 

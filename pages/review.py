@@ -59,7 +59,7 @@ def draw(desk: Desk) -> None:
     if presenting():
         draw_deck(desk, Dealing("proposal", "", "plan", read_only=True))
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="reading-choices"):
         name = ask_name()
         order = choose_order(desk, "proposal")
         with st.popover(WHAT_TO_READ, icon=":material/low_priority:"):

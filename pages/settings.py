@@ -1,19 +1,20 @@
 """Settings: of the method, of reading together, keys, generators, and where everything is kept."""
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from mars_engine.assembly.config_options import override_config
+from mars_engine.assembly.config_options import Setting, override_config, settings_of
 from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.generator_cards import generator_cards
 from mars_engine.assembly.workspace import CONFIG_FILE, save_config
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.records import GeneratorCard, content_id
-from pages.parts.forms import section_form, verbatim
+from pages.parts.forms import in_words, section_form, verbatim
 from pages.parts.frame import page, presenting
+from pages.parts.run_panel import as_text
 from pages.parts.settings_keys import draw_keys
 from pages.parts.tables import draw_table
 
@@ -34,6 +35,11 @@ METHOD_SECTIONS = (
     "evaluate",
     "map",
 )
+PRESENTED_SECTIONS = ("triage", "allocation", "gate", "compose")
+"""Those that say how the method is carried out, without names of files or models."""
+CHOOSING = "propose"
+"""The section that names the generators."""
+CHECKSUM = re.compile(r"(?=.*\d)[0-9a-f]{8,64}")
 SAVED = "settings saved"
 
 
@@ -80,12 +86,42 @@ def draw_reading_together(desk: Desk) -> None:
 
 
 def draw_generators(desk: Desk) -> None:
-    """Draw the card of each generator: who writes what people review."""
+    """Draw who writes what people review, and the settings of those that have some."""
+    st.text(f"Which of them write is chosen on the tab {METHOD}, under {in_words(CHOOSING)}: {_choosers()}.")
+    if sections := generator_sections():
+        config = desk.config
+        changes = section_form(config, sections, f"generators-{_stamp(config)}", submit="Save")
+        if changes is not None:
+            _save(desk, changes)
     for card in _cards(str(desk.root), desk.config.model_dump_json(), desk):
         with st.container(border=True):
-            st.text(f"{card.name}, version {card.version}" + (" (stand-in)" if card.stand_in else ""))
+            st.text(f"{in_words(card.name)}, version {card.version}" + (" (stand-in)" if card.stand_in else ""))
             st.text(f"{card.note[:1].upper()}{card.note[1:]}.")
-            st.code(json.dumps(dict(card.settings), indent=2, ensure_ascii=False), language=None, wrap_lines=True)
+            if card.settings:
+                rows = [(in_words(name), _shown(value)) for name, value in card.settings.items()]
+                draw_table(f"Settings of {card.name}", ("setting", "value"), rows)
+
+
+def generator_sections() -> tuple[str, ...]:
+    """Return the sections of the configuration that belong to a generator: each has the name of a choice in its own."""
+    choices = {choice for setting in _choosing_settings() for choice in setting.choices}
+    names = (name for name in MarsConfig.model_fields if name not in (*METHOD_SECTIONS, "review", "reward_model"))
+    return tuple(name for name in names if any(choice in name for choice in choices))
+
+
+def _choosing_settings() -> list[Setting]:
+    """The settings whose choices are generators."""
+    return [setting for setting in settings_of(CHOOSING) if setting.name in ("refiner", "paraphraser")]
+
+
+def _choosers() -> str:
+    return "; ".join(f"{in_words(each.name)} ({', '.join(each.choices)})" for each in _choosing_settings())
+
+
+def _shown(value: Any) -> str:
+    """A value in words; of a checksum its beginning, which tells one from another."""
+    text = as_text(value)
+    return f"checksum {text}" if isinstance(value, str) and CHECKSUM.fullmatch(value) else text
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the generators")
@@ -108,9 +144,19 @@ def draw_workspace(desk: Desk) -> None:
     st.text("The database is named in mars.toml alone (database_url); its password is never shown.")
     st.subheader("Looks", anchor=False)
     st.text(
-        "Light or dark follows your system; the menu ⋮ at the top right, under Settings, chooses one. To show pages to "
-        "others, read-only and in large type, add ?present=1 to their address."
+        "Light or dark follows your system; the menu ⋮ at the top right, under Settings, chooses one. “Present” below "
+        "the list of pages shows them to others, read-only and in large type."
     )
+
+
+def draw_presented(desk: Desk) -> None:
+    """Draw how the method is set, for an audience; nothing of this machine."""
+    rows = [
+        (in_words(section), in_words(setting.name), as_text(getattr(getattr(desk.config, section), setting.name)))
+        for section in PRESENTED_SECTIONS
+        for setting in settings_of(section)
+    ]
+    draw_table("How the method is set", ("step", "setting", "value"), rows, numbers=("value",))
 
 
 def _stamp(config: MarsConfig) -> str:
@@ -139,7 +185,7 @@ def _draw_saved() -> None:
 
 def draw(desk: Desk) -> None:
     if presenting():
-        draw_workspace(desk)
+        draw_presented(desk)
         return
     chosen = st.segmented_control(
         "Which settings",

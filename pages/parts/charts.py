@@ -9,6 +9,8 @@ from pages.parts.frame import presenting
 
 PRESENTED_SIZE = 17
 """Of the type where the app is shown to an audience."""
+TITLE_STANDOFF = 20
+"""Pixels from an ordinate's line to its title beyond the ticks' numbers; with fewer the two run into each other."""
 PLOTLY_OPTIONS = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 
 
@@ -23,7 +25,7 @@ def styled(figure: go.Figure, *, x: str, y: str, height: int = 360, legend: bool
         showlegend=legend,
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
         xaxis={"title": {"text": x, "standoff": 8}, "automargin": True, "zeroline": True},
-        yaxis={"title": {"text": y, "standoff": 8}, "automargin": True},
+        yaxis={"title": {"text": y, "standoff": TITLE_STANDOFF}, "automargin": True},
         hoverlabel={"align": "left"},
         font={"size": PRESENTED_SIZE} if presenting() else {},
     )

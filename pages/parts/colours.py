@@ -1,15 +1,33 @@
-"""Colours, the same everywhere. They tell apart for the colour-blind, and never carry a meaning alone."""
+"""Colours, the same everywhere. They tell apart for the colour-blind, and never carry a meaning alone.
 
-WRONG, NEUTRAL, RIGHT = "#b35806", "#f7f7f7", "#2166ac"
-"""Ends and middle of the diverging scale of margins: orange below 0 (ranked wrong), blue above (ranked right)."""
+Lines and bars of several models have theirs from the engine, whose report shows the same: `SERIES` and `DASHES`.
+"""
 
-MARGIN_SCALE = ((0.0, "#b35806"), (0.25, "#f1a340"), (0.5, "#d9d9d9"), (0.75, "#67a9cf"), (1.0, "#2166ac"))
-"""For plotly's `colorscale`, with `cmid=0`; grey in the middle, so that a point near 0 shows on white and on black."""
+from mars_engine.assembly.series import DASHES, SERIES
+
+__all__ = ["DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "WRONG"]
+
+WRONG, RIGHT = "#b35806", "#2166ac"
+"""Ends of the diverging scale of margins: orange below 0 (ranked wrong), blue above (ranked right)."""
+
+MARGIN_SCALE = (
+    (0.0, WRONG),
+    (0.3, "#d07a1e"),
+    (0.47, "#a88555"),
+    (0.5, "#8c8c8c"),
+    (0.53, "#7090ae"),
+    (0.7, "#3f82c4"),
+    (1.0, RIGHT),
+)
+"""For plotly's `colorscale`, with `cmid=0`. Its middle is a grey as dark as its ends are, for margins near 0 matter
+most: every colour stands out on the light ground and on the dark one."""
 
 PALE = "rgba(128, 128, 128, 0.25)"
 """Points and bars outside the selection: context."""
 
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Lines and bars of several models (Okabe and Ito 2008), told apart by dash or pattern too."""
+RIM = {"light": "rgba(31, 36, 51, 0.5)", "dark": "rgba(240, 242, 246, 0.5)"}
+"""Round points, by theme: what parts one from those behind it."""
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+INK = {"light": "#1f2433", "dark": "#f0f2f6"}
+GROUND = {"light": "#ffffff", "dark": "#12171e"}
+"""Of text over a figure, and of the page behind it, by theme."""

@@ -25,7 +25,7 @@ UNKNOWN_MARGIN = (128, 128, 128)
 
 
 def density_image(
-    cloud: Cloud, x: Float32Array, y: Float32Array, margins: Float32Array, *, reach: float
+    cloud: Cloud, x: Float32Array, y: Float32Array, margins: Float32Array, *, reach: float, ground: str
 ) -> dict[str, Any]:
     """Return a dense cloud as a layout image of plotly, below its axes' traces.
 
@@ -35,11 +35,12 @@ def density_image(
         y: ordinate of each.
         margins: score margin of each; NaN where it is not known.
         reach: margin at the ends of the scale of colours.
+        ground: colour of the page, for a rim that parts a point from the density and from other points.
     """
     assert cloud.density is not None and cloud.density_selected is not None  # noqa: S101, PT018 (only dense clouds come)
     picture = _shaded(cloud.density, cloud.density_selected)
     picture = picture.resize((picture.width * PIXELS_A_CELL, picture.height * PIXELS_A_CELL), Image.Resampling.NEAREST)
-    _draw_points(picture, cloud, x, y, margins, reach)
+    _draw_points(picture, cloud, x, y, margins, reach, ground)
     content = BytesIO()
     # With 256 colours it is a third as large, and written sooner.
     picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(content, "png")
@@ -75,7 +76,13 @@ def _shades(counts: IntArray, highest: int) -> NDArray[np.float64]:
 
 
 def _draw_points(
-    picture: Image.Image, cloud: Cloud, x: Float32Array, y: Float32Array, margins: Float32Array, reach: float
+    picture: Image.Image,
+    cloud: Cloud,
+    x: Float32Array,
+    y: Float32Array,
+    margins: Float32Array,
+    reach: float,
+    ground: str,
 ) -> None:
     """Draw a cross for each point that is ranked wrong, a ring where the margin is not known, else a dot."""
     pen = ImageDraw.Draw(picture)
@@ -89,9 +96,11 @@ def _draw_points(
     ):
         around = (left - arm, top - arm, left + arm, top + arm)
         if margin < 0:
-            pen.line(around, fill=colour, width=3)
-            pen.line((left - arm, top + arm, left + arm, top - arm), fill=colour, width=3)
+            for ink, width in ((ground, 5), (colour, 3)):
+                pen.line(around, fill=ink, width=width)
+                pen.line((left - arm, top + arm, left + arm, top - arm), fill=ink, width=width)
         elif margin >= 0:
+            pen.ellipse((left - arm - 1, top - arm - 1, left + arm + 1, top + arm + 1), fill=ground)
             pen.ellipse(around, fill=colour)
         else:
             pen.ellipse(around, outline=UNKNOWN_MARGIN, width=2)

@@ -7,22 +7,27 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import streamlit as st
 
 from mars_engine.words.records import Float32Array, MapCluster
 from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
 from mars_engine.workflows.explore_view import Box, Interval, Region
 from pages.parts import charts
-from pages.parts.colours import MARGIN_SCALE, PALE, RIGHT, WRONG
+from pages.parts.colours import PALE, RIGHT, WRONG
 from pages.parts.explore_density import density_image
 from pages.parts.explore_state import brushed
 from pages.parts.frame import presenting
+from pages.parts.margin_points import add_points, colour_axis, ground, ink, reach_of, size_for, theme
 
 MARGIN_AXIS = "score margin (reward units)"
 DISTANCE_AXIS = "semantic distance (1 − cosine)"
+CONTEXT = "rgba(128, 128, 128, 0.45)"
+"""Rings of the pairs that are not selected: thin, so they may be a little darker than bars."""
 BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
+
+LABEL_GROUND = {"light": "rgba(255,255,255,0.5)", "dark": "rgba(18,23,30,0.5)"}
+"""Behind a label over points, by theme."""
 
 HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
 
@@ -148,21 +153,16 @@ def _part(figure: go.Figure, parted: Quadrants) -> None:
 
 def _label(x: float, y: float, text: str, **where: str) -> dict[str, Any]:
     """A label over points, in the page's own text colour: plotly's is too pale to be read there."""
-    dark = st.context.theme.type == "dark"
     return {
         "x": x,
         "y": y,
         "text": text,
         "showarrow": False,
-        "font": {"size": 11, "color": _ink()},
-        "bgcolor": "rgba(14,17,23,0.7)" if dark else "rgba(255,255,255,0.75)",
+        "font": {"size": charts.PRESENTED_SIZE - 2 if presenting() else 11, "color": ink()},
+        "bgcolor": LABEL_GROUND[theme()],
         "borderpad": 3,
         **where,
     }
-
-
-def _ink() -> str:
-    return "#f0f2f6" if st.context.theme.type == "dark" else "#1f2433"
 
 
 # -------------------------------------------------------------------------------------------------------------- clouds
@@ -171,23 +171,14 @@ def _ink() -> str:
 def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, *, bar: bool) -> go.Figure:
     """A point for each pair, or one picture where they are too many."""
     margins = scene.index.margin
-    reach = float(np.nanquantile(np.abs(margins), 0.98)) if not np.isnan(margins[cloud.points]).all() else 1.0
+    reach = reach_of(margins) if not np.isnan(margins[cloud.points]).all() else 1.0
     figure = go.Figure()
     if cloud.is_dense:
-        figure.add_layout_image(density_image(cloud, x, y, margins, reach=reach))
+        figure.add_layout_image(density_image(cloud, x, y, margins, reach=reach, ground=ground()))
         _add_hold(figure, cloud.window)
     else:
         _add_points(figure, scene, cloud, x, y)
-    figure.update_layout(
-        coloraxis={
-            "colorscale": MARGIN_SCALE,
-            "cmin": -reach,
-            "cmax": reach,
-            "cmid": 0,
-            "showscale": bar,
-            "colorbar": {"title": {"text": "margin", "side": "top"}, "thickness": 10, "len": 0.6, "outlinewidth": 0},
-        }
-    )
+    figure.update_layout(coloraxis=colour_axis(reach, bar=bar))
     return figure
 
 
@@ -199,43 +190,20 @@ def _add_hold(figure: go.Figure, window: Box) -> None:
 
 
 def _add_points(figure: go.Figure, scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array) -> None:
-    size = 4 if len(cloud.points) + len(cloud.context) > 5_000 else 6
+    size = size_for(len(cloud.points) + len(cloud.context))
     if len(cloud.context):
         figure.add_scattergl(
             x=x[cloud.context],
             y=y[cloud.context],
             mode="markers",
             name="not selected",
-            marker={"color": PALE, "size": size - 1},
+            marker={"color": CONTEXT, "size": size - 2, "symbol": "circle-open"},
             hoverinfo="skip",
         )
-    margins = scene.index.margin[cloud.points]
-    for name, symbol, colour, kept in (
-        ("no margin yet", "circle-open", "gray", np.isnan(margins)),
-        ("ranked right", "circle", RIGHT, margins >= 0),
-        ("ranked wrong", "x", WRONG, margins < 0),
-    ):
-        if kept.any():
-            # The points are coloured by margin, which a legend cannot show: it has an entry of its own.
-            sign = {"symbol": symbol, "color": colour, "size": 9}
-            figure.add_scattergl(x=[None], y=[None], mode="markers", name=name, marker=sign)
-            marker: dict[str, Any] = {"symbol": symbol, "size": size, "line": {"width": 0}, "opacity": 0.85}
-            marker |= {"color": colour} if np.isnan(margins[kept]).all() else _by_margin(margins[kept])
-            positions = cloud.points[kept]
-            figure.add_scattergl(
-                x=x[positions],
-                y=y[positions],
-                mode="markers",
-                showlegend=False,
-                marker=marker,
-                hovertemplate=_hover(x, scene),
-            )
+    chosen = cloud.points
+    add_points(figure, x[chosen], y[chosen], scene.index.margin[chosen], size=size, hover=_hover(x, scene))
     if not len(cloud.points) and not len(cloud.context):
         _add_hold(figure, cloud.window)
-
-
-def _by_margin(margins: Float32Array) -> dict[str, Any]:
-    return {"color": margins, "coloraxis": "coloraxis"}
 
 
 def _hover(x: Float32Array, scene: Scene) -> str:
@@ -259,7 +227,7 @@ def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], *, a
     # Which pairs a brush selects, the server says by their colours; plotly is not to pale the others once more.
     for trace in figure.data:
         trace.unselected = {"marker": {"opacity": trace.marker.opacity if trace.marker.opacity is not None else 1}}
-    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "gray", "activecolor": _ink()})
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "gray", "activecolor": ink()})
     if presenting():
         charts.draw(figure, key=key, alt=alt, config={"staticPlot": True})
         return

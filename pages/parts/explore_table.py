@@ -10,6 +10,7 @@ from mars_engine.workflows.explore_view import SORTS, View
 from pages.parts.explore_filters import NAMES
 from pages.parts.explore_state import change, changing
 from pages.parts.frame import presenting
+from pages.parts.tables import formatted
 
 SORT_NAMES = {
     "margin": "score margin",
@@ -20,6 +21,13 @@ SORT_NAMES = {
     "imported": "order of import",
     "nearest": "nearness in meaning",
 }
+ORDER_STYLE = """
+<style>
+  @media (max-width: 640px) { .st-key-table-order { padding-bottom: 2.5rem; } }
+</style>
+"""
+"""The table's own tools float above its right corner, where on a small screen the controls of the order stand."""
+FORMATS = {"margin": ".3f", "out-of-fold": ".3f", "distance": ".3f"}
 PAIR_PAGE = "pages/pair.py"
 
 
@@ -31,11 +39,13 @@ def draw_table(desk: Desk, scene: Scene) -> None:
         st.text("No pair is selected. Widen a filter or clear a brush.")
         return
     if presenting():
-        st.dataframe(_columns(shown), column_config=_config(), hide_index=True, height=420, placeholder="–")
+        st.dataframe(
+            formatted(_columns(shown), FORMATS), column_config=_config(), hide_index=True, height=420, placeholder="–"
+        )
         return
     _draw_order(scene.view)
     state: Any = st.dataframe(
-        _columns(shown),
+        formatted(_columns(shown), FORMATS),
         column_config=_config(),
         hide_index=True,
         height=420,
@@ -76,9 +86,9 @@ def _config() -> dict[str, Any]:
     texts = st.column_config.TextColumn
     numbers = st.column_config.NumberColumn
     return {
-        "margin": numbers(format="%.3f", help="Reward of chosen minus reward of rejected, in reward units", width=80),
-        "out-of-fold": numbers(format="%.3f", help="Mean margin under models that never saw the pair", width=90),
-        "distance": numbers(format="%.3f", help="Semantic distance of the answers, 1 − cosine", width=80),
+        "margin": numbers(help="Reward of chosen minus reward of rejected, in reward units", width=80),
+        "out-of-fold": numbers(help="Mean margin under models that never saw the pair", width=90),
+        "distance": numbers(help="Semantic distance of the answers, 1 − cosine", width=80),
         "last question": texts(width=300),
         "chosen": texts(width=300),
         "rejected": texts(width=300),
@@ -89,7 +99,8 @@ def _config() -> dict[str, Any]:
 
 
 def _draw_order(view: View) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.html(ORDER_STYLE)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="table-order"):
         st.session_state["explore sort"] = view.sort
         st.selectbox(
             "Order by",

@@ -14,6 +14,16 @@ from pages.parts.frame import show_error
 
 Overrides = dict[str, dict[str, Any]]
 COLUMNS = 3
+CHOICE_NAMES = {
+    "order": {
+        "plan": "As the plan spends, suspected mislabels first",
+        "margin": "Lowest margins",
+        "gain": "Most information gained",
+        "distance": "Most contrast lost",
+        "random": "By chance",
+    }
+}
+"""What some choices are called in a form, by setting; others stand as they are in mars.toml."""
 
 
 def section_form(config: MarsConfig, sections: Sequence[str], key: str, *, submit: str = "Apply") -> Overrides | None:
@@ -64,7 +74,15 @@ def _draw_section(config: MarsConfig, section: str, key: str) -> dict[str, Any]:
 def _draw_setting(setting: Setting, value: Any, key: str) -> Any:
     label, help_text = in_words(setting.name), verbatim(setting.help)
     if setting.kind == "choice":
-        return st.selectbox(label, setting.choices, index=setting.choices.index(value), help=help_text, key=key)
+        names = CHOICE_NAMES.get(setting.name, {})
+        return st.selectbox(
+            label,
+            setting.choices,
+            index=setting.choices.index(value),
+            format_func=lambda choice: names.get(choice, choice),
+            help=help_text,
+            key=key,
+        )
     if setting.kind == "switch":
         return st.checkbox(label, value=value, help=help_text, key=key)
     if setting.kind == "text":
@@ -84,7 +102,7 @@ def step_of(value: float) -> float:
 
 def in_words(name: str) -> str:
     """Return a setting's name as a label."""
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def verbatim(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,9 @@ ANNOTATOR = "annotator"
 """Name in the session state of who reads and decides."""
 
 PRESENT = "present"
+PRESENTED = {PRESENT: "1"}
+NOT_PRESENTED = ("Data", "Settings")
+"""Titles of the pages that present mode does not lead to: they are about this machine, not about the result."""
 FAVICON = Path(__file__).with_name("favicon.svg")
 
 PRESENT_STYLE = """
@@ -27,12 +30,20 @@ PRESENT_STYLE = """
   html { font-size: 20px; }
   [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
   [data-testid="stMetricValue"] { font-size: 2.6rem; }
-  .stMainBlockContainer { padding-top: 2rem; }
+  .stMainBlockContainer { padding: 1rem clamp(1rem, 4vw, 4rem) 3rem; }
+  [data-testid="stElementToolbar"], [data-testid="stTooltipIcon"], .stTooltipIcon { display: none; }
+  [data-testid="stMetric"] * { white-space: normal; overflow: visible; text-overflow: clip; }
+  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .st-key-present-pages { justify-content: flex-end; gap: 0 1.25rem; }
+  .st-key-present-pages a, .st-key-present-pages a * { font-size: .8rem; font-weight: 400; }
+  .st-key-present-pages a { padding: 0 .25rem; min-height: 1.5rem; background: none; }
 </style>
 """
 NUMBER_STYLE = """
 <style>
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .st-key-present-link a:not(:hover) { background: none; }
+  .st-key-present-link a p { font-weight: 400; }
   .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
@@ -60,7 +71,26 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
     if st.context.theme.type == "dark":
         st.html(DARK_STYLE)
+    if is_presenting:
+        _draw_present_pages(pages, page_shown)
+    else:
+        with st.sidebar, st.container(key="present-link"):
+            st.page_link(page_shown, label="Present", icon=":material/slideshow:", query_params=_address(PRESENTED))
     page_shown.run()
+
+
+def _draw_present_pages(pages: Sequence[StreamlitPage], page_shown: StreamlitPage) -> None:
+    """A quiet line that leads from page to page in present mode, and out of it."""
+    with st.container(horizontal=True, key="present-pages"):
+        for each in pages:
+            if each.visibility == "visible" and each.title not in NOT_PRESENTED:
+                st.page_link(each, label=each.title, query_params=PRESENTED)
+        st.page_link(page_shown, label="End", icon=":material/close:", query_params=_address({}))
+
+
+def _address(more: Mapping[str, str]) -> dict[str, str]:
+    """What the address asks for now, present mode aside, and more."""
+    return {name: value for name, value in st.query_params.items() if name != PRESENT} | dict(more)
 
 
 _opening = threading.Lock()
@@ -106,7 +136,8 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
         st.stop()
     st.title(title)
     if purpose and not presenting():
-        st.text(purpose)
+        with st.container(key="purpose"):
+            st.text(purpose)
     try:
         opened = desk()
     except MarsError as error:
@@ -129,19 +160,25 @@ def _insist_on_frame() -> None:
 
 
 def show_error(error: MarsError) -> None:
-    """Show what was found, what was expected and what to do, as plain text."""
+    """Show what was found, what was expected and, but to an audience, what to do, as plain text."""
     with st.container(border=True):
-        st.text(f"⚠ {error.found}.")
+        st.text(_sentence(f"⚠ {error.found}"))
         if error.expected:
-            st.text(f"Expected: {error.expected}.")
-        if error.remedy:
-            st.text(f"What to do: {error.remedy}.")
+            st.text(_sentence(f"Expected: {error.expected}"))
+        if error.remedy and not presenting():
+            st.text(_sentence(f"What to do: {error.remedy}"))
+
+
+def _sentence(text: str) -> str:
+    """End a text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def empty_state(says: str, *, to_do: str, page_path: str = "", link: str = "") -> None:
     """Say that there is nothing to show yet, and what to do about it, with a link to where that is done."""
     with st.container(border=True):
         st.text(says)
-        st.text(to_do)
+        if not presenting():
+            st.text(to_do)
         if page_path and not presenting():
             st.page_link(page_path, label=link or "Go there", icon=":material/arrow_forward:")

@@ -23,6 +23,8 @@ STARTED = "import started"
 UPLOADS_SO_FAR = "uploads so far"
 SOURCES = {"demo": "Demo pairs", "file": "A file of yours", "hub": "A set on the hub"}
 PARTS: dict[Part, str] = {"train": "To train on", "heldout": "Held out, to evaluate on", "both": "Hold out a part"}
+USUAL_HOLDOUT = 20
+"""Percent of the prompts that are held out unless another share is asked for."""
 PREFERENCES = {"better": "The better response", "safer": "The safer response"}
 RECOGNISED = "Recognised from the columns"
 
@@ -96,7 +98,7 @@ def _draw_file(desk: Desk) -> None:
             forget_upload(desk.workspace, upload.path)
             del st.query_params[UPLOAD]
             st.rerun()
-    _draw_reading(desk, str(upload.path), upload.key)
+    _draw_reading(desk, str(upload.path), upload.key, file_name=upload.path.name)
 
 
 def _draw_uploader(desk: Desk) -> None:
@@ -150,13 +152,16 @@ def _draw_hub(desk: Desk) -> None:
 # ------------------------------------------------------------------------------------------------------------- preview
 
 
-def _draw_reading(desk: Desk, location: str, key: str) -> None:
+def _draw_reading(desk: Desk, location: str, key: str, *, file_name: str = "") -> None:
+    """Draw what a source would bring in, and how to import it; `file_name` where it is a file that was uploaded."""
     request = _draw_options(location)
     reading = _read(str(desk.root), request, key, desk.store.browse.revisions().get("pairs", 0))
     if reading.wrong is not None:
-        found, expected, remedy = reading.wrong
+        # Where the server keeps an upload is nobody's concern: it is called what its owner calls it.
+        found, expected, remedy = (said.replace(location, file_name or location) for said in reading.wrong)
         show_error(LoadError(found, expected=expected, remedy=remedy))
-        st.text("Nothing was stored. A file that was uploaded is kept until it is imported or another is chosen.")
+        until = " The file is kept until it is imported or another is chosen." if file_name else ""
+        st.text(f"Nothing was stored.{until}")
         if st.button("Read it again", icon=":material/replay:", key="read-again"):
             _read.clear()
             st.rerun()
@@ -165,9 +170,30 @@ def _draw_reading(desk: Desk, location: str, key: str) -> None:
     kept = sum(preview.report.kept for preview in reading.previews)
     if not kept:
         st.text("All of these pairs are here already: importing them again would add nothing.")
-    elif st.button(f"Import {kept:,} pairs", type="primary", icon=":material/play_arrow:", key="import"):
-        _start(desk, request)
+    else:
+        _draw_import_button(desk, request, kept)
     draw_first_pairs(reading.previews[0])
+
+
+def _draw_import_button(desk: Desk, request: ImportRequest, kept: int) -> None:
+    if request.part == "train" and not desk.store.pairs.count("heldout"):
+        with st.container(border=True):
+            st.text(
+                "⚠ Nothing is held out in this workspace, so no model could be measured on pairs that it has not seen."
+            )
+            st.button(
+                f"Hold out {USUAL_HOLDOUT}% of the prompts",
+                icon=":material/call_split:",
+                key="hold-out",
+                on_click=_hold_out,
+            )
+    label = "Import 1 pair" if kept == 1 else f"Import {kept:,} pairs"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key="import"):
+        _start(desk, request)
+
+
+def _hold_out() -> None:
+    st.session_state["import-part"] = "both"
 
 
 def _draw_options(location: str) -> ImportRequest:
@@ -184,9 +210,11 @@ def _draw_options(location: str) -> ImportRequest:
             )
             or "train"
         )
-        percent = 20
+        percent = USUAL_HOLDOUT
         if part == "both":
-            percent = int(st.number_input("Held out, % of prompts", 1, 90, 20, step=5, width=180, key="import-holdout"))
+            percent = int(
+                st.number_input("Held out, % of prompts", 1, 90, USUAL_HOLDOUT, step=5, width=180, key="import-holdout")
+            )
     with st.expander("How it is read", icon=":material/tune:"):
         chosen = st.selectbox("Format", [RECOGNISED, *FORMAT_NAMES], key="import-format", width=320)
         preference = st.selectbox(

@@ -9,6 +9,7 @@ from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
 from mars_engine.workflows.live import LiveFigures
 from pages.parts.frame import annotator, show_error
+from pages.parts.numbers import change_of, true_minus
 
 MILLISECONDS_BETWEEN_LOOKS = 2_000
 
@@ -108,7 +109,7 @@ def _show(figures: LiveFigures, opened: LiveFigures) -> None:
         moved = figures.moved.get(annotator())
         if moved is not None:
             _metric("margin of your last item (reward units)", moved.after, moved.before, "{:+.3f}".format)
-    st.text("\n".join(_lines(figures)))
+    st.text(true_minus("\n".join(_lines(figures))))
 
 
 def _metric(
@@ -117,13 +118,9 @@ def _metric(
     """Show a figure and its change, which is left out where it does not show in the digits."""
     change = value - before
     shows = form(abs(change)).strip("+") != form(0.0).strip("+")
-    st.metric(
-        label,
-        form(value),
-        f"{'+' if change > 0 else '-'}{form(abs(change)).strip('+')}" if shows else None,
-        delta_color="normal" if good_when_higher else "off",
-        width="content",
-    )
+    size = form(abs(change)).strip("+")
+    told = change_of(f"{'+' if change > 0 else '-'}{size}", change, good_when_higher=good_when_higher or None)
+    st.metric(label, true_minus(form(value)), **(told if shows else {}), width="content")
 
 
 def _lines(figures: LiveFigures) -> list[str]:

@@ -13,7 +13,9 @@ from mars_engine.workflows.results import ModelResult, signed_points
 from mars_engine.workflows.status import Status
 from pages.parts import charts
 from pages.parts.colours import RIGHT, WRONG
-from pages.parts.frame import empty_state
+from pages.parts.frame import empty_state, presenting
+from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for
+from pages.parts.numbers import change_of
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -29,7 +31,7 @@ def draw_headline(desk: Desk, status: Status, headline: Headline) -> None:
     with columns[0].container(border=True, height="stretch"):
         _draw_accuracy(headline, status)
     with columns[1].container(border=True, height="stretch"):
-        _draw_mis_ranked(headline)
+        _draw_mis_ranked(headline, status)
     with columns[2].container(border=True, height="stretch"):
         st.metric("New pairs in training", f"{status.count('composed'):,}")
         st.text(f"beside {status.count('pairs'):,} base pairs")
@@ -43,15 +45,12 @@ def _draw_accuracy(headline: Headline, status: Status) -> None:
         st.metric("Held-out accuracy", "–")
         st.text("not scored yet" if status.heldout_pairs else "no held-out pairs: import some to measure it")
         return
-    delta = f"{signed_points(difference.difference.estimate)} points" if difference else None
-    shown = difference is not None and difference.difference.excludes_zero
-    st.metric(
-        "Held-out accuracy",
-        f"{now.evaluation.accuracy.estimate:.1%}",
-        delta=delta.replace("−", "-") if delta else None,
-        delta_color="normal" if shown else "off",
-        delta_arrow="auto" if shown else "off",
-    )
+    change = {}
+    if difference:
+        points = difference.difference.estimate
+        shown = True if difference.difference.excludes_zero else None
+        change = change_of(f"{signed_points(points)} points", points, good_when_higher=shown)
+    st.metric("Held-out accuracy", f"{now.evaluation.accuracy.estimate:.1%}", **change)
     against = f"\nagainst {difference.second}: {difference.verdict}" if difference else ""
     st.text(f"{interval_words(now)}, {now.label}{against}")
 
@@ -61,15 +60,19 @@ def interval_words(result: ModelResult) -> str:
     return f"{accuracy.level:.0%} interval {accuracy.low:.1%} to {accuracy.high:.1%}"
 
 
-def _draw_mis_ranked(headline: Headline) -> None:
+def _draw_mis_ranked(headline: Headline, status: Status) -> None:
     now, before = headline.mis_ranked_now, headline.mis_ranked_before
     if np.isnan(now):
         st.metric("Training pairs ranked wrong", "–")
-        st.text("the newest model has not scored them all")
+        st.text("the newest model has not scored them all" if status.model_label else "no model has scored them yet")
         return
-    delta = None if np.isnan(before) else f"{signed_points(now - before)} points".replace("−", "-")
-    st.metric("Training pairs ranked wrong", f"{now:.1%}", delta=delta, delta_color="inverse")
-    st.text("by a model that was trained on them" if delta is None else f"was {before:.1%}; the model trained on them")
+    if np.isnan(before):
+        st.metric("Training pairs ranked wrong", f"{now:.1%}")
+        st.text("by a model that was trained on them")
+        return
+    change = change_of(f"{signed_points(now - before)} points", now - before, good_when_higher=False)
+    st.metric("Training pairs ranked wrong", f"{now:.1%}", **change)
+    st.text(f"was {before:.1%}; the model trained on them")
 
 
 def _draw_decisions(desk: Desk) -> None:
@@ -144,19 +147,12 @@ def draw_plane(plane: Plane | None) -> None:
 
 
 def _points(plane: Plane) -> go.Figure:
+    """The pairs as points, coloured as on Explore."""
     figure = go.Figure()
-    for name, colour, symbol, side in (
-        ("ranked wrong, below 0", WRONG, "x", plane.margins < 0),
-        ("ranked right", RIGHT, "circle", plane.margins >= 0),
-    ):
-        figure.add_scattergl(
-            x=plane.margins[side],
-            y=plane.distances[side],
-            mode="markers",
-            name=name,
-            marker={"color": colour, "symbol": symbol, "size": 7 if len(plane.margins) < 2_000 else 4, "opacity": 0.7},
-            hovertemplate="margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>",
-        )
+    hover = "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
+    size = size_for(len(plane.margins))
+    add_points(figure, plane.margins, plane.distances, plane.margins, size=size, hover=hover)
+    figure.update_layout(coloraxis=colour_axis(reach_of(plane.margins), bar=False))
     return figure
 
 
@@ -198,7 +194,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
             align="left" if x < 0.5 else "right",
             text=f"<b>{escape(quadrant.name)}</b><br>{escape(quadrant.advice)}<br>{quadrant.pairs:,} pairs",
             showarrow=False,
-            font={"size": 12},
+            font={"size": charts.PRESENTED_SIZE - 2 if presenting() else 12, "color": ink()},
         )
 
 

@@ -61,10 +61,12 @@ def draw_funnel(status: Status) -> None:
 def step_bar(step: FunnelStep, most: int) -> str:
     """A step's bar, number and note as HTML; what comes from the workspace is escaped."""
     share = step.count / most
+    # A step that nothing reached has no bar at all: the narrowest would look like a few.
+    fill = f'<div class="mars-fill" style="width:{share:.2%}"></div>' if step.count else ""
     note = " · ".join(part for part in (step.unit, step.note) if part)
     return (
         '<div class="mars-step">'
-        f'<div class="mars-track" aria-hidden="true"><div class="mars-fill" style="width:{share:.2%}"></div></div>'
+        f'<div class="mars-track" aria-hidden="true">{fill}</div>'
         f'<div class="mars-count">{step.count:,}</div>'
         f'<div class="mars-note">{escape(note)}</div></div>'
     )

@@ -4,9 +4,11 @@ import streamlit as st
 
 from mars_engine.maths.agreement import Coefficient
 from mars_engine.workflows.agreement import AgreementReport
+from pages.parts.frame import presenting
 from pages.parts.tables import draw_table
 
-FIGURE_WIDTH = 220
+FIGURE_WIDTH, FIGURE_WIDTH_PRESENTED = 220, 330
+"""Pixels; present mode writes larger."""
 
 
 def draw_agreement(report: AgreementReport) -> None:
@@ -14,7 +16,7 @@ def draw_agreement(report: AgreementReport) -> None:
     items = "pairs" if report.kind == "pair" else "proposals"
     st.subheader("Agreement", anchor=False)
     with st.container(horizontal=True):
-        st.metric(f"Decided by two or more, {items}", f"{report.overlap:,}", width=FIGURE_WIDTH)
+        st.metric(f"Decided by two or more, {items}", f"{report.overlap:,}", width=_figure_width())
         _draw_coefficient("Raw agreement", report.raw, "Share of answers to the same item that are equal.")
         _draw_coefficient(
             "Krippendorff’s α",
@@ -22,11 +24,11 @@ def draw_agreement(report: AgreementReport) -> None:
             "Agreement beyond chance among all: 1 is perfect, 0 is what chance would give. Below 0.667 labels are "
             "usually taken as too unsure to build on.",
         )
-        st.metric("Settled by an adjudicator", f"{report.adjudicated:,}", width=FIGURE_WIDTH)
+        st.metric("Settled by an adjudicator", f"{report.adjudicated:,}", width=_figure_width())
     for name, coefficient in (("Raw agreement", report.raw), ("Krippendorff’s α", report.alpha)):
         if coefficient.interval is None:
             st.text(f"{name} is undefined: {coefficient.reason}.")
-    if not report.overlap:
+    if not report.overlap and not presenting():
         st.text("Let people read some of the same items: Settings, People, Overlap percent.")
     if report.pairs:
         _draw_each_two(report, items)
@@ -36,6 +38,10 @@ def draw_agreement(report: AgreementReport) -> None:
             f"In brackets the {level:.0%} bootstrap interval over items. Two edits count as one answer here, though "
             "their texts may differ, and the proposal is then disputed."
         )
+
+
+def _figure_width() -> int:
+    return FIGURE_WIDTH_PRESENTED if presenting() else FIGURE_WIDTH
 
 
 def _draw_each_two(report: AgreementReport, items: str) -> None:
@@ -55,9 +61,9 @@ def _draw_each_two(report: AgreementReport, items: str) -> None:
 
 def _draw_coefficient(label: str, coefficient: Coefficient, explains: str) -> None:
     interval = coefficient.interval
-    with st.container(width=FIGURE_WIDTH, gap=None):
+    with st.container(width=_figure_width(), gap=None):
         value = "undefined" if interval is None else f"{interval.estimate:.2f}".replace("-", "−")
-        st.metric(label, value, help=explains)
+        st.metric(label, value, help=None if presenting() else explains)
         if interval is not None:
             st.text(f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−"))
 

@@ -18,8 +18,33 @@ from pages.parts.live import draw_live
 WHO, SET, ORDER = "who", "set", "order"
 """Names in the query parameters: the annotator, the id of a set of pairs, and what is read first."""
 
+UNKNOWN_SET = "unknown set"
+"""Names in the session state, with the kind behind it, a set that an address named and that is not here."""
+
 WHAT_TO_READ = "What to read"
 """Label of what holds the choices, so that they do not stand between a person on a small screen and the card."""
+
+READING_STYLE = """
+<style>
+  .st-key-reading-choices [data-testid="stButtonGroup"] button { min-height: 2.5rem; }
+  @media (max-width: 640px) {
+    .stMainBlockContainer { padding-top: 3.5rem; }
+    .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .5rem; }
+    .stMainBlockContainer [data-testid="stHeading"] h1 { font-size: 1.4rem; padding: 0; }
+    .stMainBlockContainer [data-testid="stHeading"] div { margin-bottom: 0 !important; }
+    [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
+    [data-testid="stLayoutWrapper"]:has(> .st-key-deck-figures) { order: 1; }
+    .st-key-deck-figures [data-testid="stHorizontalBlock"] { gap: .25rem 1.25rem; }
+    .st-key-reading-choices { flex-wrap: nowrap; gap: .4rem; }
+    .st-key-reading-choices [data-testid="stWidgetLabel"] { display: none; }
+    .st-key-reading-choices [data-testid="stElementContainer"] { width: auto; min-width: 0; flex: 0 0 auto; }
+    .st-key-reading-choices [data-testid="stElementContainer"]:has(input) { flex: 1 1 4rem; }
+    .st-key-reading-choices button { padding-left: .5rem; padding-right: .5rem; white-space: nowrap; }
+    .st-key-reading-choices [data-testid="stPopover"] [data-testid="stIconMaterial"]:first-child { display: none; }
+  }
+</style>
+"""
+"""On a small screen: choices on one line, and what is not needed to decide a card below it or left out."""
 
 ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
     "pair": {
@@ -89,6 +114,9 @@ def choose_source(desk: Desk, kind: ItemKind) -> str:
         names[UNREAD] = "All that no person has read"
     names |= {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
     asked = st.query_params.get(SET, ALL)
+    if asked not in names:
+        st.session_state[f"{UNKNOWN_SET} {kind}"] = asked
+        del st.query_params[SET]
     if len(names) == 1:
         return ALL
     options = list(names)
@@ -103,14 +131,26 @@ def choose_source(desk: Desk, kind: ItemKind) -> str:
         )
     )
     if chosen != ALL:
+        st.session_state.pop(f"{UNKNOWN_SET} {kind}", None)
         st.query_params[SET] = chosen
     elif SET in st.query_params:
         del st.query_params[SET]
     return chosen
 
 
+def say_unknown_set(kind: ItemKind) -> None:
+    """Say that the set which the address named is not here; call it where the choice does not hide it."""
+    if asked := st.session_state.get(f"{UNKNOWN_SET} {kind}"):
+        st.text(f"⚠ There is no set {asked[:80]!r} in this workspace: all that is undecided comes up instead.")
+
+
 def draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None] | None = None) -> None:
-    """The card, and above it what moves with every decision. Only this is run again when something was decided."""
+    """The card, and above it what moves with every decision, on small screens below it.
+
+    Only this is run again when something was decided.
+    """
+    st.html(READING_STYLE)
+    say_unknown_set(dealing.kind)
     _draw_deck(desk, dealing, draw_figures)
     mount_whole_run()
 
@@ -120,11 +160,14 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
     try:
         answer = answer_browser(desk, dealing)
         if draw_figures is not None:
-            draw_figures(desk)
+            with st.container(key="deck-figures"):
+                draw_figures(desk)
     except MarsError as error:
         show_error(error)
         return
     mount(answer)
+    if dealing.read_only:
+        return
     if answer.nothing_waits:
         draw_nothing_left(dealing)
     draw_live(desk, dealing.kind, draw_gain_order if dealing.by_gain else None)

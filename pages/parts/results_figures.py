@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +13,8 @@ from mars_engine.workflows.results import ModelResult, Results, say_accuracy, sa
 from pages.parts import charts
 from pages.parts.colours import DASHES, SERIES
 from pages.parts.frame import empty_state, presenting
+from pages.parts.margin_points import ground
+from pages.parts.numbers import true_minus
 from pages.parts.tables import draw_table
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
@@ -83,7 +86,7 @@ def _model_row(model: ModelResult) -> tuple[str, ...]:
         interval_text(evaluation.accuracy),
         f"{metrics.log_loss:.3f}",
         f"{metrics.calibration_error:.3f}",
-        f"{metrics.margin_mean:+.3f}",
+        true_minus(f"{metrics.margin_mean:+.3f}"),
         f"{metrics.auc:.3f}",
         f"{evaluation.training_pairs:,}",
         str(model.record.round),
@@ -101,9 +104,7 @@ def _draw_intervals(results: Results) -> None:
             x=[interval.estimate * 100],
             y=[escape(label)],
             error_x=_error_bars([interval]),
-            mode="markers+text",
-            text=[f"{interval.estimate:.1%}"],
-            textposition="top center",
+            mode="markers",
             marker={
                 "size": 12,
                 "color": "gray" if is_baseline else SERIES[place % len(SERIES)],
@@ -111,16 +112,27 @@ def _draw_intervals(results: Results) -> None:
             },
             hovertemplate=f"{escape(label)}<br>%{{x:.1f}}%, {interval_text(interval)}<extra></extra>",
         )
-    figure.add_vline(
-        50,
-        line={"dash": "dot", "width": 1.5, "color": "gray"},
-        annotation_text="chance",
-        annotation_position="bottom right",
-    )
+    # Below the points: their figures stand on a patch of the page's ground, which the line does not run through.
+    line = {"dash": "dot", "width": 1.5, "color": "gray"}
+    figure.add_vline(50, line=line, layer="below", annotation_text="chance", annotation_position="bottom right")
+    figure.update_layout(annotations=[*figure.layout.annotations, *map(_figure_above, range(len(rows)), rows)])
     height = 110 + 56 * len(rows)
     shown = charts.styled(figure, x="held-out pairs ranked right (%)", y="", height=height, legend=False)
     shown.update_yaxes(range=[len(rows) - 0.5, -0.8])
     charts.draw(shown, key="intervals")
+
+
+def _figure_above(place: int, row: tuple[str, Interval]) -> dict[str, Any]:
+    """A row's figure above its point."""
+    return {
+        "x": row[1].estimate * 100,
+        "y": place,
+        "yshift": 18,
+        "text": f"{row[1].estimate:.1%}",
+        "showarrow": False,
+        "bgcolor": ground(),
+        "borderpad": 1,
+    }
 
 
 def _error_bars(intervals: Sequence[Interval]) -> dict[str, object]:

@@ -14,7 +14,8 @@ from mars_engine.workflows.results import Movement
 from pages.parts import charts
 from pages.parts.colours import SERIES
 from pages.parts.frame import presenting
-from pages.parts.tables import draw_table
+from pages.parts.numbers import true_minus
+from pages.parts.tables import draw_table, formatted
 
 SPLIT = "split"
 """Name in the query parameters of the split whose margins are shown."""
@@ -51,7 +52,7 @@ def draw_movement(movement: Movement, *, models: int) -> None:
     """
     words = SPLIT_WORDS[movement.split]
     trained = "" if movement.split == "heldout" else " Models are trained on these, so part of this is memory."
-    means = f"{movement.mean_before:+.3f} to {movement.mean_after:+.3f}"
+    means = true_minus(f"{movement.mean_before:+.3f} to {movement.mean_after:+.3f}")
     wrong = f"{movement.mis_ranked_before:,} to {movement.mis_ranked_after:,}"
     st.text(f"{movement.pairs:,} {words}: the mean margin went from {means}, those ranked wrong from {wrong}.{trained}")
     figure = go.Figure()
@@ -69,9 +70,13 @@ def draw_movement(movement: Movement, *, models: int) -> None:
             fillcolor="rgba(128, 128, 128, 0.2)",
             hovertemplate="margin from %{x:.3f}<br>%{y:,} pairs<extra></extra>",
         )
-    figure.add_vline(0, line={"width": 1.5, "color": "gray"}, annotation_text="ranked right →")
+    # The words stand above the bars, which reach to the top of the figure otherwise.
+    words_at = {"annotation_text": "ranked right →", "annotation_yshift": 20, "annotation_position": "top right"}
+    figure.add_vline(0, line={"width": 1.5, "color": "gray"}, **words_at)
     figure.update_yaxes(tickformat=",")
-    charts.draw(charts.styled(figure, x="score margin (reward units)", y=words, height=380), key="movement")
+    shown = charts.styled(figure, x="score margin (reward units)", y=words, height=400)
+    shown.update_layout(margin={"t": 64}, legend={"y": 1.1})
+    charts.draw(shown, key="movement")
 
 
 def draw_crossed(desk: Desk, movement: Movement) -> None:
@@ -102,27 +107,28 @@ def _draw_rows(desk: Desk, movement: Movement, places: Sequence[int]) -> None:
     if presenting():
         numbers = ("before", "after")
         rows = [
-            (said, f"{first:+.3f}", f"{second:+.3f}", shorten(pairs[pair_id]))
+            (said, true_minus(f"{first:+.3f}"), true_minus(f"{second:+.3f}"), shorten(pairs[pair_id]))
             for said, first, second, pair_id in zip(outcome, before, after, ids, strict=True)
         ]
         draw_table("Pairs that crossed zero", ("", *numbers, "prompt"), rows, numbers=numbers)
         return
+    columns = {
+        "pair": [f"/pair?id={pair_id}" for pair_id in ids],
+        "now": outcome,
+        "before": before,
+        "after": after,
+        "change": after - before,
+        "subset": [pairs[pair_id].subset for pair_id in ids],
+        "prompt": [shorten(pairs[pair_id]) for pair_id in ids],
+    }
     st.dataframe(
-        {
-            "pair": [f"/pair?id={pair_id}" for pair_id in ids],
-            "now": outcome,
-            "before": before,
-            "after": after,
-            "change": after - before,
-            "subset": [pairs[pair_id].subset for pair_id in ids],
-            "prompt": [shorten(pairs[pair_id]) for pair_id in ids],
-        },
+        formatted(columns, dict.fromkeys(("before", "after", "change"), "+.3f")),
         hide_index=True,
         column_config={
             "pair": st.column_config.LinkColumn(display_text=r"id=(.{8})", width="small"),
-            "before": st.column_config.NumberColumn(format="%+.3f", help="Score margin, reward units."),
-            "after": st.column_config.NumberColumn(format="%+.3f", help="Score margin, reward units."),
-            "change": st.column_config.NumberColumn(format="%+.3f", help="Reward units."),
+            "before": st.column_config.NumberColumn(help="Score margin, reward units."),
+            "after": st.column_config.NumberColumn(help="Score margin, reward units."),
+            "change": st.column_config.NumberColumn(help="Reward units."),
             "prompt": st.column_config.TextColumn(width="large"),
         },
         key="crossed",

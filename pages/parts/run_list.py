@@ -60,5 +60,5 @@ def _label(run: Run) -> str:
 
 def _result(run: Run) -> str:
     if run.error:
-        return run.error
+        return "" if presenting() else run.error  # an error may name files of this machine
     return ", ".join(f"{name} {as_text(value)}" for name, value in run.summary.items())

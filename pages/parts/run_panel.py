@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
+from math import isfinite
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +17,7 @@ from mars_engine.workflows.run_history import Curves, Pace, curves, pace, run_se
 from pages.parts.charts import draw, styled
 from pages.parts.colours import DASHES, PALE, SERIES
 from pages.parts.frame import presenting, show_error
+from pages.parts.numbers import true_minus
 
 STATE_WORDS: Mapping[RunState, str] = {
     "queued": "… waits",
@@ -108,9 +110,9 @@ def draw_ended(desk: Desk, run: Run) -> None:
             f"{STATE_WORDS[run.state]}: {run.kind}, {moment(run.started_at)}, "
             f"after {duration(run_seconds(run, run.ended_at))}"
         )
-        if run.error:
+        if run.error and not presenting():
             st.code(run.error, language=None, wrap_lines=True)
-        if run.state != "finished":
+        if run.state != "finished" and not presenting():
             st.text(_what_to_do(run))
         _draw_summary(run)
         draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
@@ -177,7 +179,7 @@ def _step_chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure
             hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
         )
     styled(figure, x="optimizer step", y=unit, height=240, legend=len(figure.data) > 1)
-    figure.update_yaxes(gridcolor=PALE)
+    _limit(figure, metrics)
     return figure
 
 
@@ -199,8 +201,23 @@ def _chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure:
     rounds = {step for metric in metrics for step, _ in [*figures.before.get(metric, []), *figures.own.get(metric, [])]}
     if rounds and max(rounds) <= LONGEST_ROUNDS_WITH_EACH_TICK:
         figure.update_xaxes(dtick=1, range=[min(rounds) - 0.3, max(rounds) + 0.3])
-    figure.update_yaxes(gridcolor=PALE)
+    _limit(figure, metrics)
     return figure
+
+
+def _limit(figure: go.Figure, metrics: Sequence[str]) -> None:
+    """End the ordinate where its quantity does; round a lone value or equal ones it shows what is usual around them."""
+    figure.update_yaxes(gridcolor=PALE)
+    values = [float(value) for trace in figure.data for value in trace.y if value is not None and isfinite(value)]
+    if not values:
+        return
+    low, high = min(values), max(values)
+    room = 0.08 * (high - low) or max(0.1 * abs(high), 0.05)
+    low, high = low - room, high + room
+    if any("accuracy" in metric for metric in metrics):
+        low, high = max(low, 0.0), min(high, 1.0)
+        figure.update_traces(cliponaxis=False)  # or a point on a bound is drawn by half
+    figure.update_yaxes(range=[low, high])
 
 
 def _draw_summary(run: Run) -> None:
@@ -272,7 +289,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return true_minus(f"{value:.3f}")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(as_text(each) for each in value) + "]"
     return str(value)

@@ -5,11 +5,31 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.errors import ConfigError
 from mars_engine.words.records import ItemKind
-from pages.parts.forms import in_words
 from pages.parts.frame import show_error
 from pages.parts.keys import DEFAULT_KEYS, load_keys, save_keys
 
 PAGE_NAMES: dict[ItemKind, str] = {"pair": "Check", "proposal": "Review"}
+ACTION_NAMES = {
+    "accept": "Accept",
+    "accept_chosen": "Only chosen",
+    "accept_rejected": "Only rejected",
+    "reject": "Reject",
+    "edit": "Edit",
+    "flag": "Flag",
+    "label_right": "Label right",
+    "flip": "Flip",
+    "drop": "Drop",
+    "ambiguous": "Ambiguous",
+    "left": "A is better",
+    "right": "B is better",
+    "skip": "Skip",
+    "undo": "Undo",
+    "note": "Note",
+    "blind": "Blind",
+    "differences": "Differences",
+    "help": "Keys",
+}
+"""What the card's buttons say."""
 SAVED = "keys saved"
 
 
@@ -29,7 +49,7 @@ def _draw_form(desk: Desk, kind: ItemKind) -> None:
         st.subheader(PAGE_NAMES[kind], anchor=False)
         with st.container(horizontal=True):
             given = {
-                name: st.text_input(in_words(name), key, max_chars=1, width=120, key=f"key-{kind}-{name}-{number}")
+                name: st.text_input(ACTION_NAMES[name], key, max_chars=1, width=120, key=f"key-{kind}-{name}-{number}")
                 for name, key in keys.items()
             }
         with st.container(horizontal=True):

@@ -1,9 +1,15 @@
 """Small tables as real HTML: numbers right-aligned, read by screen readers, at the page's type size."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from html import escape
+from math import isnan
+from typing import Any
 
 import streamlit as st
+from pandas import DataFrame
+
+from pages.parts.numbers import true_minus
 
 TABLE_STYLE = """
 <style>
@@ -42,6 +48,23 @@ def draw_table(
     table = f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     region = f'<div class="mars-table" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
     st.html(f"{TABLE_STYLE}{region}")
+
+
+def formatted(columns: Mapping[str, Any], formats: Mapping[str, str]) -> Any:
+    """Return columns for `st.dataframe`, as a Styler of pandas: numbers have a true minus sign, and sort as numbers.
+
+    A column that has a format here is to have none in its `column_config`, which would be preferred.
+
+    Args:
+        columns: values by heading.
+        formats: such as "+.3f" by heading, of the columns of numbers.
+    """
+
+    def say(value: float, form: str) -> str:
+        return "–" if value is None or isnan(value) else true_minus(format(value, form))
+
+    writers = {heading: partial(say, form=form) for heading, form in formats.items() if heading in columns}
+    return DataFrame(dict(columns)).style.format(writers)
 
 
 def _cell(text: str, kind: str) -> str:

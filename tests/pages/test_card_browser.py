@@ -360,6 +360,41 @@ def test_the_card_fits_a_small_screen(server):
 # ------------------------------------------------------------------------------------------------- nothing is lost
 
 
+@pytest.mark.parametrize("page", ["check", "review"])
+def test_a_small_screen_shows_the_prompt_and_an_answer_without_scrolling(page, server):
+    with open_browser(SMALL) as browser:
+        card = open_card(browser, server, page, "small-reader")
+        bar = card.deck("found.querySelector('.foot').getBoundingClientRect().top")
+        assert card.deck("found.querySelector('.prompt').getBoundingClientRect().top") < SMALL[1] / 3
+        answer = card.deck("found.querySelector('.side .text').getBoundingClientRect().top")
+        assert answer + 60 < bar  # three lines of it at least
+        rows = "new Set([...found.querySelectorAll('{} button')].map((each) => each.offsetTop)).size"
+        assert card.deck(rows.format(".tools")) == 1
+        assert card.deck(rows.format(".bar")) <= 2
+
+
+def test_nothing_moves_at_the_first_decision(card):
+    place = "found.querySelector('.stage').getBoundingClientRect().top"
+    before = card.deck(place)
+    card.press_next("a")
+    card.wait_until_saved()
+    card.wait(lambda: "accepted" in card.text(".progress"), "the progress with what was accepted")
+    assert card.deck(place) == before
+
+
+def test_an_audience_sees_the_card_alone_and_no_key_does_anything(browser, server, store):
+    card = CardDriver(browser)
+    card.open(f"{server.address}/review?present=1")
+    shown = "[...found.querySelectorAll('button, .progress, .saving')].filter((each) => each.offsetParent).length"
+    assert card.deck(shown) == 0
+    assert card.deck("parseFloat(getComputedStyle(found).fontSize)") > 20
+    before, painted = sum(map(len, store.reviews.events("proposal").values())), card.painted
+    for key in "axsd?":
+        card.press(key)
+    assert card.painted == painted
+    assert sum(map(len, store.reviews.events("proposal").values())) == before
+
+
 def test_decisions_wait_in_the_browser_while_the_server_is_gone(tmp_path):
     root = make_reading(tmp_path / "workspace", pairs=30)
     server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)

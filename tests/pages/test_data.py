@@ -99,6 +99,29 @@ def test_an_empty_workspace_begins_with_the_import_and_the_demo_pairs_are_one_bu
     assert [dataset.pair_count for dataset in store.pairs.datasets()] == [180, 60]
 
 
+def test_where_nothing_is_held_out_a_part_of_the_prompts_is_one_button_away(at_work, tmp_path):
+    workspace, store = at_work("empty")
+    app = open_data(upload=upload(workspace, tmp_path, "mine.jsonl", pair_lines(10)))
+    assert "Nothing is held out in this workspace" in words(app)
+    press(app, "hold-out")
+    assert app.segmented_control(key="import-part").value == "both"
+    assert "Nothing is held out in this workspace" not in words(app)
+    app = wait_for_import(press(app, "import"), store)
+    assert store.pairs.count("heldout") == 2
+    again = open_data(upload=upload(workspace, tmp_path, "more.jsonl", pair_lines(11)))
+    assert "Nothing is held out" not in words(again)
+    assert again.button(key="import").label == "Import 1 pair"
+
+
+def test_a_file_that_cannot_be_read_is_called_by_its_name(at_work, tmp_path):
+    workspace, _ = at_work("empty")
+    app = open_data(upload=upload(workspace, tmp_path, "wrong.jsonl", '{"a": 1}\n'))
+    assert "wrong.jsonl" in words(app)
+    assert str(workspace.root) not in words(app)
+    assert ".." not in words(app)
+    assert "The file is kept until it is imported" in words(app)
+
+
 def test_a_file_is_previewed_and_nothing_is_stored_before_import(at_work, tmp_path):
     workspace, store = at_work("empty")
     lines = pair_lines(5) + "not json\n" + pair_lines(1)

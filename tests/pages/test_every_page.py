@@ -107,19 +107,44 @@ def test_a_page_says_how_things_stand_and_what_to_do(page, kind, workspaces, mon
     assert SAYS[kind][page] in shown(app)
 
 
-@pytest.mark.parametrize("page", ["overview", "results", "explore"])
-def test_present_mode_has_no_controls(page, workspaces, monkeypatch):
-    monkeypatch.setenv("MARS_WORKSPACE", str(workspaces["complete"]))
+def present(page: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("MARS_WORKSPACE", str(workspace))
     app = AppTest.from_file(APP, default_timeout=60)
     app.query_params["present"] = "1"
     app.run()
     app.switch_page(f"pages/{page}.py")
     app.query_params["present"] = "1"
+    if page == "pair":
+        app.query_params["id"] = make_pairs(1)[0].id
     app.run()
     assert not app.exception
+    return app
+
+
+@pytest.mark.parametrize("kind", ["complete", "failed job", "empty"])
+@pytest.mark.parametrize("page", PAGES)
+def test_present_mode_has_no_controls_and_no_words_to_the_operator(page, kind, workspaces, monkeypatch):
+    app = present(page, workspaces[kind], monkeypatch)
     assert not app.button
     assert not app.text_input
     assert not app.selectbox
+    for text in ("What to do", "mars map", "by: mars", str(workspaces[kind])):
+        assert text not in shown(app)
+
+
+def links(app: AppTest) -> dict[str, str]:
+    return {each.proto.label: each.proto.query_string for each in app.get("page_link")}
+
+
+def test_present_mode_is_entered_from_each_page_leads_to_the_others_and_is_left(workspaces, monkeypatch):
+    monkeypatch.setenv("MARS_WORKSPACE", str(workspaces["complete"]))
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params["models"] = "x"
+    assert set(links(app.run())["Present"].split("&")) == {"models=x", "present=1"}
+    found = links(present("results", workspaces["complete"], monkeypatch))
+    assert found["Explore"] == "present=1"
+    assert found["End"] == ""
+    assert "Settings" not in found
 
 
 def test_a_failed_job_is_shown_with_its_error(workspaces, monkeypatch):

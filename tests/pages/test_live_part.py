@@ -90,7 +90,7 @@ def test_figures_stand_with_their_change_since_the_page_was_opened(monkeypatch):
     shown = {metric.label: (metric.value, metric.delta) for metric in app.metric}
     assert shown == {
         "accuracy on 1,234 held-out pairs (%)": ("71.2", "+1.2"),
-        "mean margin of 34 undecided suspects (reward units)": ("-0.300", "-0.050"),
+        "mean margin of 34 undecided suspects (reward units)": ("−0.300", "−0.050"),
         "curvature of the loss, trace": ("0.0500", ""),
         "margin of your last item (reward units)": ("+0.300", "+0.500"),
     }

@@ -12,6 +12,7 @@ from mars_engine.assembly.workspace import find_workspace, utc_now
 from mars_engine.words.records import ReviewEvent
 from mars_engine.world.store import database, open_store
 from pages.parts.keys import DEFAULT_KEYS, load_keys
+from pages.parts.settings_keys import ACTION_NAMES
 
 APP = str(shipped("app.py"))
 
@@ -126,8 +127,8 @@ def test_a_key_is_changed_clashes_are_refused_and_the_defaults_come_back(root):
 @pytest.mark.usefixtures("root")
 def test_generators_show_their_cards():
     shown = words(open_settings("Generators"))
-    assert "extractive-refiner, version 1 (stand-in)" in shown
-    assert "rule-paraphraser, version 1 (stand-in)" in shown
+    assert "Extractive refiner, version 1 (stand-in)" in shown
+    assert "Rule paraphraser, version 1 (stand-in)" in shown
 
 
 @pytest.mark.usefixtures("root")
@@ -140,10 +141,21 @@ def test_a_password_is_never_on_the_screen(monkeypatch):
     assert "hunter2" not in shown
 
 
-@pytest.mark.usefixtures("root")
-def test_present_mode_has_no_controls():
+def test_present_mode_has_no_controls_and_names_nothing_of_this_machine(root):
     app = open_settings(present="1")
-    assert "workspace" in words(app)
+    assert "How the method is set" in words(app)
+    assert str(root) not in words(app)
     assert not app.button
     assert not app.number_input
     assert not app.segmented_control
+
+
+@pytest.mark.usefixtures("root")
+def test_keys_are_called_what_the_buttons_say_and_orders_by_their_meaning():
+    script = shipped("pages/parts/card/words.js").read_text(encoding="utf-8")
+    for kind, keys in DEFAULT_KEYS.items():
+        for name in keys:
+            assert f'["{name}", "{ACTION_NAMES[name]}"]' in script, (kind, name)
+    assert "Only chosen" in {each.label for each in open_settings("Keys").text_input}
+    app = open_settings("People")
+    assert field(app, "selectbox", "review.order").options[0] == "As the plan spends, suspected mislabels first"

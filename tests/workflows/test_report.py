@@ -167,7 +167,7 @@ def test_charts_are_well_formed_and_say_what_they_show(content):
     results, movement = content.results, content.movement
     for chart in (
         report_charts.interval_chart(results),
-        report_charts.movement_chart(movement),
+        report_charts.movement_chart(movement, models=len(results.models)),
         report_charts.calibration_chart(results),
     ):
         drawing = ElementTree.fromstring(str(chart))  # noqa: S314 (our own)

@@ -285,12 +285,12 @@ class Deck {
   }
 
   press(name) {
+    if (this.data.read_only) return; // shown to an audience: nothing moves, and no control says how
     if (this.editing !== null && name !== "help") return;
     if (name === "help") this.toggleHelp();
     else if (name === "differences") this.toggleDifferences();
     else if (this.isGrid && (name === "back" || name === "forward")) this.grid.turn(name === "back" ? -1 : 1);
     else if (name === "back" || name === "forward") this.look(name === "back" ? -1 : 1);
-    else if (this.data.read_only) return;
     else if (name === "blind" && !this.isGrid) this.toggleBlind();
     else if (name === "undo") this.undo();
     else if (name === "note") this.askNote();
@@ -443,6 +443,8 @@ class Deck {
     this.fields = sidesOf(card, look).map((side, position) => this.field(side, sideName(side, position, look), proposal[side]));
     const turns = proposal.prompt || card.prompt;
     const last = lastTurnOf(turns);
+    const rows = Math.max(...this.fields.map(({ area }) => area.rows));
+    for (const { area } of this.fields) area.rows = rows; // beside each other, so level
     if (last >= 0) this.fields.unshift(this.field("prompt", "Prompt, last turn of the user", turns[last].content));
     const save = element("button", { type: "button", class: "strong" }, "Save ", element("kbd", {}, "Ctrl+Enter"));
     const cancel = element("button", { type: "button" }, "Cancel ", element("kbd", {}, "Esc"));
@@ -587,6 +589,7 @@ class Deck {
     }
     if (hadFocus) this.root.focus({ preventScroll: true });
     this.root.dataset.card = card ? card.id : "";
+    this.liftDecisions(Boolean(card));
     this.shownAt = performance.now();
     if (card && this.looking === null) remember(this.placeName("card"), card.id);
     this.drawStatus();
@@ -743,11 +746,20 @@ class Deck {
     this.drawnButtons = this.offered();
     this.bar.replaceChildren(...this.offered().map(([name, label], place) => this.button(name, label, place === 0 && !isBlind)));
     this.bar.hidden = this.data.read_only;
+    this.root.classList.toggle("presented", this.data.read_only);
     const tools = this.isGrid ? GRID_TOOLS : TOOLS;
     this.tools.replaceChildren(...tools.map(([name, label]) => this.button(name, label, false)));
     for (const [name, isOn] of [["blind", this.blind], ["differences", this.differences]]) {
       const button = this.tools.querySelector(`[data-name=${name}]`);
       if (button) button.setAttribute("aria-pressed", String(isOn));
+    }
+  }
+
+  /** Let the buttons that decide about a card be pressed only while there is one. */
+  liftDecisions(hasCard) {
+    for (const button of this.bar.children) {
+      const { name } = button.dataset;
+      button.disabled = !hasCard && !this.isGrid && (DECISIONS.has(name) || name === "note");
     }
   }
 

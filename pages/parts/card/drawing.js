@@ -122,7 +122,7 @@ function fillCompared(card, name, before, after, look, late) {
   if (before.box) plain(before.box, before.text);
   if (after.box) plain(after.box, after.text);
   if (!look.differences) return;
-  const say = () => after.note && after.note.replaceChildren("too long or too different to mark word by word");
+  const say = () => after.note && after.note.replaceChildren("too different or too long to mark single words");
   if (compared === null) say();
   else {
     late.push(() => {
@@ -217,9 +217,12 @@ function drawSides(card, look, late) {
 /** Two answers; what only one of them has is marked in both, where they have enough in common. */
 function drawPairSides(two, card, order, look, late) {
   const boxes = {};
+  // Above both, and at no side: beside one of them it would tell a blind reader which is which.
+  const note = element("p", { class: "note apart" });
+  two.append(note);
   order.forEach((side, position) => {
     const name = sideName(side, position, look);
-    boxes[side] = { text: card[side], box: textBox(name, late), mark: "mark" };
+    boxes[side] = { text: card[side], box: textBox(name, late), mark: "mark", note };
     two.append(element("div", { class: look.blind ? "side" : `side ${side}` }, element("h2", {}, name), boxes[side].box));
   });
   fillCompared(card, "sides", boxes.chosen, boxes.rejected, look, late);
@@ -308,9 +311,14 @@ function drawFigures(figures, kind) {
 function drawGates(gates) {
   const rows = gates.map((gate) => {
     const verdict = element("strong", { class: "verdict" }, gate.passed ? "✓ passed" : "✗ failed");
-    return element("li", { class: gate.passed ? "passed" : "failed" }, verdict, ` ${gate.text}`);
+    return element("li", { class: gate.passed ? "passed" : "failed" }, verdict, ` ${trueMinus(gate.text)}`);
   });
   return element("ul", { class: "gates", "aria-label": "Quality gates" }, ...rows);
+}
+
+/** A text with a minus sign before its negative numbers, where it has a hyphen. */
+function trueMinus(text) {
+  return text.replace(/(?<![\w.)\]])-(?=[\d.])/g, "−");
 }
 
 /** A number with a true minus sign; a dash where it is not known. */

@@ -73,8 +73,12 @@ class Grid {
   count() {
     const all = this.matching.length;
     const first = this.page * TILES;
-    const shown = all ? `${first + 1}–${first + this.tiles.length} of ${all} here` : "0 here";
-    this.counted.textContent = `${this.selected.size} selected · ${shown}`;
+    const dealt = this.deck.queue.length;
+    const shown = all ? `${first + 1}–${first + this.tiles.length} of ${all}` : "0";
+    // Others of those that wait are dealt as these are decided: too many to be held at once.
+    const hasMore = this.deck.data.progress.waiting > dealt;
+    const which = `${all < dealt ? " that pass the filters" : ""}${hasMore ? " dealt to you so far" : ""}`;
+    this.counted.textContent = `${this.selected.size} selected · ${shown}${which || " here"}`;
     const hasAll = this.tiles.length > 0 && this.selected.size === this.tiles.length;
     this.all.checked = hasAll;
     this.all.indeterminate = !hasAll && this.selected.size > 0;
@@ -125,7 +129,7 @@ class Grid {
       this.count();
     });
     const turn = card.prompt[lastTurnOf(card.prompt)];
-    const faults = card.gates.filter((gate) => !gate.passed).map((gate) => gate.text);
+    const faults = card.gates.filter((gate) => !gate.passed).map((gate) => trueMinus(gate.text));
     const gates = faults.length ? `✗ ${faults.join("; ")}` : "✓ gates passed";
     const gain = distanceGain(card);
     const moved = Number.isFinite(gain) ? ` · distance ${gain >= 0 ? "+" : ""}${number(gain)}` : "";

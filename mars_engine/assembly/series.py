@@ -1,0 +1,8 @@
+"""How several models are told apart in figures: the same colours and dashes in the app and in the report."""
+
+SERIES = ("#0072b2", "#b87f00", "#009e73", "#cc79a7", "#4a9bd1", "#d55e00")
+"""Colours of lines, bars and points, after Okabe and Ito (2008), so that the colour-blind tell them apart. Two of
+theirs are darker here, for each is to be seen on white and on the app's dark ground alike."""
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""The lines beside them, since no colour carries a meaning alone; plotly's names."""
