@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tiny_transformers import save_tiny_backbone
 
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ModelError, NotReadyError
-from mars_engine.words.records import Pair, TrainingSet
+from mars_engine.words.records import ModelRecord, Pair, TrainingSet
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
+from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 
 pytestmark = pytest.mark.model
 
@@ -325,6 +327,27 @@ def test_keeping_the_epochs_changes_no_weight(backbone, tmp_path):
     assert (
         largest_difference(train(trainer(backbone, tmp_path)), train(trainer(backbone, tmp_path, trajectory=True))) == 0
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"lora": True}], ids=str)
+def test_what_was_trained_in_bf16_scores_in_fp32(settings, backbone, tmp_path):
+    notes, few = Notes(), TrainingSet.plain(PAIRS[:8])
+    model = train(trainer(backbone, tmp_path, precision="bf16", trajectory=True, epochs=1, **settings), few, notes)
+    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 0)
+    record = ModelRecord(
+        model.id, "transformer", "", {}, {}, shelf.save(model), "", 0, datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    own, loaded = (each.score(few.pairs, progress=SILENT) for each in (model, shelf.load(record)))
+    np.testing.assert_allclose(own.chosen, loaded.chosen, atol=1e-6)
+    np.testing.assert_allclose(own.rejected, loaded.rejected, atol=1e-6)
+    last = dict(zip([pair.id for pair in few.pairs], loaded.margins.tolist(), strict=True))
+    assert notes.epochs[1] == pytest.approx(last, abs=1e-5)
+
+
+def test_keeping_the_epochs_leaves_the_training_in_bf16(backbone, tmp_path):
+    few = TrainingSet.plain(PAIRS[:8])
+    plain, kept = (train(trainer(backbone, tmp_path, precision="bf16", trajectory=each), few) for each in (False, True))
+    assert largest_difference(plain, kept) == 0
 
 
 def test_early_stopping_keeps_the_best_epoch_on_prompts_set_aside(backbone, tmp_path):
