@@ -1,6 +1,9 @@
 """The method from warm-up to retrained model, on fakes and an in-memory database."""
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from mars_engine.maths.review_state import proposal_states
 from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.records import Pair, Passage
+from mars_engine.words.protocols import Progress
+from mars_engine.words.records import Pair, Passage, Rewards
 from mars_engine.workflows.compose import compose
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import select_for_export
@@ -32,6 +36,7 @@ from mars_engine.workflows.rounds import (
 from mars_engine.workflows.sources import load_sources, oriented_margins
 from mars_engine.workflows.status import workspace_status
 from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
 
@@ -48,12 +53,62 @@ def add_pairs(bench: Workbench, pairs: tuple[Pair, ...], split) -> None:
     import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
 
 
-def test_margins_are_never_read_before_a_model_is_trained_and_has_scored():
+def test_a_budget_is_never_spent_before_labels_were_triaged_and_the_model_has_scored():
     bench = bench_with_pairs()
     model = train_warm_up(bench)
-    with pytest.raises(NotReadyError, match="has not scored"):
+    with pytest.raises(NotReadyError, match="not triaged yet"):
+        make_plan(bench, model)
+    score_model(bench, model)
+    add_pairs(bench, make_pairs(3, first=700), "train")
+    with pytest.raises(NotReadyError, match="has not scored 3 of the 43"):
         make_plan(bench, model)
     assert bench.store.proposals.latest_plan() is None
+
+
+@dataclass
+class CountingTrainer:
+    """Trains probes that count how often each pair is scored."""
+
+    inner: ProbeTrainer
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        return CountingProbe(self.inner.train(*args, **options), self.asked)
+
+
+@dataclass
+class CountingProbe:
+    inner: Probe
+    asked: Counter[str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
+        self.asked.update(f"{self.inner.id} {pair.id}" for pair in pairs)
+        return self.inner.score(pairs, progress=progress)
+
+
+def test_training_stores_the_rewards_of_all_imported_pairs_as_imported_and_none_is_scored_twice():
+    bench = bench_with_pairs()
+    flipped, dropped = bench.store.pairs.pairs("train")[:2]
+    for pair, act in ((flipped, "flip"), (dropped, "drop")):
+        record_review(bench.store, "pair", pair.id, act, annotator="ann", clock=bench.clock)
+    trainer = CountingTrainer(bench.trainer)
+    bench = replace(bench, trainer=trainer)
+    model = train_warm_up(bench)
+    imported = [*bench.store.pairs.pairs("train"), *bench.store.pairs.pairs("heldout")]
+    expected = bench.shelf.load(model).inner.score(imported, progress=bench.progress)
+    stored = bench.store.models.scores(model.id)
+    for side, rewards in enumerate((expected.chosen, expected.rejected)):
+        np.testing.assert_allclose([stored[pair.id][side] for pair in imported], rewards)
+    assert stored.keys() == {pair.id for pair in imported}
+    run_rounds(bench, 1, policy="accept-all")
+    again = [key for key, times in trainer.asked.items() if times > 1 and key.split()[1] in stored]
+    assert again == []
 
 
 def test_the_budget_is_spent_exactly_and_the_laws_differ():
