@@ -13,12 +13,19 @@ from mars_engine.words.protocols import (
     LinearRewardModel,
     ModelShelf,
     Progress,
+    RemarkedModel,
     RewardModel,
     RewardModelTrainer,
     Store,
 )
 from mars_engine.words.records import Composition, FloatArray, ModelRecord, Rewards, Split, TrainingSet
-from mars_engine.workflows.sources import load_sources, standing_pairs, training_set, triage_of_composition
+from mars_engine.workflows.sources import (
+    load_sources,
+    refined_sides,
+    standing_pairs,
+    training_set,
+    triage_of_composition,
+)
 from mars_engine.workflows.workbench import AddPoint, forget_point
 
 WARM_UP = "warm-up"
@@ -86,7 +93,7 @@ def retrain(
         raise NotReadyError(
             "the composition has no pairs", remedy="review some proposals ('mars review'), then run 'mars compose'"
         )
-    examples = training_set(sources, composed)
+    examples = training_set(sources, composed, refined=refined_sides(store, composed))
     label = f"{composition.settings['law']} round {composition.round}"
     return _train(
         store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress, add_point=add_point
@@ -161,6 +168,7 @@ def _fit_metrics(
         "training_log_loss": float(np.average(losses, weights=examples.weights)),
         "curvature": curvature,
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
+        "remarks": list(model.remarks) if isinstance(model, RemarkedModel) else [],
     }
 
 

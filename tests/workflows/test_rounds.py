@@ -11,7 +11,7 @@ from fakes import ListSource, make_bench, make_pairs
 from sklearn.linear_model import LogisticRegression
 
 from mars_engine.maths.review_state import proposal_states
-from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
+from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import Pair, Passage, Rewards
@@ -106,9 +106,9 @@ def test_training_stores_the_rewards_of_all_imported_pairs_as_imported_and_none_
     for side, rewards in enumerate((expected.chosen, expected.rejected)):
         np.testing.assert_allclose([stored[pair.id][side] for pair in imported], rewards)
     assert stored.keys() == {pair.id for pair in imported}
-    run_rounds(bench, 1, policy="accept-all")
-    again = [key for key, times in trainer.asked.items() if times > 1 and key.split()[1] in stored]
-    assert again == []
+    score_model(bench, model)
+    evaluate(bench.store, bench.shelf, [model], config=bench.config.evaluate, progress=bench.progress)
+    assert set(trainer.asked.values()) == {1}
 
 
 def test_the_budget_is_spent_exactly_and_the_laws_differ():
@@ -396,7 +396,7 @@ def test_status_walks_the_steps_in_their_order():
         "mars review",
         "mars compose",
         "mars train",
-        "mars score",
+        "mars evaluate",
     ]
     score_model(bench, bench.store.models.latest())
     status = workspace_status(bench.store)
@@ -525,3 +525,22 @@ def test_a_round_waits_until_people_have_decided_about_every_proposal():
     assert report.policy == "people"
     assert report.standing == {"accepted": report.accepted_now, "rejected": report.rejected_now}
     assert report.accepted_now > report.rejected_now > 0
+
+
+def test_a_round_without_a_new_pair_ends_the_rounds_and_is_none():
+    bench = bench_with_pairs(MarsConfig(triage=KEEP, propose=ProposeConfig(variants=1)), count=8)
+    points: list[tuple[str, int]] = []
+    bench = replace(bench, add_point=lambda metric, step, _value: points.append((metric, step)))
+    reports = run_rounds(bench, 9, policy="accept-all")
+    assert 1 <= len(reports) < 9
+    assert all(report.compose.new_pairs for report in reports)
+    assert reports[-1].ended.startswith(f"Round {len(reports) + 1} found no new pair")
+    assert not any(report.ended for report in reports[:-1])
+    assert [step for metric, step in points if metric == "held-out accuracy"] == list(range(len(reports) + 1))
+
+
+@pytest.mark.parametrize("rounds", [1, 3], ids=["the last round asked for", "an earlier one"])
+def test_patience_that_has_run_out_is_said_after_the_last_round_too(rounds, monkeypatch):
+    monkeypatch.setattr("mars_engine.workflows.rounds.rounds_without_gain", lambda _losses: 1)
+    reports = run_rounds(bench_with_pairs(count=10), rounds, policy="accept-all", patience=1)
+    assert [report.ended for report in reports] == ["The last round did not lower the held-out log-loss."]

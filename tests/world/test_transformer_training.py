@@ -404,6 +404,31 @@ def test_consistency_pulls_a_variant_to_its_source(backbone, tmp_path):
     assert distances[1] < 0.5 * distances[0]
 
 
+def test_consistency_leaves_refined_sides_alone(backbone, tmp_path):
+    """Where no side of a variant paraphrases its source's, the loss is that without a pull."""
+    variants = tuple(Pair.of(pair.prompt, pair.chosen, f"else {pair.rejected}") for pair in PAIRS[:4])
+    refined = TrainingSet(
+        (*PAIRS[:4], *variants), np.ones(8), np.ones(8), (*[-1] * 4, *range(4)), ((False, False),) * 8
+    )
+    free, pulled = (
+        train(trainer(backbone, tmp_path, consistency_weight=weight, epochs=1), refined) for weight in (0.0, 5.0)
+    )
+    assert largest_difference(free, pulled) == 0
+    made = trainer(backbone, tmp_path, consistency_weight=5.0)
+    assert made.model_id(refined) != made.model_id(replace(refined, paraphrased=()))
+
+
+def test_adapters_on_a_backbone_that_got_a_padding_token_say_nothing_and_are_remarked(tmp_path):
+    folder = save_tiny_backbone(tmp_path / "llama", "llama", [pair.chosen for pair in PAIRS], pad=False)
+    model = train(trainer(folder, tmp_path, lora=True, epochs=1), TrainingSet.plain(PAIRS[:4]))
+    assert model.remarks[0] == "trained in fp32"
+    assert model.remarks[1].startswith("a padding token was added")
+    assert "import torch" in model.card
+    assert "| torch | 2." in model.card
+    assert "| lora r | 16 |" in model.card
+    assert not any(name in model.card for name in ("focal gamma", "label smoothing", "base_model"))
+
+
 def test_the_id_tells_what_determines_the_weights(backbone, tmp_path):
     examples = TrainingSet.plain(PAIRS)
     made = trainer(backbone, tmp_path)

@@ -24,7 +24,7 @@ from mars_engine.world.reward_models.transformer.backbone import (
     record_settings,
     trains_in_bf16,
 )
-from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card
+from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card, settings_in_force
 from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.world.reward_models.transformer.collator import PairCollator
 from mars_engine.world.reward_models.transformer.examples import Examples, make_examples
@@ -134,7 +134,7 @@ def fine_tune(
         backbone=config.backbone,
         input_format=config.input_format,
         max_tokens=config.max_tokens,
-        settings=config.model_dump(exclude={"backbone", "input_format", "max_tokens", "device", "batch_tokens"}),
+        settings=settings_in_force(config),
         base_pairs=len(examples.base),
         variants=len(rows) - len(examples.base),
         validation_pairs=len(examples.validation),
@@ -145,7 +145,20 @@ def fine_tune(
         in_bf16=in_bf16,
         pad_token_added=backbone.pad_token_added,
     )
-    return FineTuned(TransformerRewardModel(model_id, backbone, config.batch_tokens, render_card(facts)), steps)
+    model = TransformerRewardModel(
+        model_id, backbone, config.batch_tokens, card=render_card(facts), remarks=_remarks(facts)
+    )
+    return FineTuned(model, steps)
+
+
+def _remarks(facts: TrainingFacts) -> tuple[str, ...]:
+    arithmetic = "bf16, with weights in fp32; rewards are computed in fp32" if facts.in_bf16 else "fp32"
+    repaired = (
+        ["a padding token was added, since the backbone pads with its end token or has none to pad with"]
+        if facts.pad_token_added
+        else []
+    )
+    return (f"trained in {arithmetic}", *repaired)
 
 
 def _epoch_keeper(
