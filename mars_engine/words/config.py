@@ -128,8 +128,8 @@ class RewardModelConfig(Section):
         float,
         Field(
             ge=0,
-            description="Weight of the squared distance of a paraphrase's reward from that of the text it paraphrases; refined "
-            "texts are not pulled; 0 is off.",
+            description="Weight of the squared distance of a paraphrase's reward from that of the text it paraphrases; "
+            "refined texts are not pulled; 0 is off.",
         ),
     ] = 0.0
     lora: Annotated[bool, Field(description="Train low-rank adapters (LoRA), merged at the end, and the head.")] = False

@@ -52,8 +52,8 @@ class PairCollator:
 
     The rows are the n chosen sides, the n rejected sides, and where consistency counts the chosen and the rejected
     sides of the sources of the m variants among them. Beside the model's inputs a batch has `pair_ids` (n strings),
-    `weights` and `label_confidence`, shape (n,), `variants`, the places of the variants, shape (m,), and `pulled`, 1 for
-    each of their chosen and rejected sides that paraphrases the source's, else 0, shape (m, 2).
+    `weights` and `label_confidence`, shape (n,), `variants`, the places of the variants, shape (m,), and `pulled`,
+    1 for each of their chosen and rejected sides that paraphrases the source's, else 0, shape (m, 2).
     """
 
     padding: Padding
