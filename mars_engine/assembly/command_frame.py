@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -18,6 +18,7 @@ from mars_engine.assembly import printing
 from mars_engine.assembly.config_options import override_config
 from mars_engine.assembly.jobs import see_to_jobs
 from mars_engine.assembly.recorded_run import RunNotes, recorded_run
+from mars_engine.assembly.training_lock import TRAINING_KINDS, only_training
 from mars_engine.assembly.workspace import find_workspace, open_workbench
 from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Progress
@@ -72,14 +73,22 @@ def as_plain(value: Any) -> Any:
 
 @contextmanager
 def working(session: Session, kind: str, overrides: Overrides | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
-    """Open the workspace for a piece of work that is recorded as a run, with its progress and what it notes."""
+    """Open the workspace for a piece of work that is recorded as a run, with its progress and what it notes.
+
+    Raises:
+        NotReadyError: it would train, and another process is training in the workspace.
+    """
     workspace = find_workspace(session.root)
     config = override_config(workspace.config, overrides or {})
     progress = WatchedProgress(session.progress)
     settings = config.model_dump(exclude={"database_url"})
     with open_workbench(dataclasses.replace(workspace, config=config), progress) as bench:
         try:
-            with recorded_run(bench.store, kind, settings, bench.clock, progress=progress) as notes:
+            with ExitStack() as stack:
+                if kind in TRAINING_KINDS:
+                    stack.enter_context(only_training(workspace, bench.store, kind, clock=bench.clock))
+                run = recorded_run(bench.store, kind, settings, bench.clock, progress=progress)
+                notes = stack.enter_context(run)
                 yield dataclasses.replace(bench, add_point=notes.add_point), notes
         finally:
             with suppress(MarsError):  # the next job's trouble is not this one's

@@ -145,8 +145,13 @@ def _show_outlook(console: Console, experiment: WorkspaceExperiment, prospect: O
         )
     console.print(
         f"  at most {prospect.texts_to_embed:,} texts to embed; the {prospect.missing:,} missing cells take "
-        f"about {prospect.seconds / 60:,.0f} minutes (a rough guess)"
+        f"{_about(prospect.seconds)} (a rough guess)"
     )
+
+
+def _about(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "under a minute" if minutes < 1 else f"about {minutes:,} minute{'' if minutes == 1 else 's'}"
 
 
 def _show_report(console: Console, report: ExperimentReport) -> None:

@@ -14,9 +14,11 @@ from mars_engine.assembly.workspace import Workspace, find_workspace, open_works
 from mars_engine.words.errors import JobError
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import Run
+from mars_engine.world.progress import say_pace
 
 SECONDS_BETWEEN_LOOKS = 0.5
 RUNS_SHOWN = 20
+LIVE_METRICS = ("training loss", "training accuracy", "training margin", "validation loss")
 NOT_ENDED = ("queued", "running")
 
 
@@ -36,6 +38,7 @@ def start(session: Session, command: tuple[str, ...]) -> Any:
 
     Where something is at work already, it is queued. Files are named by their whole path.
     """
+    _require_command(command)
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
         run = start_job(workspace, store, command, clock=utc_now)
@@ -51,8 +54,9 @@ def list_(session: Session, show_all: bool) -> Any:
     with open_workspace_store(workspace) as store:
         see_to_jobs(workspace, store, clock=utc_now)
         runs = store.runs.all()
-    shown = runs if show_all else runs[:RUNS_SHOWN]
-    return shown, lambda console: _show_runs(console, shown, len(runs))
+        shown = runs if show_all else runs[:RUNS_SHOWN]
+        remarks = [_remark(run, store) for run in shown]
+    return shown, lambda console: _show_runs(console, shown, remarks, len(runs))
 
 
 @job.command()
@@ -64,12 +68,15 @@ def log(session: Session, run_id: str, lines: int) -> Any:
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
         run = _find(store, run_id)
+        how_far = _how_far(run, store)
     tail = log_tail(workspace, run, lines=lines)
 
     def show(console: Console) -> None:
         console.print(Text(tail or "It has written nothing, or was not started as a job."))
         if run.error:
             console.print(Text(f"{run.state}: {run.error}"))
+        elif run.state == "running":
+            console.print(Text(f"now: {how_far}"))
 
     return {"run": run, "log": tail}, show
 
@@ -116,10 +123,21 @@ def wait(session: Session, run_id: str) -> Any:
     return run, lambda console: _say(console, run)
 
 
+def _require_command(arguments: tuple[str, ...]) -> None:
+    """Let click refuse what is no command of `mars`, or has an option that it lacks, before it waits in a queue."""
+    context = click.get_current_context().find_root()
+    group = context.command
+    name, *rest = arguments
+    command = group.get_command(context, name) if isinstance(group, click.Group) else None
+    if command is None:
+        raise click.UsageError(f"there is no command 'mars {name}'; 'mars --help' lists them all")
+    command.make_context(name, rest, parent=context)
+
+
 def _wait(workspace: Workspace, store: Store, run: Run, *, quiet: bool) -> Run:
     with Console(stderr=True, markup=False, emoji=False, highlight=False, quiet=quiet).status("") as status:
         while run.state in NOT_ENDED:
-            status.update(Text(f"{run.kind}: {_how_far(run)}"))
+            status.update(Text(f"{run.kind}: {_how_far(run, store)}"))
             time.sleep(SECONDS_BETWEEN_LOOKS)
             see_to_jobs(workspace, store, clock=utc_now)
             run = _find(store, run.id)
@@ -142,16 +160,22 @@ def _find(store: Store, run_id: str) -> Run:
     return found[0]
 
 
-def _how_far(run: Run) -> str:
+def _how_far(run: Run, store: Store | None = None) -> str:
+    """Say how far a run has come, how fast it goes, and with the store the newest of its live metrics."""
     if run.state != "running":
         return run.state
-    done, total = run.progress.get("done", 0), run.progress.get("total", 0)
-    task = str(run.progress.get("task", "just begun"))
-    return f"{task}, {done:,} of {total:,}" if total else f"{task}, {done:,}" if done else task
+    progress = run.progress
+    done, total = progress.get("done", 0), progress.get("total", 0)
+    task = str(progress.get("task", "just begun"))
+    said = f"{task}, {done:,} of {total:,}" if total else f"{task}, {done:,}" if done else task
+    pace = say_pace(done - progress.get("before", 0), progress.get("seconds", 0.0), max(0, total - done))
+    points = store.runs.points(run.id) if store else {}
+    metrics = [f"{name.removeprefix('training ')} {points[name][-1][1]:.3f}" for name in LIVE_METRICS if name in points]
+    return said + (f" ({pace})" if pace else "") + (f"; {', '.join(metrics)}" if metrics else "")
 
 
-def _remark(run: Run) -> str:
-    return run.error or (_how_far(run) if run.state == "running" else "")
+def _remark(run: Run, store: Store) -> str:
+    return run.error or (_how_far(run, store) if run.state == "running" else "")
 
 
 def _say(console: Console, run: Run) -> None:
@@ -160,11 +184,14 @@ def _say(console: Console, run: Run) -> None:
         console.print(Text(f"'mars job wait {run.id[:8]}' watches it, 'mars job cancel {run.id[:8]}' stops it."))
 
 
-def _show_runs(console: Console, runs: list[Run], count: int) -> None:
+def _show_runs(console: Console, runs: list[Run], remarks: list[str], count: int) -> None:
     if not runs:
         console.print("Nothing has run here yet.")
         return
-    rows = [(run.id[:8], run.kind, run.state, f"{run.started_at:%Y-%m-%d %H:%M:%S}", _remark(run)) for run in runs]
+    rows = [
+        (run.id[:8], run.kind, run.state, f"{run.started_at:%Y-%m-%d %H:%M:%S}", remark)
+        for run, remark in zip(runs, remarks, strict=True)
+    ]
     table(console, "Runs, the newest first", ("id", "what", "state", "since (UTC)", "how far, or why not"), rows)
     if len(runs) < count:
         console.print(f"The newest {len(runs):,} of {count:,}; --all shows the others.")

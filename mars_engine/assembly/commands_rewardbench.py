@@ -11,6 +11,7 @@ from rich.console import Console
 from mars_engine.assembly import headlines, printing
 from mars_engine.assembly.command_frame import Session, reporting, working
 from mars_engine.assembly.workspace import ARTIFACTS
+from mars_engine.maths.rewardbench import PRIOR_SETS
 from mars_engine.words.benchmark_records import AnswerText, BenchmarkVersion
 from mars_engine.words.config import InputFormat
 from mars_engine.words.protocols import RewardModel
@@ -78,7 +79,7 @@ class ChosenModel:
     "score_files",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
-    help="Score nothing: keep the figures in the official tool's JSON, to stand beside ours.",
+    help="Score nothing: keep the figures in the official tool's JSON, by subset or by section, to stand beside ours.",
 )
 @click.option("--again", is_flag=True, help="Score anew, even where the same model was scored on the same rows.")
 @reporting
@@ -102,11 +103,11 @@ def rewardbench(
     """
     if sum(map(bool, (files, hub_name, score_files))) > 1:
         raise click.UsageError("--file, --hub and --scores exclude each other")
+    number = cast("BenchmarkVersion | None", int(version) if version else None)
     with working(session, "rewardbench") as (bench, notes):
         if score_files:
-            record = _keep(bench, score_files)
+            record = _keep(bench, score_files, number)
         else:
-            number = cast("BenchmarkVersion | None", int(version) if version else None)
             benchmark = load_benchmark(_locations(files, hub_name, number), version=number)
             chosen = _choose_model(bench, name, input_format, max_tokens)
             evaluation_id = benchmark_id(benchmark, chosen.model.id)
@@ -127,7 +128,7 @@ def rewardbench(
     return record, lambda console: _show(console, record)
 
 
-def _keep(bench: Workbench, paths: Sequence[Path]) -> EvaluationRecord:
+def _keep(bench: Workbench, paths: Sequence[Path], version: BenchmarkVersion | None) -> EvaluationRecord:
     published = load_published_scores(paths)
     return keep_published(
         published.by_subset,
@@ -136,6 +137,7 @@ def _keep(bench: Workbench, paths: Sequence[Path]) -> EvaluationRecord:
         source=published.location,
         content_hash=published.content_hash,
         clock=bench.clock,
+        version=version,
     )
 
 
@@ -189,18 +191,27 @@ def _own_model(bench: Workbench, record: ModelRecord) -> ChosenModel:
 
 
 def _show(console: Console, record: EvaluationRecord) -> None:
-    scores = scores_of(record)
-    rows_read = "figures" if is_published(record) else f"{scores.rows:,} rows"
+    scores, is_others = scores_of(record), is_published(record)
+    rows_read = "figures" if is_others else f"{scores.rows:,} rows"
     console.print(f"RewardBench {scores.version}: {record.label}, {rows_read} from {record.settings['source']}")
     console.print()
     rows = [
-        [subset.name, subset.section or "–", _count(subset.rows), _count(subset.published_rows), _percent(subset.score)]
+        [
+            subset.name,
+            subset.section or "–",
+            "–" if is_others else _count(subset.rows),
+            _count(subset.published_rows),
+            _percent(subset.score),
+        ]
         for subset in scores.subsets
     ]
-    printing.table(console, "By subset", ["subset", "section", "rows", "published", "score"], rows)
+    if rows:
+        printing.table(console, "By subset", ["subset", "section", "rows", "published", "score"], rows)
     rows = [[section.name, _percent(section.score)] for section in scores.sections]
     rows.append(["four-section mean" if scores.version == 1 else "", _percent(scores.four_section_mean)])
-    rows.append(["overall (weights 2, 2, 2, 2, 1)" if scores.version == 1 else "overall", _percent(scores.overall)])
+    counts_prior_sets = any(section.name == PRIOR_SETS and section.score is not None for section in scores.sections)
+    overall = "overall (weights 2, 2, 2, 2, 1)" if counts_prior_sets else "overall"
+    rows.append([overall, _percent(scores.overall)])
     rows.append(["accuracy over all rows", _percent(record.results["accuracy"])])
     printing.table(console, "By section", ["section", "score"], [row for row in rows if row[0]])
     for sentence in caveats(record):

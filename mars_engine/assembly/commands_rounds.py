@@ -1,5 +1,6 @@
 """Commands for whole rounds: open-round, close-round, and `mars train --rounds`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from mars_engine.assembly.command_frame import Overrides, Session, reporting, wo
 from mars_engine.assembly.config_options import section_options
 from mars_engine.workflows.review import Reviewer
 from mars_engine.workflows.rounds import RoundReport, close_round, open_round, run_rounds
+from mars_engine.workflows.score import ScoreReport
 
 
 @click.command(name="open-round")
@@ -65,17 +67,21 @@ def train_rounds(session: Session, rounds: int, policy: Reviewer, patience: int,
     with working(session, "rounds", overrides) as (bench, notes):
         reports = run_rounds(bench, rounds, policy=policy, patience=patience)
         last = reports[-1]
-        stopped = len(reports) < rounds
-        notes.summary |= {"rounds": len(reports), "ended early": stopped} | headlines.of_compose(last.compose)
-        notes.summary |= headlines.of_model(last.model) | headlines.of_score(last.score_after)
+        notes.summary |= {"rounds": len(reports), "ended early": len(reports) < rounds}
+        notes.summary |= {"why no further round": last.ended} if last.ended else {}
+        notes.summary |= {"best on held-out pairs": name} if (name := _name_of_best(reports)) else {}
+        notes.summary |= headlines.of_compose(last.compose) | headlines.of_model(last.model)
+        notes.summary |= headlines.of_score(last.score_after)
 
     def show(console: Console) -> None:
         _show_rounds(console, reports)
-        if stopped:
-            console.print(
-                f"Ended after {len(reports):,} of {rounds:,} rounds: the last {patience:,} did not lower the held-out "
-                "log-loss."
-            )
+        _show_comparison(console, reports)
+        if len(reports) < rounds:
+            console.print(f"Ended after {len(reports):,} of {rounds:,} rounds.")
+        if last.ended:
+            console.print(last.ended)
+        elif patience and not last.score_after.heldout.pairs:
+            console.print(f"Without held-out pairs the patience of {patience:,} rounds had nothing to go by.")
 
     return reports, show
 
@@ -90,3 +96,31 @@ def _show_rounds(console: Console, reports: list[RoundReport]) -> None:
         printing.show_compose(console, report.compose)
         printing.show_model(console, report.model)
     printing.show_score(console, reports[-1].score_after)
+
+
+def _scores(reports: Sequence[RoundReport]) -> list[tuple[str, ScoreReport]]:
+    """Return the scores of the warm-up and of each round's model, by name."""
+    return [("warm-up", reports[0].score), *[(f"round {each.number}", each.score_after) for each in reports]]
+
+
+def _name_of_best(reports: Sequence[RoundReport]) -> str:
+    """Return the name of what has the lowest held-out log-loss, the first of equals; "" where none is known."""
+    losses = [(score.heldout.log_loss, name) for name, score in _scores(reports) if score.heldout.pairs]
+    return min(losses, key=lambda each: each[0])[1] if losses else ""
+
+
+def _show_comparison(console: Console, reports: Sequence[RoundReport]) -> None:
+    best = _name_of_best(reports)
+    new_pairs = [0, *[each.compose.new_pairs + each.compose.carried_over for each in reports]]
+    rows = [
+        [
+            name,
+            f"{score.train.pairs:,} + {count:,}",
+            f"{score.heldout.accuracy:.3f}" if score.heldout.pairs else "–",
+            f"{score.heldout.log_loss:.4f}" if score.heldout.pairs else "–",
+            "lowest held-out log-loss" if name == best else "",
+        ]
+        for (name, score), count in zip(_scores(reports), new_pairs, strict=True)
+    ]
+    columns = ["model", "pairs + composed", "held-out accuracy", "held-out log-loss", "best"]
+    printing.table(console, "The rounds beside each other", columns, rows)

@@ -50,6 +50,8 @@ def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, pati
     '--backbone packaged' fine-tunes a transformer; interrupted, the same command goes on where it stopped. Triage asks
     the probe in any case, whose out-of-fold models cost seconds.
     """
+    if patience and rounds is None:
+        raise click.UsageError("--patience counts rounds, so it goes with --rounds")
     if rounds is not None:
         return train_rounds(session, rounds, policy, patience, overrides)
     with working(session, "train", overrides) as (bench, notes):

@@ -10,7 +10,7 @@ from mars_engine.workflows.plan import PlanReport
 from mars_engine.workflows.propose import ProposeReport
 from mars_engine.workflows.quality import RegateReport
 from mars_engine.workflows.review import ReviewReport
-from mars_engine.workflows.rewardbench import scores_of
+from mars_engine.workflows.rewardbench import is_published, scores_of
 from mars_engine.workflows.score import ScoreReport
 
 Headlines = dict[str, Any]
@@ -86,4 +86,5 @@ def of_rewardbench(record: EvaluationRecord) -> Headlines:
     found = {section.name: section.score for section in scores.sections if section.score is not None}
     if scores.overall is not None:
         found["overall"] = scores.overall
-    return {"model": record.label, "rows": scores.rows, **found}
+    rows = {} if is_published(record) else {"rows": scores.rows}
+    return {"model": record.label, **rows, **found}

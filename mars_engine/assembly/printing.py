@@ -81,10 +81,15 @@ def excerpt(text: str) -> str:
 
 def show_model(console: Console, record: ModelRecord) -> None:
     curvature = record.metrics.get("curvature")
+    count = record.metrics["training_pairs"]
     console.print(
-        f"{record.label}: {record.kind} {record.id} trained on {record.metrics['training_pairs']:,} pairs, "
+        f"{record.label}: {record.kind} {record.id} trained on {count:,} pair{'' if count == 1 else 's'}, "
         f"{record.metrics['training_accuracy']:.3f} of which it ranks right"
     )
+    if count == 1:
+        console.print("  careful: from one pair nothing is learned that holds of others; import more")
+    for remark in record.metrics.get("remarks", ()):  # models of older versions have none
+        console.print(f"  {remark}")
     if curvature:  # a transformer's is not known
         console.print(
             f"  curvature: trace {curvature['trace']:.4g}, largest eigenvalue {curvature['largest']:.4g}, "

@@ -192,6 +192,25 @@ def aggregate_subsets(subsets: Sequence[SubsetScore], *, accuracy: float) -> Ben
     )
 
 
+def aggregate_sections(by_section: Mapping[str, float]) -> BenchmarkScores:
+    """Return the figures of version 1 that the scores of its sections make, where those of its subsets are not known.
+
+    Rows, ties and the accuracy over all rows are not known either.
+    """
+    scores = {name: by_section.get(name) for name in OVERALL_WEIGHTS}
+    four = [score for name in SECTIONS if (score := scores[name]) is not None]
+    return BenchmarkScores(
+        version=1,
+        rows=0,
+        ties=0,
+        accuracy=float("nan"),
+        subsets=(),
+        sections=tuple(SectionScore(name, score, ()) for name, score in scores.items()),
+        overall=overall_score(scores),
+        four_section_mean=float(np.mean(four)) if len(four) == len(SECTIONS) else None,
+    )
+
+
 def overall_score(sections: Mapping[str, float | None]) -> float | None:
     """Return the overall score of version 1: weights 2, 2, 2, 2 and 1, prior sets left out where they are absent.
 

@@ -134,7 +134,11 @@ class RewardModelConfig(Section):
     ] = 0.0
     consistency_weight: Annotated[
         float,
-        Field(ge=0, description="Weight of the squared distance of a variant's rewards from its source's; 0 is off."),
+        Field(
+            ge=0,
+            description="Weight of the squared distance of a paraphrase's reward from that of the text it paraphrases; "
+            "refined texts are not pulled; 0 is off.",
+        ),
     ] = 0.0
     lora: Annotated[bool, Field(description="Train low-rank adapters (LoRA), merged at the end, and the head.")] = False
     lora_r: Annotated[int, Field(ge=1, description="Rank of the adapters.")] = 16

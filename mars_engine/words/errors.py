@@ -26,12 +26,17 @@ class MarsError(Exception):
         self.found = found
         self.expected = expected
         self.remedy = remedy
-        parts = [f"{found}."]
+        parts = [_sentence(found)]
         if expected:
-            parts.append(f"Expected: {expected}.")
+            parts.append(f"Expected: {_sentence(expected)}")
         if remedy:
-            parts.append(f"What to do: {remedy}.")
+            parts.append(f"What to do: {_sentence(remedy)}")
         super().__init__(" ".join(parts))
+
+
+def _sentence(clause: str) -> str:
+    """Return a clause with its full stop; one that quotes what another program said may have one already."""
+    return clause if clause.endswith((".", "!", "?")) else f"{clause}."
 
 
 class ConfigError(MarsError):

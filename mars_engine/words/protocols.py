@@ -82,6 +82,10 @@ class Progress(Protocol):
 class ProgressTask(Protocol):
     def advance(self, steps: int = 1) -> None: ...
 
+    def resume(self, steps: int) -> None:
+        """Count steps that were taken before, in earlier work: they say nothing of the pace of this one."""
+        ...
+
 
 # ---------------------------------------------------------------------------------------------------------- models
 
@@ -128,6 +132,16 @@ class LinearRewardModel(RewardModel, Protocol):
 
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
         """Return Δφ = φ(chosen) − φ(rejected), shape (n, d)."""
+        ...
+
+
+@runtime_checkable
+class RemarkedModel(RewardModel, Protocol):
+    """A reward model of which there is more to say than its figures."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How it computes, and what was done to make a reward model of its backbone, as clauses."""
         ...
 
 

@@ -209,12 +209,15 @@ class TrainingSet:
             between them smoothed.
         source_of: where among `pairs` the source stands whose variant a pair is, -1 for a base pair; empty where
             there are no variants. A variant of a flipped source has its sides the right way round already.
+        paraphrased: whether a pair's chosen and rejected side say what its source's say; false of a side that was
+            refined, which is to differ from it. Empty where all do.
     """
 
     pairs: tuple[Pair, ...]
     weights: FloatArray
     label_confidence: FloatArray
     source_of: tuple[int, ...] = ()
+    paraphrased: tuple[tuple[bool, bool], ...] = ()
 
     @classmethod
     def plain(cls, pairs: Sequence[Pair]) -> "TrainingSet":

@@ -139,6 +139,8 @@ def _open_laboratory(
 
 SECONDS_A_TEXT = 0.03
 """To embed a text of 100 tokens with the packaged encoder, on two cores: nothing but a first guess."""
+SECONDS_A_CELL = 0.5
+"""To train and evaluate a head, once its texts are embedded: nothing but a first guess."""
 TEXTS_A_REFINED_PAIR = 20
 """Sentences and tries that are embedded to sharpen the contrast of a pair: nothing but a first guess."""
 
@@ -149,7 +151,7 @@ def outlook(plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], cells:
     finished = plan_cells(plan, cells)
     texts = sum(_texts_to_embed(plan, dataset, datasets[dataset.name]) for dataset in plan.datasets)
     missing = len(wanted) - len(finished)
-    seconds = _seconds_a_cell(finished) * missing if finished else texts * SECONDS_A_TEXT
+    seconds = _seconds_a_cell(finished) * missing if finished else texts * SECONDS_A_TEXT + missing * SECONDS_A_CELL
     return Outlook(len(wanted), len(finished), texts, seconds)
 
 

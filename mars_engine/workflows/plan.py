@@ -153,10 +153,12 @@ def draft_plan(
     With the id of a set of pairs, all of the budget goes to its pairs; they are gated as among all pairs.
 
     Raises:
-        NotReadyError: there are no pairs, the set has none of them, or the model has not scored them.
+        NotReadyError: there are no pairs, the set has none of them, the model has not scored them, or their labels
+            were not triaged.
     """
     law = law or config.allocation.law
     sources = load_sources(store, config.triage)
+    _require_triage(store)
     margins = oriented_margins(store, model, sources)
     among = _pairs_of_set(store, pair_set, sources) if pair_set else np.ones(len(sources), dtype=bool)
     eligible = among & np.array([source.treatment.gets_budget for source in sources], dtype=bool)
@@ -196,6 +198,13 @@ def draft_plan(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )
     return DraftedPlan(report, tuple(rows))
+
+
+def _require_triage(store: Store) -> None:
+    """Raise NotReadyError where it is not known yet on which pairs no budget is to be spent unseen: the suspected."""
+    warm_up = store.models.latest(warm_up=True)
+    if warm_up is None or not store.models.triage(warm_up.id):
+        raise NotReadyError("the labels of the training pairs were not triaged yet", remedy="run 'mars score'")
 
 
 def _pairs_of_set(store: Store, set_id: str, sources: Sequence[Source]) -> BoolArray:

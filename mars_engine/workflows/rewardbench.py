@@ -6,7 +6,7 @@ Rewards are kept group by group, so that work that was interrupted goes on where
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from mars_engine.maths.rewardbench import (
     PRIOR_SETS,
     PUBLISHED_ROWS,
     PUBLISHED_ROWS_V2,
+    SECTIONS,
     TIES,
     BenchmarkScores,
     RatedAnswers,
     SubsetScore,
+    aggregate_sections,
     aggregate_subsets,
     aggregate_subsets_v2,
     best_of_credit,
@@ -28,7 +30,7 @@ from mars_engine.maths.rewardbench import (
     score_pairwise,
     section_of,
 )
-from mars_engine.words.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet
+from mars_engine.words.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.words.errors import LoadError, ModelError
 from mars_engine.words.protocols import Clock, Progress, RewardModel, Store
 from mars_engine.words.records import (
@@ -46,6 +48,8 @@ PAIRS_AT_ONCE = 256
 
 PUBLISHED = "published"
 """The setting of an evaluation whose figures come from a file, not from rewards."""
+BY_SECTION = "by_section"
+"""The setting of an evaluation whose file has the scores of the sections alone."""
 PADDING_REPAIRED = "padding_repaired"
 """The setting of a model that padded with its end token and got a padding token of its own."""
 
@@ -127,19 +131,68 @@ def keep_published(
     source: str,
     content_hash: str,
     clock: Clock,
+    version: BenchmarkVersion | None = None,
 ) -> EvaluationRecord:
-    """Store the figures that others published for a model, from its scores by subset, to stand beside ours.
+    """Store the figures that others published for a model, to stand beside ours.
 
-    How many rows were scored, tied or truncated is not known of them; each subset counts as whole.
+    They are made of its scores by subset, or for version 1 by section, where the file has no others. How many rows
+    were scored, tied or truncated is not known of them; each subset counts as whole.
 
     Raises:
-        LoadError: no subset is one of RewardBench's.
+        LoadError: no score is of that version of RewardBench, or the names do not tell which version they are of.
     """
-    is_second = any(name in PUBLISHED_ROWS_V2 for name in by_subset)
+    version = version or _version_of(by_subset, source)
+    by_section = _scores_by_section(by_subset) if version == 1 else {}
+    scores = aggregate_sections(by_section) if by_section else _published_scores(by_subset, source, version)
+    record = EvaluationRecord(
+        id=content_id("published", content_hash, model),
+        kind=KINDS[scores.version],
+        model_id="",
+        label=model,
+        settings={"source": source, PUBLISHED: True, **({BY_SECTION: True} if by_section else {})},
+        results=results_of(scores, None),
+        artifact="",
+        created_at=clock(),
+    )
+    store.evaluations.add(record)
+    return record
+
+
+def _version_of(names: Iterable[str], source: str) -> BenchmarkVersion:
+    """Return the version that names of subsets and sections are of. Both have a "Safety", so that tells nothing."""
+    names = set(names)
+    is_first = bool(names & {*PUBLISHED_ROWS, *PRIOR_SET_SUBSETS, *(SECTIONS.keys() - PUBLISHED_ROWS_V2.keys())})
+    is_second = bool(names & (PUBLISHED_ROWS_V2.keys() - SECTIONS.keys()))
+    if is_first != is_second:
+        return 1 if is_first else 2
+    if is_first or "Safety" in names:
+        raise LoadError(
+            f"the scores in {source} can be of RewardBench 1 or 2: {', '.join(sorted(names))}",
+            remedy="say which with --version",
+        )
+    raise LoadError(
+        f"{source} has no subset of RewardBench",
+        expected=f"scores for {', '.join(PUBLISHED_ROWS)}, for the sections {', '.join(SECTIONS)}, or for version 2's "
+        f"{', '.join(PUBLISHED_ROWS_V2)}",
+    )
+
+
+def _scores_by_section(found: Mapping[str, float]) -> dict[str, float]:
+    """Return version 1's scores by section, where they are given so; empty where they are given by subset."""
+    if any(name in PUBLISHED_ROWS for name in found):
+        return {}
+    sections = {name: found[name] for name in SECTIONS if name in found}
+    prior = [score for name, score in found.items() if name.lower().startswith(PRIOR_SETS.lower())]
+    prior = prior or [found[name] for name in PRIOR_SET_SUBSETS if name in found]
+    return sections | ({PRIOR_SETS: float(np.mean(prior))} if prior else {}) if sections else {}
+
+
+def _published_scores(by_subset: Mapping[str, float], source: str, version: BenchmarkVersion) -> BenchmarkScores:
+    is_second = version == 2
     counts = PUBLISHED_ROWS_V2 if is_second else PUBLISHED_ROWS
     known = {*counts, *(() if is_second else PRIOR_SET_SUBSETS)}
     if not known.intersection(by_subset):
-        raise LoadError(f"{source} has no subset of RewardBench", expected=f"scores for {', '.join(counts)}")
+        raise LoadError(f"{source} has no subset of RewardBench {version}", expected=f"scores for {', '.join(counts)}")
     subsets = [
         SubsetScore(
             name=name,
@@ -155,19 +208,7 @@ def keep_published(
         ]
     ]
     aggregate = aggregate_subsets_v2 if is_second else aggregate_subsets
-    scores = aggregate(subsets, accuracy=float("nan"))
-    record = EvaluationRecord(
-        id=content_id("published", content_hash, model),
-        kind=KINDS[scores.version],
-        model_id="",
-        label=model,
-        settings={"source": source, PUBLISHED: True},
-        results=results_of(scores, None),
-        artifact="",
-        created_at=clock(),
-    )
-    store.evaluations.add(record)
-    return record
+    return aggregate(subsets, accuracy=float("nan"))
 
 
 # -------------------------------------------------------------------------------------------------------------- scoring
@@ -258,6 +299,10 @@ def results_of(scores: BenchmarkScores, truncation: Truncation | None) -> dict[s
 def scores_of(record: EvaluationRecord) -> BenchmarkScores:
     """Return the figures of a stored evaluation."""
     results = record.results
+    if record.settings.get(BY_SECTION):
+        return aggregate_sections(
+            {each["name"]: each["score"] for each in results["sections"] if each["score"] is not None}
+        )
     subsets = [SubsetScore(**each) for each in results["subsets"]]
     accuracy = float("nan") if results["accuracy"] is None else results["accuracy"]
     aggregate = aggregate_subsets if results["version"] == 1 else aggregate_subsets_v2

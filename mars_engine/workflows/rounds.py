@@ -7,7 +7,7 @@ results, so rounds that were killed go on where they stopped.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mars_engine.words.config import AllocationLaw
 from mars_engine.words.errors import NotReadyError
@@ -36,6 +36,8 @@ class RoundReport:
     model: ModelRecord
     score_after: ScoreReport
     """Under the model that the round trained."""
+    ended: str = ""
+    """Why no round follows it, as a sentence; empty where one does, or where no more were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def run_rounds(
     """Warm up, then score, allocate, propose, review, compose, retrain and score, `rounds` times.
 
     With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before. Each trained
-    model's figures are noted as points of the run's curves.
+    model's figures are noted as points of the run's curves. A round for which no new pair is left ends the rounds: it
+    would train the model of before.
 
     Args:
         bench: the workspace.
@@ -76,10 +79,13 @@ def run_rounds(
         law: the allocation law, as configured where it is None.
         patience: end after so many rounds in a row without a lower held-out log-loss than any before; 0 for never.
             Without held-out pairs nothing tells, and all rounds are run.
+
+    Raises:
+        NotReadyError: there are no training pairs, or the first round has no new ones.
     """
     model = train_warm_up(bench)
     score = score_model(bench, model)
-    _note_points(bench, model, score)
+    _note_points(bench, 0, model, score)
     parent: Composition | None = None
     reports: list[RoundReport] = []
     losses = [score.heldout.log_loss]
@@ -88,15 +94,31 @@ def run_rounds(
         proposed = make_proposals(bench, plan.plan)
         reviewed = _review(bench, policy)
         composed = compose_plan(bench, plan.plan, parent=parent)
+        if reports and not composed.new_pairs:
+            reports[-1] = replace(reports[-1], ended=_said_of_empty_round(number))
+            break
         parent = composed.composition
         model = train_on(bench, parent)
         before, score = score, score_model(bench, model, triage_again=False)
-        _note_points(bench, model, score)
-        reports.append(RoundReport(number, before, plan, proposed, reviewed, composed, model, score))
+        _note_points(bench, number, model, score)
         losses.append(score.heldout.log_loss)
-        if patience and rounds_without_gain(losses) >= patience:
+        is_out_of_patience = patience > 0 and rounds_without_gain(losses) >= patience
+        ended = _said_of_patience(patience) if is_out_of_patience else ""
+        reports.append(RoundReport(number, before, plan, proposed, reviewed, composed, model, score, ended))
+        if is_out_of_patience:
             break
     return reports
+
+
+def _said_of_empty_round(number: int) -> str:
+    return (
+        f"Round {number:,} found no new pair among the approved variants, so it would have trained the model of before."
+    )
+
+
+def _said_of_patience(patience: int) -> str:
+    rounds = "round" if patience == 1 else f"{patience:,} rounds"
+    return f"The last {rounds} did not lower the held-out log-loss."
 
 
 def rounds_without_gain(losses: Sequence[float]) -> int:
@@ -118,7 +140,7 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
     """
     model = bench.store.models.latest() or train_warm_up(bench)
     score = score_model(bench, model)
-    _note_points(bench, model, score)
+    _note_points(bench, model.round, model, score)
     number = next_round(model)
     plan = make_plan(bench, model, law=law, round_number=number)
     return OpenedRound(number, model, score, plan, make_proposals(bench, plan.plan))
@@ -133,7 +155,7 @@ def close_round(bench: Workbench) -> ClosedRound:
     composed = compose_newest_plan(bench)
     model = train_on(bench, composed.composition)
     score = score_model(bench, model, triage_again=False)
-    _note_points(bench, model, score)
+    _note_points(bench, composed.composition.round, model, score)
     evaluation = None
     if bench.store.pairs.count("heldout"):
         models = bench.store.models.all()
@@ -172,12 +194,13 @@ def compose_newest_plan(bench: Workbench) -> ComposeReport:
     return compose_plan(bench, plan, parent=parent)
 
 
-def _note_points(bench: Workbench, model: ModelRecord, score: ScoreReport) -> None:
-    """Note a trained model's figures, by round."""
-    bench.add_point("training log-loss", model.round, model.metrics.get("training_log_loss", float("nan")))
-    bench.add_point("held-out log-loss", model.round, score.heldout.log_loss)
-    bench.add_point("held-out accuracy", model.round, score.heldout.accuracy)
-    bench.add_point("mean held-out margin", model.round, score.heldout.margin_mean)
+def _note_points(bench: Workbench, number: int, model: ModelRecord, score: ScoreReport) -> None:
+    """Note a model's figures by the number of the round, 0 for the warm-up: the model itself may be of an earlier one,
+    where a round came to the same pairs."""
+    bench.add_point("training log-loss", number, model.metrics.get("training_log_loss", float("nan")))
+    bench.add_point("held-out log-loss", number, score.heldout.log_loss)
+    bench.add_point("held-out accuracy", number, score.heldout.accuracy)
+    bench.add_point("mean held-out margin", number, score.heldout.margin_mean)
 
 
 def train_warm_up(bench: Workbench) -> ModelRecord:

@@ -1,6 +1,6 @@
 """The source pairs as every later step sees them: with triage's suspicions and people's decisions carried out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,12 @@ from mars_engine.words.records import (
     ModelRecord,
     Pair,
     Plan,
+    Side,
     TrainingSet,
 )
+
+KEPT = "kept"
+"""The verdict in a refinement's trail on the text that was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +83,41 @@ def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | N
     ]
 
 
-def training_set(sources: Sequence[Source], composed: Sequence[ComposedPair] = ()) -> TrainingSet:
+def training_set(
+    sources: Sequence[Source], composed: Sequence[ComposedPair] = (), *, refined: Mapping[str, Side] | None = None
+) -> TrainingSet:
     """Return what is trained on: the base pairs that are not left out, and the composed pairs.
 
     A composed pair's label is as sure as its source's; where that was flipped, the pair has the right sides already.
+
+    Args:
+        sources: the base pairs.
+        composed: new pairs made of them.
+        refined: which side was refined, by the proposal that a composed pair's text is of; see `refined_sides`.
     """
+    refined = refined or {}
     base = [source for source in sources if source.treatment.trained_on]
     surety = {source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources}
     confidence = [source.treatment.label_confidence for source in base] + [surety[row.source_id] for row in composed]
     pairs = (*[source.pair for source in base], *[row.pair for row in composed])
     place = {source.pair.id: index for index, source in enumerate(base)}
     source_of = (*[-1] * len(base), *[place[row.source_id] for row in composed]) if composed else ()
-    return TrainingSet(pairs, np.ones(len(pairs)), np.array(confidence, dtype=np.float64), source_of)
+    sides = [
+        (refined.get(row.chosen_from) != "chosen", refined.get(row.rejected_from) != "rejected") for row in composed
+    ]
+    paraphrased = (*[(True, True)] * len(base), *sides) if composed else ()
+    return TrainingSet(pairs, np.ones(len(pairs)), np.array(confidence, dtype=np.float64), source_of, paraphrased)
+
+
+def refined_sides(store: Store, composed: Sequence[ComposedPair]) -> dict[str, Side]:
+    """Return which side was refined, by proposal, of the proposals that composed pairs are made of."""
+    used = {proposal_id for row in composed for proposal_id in (row.chosen_from, row.rejected_from) if proposal_id}
+    sides: dict[str, Side] = {}
+    for proposal in store.proposals.by_id(used).values():
+        for tried in proposal.generators.get("refine", {}).get("trail", ()):
+            if tried["verdict"] == KEPT:
+                sides[proposal.id] = tried["side"]
+    return sides
 
 
 def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source]) -> list[ComposedPair]:

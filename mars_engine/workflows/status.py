@@ -130,7 +130,7 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
     if model is None:
         return NextStep("warm up", "mars train: warm up a reward model on the base pairs")
     if not _has_scored_training_pairs(index, model):
-        return NextStep("score", "mars score: read the margins")
+        return NextStep("score", "mars score: triage the labels by out-of-fold margins")
     if plan is None or not index.proposals.any():
         return NextStep("propose", "mars propose: spend the budget on low-margin pairs")
     pending = int(index.pending.sum())
@@ -144,6 +144,10 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
 
 
 def _has_scored_training_pairs(index: PairIndex, model: ModelRecord) -> bool:
-    """Whether the model has scored all training pairs; the index has the margins of the newest that scored any."""
-    is_newest = index.model is not None and index.model.id == model.id
-    return is_newest and not np.isnan(index.margin[_is_training(index)]).any()
+    """Whether the model has scored all training pairs, and their labels were triaged.
+
+    The index has the margins of the newest model that scored any.
+    """
+    training, is_newest = _is_training(index), index.model is not None and index.model.id == model.id
+    is_triaged = bool((index.verdict[training] != VERDICT_CODES.index("")).any())
+    return is_newest and is_triaged and not np.isnan(index.margin[training]).any()

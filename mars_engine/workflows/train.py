@@ -13,15 +13,23 @@ from mars_engine.words.protocols import (
     LinearRewardModel,
     ModelShelf,
     Progress,
+    RemarkedModel,
     RewardModel,
     RewardModelTrainer,
     Store,
 )
-from mars_engine.words.records import Composition, FloatArray, ModelRecord, TrainingSet
-from mars_engine.workflows.sources import load_sources, standing_pairs, training_set, triage_of_composition
+from mars_engine.words.records import Composition, FloatArray, ModelRecord, Rewards, Split, TrainingSet
+from mars_engine.workflows.sources import (
+    load_sources,
+    refined_sides,
+    standing_pairs,
+    training_set,
+    triage_of_composition,
+)
 from mars_engine.workflows.workbench import AddPoint, forget_point
 
 WARM_UP = "warm-up"
+SPLITS: tuple[Split, Split] = ("train", "heldout")
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def warm_up(
     progress: Progress,
     add_point: AddPoint = forget_point,
 ) -> ModelRecord:
-    """Train a reward model on the base pairs, before any margin is used.
+    """Train a reward model on the base pairs, before any margin is used, and store its rewards of all imported pairs.
 
     People's decisions about labels apply; triage's policy does not, since triage needs this model first.
 
@@ -74,7 +82,7 @@ def retrain(
     """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
 
     Triage's policy is that of the composition's plan. New pairs that no longer stand are left out: those of sources
-    that were dropped, or whose label was flipped, since they were written.
+    that were dropped, or whose label was flipped, since they were written. All imported pairs' rewards are stored.
 
     Raises:
         NotReadyError: no pair of the composition stands.
@@ -85,7 +93,7 @@ def retrain(
         raise NotReadyError(
             "the composition has no pairs", remedy="review some proposals ('mars review'), then run 'mars compose'"
         )
-    examples = training_set(sources, composed)
+    examples = training_set(sources, composed, refined=refined_sides(store, composed))
     label = f"{composition.settings['law']} round {composition.round}"
     return _train(
         store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress, add_point=add_point
@@ -114,24 +122,44 @@ def _train(
             store.models.add(present)
             return present
     model = trainer.train(examples, progress=progress, notes=_StoredNotes(store, add_point))
+    rewards = model.score(examples.pairs, progress=progress)
     record = ModelRecord(
         id=model.id,
         kind=trainer.kind,
         label=label,
         settings=trainer.settings,
-        metrics=_fit_metrics(model, examples, composed=composition is not None, progress=progress),
+        metrics=_fit_metrics(model, examples, rewards, composed=composition is not None, progress=progress),
         artifact=shelf.save(model),
         composition_id=composition.id if composition else "",
         round=composition.round if composition else 0,
         created_at=clock(),
     )
     store.models.add(record)
+    _keep_scores(store, model, examples, rewards, progress=progress)
     return present or record
 
 
-def _fit_metrics(model: RewardModel, examples: TrainingSet, *, composed: bool, progress: Progress) -> dict[str, object]:
+def _keep_scores(
+    store: Store, model: RewardModel, examples: TrainingSet, rewards: Rewards, *, progress: Progress
+) -> None:
+    """Store the new model's rewards of all imported pairs, as they were imported: those of the pairs it was trained on
+    are known already, those left out of it and the held-out ones are asked for."""
+    known = {pair.id: index for index, pair in enumerate(examples.pairs)}
+    imported = [pair for split in SPLITS for pair in store.pairs.pairs(split)]
+    places = [known[pair.id] for pair in imported if pair.id in known]
+    rest = [pair for pair in imported if pair.id not in known]
+    if places:
+        own = Rewards(rewards.chosen[places], rewards.rejected[places])
+        store.models.save_scores(model.id, [examples.pairs[place].id for place in places], own)
+    if rest:
+        store.models.save_scores(model.id, [pair.id for pair in rest], model.score(rest, progress=progress))
+
+
+def _fit_metrics(
+    model: RewardModel, examples: TrainingSet, rewards: Rewards, *, composed: bool, progress: Progress
+) -> dict[str, object]:
     """What the model was trained on, how it fits that, and the curvature of its loss there where it is linear."""
-    margins = model.score(examples.pairs, progress=progress).margins
+    margins = rewards.margins
     labelled = np.where(examples.label_confidence >= 0.5, margins, -margins)
     curvature = {}
     if isinstance(model, LinearRewardModel):
@@ -145,6 +173,7 @@ def _fit_metrics(model: RewardModel, examples: TrainingSet, *, composed: bool, p
         "training_log_loss": float(np.average(losses, weights=examples.weights)),
         "curvature": curvature,
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
+        "remarks": list(model.remarks) if isinstance(model, RemarkedModel) else [],
     }
 
 

@@ -1,6 +1,9 @@
 """The folder of a model's files: the packaged one, one on this machine, or one that the hub gives."""
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mars_engine.words.errors import ModelError
@@ -38,7 +41,8 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str, d
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, local_files_only=not download))
+        with quiet_hub():
+            return Path(snapshot_download(name, local_files_only=not download))
     except Exception as error:  # the hub client raises many unrelated kinds
         if not download:
             raise ModelError(
@@ -65,6 +69,18 @@ def is_on_this_machine(name: str) -> bool:
     except (LocalEntryNotFoundError, HFValidationError):
         return False
     return True
+
+
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Keep the hub's client from telling of each of its tries; what comes of them is said once."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def verify_weights(path: Path, expected_sha256: str) -> None:

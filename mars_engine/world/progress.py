@@ -10,10 +10,42 @@ from typing import Any, TextIO
 from mars_engine.words.protocols import Progress, ProgressTask
 
 SECONDS_BETWEEN_LINES = 5.0
+MINUTE, HOUR = 60.0, 3600.0
+
+
+def say_pace(done: int, seconds: float, left: int = 0) -> str:
+    """Return how fast work goes, and how long what is left of it takes: "12/s, 40 s left"; empty where nothing is done.
+
+    Args:
+        done: steps taken in these seconds.
+        seconds: since the work began.
+        left: steps to come; 0 where that is not known.
+    """
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    if rate >= 10:
+        pace = f"{rate:,.0f}/s"
+    elif rate >= 1:
+        pace = f"{rate:.1f}/s"
+    elif rate * MINUTE >= 1:
+        pace = f"{rate * MINUTE:.0f} a minute"
+    else:
+        pace = f"{1 / rate:,.0f} s each"
+    return f"{pace}, {say_seconds(left / rate)} left" if left > 0 else pace
+
+
+def say_seconds(seconds: float) -> str:
+    if seconds < 2 * MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
 
 
 class SilentTask:
     def advance(self, steps: int = 1) -> None:
+        """Show nothing."""
+
+    def resume(self, steps: int) -> None:
         """Show nothing."""
 
 
@@ -28,7 +60,7 @@ class SilentProgress:
 class PlainTask:
     def __init__(self, name: str, total: int, stream: TextIO) -> None:
         self._name, self._total, self._stream = name, total, stream
-        self._done = 0
+        self._done = self._before = 0
         self._started = self._last_line = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
@@ -36,10 +68,15 @@ class PlainTask:
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            rate = self._done / (now - self._started)
-            left = f", {max(0.0, self._total - self._done) / rate:.0f} s left" if self._total and rate else ""
+            pace = say_pace(self._done - self._before, now - self._started, max(0, self._total - self._done))
             of = f" of {self._total:,}" if self._total else ""
-            print(f"{self._name}: {self._done:,}{of} ({rate:,.0f}/s{left})", file=self._stream, flush=True)
+            in_brackets = f" ({pace})" if pace else ""
+            print(f"{self._name}: {self._done:,}{of}{in_brackets}", file=self._stream, flush=True)
+
+    def resume(self, steps: int) -> None:
+        self._done += steps
+        self._before += steps
+        self._started = time.monotonic()
 
 
 class PlainProgress:
@@ -59,6 +96,9 @@ class TerminalTask:
 
     def advance(self, steps: int = 1) -> None:
         self._bars.advance(self._bar_id, steps)
+
+    def resume(self, steps: int) -> None:
+        self._bars.reset(self._bar_id, completed=steps)
 
 
 class TerminalProgress:
@@ -84,10 +124,17 @@ class WatchedTask:
     total: int
     started: float = field(default_factory=time.monotonic)
     done: int = 0
+    before: int = 0
 
     def advance(self, steps: int = 1) -> None:
         self.done += steps
         self.inner.advance(steps)
+
+    def resume(self, steps: int) -> None:
+        self.done += steps
+        self.before += steps
+        self.started = time.monotonic()
+        self.inner.resume(steps)
 
 
 @dataclass
@@ -110,11 +157,13 @@ class WatchedProgress:
     def current(self) -> dict[str, Any]:
         """Return {"task", "done", "total", "seconds"} of the outermost open task; empty where none is open.
 
-        `total` is 0 where it is not known. `seconds` have passed since the task began.
+        `total` is 0 where it is not known. `seconds` have passed since the task began. Where it goes on from earlier
+        work, "before" of the steps that are done were done then.
         """
         for task in self._open[:1]:
             seconds = round(time.monotonic() - task.started, 1)
-            return {"task": task.name, "done": task.done, "total": task.total, "seconds": seconds}
+            before = {"before": task.before} if task.before else {}
+            return {"task": task.name, "done": task.done, "total": task.total, "seconds": seconds} | before
         return {}
 
 

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mars_engine.assembly.cli import mars
+from mars_engine.assembly.recorded_run import recorded_run
 from mars_engine.assembly.shipped import shipped
-from mars_engine.assembly.workspace import create_workspace
+from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
 TRAIN_FILE = str(shipped("data") / "demo-train.jsonl")
 
@@ -50,6 +51,28 @@ def test_a_job_that_fails_says_why_and_is_tried_again(workspace):
     assert again.output.split()[0] != run_id[:8]
     job(workspace, "wait", again.output.split()[0])
     assert job(workspace, "list", "--json").output.count('"failed"') == 2
+
+
+def test_what_is_no_command_is_refused_before_it_waits(workspace):
+    for command, said in ((["nonsense"], "no command 'mars nonsense'"), (["train", "--nonsense"], "--nonsense")):
+        refused = job(workspace, "start", *command)
+        assert refused.exit_code == 2
+        assert said in refused.output
+    assert "Nothing has run here yet." in job(workspace, "list").output
+
+
+def test_a_run_at_work_shows_its_pace_and_its_live_metrics(workspace):
+    with open_workspace_store(find_workspace(workspace)) as store, recorded_run(store, "train", {}, utc_now) as notes:
+        progress = {"task": "train", "done": 60, "total": 100, "seconds": 20.0, "before": 20}
+        store.runs.report_progress(notes.run_id, utc_now(), progress)
+        for step, loss in ((59, 0.7), (60, 0.5)):
+            notes.add_point("training loss", step, loss)
+        notes.add_point("training accuracy", 60, 0.75)
+        for said in (job(workspace, "list").output, job(workspace, "log", notes.run_id).output):
+            words = " ".join(said.split())
+            assert "60 of 100" in words
+            assert "(2.0/s, 20 s left)" in words
+            assert "loss 0.500, accuracy 0.750" in words
 
 
 def test_an_id_that_is_none_is_said(workspace):

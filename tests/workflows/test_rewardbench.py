@@ -214,3 +214,35 @@ def test_a_file_of_scores_of_version_2_is_told_by_its_subsets(store):
 def test_a_file_without_a_subset_of_rewardbench_is_refused(store):
     with pytest.raises(LoadError, match="no subset of RewardBench"):
         keep_published({"mmlu": 0.5}, store, model="m", source="m.json", content_hash="h", clock=TickingClock())
+
+
+def published(by_subset, store, **options):
+    return keep_published(
+        by_subset, store, model="m", source="m.json", content_hash=repr(by_subset), clock=TickingClock(), **options
+    )
+
+
+def test_a_file_of_section_scores_makes_the_published_aggregate_and_is_not_taken_for_version_2(store):
+    record = published(ARMORM, store)
+    scores = scores_of(record)
+    assert (record.kind, scores.version, scores.rows, scores.subsets) == ("rewardbench", 1, 0, ())
+    assert round(100 * scores.overall, 1) == 89.0
+    assert {each.name: each.score for each in scores.sections} == pytest.approx(ARMORM)
+    assert scores_of(store.evaluations.get(record.id)).sections == scores.sections
+    assert caveats(record) == ["These figures come from a file, not from rewards."]
+    without = {name: score for name, score in ARMORM.items() if name != PRIOR_SETS}
+    four = scores_of(published(without, store))
+    assert four.overall == four.four_section_mean == pytest.approx(0.908)
+    leaderboard = scores_of(published(without | {"Prior Sets (0.5 weight)": 0.743}, store))
+    by_set = scores_of(published(without | {"shp": 0.7, "summarize": 0.786}, store))
+    assert leaderboard.overall == by_set.overall == pytest.approx(scores.overall)
+
+
+def test_names_that_both_versions_have_are_asked_about(store):
+    with pytest.raises(LoadError, match="--version"):
+        published({"Safety": 0.9}, store)
+    with pytest.raises(LoadError, match="--version"):
+        published({"Chat": 0.9, "Math": 0.5}, store)
+    assert scores_of(published({"Safety": 0.9}, store, version=2)).version == 2
+    first = scores_of(published({"Safety": 0.9}, store, version=1))
+    assert (first.version, first.overall, first.rows) == (1, None, 0)

@@ -1,6 +1,9 @@
 """The method from warm-up to retrained model, on fakes and an in-memory database."""
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +11,10 @@ from fakes import ListSource, make_bench, make_pairs
 from sklearn.linear_model import LogisticRegression
 
 from mars_engine.maths.review_state import proposal_states
-from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, TriageConfig
+from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.errors import NotReadyError
-from mars_engine.words.records import Pair, Passage
+from mars_engine.words.protocols import Progress
+from mars_engine.words.records import Pair, Passage, Rewards
 from mars_engine.workflows.compose import compose
 from mars_engine.workflows.evaluate import evaluate
 from mars_engine.workflows.export import select_for_export
@@ -32,6 +36,7 @@ from mars_engine.workflows.rounds import (
 from mars_engine.workflows.sources import load_sources, oriented_margins
 from mars_engine.workflows.status import workspace_status
 from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
 
@@ -48,12 +53,62 @@ def add_pairs(bench: Workbench, pairs: tuple[Pair, ...], split) -> None:
     import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
 
 
-def test_margins_are_never_read_before_a_model_is_trained_and_has_scored():
+def test_a_budget_is_never_spent_before_labels_were_triaged_and_the_model_has_scored():
     bench = bench_with_pairs()
     model = train_warm_up(bench)
-    with pytest.raises(NotReadyError, match="has not scored"):
+    with pytest.raises(NotReadyError, match="not triaged yet"):
+        make_plan(bench, model)
+    score_model(bench, model)
+    add_pairs(bench, make_pairs(3, first=700), "train")
+    with pytest.raises(NotReadyError, match="has not scored 3 of the 43"):
         make_plan(bench, model)
     assert bench.store.proposals.latest_plan() is None
+
+
+@dataclass
+class CountingTrainer:
+    """Trains probes that count how often each pair is scored."""
+
+    inner: ProbeTrainer
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        return CountingProbe(self.inner.train(*args, **options), self.asked)
+
+
+@dataclass
+class CountingProbe:
+    inner: Probe
+    asked: Counter[str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
+        self.asked.update(f"{self.inner.id} {pair.id}" for pair in pairs)
+        return self.inner.score(pairs, progress=progress)
+
+
+def test_training_stores_the_rewards_of_all_imported_pairs_as_imported_and_none_is_scored_twice():
+    bench = bench_with_pairs()
+    flipped, dropped = bench.store.pairs.pairs("train")[:2]
+    for pair, act in ((flipped, "flip"), (dropped, "drop")):
+        record_review(bench.store, "pair", pair.id, act, annotator="ann", clock=bench.clock)
+    trainer = CountingTrainer(bench.trainer)
+    bench = replace(bench, trainer=trainer)
+    model = train_warm_up(bench)
+    imported = [*bench.store.pairs.pairs("train"), *bench.store.pairs.pairs("heldout")]
+    expected = bench.shelf.load(model).inner.score(imported, progress=bench.progress)
+    stored = bench.store.models.scores(model.id)
+    for side, rewards in enumerate((expected.chosen, expected.rejected)):
+        np.testing.assert_allclose([stored[pair.id][side] for pair in imported], rewards)
+    assert stored.keys() == {pair.id for pair in imported}
+    score_model(bench, model)
+    evaluate(bench.store, bench.shelf, [model], config=bench.config.evaluate, progress=bench.progress)
+    assert set(trainer.asked.values()) == {1}
 
 
 def test_the_budget_is_spent_exactly_and_the_laws_differ():
@@ -342,7 +397,7 @@ def test_status_walks_the_steps_in_their_order():
         "mars review",
         "mars compose",
         "mars train",
-        "mars score",
+        "mars evaluate",
     ]
     score_model(bench, bench.store.models.latest())
     status = workspace_status(bench.store)
@@ -471,3 +526,22 @@ def test_a_round_waits_until_people_have_decided_about_every_proposal():
     assert report.policy == "people"
     assert report.standing == {"accepted": report.accepted_now, "rejected": report.rejected_now}
     assert report.accepted_now > report.rejected_now > 0
+
+
+def test_a_round_without_a_new_pair_ends_the_rounds_and_is_none():
+    bench = bench_with_pairs(MarsConfig(triage=KEEP, propose=ProposeConfig(variants=1)), count=8)
+    points: list[tuple[str, int]] = []
+    bench = replace(bench, add_point=lambda metric, step, _value: points.append((metric, step)))
+    reports = run_rounds(bench, 9, policy="accept-all")
+    assert 1 <= len(reports) < 9
+    assert all(report.compose.new_pairs for report in reports)
+    assert reports[-1].ended.startswith(f"Round {len(reports) + 1} found no new pair")
+    assert not any(report.ended for report in reports[:-1])
+    assert [step for metric, step in points if metric == "held-out accuracy"] == list(range(len(reports) + 1))
+
+
+@pytest.mark.parametrize("rounds", [1, 3], ids=["the last round asked for", "an earlier one"])
+def test_patience_that_has_run_out_is_said_after_the_last_round_too(rounds, monkeypatch):
+    monkeypatch.setattr("mars_engine.workflows.rounds.rounds_without_gain", lambda _losses: 1)
+    reports = run_rounds(bench_with_pairs(count=10), rounds, policy="accept-all", patience=1)
+    assert [report.ended for report in reports] == ["The last round did not lower the held-out log-loss."]

@@ -59,6 +59,31 @@ def test_a_first_report_of_no_steps_does_not_fail(clock):
     assert stream.getvalue().startswith("propose: 0 of 10")
 
 
+def test_slow_work_says_how_many_a_minute_or_how_long_each_takes(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream).task("train", 10) as task:
+        for seconds in (20.0, 170.0, 400.0):
+            clock[0] += seconds
+            task.advance()
+    assert stream.getvalue().splitlines() == [
+        "train: 1 of 10 (3 a minute, 3 min left)",
+        "train: 2 of 10 (95 s each, 13 min left)",
+        "train: 3 of 10 (197 s each, 23 min left)",
+    ]
+
+
+def test_steps_of_earlier_work_count_as_done_and_not_for_the_pace(clock):
+    stream = io.StringIO()
+    watched = WatchedProgress(PlainProgress(stream))
+    with watched.task("train", 100) as task:
+        clock[0] += 30.0  # what is loaded before it goes on is no pace either
+        task.resume(80)
+        clock[0] += 6.0
+        task.advance(3)
+        assert watched.current() == {"task": "train", "done": 83, "total": 100, "seconds": 6.0, "before": 80}
+    assert stream.getvalue() == "train: 83 of 100 (30 a minute, 34 s left)\n"
+
+
 def test_silence(capsys):
     with SilentProgress().task("anything", 3) as task:
         task.advance()

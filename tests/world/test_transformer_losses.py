@@ -63,8 +63,17 @@ def test_centring_and_consistency():
     assert centering_loss(chosen, rejected).item() == pytest.approx((0 + 4) / 2)
     own = torch.tensor([[1.0, 2.0], [0.0, 0.0]], requires_grad=True)
     source = torch.tensor([[0.0, 2.0], [0.0, 1.0]], requires_grad=True)
-    pull = consistency_loss(own, source, pairs=4)
+    pull = consistency_loss(own, source, torch.ones(2, 2), pairs=4)
     assert pull.item() == pytest.approx((0.5 + 0.5) / 4)
     pull.backward()
     assert own.grad is not None
     assert source.grad is None  # the variant comes to its source, not the other way
+
+
+def test_a_refined_side_is_not_pulled_to_what_it_was_refined_away_from():
+    own = torch.tensor([[1.0, 2.0], [3.0, 0.0]], requires_grad=True)
+    source = torch.zeros(2, 2)
+    pull = consistency_loss(own, source, torch.tensor([[1.0, 1.0], [0.0, 1.0]]), pairs=2)
+    assert pull.item() == pytest.approx((0.5 * 1 + 0.5 * 4) / 2)
+    pull.backward()
+    assert own.grad[1, 0] == 0

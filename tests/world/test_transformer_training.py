@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tiny_transformers import save_tiny_backbone
 
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ModelError, NotReadyError
-from mars_engine.words.records import Pair, TrainingSet
+from mars_engine.words.records import ModelRecord, Pair, TrainingSet
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
+from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 
 pytestmark = pytest.mark.model
 
@@ -327,6 +329,27 @@ def test_keeping_the_epochs_changes_no_weight(backbone, tmp_path):
     )
 
 
+@pytest.mark.parametrize("settings", [{}, {"lora": True}], ids=str)
+def test_what_was_trained_in_bf16_scores_in_fp32(settings, backbone, tmp_path):
+    notes, few = Notes(), TrainingSet.plain(PAIRS[:8])
+    model = train(trainer(backbone, tmp_path, precision="bf16", trajectory=True, epochs=1, **settings), few, notes)
+    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 0)
+    record = ModelRecord(
+        model.id, "transformer", "", {}, {}, shelf.save(model), "", 0, datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    own, loaded = (each.score(few.pairs, progress=SILENT) for each in (model, shelf.load(record)))
+    np.testing.assert_allclose(own.chosen, loaded.chosen, atol=1e-6)
+    np.testing.assert_allclose(own.rejected, loaded.rejected, atol=1e-6)
+    last = dict(zip([pair.id for pair in few.pairs], loaded.margins.tolist(), strict=True))
+    assert notes.epochs[1] == pytest.approx(last, abs=1e-5)
+
+
+def test_keeping_the_epochs_leaves_the_training_in_bf16(backbone, tmp_path):
+    few = TrainingSet.plain(PAIRS[:8])
+    plain, kept = (train(trainer(backbone, tmp_path, precision="bf16", trajectory=each), few) for each in (False, True))
+    assert largest_difference(plain, kept) == 0
+
+
 def test_early_stopping_keeps_the_best_epoch_on_prompts_set_aside(backbone, tmp_path):
     """With labels drawn by lot, what is learned does not help on other prompts for long."""
     lot = np.random.default_rng(0).integers(0, 2, len(PAIRS)).astype(float)
@@ -379,6 +402,31 @@ def test_consistency_pulls_a_variant_to_its_source(backbone, tmp_path):
         own, source = model.score(variants, progress=SILENT), model.score(PAIRS, progress=SILENT)
         distances.append(np.mean((own.chosen - source.chosen) ** 2 + (own.rejected - source.rejected) ** 2))
     assert distances[1] < 0.5 * distances[0]
+
+
+def test_consistency_leaves_refined_sides_alone(backbone, tmp_path):
+    """Where no side of a variant paraphrases its source's, the loss is that without a pull."""
+    variants = tuple(Pair.of(pair.prompt, pair.chosen, f"else {pair.rejected}") for pair in PAIRS[:4])
+    refined = TrainingSet(
+        (*PAIRS[:4], *variants), np.ones(8), np.ones(8), (*[-1] * 4, *range(4)), ((False, False),) * 8
+    )
+    free, pulled = (
+        train(trainer(backbone, tmp_path, consistency_weight=weight, epochs=1), refined) for weight in (0.0, 5.0)
+    )
+    assert largest_difference(free, pulled) == 0
+    made = trainer(backbone, tmp_path, consistency_weight=5.0)
+    assert made.model_id(refined) != made.model_id(replace(refined, paraphrased=()))
+
+
+def test_adapters_on_a_backbone_that_got_a_padding_token_say_nothing_and_are_remarked(tmp_path):
+    folder = save_tiny_backbone(tmp_path / "llama", "llama", [pair.chosen for pair in PAIRS], pad=False)
+    model = train(trainer(folder, tmp_path, lora=True, epochs=1, precision="fp32"), TrainingSet.plain(PAIRS[:4]))
+    assert model.remarks[0] == "trained in fp32"
+    assert model.remarks[1].startswith("a padding token was added")
+    assert "import torch" in model.card
+    assert "| torch | 2." in model.card
+    assert "| lora r | 16 |" in model.card
+    assert not any(name in model.card for name in ("focal gamma", "label smoothing", "base_model"))
 
 
 def test_the_id_tells_what_determines_the_weights(backbone, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from mars_engine.words.errors import LoadError
 from mars_engine.world.loaders.reading import RawRow
+from mars_engine.world.model_folder import quiet_hub
 
 PREFIX = "hub:"
 _ADDRESS = re.compile(r"(?P<path>[^:@]+)(?::(?P<config>[^:@]+))?(?:@(?P<split>[^:@]+))?")
@@ -51,7 +52,8 @@ def load_hub_set(address: HubAddress, location: str) -> Any:
     import datasets
 
     try:
-        loaded = datasets.load_dataset(address.path, address.config, split=address.split)
+        with quiet_hub():
+            loaded = datasets.load_dataset(address.path, address.config, split=address.split)
     except Exception as error:  # `datasets` raises dozens of kinds, network and builder errors among them
         raise LoadError(
             f"{location} cannot be loaded: {error}",

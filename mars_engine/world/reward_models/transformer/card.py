@@ -2,9 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.records import Truncation
+from mars_engine.world.model_folder import PACKAGED
+
+LIBRARIES = ("torch", "transformers", "accelerate", "peft")
+PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
+"""What the packaged backbone is on the hub."""
+SETTINGS_OF: Mapping[str, tuple[str, ...]] = {
+    "loss": ("label_smoothing", "focal_gamma", "loss_margin"),
+    "lora": ("lora_r", "lora_alpha", "lora_dropout"),
+    "early_stopping_patience": ("validation_percent",),
+}
+"""Settings that count only where another one says so."""
+LOSS_SETTINGS = {"label_smoothed": "label_smoothing", "focal": "focal_gamma", "margin": "loss_margin"}
+ELSEWHERE = {"backbone", "input_format", "max_tokens", "device", "batch_tokens", "checkpoint_every", "trajectory"}
+"""Settings that are said elsewhere in a card, or change nothing of the model."""
 
 READING = {
     "pair": 'tokenizer(prompt, response, return_tensors="pt")',
@@ -36,12 +53,30 @@ class TrainingFacts:
     pad_token_added: bool
 
 
+def settings_in_force(config: RewardModelConfig) -> dict[str, Any]:
+    """Return the settings that made a model what it is; those of a loss or a method that was not used are left out."""
+    idle = {*SETTINGS_OF["loss"]} - {LOSS_SETTINGS.get(config.loss, "")}
+    for switch in ("lora", "early_stopping_patience"):
+        if not getattr(config, switch):
+            idle |= {switch, *SETTINGS_OF[switch]}
+    idle |= {name for name in ("consistency_weight", "center_rewards_coefficient") if not getattr(config, name)}
+    return config.model_dump(exclude=ELSEWHERE | idle)
+
+
+def _base_model(backbone: str) -> list[str]:
+    """Return the card's metadata of a backbone that has a name on the hub; a folder has none."""
+    name = PACKAGED_BASE if backbone == PACKAGED else backbone
+    is_hub_id = name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
+    return [f"base_model: {name}"] if is_hub_id else []
+
+
 def render_card(facts: TrainingFacts) -> str:
     """Return the README of a checkpoint, as the hub shows it."""
     cut = facts.truncation
     lines = [
         "---",
         "library_name: transformers",
+        *_base_model(facts.backbone),
         "pipeline_tag: text-classification",
         "tags: [reward-model, preference, mars]",
         "---",
@@ -54,6 +89,7 @@ def render_card(facts: TrainingFacts) -> str:
         "## Use",
         "",
         "```python",
+        "import torch",
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
         "",
         "model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)",
@@ -79,6 +115,7 @@ def render_card(facts: TrainingFacts) -> str:
         "|---|---|",
         *[f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.settings.items()],
         f"| arithmetic | {'bf16, weights in fp32' if facts.in_bf16 else 'fp32'} |",
+        *[f"| {name} | {version(name)} |" for name in LIBRARIES],
         f"| pairs set aside for early stopping | {facts.validation_pairs:,} |",
         *[f"| {name}, last steps | {value:.4f} |" for name, value in facts.last_step.items()],
         *[

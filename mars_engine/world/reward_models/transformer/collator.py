@@ -19,6 +19,8 @@ class Example:
     label_confidence: float
     source: TokenizedPair | None = None
     """Where the pair is a variant: its source, the right way round."""
+    paraphrased: tuple[bool, bool] = (True, True)
+    """Whether its chosen and rejected side paraphrase the source's, and so are to have their rewards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class PairCollator:
 
     The rows are the n chosen sides, the n rejected sides, and where consistency counts the chosen and the rejected
     sides of the sources of the m variants among them. Beside the model's inputs a batch has `pair_ids` (n strings),
-    `weights` and `label_confidence`, shape (n,), and `variants`, the places of the variants, shape (m,).
+    `weights` and `label_confidence`, shape (n,), `variants`, the places of the variants, shape (m,), and `pulled`,
+    1 for each of their chosen and rejected sides that paraphrases the source's, else 0, shape (m, 2).
     """
 
     padding: Padding
@@ -58,7 +61,9 @@ class PairCollator:
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         sourced = [
-            (place, each.source) for place, each in enumerate(examples) if self.with_sources and each.source is not None
+            (place, each.source)
+            for place, each in enumerate(examples)
+            if self.with_sources and each.source is not None and any(each.paraphrased)
         ]
         sides = [
             *[each.pair.chosen for each in examples],
@@ -71,4 +76,5 @@ class PairCollator:
             "weights": torch.tensor([each.weight for each in examples], dtype=torch.float32),
             "label_confidence": torch.tensor([each.label_confidence for each in examples], dtype=torch.float32),
             "variants": torch.tensor([place for place, _ in sourced], dtype=torch.long),
+            "pulled": torch.tensor([examples[place].paraphrased for place, _ in sourced], dtype=torch.float32),
         }

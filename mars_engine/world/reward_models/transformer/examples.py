@@ -33,6 +33,7 @@ def make_examples(
         NotReadyError: there are not two prompts, so that nothing can be set aside.
     """
     source_of = training_set.source_of or (-1,) * len(rows)
+    paraphrased = training_set.paraphrased or ((True, True),) * len(rows)
     weights = training_set.weights / training_set.weights.mean()
     examples = [
         Example(
@@ -40,6 +41,7 @@ def make_examples(
             weight=float(weights[index]),
             label_confidence=float(training_set.label_confidence[index]),
             source=None if source < 0 else _right_way_round(training_set, rows, source),
+            paraphrased=paraphrased[index],
         )
         for index, (row, source) in enumerate(zip(rows, source_of, strict=True))
     ]

@@ -75,7 +75,9 @@ class TransformerTrainer:
         }
 
     def model_id(self, training_set: TrainingSet) -> str:
-        lineage = list(training_set.source_of) if self.config.consistency_weight else []
+        lineage: list[Any] = list(training_set.source_of) if self.config.consistency_weight else []
+        if lineage and not all(map(all, training_set.paraphrased)):
+            lineage.append(training_set.paraphrased)
         return content_id(TRANSFORMER_KIND, dict(self.settings), training_set.fingerprint, lineage)
 
     def train(
@@ -94,7 +96,7 @@ class TransformerTrainer:
         """
         if len(training_set.pairs) < 2:
             raise NotReadyError(
-                f"there are {len(training_set.pairs)} pairs to train on",
+                "there is only one pair to train on" if training_set.pairs else "there are no pairs to train on",
                 expected="at least 2, and hundreds for a transformer to learn anything",
                 remedy="run 'mars import FILE'",
             )

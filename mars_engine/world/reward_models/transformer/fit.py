@@ -1,12 +1,14 @@
 """Fine-tuning a transformer on a training set, from the backbone to the model that scores, in reading order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from safetensors.torch import load_file
 
 from mars_engine.words.config import RewardModelConfig
@@ -22,7 +24,7 @@ from mars_engine.world.reward_models.transformer.backbone import (
     record_settings,
     trains_in_bf16,
 )
-from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card
+from mars_engine.world.reward_models.transformer.card import TrainingFacts, render_card, settings_in_force
 from mars_engine.world.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.world.reward_models.transformer.collator import PairCollator
 from mars_engine.world.reward_models.transformer.examples import Examples, make_examples
@@ -119,6 +121,7 @@ def fine_tune(
             if trainer.is_world_process_zero():
                 trained.load_state_dict(weights)
         trainer.accelerator.wait_for_everyone()  # the first may still be writing the checkpoint that all read now
+    trained = trainer.accelerator.unwrap_model(trained, keep_fp32_wrapper=False)  # it scores in fp32 from now on
 
     if config.early_stopping_patience and trainer.state.best_global_step:
         _load_weights(trained, checkpoint_at(checkpoints, trainer.state.best_global_step))
@@ -131,7 +134,7 @@ def fine_tune(
         backbone=config.backbone,
         input_format=config.input_format,
         max_tokens=config.max_tokens,
-        settings=config.model_dump(exclude={"backbone", "input_format", "max_tokens", "device", "batch_tokens"}),
+        settings=settings_in_force(config),
         base_pairs=len(examples.base),
         variants=len(rows) - len(examples.base),
         validation_pairs=len(examples.validation),
@@ -142,7 +145,20 @@ def fine_tune(
         in_bf16=in_bf16,
         pad_token_added=backbone.pad_token_added,
     )
-    return FineTuned(TransformerRewardModel(model_id, backbone, config.batch_tokens, render_card(facts)), steps)
+    model = TransformerRewardModel(
+        model_id, backbone, config.batch_tokens, card=render_card(facts), remarks=_remarks(facts)
+    )
+    return FineTuned(model, steps)
+
+
+def _remarks(facts: TrainingFacts) -> tuple[str, ...]:
+    arithmetic = "bf16, with weights in fp32; rewards are computed in fp32" if facts.in_bf16 else "fp32"
+    repaired = (
+        ["a padding token was added, since the backbone pads with its end token or has none to pad with"]
+        if facts.pad_token_added
+        else []
+    )
+    return (f"trained in {arithmetic}", *repaired)
 
 
 def _epoch_keeper(
@@ -158,14 +174,30 @@ def _epoch_keeper(
     def keep(epoch: int) -> None:
         base: Sequence[TokenizedPair] = examples.base
         model: Any = trainer.model_wrapped
-        scored = score_tokenized(
-            model, base, backbone.padding, batch_tokens=config.batch_tokens, progress=SilentProgress()
-        )
+        with nullcontext() if trainer.is_fsdp_enabled else _without_autocast(model):  # FSDP gathers weights in bf16
+            scored = score_tokenized(
+                model, base, backbone.padding, batch_tokens=config.batch_tokens, progress=SilentProgress()
+            )
         if notes is not None and trainer.is_world_process_zero():
             margins = zip([row.id for row in base], scored.margins.tolist(), strict=True)
             notes.add_epoch(model_id, epoch, dict(margins))
 
     return keep
+
+
+@contextmanager
+def _without_autocast(wrapped: Any) -> Iterator[None]:
+    """Have a model compute in fp32 meanwhile: for bf16, accelerate replaces its forward by one under autocast."""
+    model = extract_model_from_parallel(wrapped)
+    original, replaced = model.__dict__.get("_original_forward"), model.__dict__.get("forward")
+    if original is None:
+        yield
+        return
+    model.forward = original
+    try:
+        yield
+    finally:
+        model.forward = replaced
 
 
 def _load_weights(model: Any, checkpoint: Path) -> None:

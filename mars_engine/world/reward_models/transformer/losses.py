@@ -56,13 +56,16 @@ def centering_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
     return torch.mean((chosen + rejected) ** 2)
 
 
-def consistency_loss(rewards: Tensor, source_rewards: Tensor, *, pairs: int) -> Tensor:
+def consistency_loss(rewards: Tensor, source_rewards: Tensor, pulled: Tensor, *, pairs: int) -> Tensor:
     """Return the squared distance of variants' rewards from their sources', which are not pulled themselves.
+
+    Nor is a side that was refined: it is to be told from what it was refined away from.
 
     Args:
         rewards: of the sides of m variants, shape (2, m): chosen, rejected.
         source_rewards: of the same sides of their sources, shape (2, m).
+        pulled: 1 for a side that paraphrases its source's, 0 for a refined one, shape (2, m).
         pairs: how many pairs the batch has, variants or not, at least 1: what the sum over the variants is divided by,
             so that a batch with few variants weighs little.
     """
-    return ((rewards - source_rewards.detach()) ** 2).mean(dim=0).sum() / pairs
+    return (pulled * (rewards - source_rewards.detach()) ** 2).mean(dim=0).sum() / pairs

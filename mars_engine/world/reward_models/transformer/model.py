@@ -31,6 +31,8 @@ class TransformerRewardModel:
     """What its README says, where it was just trained."""
     folder: Path | None = None
     """Where it was loaded from, so that other processes can load it too and share the scoring."""
+    remarks: tuple[str, ...] = ()
+    """How it was trained and what was done to its backbone, where it was just trained; see RemarkedModel."""
 
     def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
         """Return the rewards of both sides of each pair, both sides of many pairs in one forward pass.

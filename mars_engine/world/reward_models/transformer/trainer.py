@@ -3,10 +3,12 @@
 What the Trainer does is left to it: optimizer, schedule, accumulation, mixed precision, several processes, checkpoints.
 """
 
+import math
 import shutil
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +114,7 @@ class PairTrainer(Trainer):
         batch = dict(inputs)
         pair_ids, weights = batch.pop("pair_ids"), batch.pop("weights")
         label_confidence, variants = batch.pop("label_confidence"), batch.pop("variants")
+        pulled = batch.pop("pulled")
         outputs = model(**batch)
         rewards = outputs.logits[:, 0].float()
         count = len(pair_ids)
@@ -122,7 +125,7 @@ class PairTrainer(Trainer):
             loss = loss + self._config.center_rewards_coefficient * centering_loss(chosen, rejected)
         if len(variants):
             own = torch.stack([chosen[variants], rejected[variants]])
-            pull = consistency_loss(own, rewards[2 * count :].view(2, -1), pairs=count)
+            pull = consistency_loss(own, rewards[2 * count :].view(2, -1), pulled.T, pairs=count)
             loss = loss + self._config.consistency_weight * pull
         self._require_finite(loss, margins, pair_ids)
         if model.training:
@@ -134,12 +137,15 @@ class PairTrainer(Trainer):
         if self.accelerator.reduce(finite, "sum").item() == self.accelerator.num_processes:
             return
         bad = [
-            pair_id for pair_id, margin in zip(pair_ids, margins.tolist(), strict=True) if abs(margin) != abs(margin)
+            f"{pair_id} ({margin})"
+            for pair_id, margin in zip(pair_ids, margins.tolist(), strict=True)
+            if not math.isfinite(margin)
         ]
-        named = f", first of the pairs {', '.join(bad[:PAIRS_NAMED])}" if bad else ""
+        more = f" and {len(bad) - PAIRS_NAMED:,} more" if len(bad) > PAIRS_NAMED else ""
+        named = f" (margins that are no finite numbers: {', '.join(bad[:PAIRS_NAMED])}{more})" if bad else ""
         value = f"{loss.item()}" if not finite else "no finite number in another process"
         raise ModelError(
-            f"the loss became {value} at step {self.state.global_step + 1} of {self.state.max_steps}{named}; "
+            f"the loss became {value} at step {self.state.global_step + 1} of {self.state.max_steps}{named}, so "
             "training was stopped before it could spoil the weights",
             expected="a finite loss",
             remedy='lower learning_rate, raise warmup, or set precision = "fp32" under [reward_model] in mars.toml; '
@@ -162,7 +168,9 @@ class PairTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         target = checkpoint_at(Path(str(self.args.output_dir)), self.state.global_step)
         try:
-            with plain_write_errors(target):
+            with plain_write_errors(target), warnings.catch_warnings():
+                # What peft does of itself where a padding token was added, and what is right.
+                warnings.filterwarnings("ignore", "Setting `save_embedding_layers` to `True`", UserWarning)
                 super()._save_checkpoint(model, trial)
         except ModelError:
             shutil.rmtree(target, ignore_errors=True)  # a part of a checkpoint only takes room
@@ -285,7 +293,7 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         del args, kwargs
-        self.task.advance(state.global_step)
+        self.task.resume(state.global_step)
         control.should_training_stop = self._is_over(state)
         return control
 
