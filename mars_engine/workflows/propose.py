@@ -170,7 +170,8 @@ def propose(
     else:
         failures = _failures_to_retry(store, proposer.settings_id, retry)
         proposer = replace(proposer, ask_again=_to_ask_again(failures))
-        to_do = [row for row in rows if row.pair_id in {failure.source_id for failure in failures}]
+        failed = {failure.source_id for failure in failures}
+        to_do = [row for row in rows if row.pair_id in failed]
     chunks = [[(row, oriented[row.pair_id]) for row in chunk] for chunk in _chunks(to_do, config.propose.chunk)]
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
