@@ -84,7 +84,7 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
 
 def _draw_present_pages(pages: Sequence[StreamlitPage]) -> None:
     """A quiet line that leads from page to page in present mode, and out of it."""
-    with st.container(horizontal=True, key="present-pages"):
+    with st.container(horizontal=True, vertical_alignment="center", key="present-pages"):
         for each in pages:
             if each.visibility == "visible" and each.title not in NOT_PRESENTED:
                 st.page_link(each, label=each.title, query_params=PRESENTED)
@@ -96,7 +96,7 @@ def _draw_way(label: str, more: Mapping[str, str]) -> None:
 
     A plain one, which loads the page anew: Streamlit's own links do nothing where they lead to the page at hand.
     """
-    st.html(f'<a class="mars-way" href="?{escape(urlencode(_address(more)))}">{label}</a>')
+    st.html(f'<a class="mars-way" href="?{escape(urlencode(_address(more)))}">{label}</a>', width="content")
 
 
 def _address(more: Mapping[str, str]) -> dict[str, str]:
