@@ -5,7 +5,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -34,6 +36,7 @@ PRESENT_STYLE = """
   [data-testid="stElementToolbar"], [data-testid="stTooltipIcon"], .stTooltipIcon { display: none; }
   [data-testid="stMetric"] * { white-space: normal; overflow: visible; text-overflow: clip; }
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .st-key-present-pages .mars-way { color: inherit; text-decoration: none; white-space: nowrap; }
   .st-key-present-pages { justify-content: flex-end; gap: 0 1.25rem; }
   .st-key-present-pages a, .st-key-present-pages a * { font-size: .8rem; font-weight: 400; }
   .st-key-present-pages a { padding: 0 .25rem; min-height: 1.5rem; background: none; }
@@ -42,8 +45,8 @@ PRESENT_STYLE = """
 NUMBER_STYLE = """
 <style>
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
-  .st-key-present-link a:not(:hover) { background: none; }
-  .st-key-present-link a p { font-weight: 400; }
+  .mars-way { color: inherit !important; text-decoration: none; padding: .25rem .5rem; font-size: .88rem; }
+  .mars-way:hover { text-decoration: underline; }
   .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
@@ -72,20 +75,28 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     if st.context.theme.type == "dark":
         st.html(DARK_STYLE)
     if is_presenting:
-        _draw_present_pages(pages, page_shown)
+        _draw_present_pages(pages)
     else:
-        with st.sidebar, st.container(key="present-link"):
-            st.page_link(page_shown, label="Present", icon=":material/slideshow:", query_params=_address(PRESENTED))
+        with st.sidebar:
+            _draw_way("▷ Present", PRESENTED)
     page_shown.run()
 
 
-def _draw_present_pages(pages: Sequence[StreamlitPage], page_shown: StreamlitPage) -> None:
+def _draw_present_pages(pages: Sequence[StreamlitPage]) -> None:
     """A quiet line that leads from page to page in present mode, and out of it."""
-    with st.container(horizontal=True, key="present-pages"):
+    with st.container(horizontal=True, vertical_alignment="center", key="present-pages"):
         for each in pages:
             if each.visibility == "visible" and each.title not in NOT_PRESENTED:
                 st.page_link(each, label=each.title, query_params=PRESENTED)
-        st.page_link(page_shown, label="End", icon=":material/close:", query_params=_address({}))
+        _draw_way("✕ End", {})
+
+
+def _draw_way(label: str, more: Mapping[str, str]) -> None:
+    """Draw a link to the page that is shown, into present mode or out of it.
+
+    A plain one, which loads the page anew: Streamlit's own links do nothing where they lead to the page at hand.
+    """
+    st.html(f'<a class="mars-way" href="?{escape(urlencode(_address(more)))}">{label}</a>', width="content")
 
 
 def _address(more: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Every page opens in every kind of workspace, and says what to do where it has nothing to show."""
 
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -133,7 +135,9 @@ def test_present_mode_has_no_controls_and_no_words_to_the_operator(page, kind, w
 
 
 def links(app: AppTest) -> dict[str, str]:
-    return {each.proto.label: each.proto.query_string for each in app.get("page_link")}
+    found = {each.proto.label: each.proto.query_string for each in app.get("page_link")}
+    ways = (re.search(r'class="mars-way" href="\?(.*?)">. (\w+)<', each.proto.body) for each in app.get("html"))
+    return found | {way[2]: unescape(way[1]) for way in ways if way}
 
 
 def test_present_mode_is_entered_from_each_page_leads_to_the_others_and_is_left(workspaces, monkeypatch):
