@@ -210,7 +210,7 @@ def test_what_follows_a_plan_keeps_to_the_triage_policy_of_the_plan():
     assert len(orientation) == 46
 
 
-def test_status_and_the_page_notice_pairs_and_models_without_scores():
+def test_status_and_the_page_notice_pairs_without_scores_and_models_without_triage():
     bench = bench_with_pairs()
     model = train_warm_up(bench)
     score_model(bench, model)
@@ -220,7 +220,8 @@ def test_status_and_the_page_notice_pairs_and_models_without_scores():
     assert bench.store.models.latest() == report.model
     add_pairs(bench, make_pairs(3, first=800))
     assert train_warm_up(bench) == bench.store.models.latest()
-    assert margin_histogram(PairIndexCache(bench.store).current()).model_label == "signed round 1"
+    assert margin_histogram(PairIndexCache(bench.store).current()).model_label == "warm-up"
+    assert workspace_status(bench.store).next_step.startswith("mars score")
 
 
 @pytest.mark.parametrize("annotator", ["", "  ", "policy:me"])
