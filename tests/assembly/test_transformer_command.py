@@ -61,7 +61,7 @@ def start(tmp_path_factory) -> Path:
 def quiet_run(start, tmp_path_factory) -> Path:
     workspace = tmp_path_factory.mktemp("quiet") / "workspace"
     shutil.copytree(start, workspace)
-    run(workspace, "train", "--backbone", "packaged", "--rounds", "1")
+    run(workspace, "train", "--backbone", "packaged", "--rounds", "1", "--policy", "accept-all")
     return workspace
 
 
