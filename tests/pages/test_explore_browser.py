@@ -177,6 +177,7 @@ def test_hostile_texts_show_as_they_are_and_nothing_runs(tmp_path):
         page.until(lambda: any(f"{HOSTILE} yes" in row for row in page.rows()))
         browser.find_element("css selector", "[data-testid=stExpander] summary").click()
         (names,) = browser.find_elements("css selector", "[data-testid=stMultiSelect] input[aria-label^='Subset']")
+        page.until(lambda: names.rect["y"] == (time.sleep(0.2), names.rect["y"])[1])  # the filters have unfolded
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", names)
         names.click()
         page.until(lambda: HOSTILE in browser.find_element("tag name", "body").text)
