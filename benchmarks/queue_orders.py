@@ -61,7 +61,7 @@ CONFIGS = {
     "hh-harmless": CONFIG,
     "alpaca-pairs": CONFIG.model_copy(update={"gate": GateConfig(rule="fixed", threshold=0.0)}),
 }
-"""The long answers of the alpaca pairs are not refined, which would take most of the time and pass few gates."""
+"""The long answers of the alpaca pairs are not refined, which would take most of the time."""
 SILENT = SilentProgress()
 READER = "reader"
 NONE = "no proposals"
