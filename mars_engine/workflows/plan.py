@@ -154,11 +154,12 @@ def draft_plan(
 
     Raises:
         NotReadyError: there are no pairs, the set has none of them, the model has not scored them, or their labels
-            were not triaged.
+            were not triaged under a policy that treats suspects otherwise.
     """
     law = law or config.allocation.law
     sources = load_sources(store, config.triage)
-    _require_triage(store)
+    if config.triage.policy != "keep":
+        _require_triage(store)
     margins = oriented_margins(store, model, sources)
     among = _pairs_of_set(store, pair_set, sources) if pair_set else np.ones(len(sources), dtype=bool)
     eligible = among & np.array([source.treatment.gets_budget for source in sources], dtype=bool)

@@ -20,7 +20,7 @@ from mars_engine.workflows.rounds import RoundReport, make_plan, make_proposals,
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
-CONFIG = MarsConfig.model_validate({"triage": {"policy": "keep", "seeds": 1}, "allocation": {"budget_per_pair": 2}})
+CONFIG = MarsConfig.model_validate({"triage": {"policy": "keep", "seeds": 1}, "allocation": {"budget_per_pair": 0.5}})
 
 
 @dataclass(frozen=True)
