@@ -103,7 +103,7 @@ def test_weights_are_verified_by_their_digest(tmp_path):
 
 
 def test_an_encoder_that_is_nowhere_is_refused(monkeypatch):
-    def no_network(name: str) -> str:
+    def no_network(name: str, **_options: object) -> str:
         raise ConnectionError(f"no route to {name}")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)

@@ -275,9 +275,16 @@ def test_the_latest_model_is_the_one_stored_last(store: SqlStore) -> None:
     store.models.add(retrained)
     assert store.models.latest() == retrained
     assert store.models.latest(warm_up=True) == MODEL
-    store.models.add(replace(MODEL, label="changed"))
+    store.models.add(replace(MODEL, metrics={"changed": 1}, artifact="changed"))
     assert store.models.latest() == MODEL, "stored again, it is the latest again, with its first content"
     assert store.models.all() == [retrained, MODEL]
+
+
+def test_a_model_stored_again_is_that_of_the_composition_it_was_last_made_for(store: SqlStore) -> None:
+    store.models.add(a_model("retrained", composition_id="c1", round=1))
+    again = a_model("retrained", composition_id="c2", round=2)
+    store.models.add(again)
+    assert store.models.all() == [again]
 
 
 def test_scores_are_bit_exact_and_replaced(store: SqlStore) -> None:
