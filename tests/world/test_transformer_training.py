@@ -354,7 +354,11 @@ def test_early_stopping_keeps_the_best_epoch_on_prompts_set_aside(backbone, tmp_
     """With labels drawn by lot, what is learned does not help on other prompts for long."""
     lot = np.random.default_rng(0).integers(0, 2, len(PAIRS)).astype(float)
     examples = TrainingSet(PAIRS, np.ones(len(PAIRS)), lot)
-    settings = {"epochs": 12, "early_stopping_patience": 2, "validation_percent": 40, "learning_rate": 3e-3}
+    settings = {"epochs": 12, "early_stopping_patience": 2, "validation_percent": 40}
+    settings |= {
+        "learning_rate": 3e-3,
+        "precision": "fp32",
+    }  # in bf16 the losses noted are coarser than those compared here
     notes = Notes()
     model = train(trainer(backbone, tmp_path, **settings), examples, notes)
     losses = list(notes.points["validation loss"].values())
