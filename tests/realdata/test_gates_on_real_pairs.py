@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakes import make_bench
 
-from mars_engine.maths.quality import gate_of
-from mars_engine.words.config import MarsConfig, TriageConfig
+from mars_engine.maths.quality import GATES, gate_of
+from mars_engine.words.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.words.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.words.records import GeneratorCard, Pair
 from mars_engine.workflows.import_pairs import import_pairs
@@ -173,5 +173,9 @@ def test_a_held_out_pair_that_a_generator_came_up_with_is_caught(real):
 def test_a_judge_that_sees_the_sides_exchanged_is_heard(real):
     source = real.train[405]
     assert len(source.chosen) > len(source.rejected)
-    assert "judge" in real.caught(source, source.rejected, source.chosen)
-    assert "judge" not in real.caught(source, source.chosen, source.rejected)
+    alone = QualityConfig.model_validate(
+        {gate.name: gate.name == "judge" for gate in GATES}
+    )  # asked where none objects
+    heard = replace(real, keeper=replace(real.keeper, config=alone))
+    assert heard.caught(source, source.rejected, source.chosen) == {"judge"}
+    assert heard.caught(source, source.chosen, source.rejected) == set()
