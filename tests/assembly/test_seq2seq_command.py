@@ -115,7 +115,8 @@ def test_the_cli_proposes_with_the_model_and_names_it(proposed):
     settings = json.loads(generators)["paraphrase"]["settings"]
     assert len(settings["weights"]) == 24
     assert (settings["decoding"], settings["max_tokens"]) == ("diverse", 64)
-    assert json.loads(generators)["refine"]["trail"]
+    assert json.loads(generators)["refine"]["name"] == "seq2seq-refiner"
+    assert query(workspace, "SELECT count(*) FROM refine_tries WHERE text <> '' AND distance IS NOT NULL")[0][0] > 0
 
 
 def test_long_texts_are_proposed_whole_with_code_and_lists_to_the_letter(proposed):

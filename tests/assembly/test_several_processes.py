@@ -25,6 +25,7 @@ SETTINGS = {
     "reward-model-batch-size": 4,
     "reward-model-learning-rate": 1e-3,
     "reward-model-device": "cpu",
+    "reward-model-precision": "fp32",  # whole batches and halves of them round otherwise in bf16
     "allocation-budget": PAIRS,  # so that the last step of an epoch is full too, with 24 pairs
     "propose-variants": 1,
     "triage-policy": "keep",
