@@ -82,7 +82,8 @@ def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
         drafted = draft_next_plan(bench, newest_model(bench), pair_set=pair_set)
         forecast = forecast_generation(bench, drafted.rows)
         notes.summary |= headlines.of_plan(drafted.report)
-        cards = [bench.refiner.card, bench.paraphraser.card]
+        # The card of a sequence-to-sequence model names its weights, which a dry run does not fetch.
+        cards = [] if forecast is None else [bench.refiner.card, bench.paraphraser.card]
         config = bench.config.chat
 
     def show(console: Console) -> None:
