@@ -163,7 +163,7 @@ def test_what_cannot_be_trained_is_said_in_plain_words(start, tmp_path):
     (tmp_path / "one.jsonl").write_text((shipped("data") / "demo-train.jsonl").read_text().splitlines(keepends=True)[0])
     run(one, "import", str(tmp_path / "one.jsonl"))
     said = run(one, "train", "--backbone", "packaged", code=NOT_READY).output
-    assert "there are 1 pairs to train on" in said
+    assert "there is only one pair to train on" in said
 
 
 def test_killed_at_ten_random_moments_it_goes_on_exactly(start, tmp_path, quiet_environment):
