@@ -119,8 +119,7 @@ def compose(
         NotReadyError: no proposal of the plan's sources is approved.
     """
     sources = load_sources(store, triage_of_plan(plan))
-    eligible = _with_budget(sources)
-    rows = [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
+    rows = rows_with_budget(store, plan, sources)
     grids = load_grids(store, rows, sources)
     if all(grid.size == 0 for grid in grids):
         raise NotReadyError(
@@ -159,9 +158,10 @@ def compose(
     )
 
 
-def _with_budget(sources: Sequence[Source]) -> set[str]:
-    """Ids of the sources that may get new pairs, after what was decided since the plan was made."""
-    return {source.pair.id for source in sources if source.treatment.gets_budget}
+def rows_with_budget(store: Store, plan: Plan, sources: Sequence[Source]) -> list[PlanRow]:
+    """Return the plan's rows of sources that may get new pairs, after what was decided since it was made."""
+    eligible = {source.pair.id for source in sources if source.treatment.gets_budget}
+    return [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
 
 
 def load_grids(store: Store, rows: Sequence[PlanRow], sources: Sequence[Source]) -> list[Grid]:

@@ -48,6 +48,7 @@ from mars_engine.workflows.quality import (
     QualityTools,
     count_faults,
     judged_by,
+    last_turn,
     make_gatekeeper,
     settings_of_gates,
     stored_candidate,
@@ -468,7 +469,7 @@ def _paraphrase(proposer: Proposer, drafts: Sequence[Draft]) -> tuple[list[list[
 
 def texts_of(source_id: str, base: Pair) -> list[tuple[str, str, str]]:
     """Return what is paraphrased of a pair: source, target, and the text."""
-    texts = ((PROMPT, _last_turn(base)), ("chosen", base.chosen), ("rejected", base.rejected))
+    texts = ((PROMPT, last_turn(base)), ("chosen", base.chosen), ("rejected", base.rejected))
     return [(source_id, target, text) for target, text in texts if text]
 
 
@@ -487,10 +488,6 @@ def paraphrase_requests(
         )
         for source_id, target, text in texts
     ]
-
-
-def _last_turn(pair: Pair) -> str:
-    return pair.prompt[-1].content if pair.prompt else ""
 
 
 def _variants(draft: Draft, texts: dict[tuple[str, str], tuple[str, ...]]) -> list[Variant]:
@@ -616,7 +613,7 @@ def _candidate(proposal: Proposal, draft: Draft, *, judge_again: bool) -> Candid
 
 def _unchanged(original: Pair, variant: Variant) -> tuple[str, ...]:
     pairs = (
-        (PROMPT, _last_turn(original), variant.prompt[-1].content if variant.prompt else ""),
+        (PROMPT, last_turn(original), variant.prompt[-1].content if variant.prompt else ""),
         ("chosen", original.chosen, variant.chosen),
         ("rejected", original.rejected, variant.rejected),
     )

@@ -8,7 +8,7 @@ from mars_engine.maths.allocation import summarize_allocation
 from mars_engine.words.config import MarsConfig, TriagePolicy
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import BoolArray, Plan
-from mars_engine.workflows.compose import load_grids
+from mars_engine.workflows.compose import load_grids, rows_with_budget
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.workflows.plan import spend
 from mars_engine.workflows.sources import load_sources, triage_of_plan
@@ -138,9 +138,7 @@ def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | 
 def _room_in_grids(store: Store, plan: Plan) -> int:
     """Return the size of the grids of what is accepted now, as composing will find them."""
     sources = load_sources(store, triage_of_plan(plan))
-    eligible = {source.pair.id for source in sources if source.treatment.gets_budget}
-    rows = [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
-    return sum(grid.size for grid in load_grids(store, rows, sources))
+    return sum(grid.size for grid in load_grids(store, rows_with_budget(store, plan, sources), sources))
 
 
 @dataclass(frozen=True, eq=False)
