@@ -20,7 +20,12 @@ export default function ({ parentElement, data, setTriggerValue }) {
   parentElement.querySelector("span").textContent = data.says;
   window.clearInterval(timers.get(parentElement));
   if (!data.milliseconds) return;
-  const timer = window.setInterval(() => setTriggerValue("look", Date.now()), data.milliseconds);
+  const look = () => {
+    if (Date.now() - (window.marsLogSentAt ?? 0) < 100) return; // the answer to that request looks too
+    window.marsLookedAt = Date.now();
+    setTriggerValue("look", Date.now());
+  };
+  const timer = window.setInterval(look, data.milliseconds);
   timers.set(parentElement, timer);
   return () => window.clearInterval(timer);
 }
@@ -28,7 +33,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
 PULSE_STYLE = "span { font: 0.875rem var(--st-font); color: var(--st-text-color); }"
 _pulse = st.components.v2.component("mars_live_pulse", html="<span role='status'></span>", css=PULSE_STYLE, js=PULSE)
 """Runs the fragment again every now and then, if asked to. A fragment's own timer cannot be ended without running the
-whole page."""
+whole page. Two requests in one moment become one, which runs the fragment of the first alone; so this and the card's log
+(`card.js`) each tell on `window` when they asked, and keep out of the other's way."""
 
 QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
 

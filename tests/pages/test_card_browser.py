@@ -178,6 +178,30 @@ def test_buttons_show_their_keys_and_do_the_same(card, store, request):
 # ------------------------------------------------------------------------------------------------- edits and notes
 
 
+LOOK_AND_DECIDE = """
+const done = arguments[arguments.length - 1];
+let resent = 0;
+window.addEventListener('mars:whole-run', () => { resent += 1; });
+window.testLook();
+document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true, composed: true, cancelable: true}));
+setTimeout(() => done(resent), 4000);
+"""
+"""Looks for live figures and decides in the same moment, and counts the decisions that had to be sent again."""
+
+
+def test_a_look_for_live_figures_takes_no_decision_with_it(server, store, request):
+    keep_look = "const make = window.setInterval; window.setInterval = (act, pace) => "
+    keep_look += "{ if (pace === 2000) window.testLook = act; return make(act, pace); };"
+    with open_browser(LARGE) as browser:
+        browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": keep_look})
+        driver = open_card(browser, server, "review", request.node.name)
+        driver.press_next("a")
+        driver.wait(lambda: browser.execute_script("return Boolean(window.testLook)"), "a refit under way")
+        driver.wait_until_saved()
+        assert browser.execute_async_script(LOOK_AND_DECIDE) == 0
+    assert len(events_of(store, request.node.name)) == 2
+
+
 def test_an_edit_is_saved_by_control_and_enter(card, store, request):
     before = card.painted
     card.press("e")
