@@ -29,6 +29,7 @@ FAVICON = Path(__file__).with_name("favicon.svg")
 
 PRESENT_STYLE = """
 <style>
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
   html { font-size: 20px; }
   [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
   [data-testid="stMetricValue"] { font-size: 2.6rem; }
@@ -44,6 +45,7 @@ PRESENT_STYLE = """
 """
 NUMBER_STYLE = """
 <style>
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .mars-way { color: inherit !important; text-decoration: none; padding: .25rem .5rem; font-size: .88rem; }
   .mars-way:hover { text-decoration: underline; }
@@ -61,6 +63,20 @@ DARK_STYLE = """
 """Streamlit writes in white on the theme's first colour, which is light in the dark theme."""
 
 
+@cache
+def _charts_script() -> str:
+    """A script that loads what draws figures, "" where this Streamlit keeps it elsewhere.
+
+    It is 4.7 MB, which a browser reads for a second; Streamlit asks for it when the first figure is there. Asked for
+    with the page, it is read while the server reads the pairs.
+    """
+    drawing = next((Path(st.__file__).parent / "static" / "static" / "js").glob("PlotlyChart.*.js"), None)
+    if drawing is None:
+        return ""
+    beside = "document.querySelector('script[type=module][src]').src"
+    return f"<script>import(new URL('{drawing.name}', {beside}).href).catch(() => {{}});</script>"
+
+
 def open_frame(pages: Sequence[StreamlitPage]) -> None:
     """Show the page that the address names, inside the frame."""
     is_presenting = presenting()
@@ -72,6 +88,8 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     )
     page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
     st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
+    with st.container(key="early"):
+        st.html(_charts_script(), unsafe_allow_javascript=True)
     if st.context.theme.type == "dark":
         st.html(DARK_STYLE)
     if is_presenting:

@@ -70,3 +70,14 @@ def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser,
     severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert not severe
     assert browser.save_screenshot(str(Path(tmp_path) / "overview.png"))
+
+
+def test_what_draws_figures_loads_with_any_page_and_takes_no_room(address, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    loads = "return performance.getEntriesByType('resource').some(each => each.name.includes('PlotlyChart'))"
+    browser.get(f"{address}/settings")  # has no figure
+    WebDriverWait(browser, 60).until(lambda page: page.execute_script(loads))
+    assert browser.execute_script("return document.querySelector('.st-key-early').getClientRects().length") == 0
+    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not any("PlotlyChart" in message for message in severe)
