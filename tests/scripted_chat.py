@@ -123,6 +123,8 @@ class ScriptedServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Or each answer waits 40 ms for the client to acknowledge its headers, as no real server lets it.
+    disable_nagle_algorithm = True
     scripted: ScriptedServer
 
     def log_message(self, *_arguments: Any) -> None:

@@ -428,8 +428,8 @@ class Refiner(Protocol):
 class Foresighted(Protocol):
     """A paraphraser or refiner that can begin to work on requests before it is asked to answer them."""
 
-    def expect(self, requests: Sequence[Any]) -> None:
-        """Begin to work on requests that will be asked for next, and return at once."""
+    def expect(self, requests: Sequence[Any], *, soon: bool = False) -> None:
+        """Begin to work on requests that will be asked for, and return at once; those wanted soon before the others."""
         ...
 
 

@@ -62,6 +62,9 @@ JUDGE = "judge"
 """What was asked for where a judge could not judge."""
 Retry = Literal["retryable", "all"]
 """Which failures are tried again: those that may pass by themselves, or also answers that could not be used."""
+CHUNKS_AHEAD = 3
+"""With how many chunks a generator begins before it is asked for them, where it can: the steps of a chunk wait for each
+other, and a chunk is measured and judged in between."""
 REFINE_ORDER: tuple[Side, Side] = ("rejected", "chosen")
 """The rejected side first: rewriting it cannot make the better answer worse."""
 
@@ -177,12 +180,10 @@ def propose(
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
         task.advance(len(rows) - len(to_do))
-        for number, chunk in enumerate(chunks):
-            following = chunks[number + 1] if number + 1 < len(chunks) else []
-            _expect(proposer, chunk)
+        for written in _write(proposer, chunks):
             keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
-            _propose_chunk(store, proposer, keeper, chunk, following)
-            task.advance(len(chunk))
+            _judge_and_store(store, proposer, keeper, written)
+            task.advance(len(written.drafted))
     wanted = {row.pair_id: done_mark(row, oriented[row.pair_id]) for row in rows}
     done_before = sum(each in done for each in wanted.values())
     return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
@@ -254,30 +255,65 @@ def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
         yield rows[start : start + size]
 
 
-def _propose_chunk(
-    store: Store,
-    proposer: Proposer,
-    keeper: Gatekeeper,
-    chunk: Sequence[tuple[PlanRow, Pair]],
-    following: Sequence[tuple[PlanRow, Pair]],
-) -> None:
-    """Propose for a chunk; a generator that can begins with the following one while this is measured and judged."""
-    drafted, refine_failures = _refine_where_close(proposer, chunk)
-    drafts = [draft for draft in drafted if not draft.is_postponed]
-    variants, paraphrase_failures = _paraphrase(proposer, drafts)
-    _expect(proposer, following)
-    proposals = _judge(store, proposer, keeper, drafts, _as_proposals(proposer, drafts, variants))
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A chunk whose texts are all generated."""
+
+    drafted: list[Draft]
+    variants: list[list["Variant"]]
+    """Of those that are not postponed."""
+    failures: list[ProposalFailure]
+
+    @property
+    def drafts(self) -> list[Draft]:
+        return _not_postponed(self.drafted)
+
+
+def _not_postponed(drafted: Sequence[Draft]) -> list[Draft]:
+    return [draft for draft in drafted if not draft.is_postponed]
+
+
+def _write(proposer: Proposer, chunks: Sequence[Sequence[tuple[PlanRow, Pair]]]) -> Iterator[_Written]:
+    """Yield each chunk when its texts are written; generators that can write the following ones while it is judged."""
+    is_ahead = isinstance(proposer.paraphraser, Foresighted)
+    for chunk in chunks[:CHUNKS_AHEAD]:
+        _expect(proposer, chunk)
+    following = _refine_ahead(proposer, chunks, 0) if chunks else None
+    for number in range(len(chunks)):
+        drafted, refine_failures = following or _refine_where_close(proposer, chunks[number])
+        variants, paraphrase_failures = _paraphrase(proposer, _not_postponed(drafted))
+        following = _refine_ahead(proposer, chunks, number + 1) if is_ahead and number + 1 < len(chunks) else None
+        yield _Written(drafted, variants, [*refine_failures, *paraphrase_failures])
+
+
+def _refine_ahead(
+    proposer: Proposer, chunks: Sequence[Sequence[tuple[PlanRow, Pair]]], number: int
+) -> tuple[list[Draft], list[ProposalFailure]]:
+    """Refine a chunk, and let the paraphraser begin with it, and all with a later one."""
+    for chunk in chunks[number + CHUNKS_AHEAD : number + CHUNKS_AHEAD + 1]:
+        _expect(proposer, chunk)
+    drafted, failures = _refine_where_close(proposer, chunks[number])
+    if isinstance(proposer.paraphraser, Foresighted):
+        texts = [text for draft in _not_postponed(drafted) for text in texts_of(draft.source_id, draft.base)]
+        proposer.paraphraser.expect(paraphrase_requests(proposer.config, texts), soon=True)
+    return drafted, failures
+
+
+def _judge_and_store(store: Store, proposer: Proposer, keeper: Gatekeeper, written: _Written) -> None:
+    """Measure and judge what was written for a chunk, and store it with what failed in one transaction."""
+    drafts = written.drafts
+    proposals = _judge(store, proposer, keeper, drafts, _as_proposals(proposer, drafts, written.variants))
     judge_failures = [
         ProposalFailure(each.source_id, proposer.settings_id, each.judge, JUDGE, each.reason, each.retryable)
         for each in keeper.take_judge_failures()
     ]
     store.proposals.add_proposals(
         proposer.settings_id,
-        {done_mark(draft.row, draft.original): draft.outcome for draft in drafted},
+        {done_mark(draft.row, draft.original): draft.outcome for draft in written.drafted},
         proposals,
-        [*refine_failures, *paraphrase_failures, *judge_failures],
-        [each for draft in drafted if draft.refinement is not None for each in draft.refinement.trail],
-        tried=[draft.source_id for draft in drafted],
+        [*written.failures, *judge_failures],
+        [each for draft in written.drafted if draft.refinement is not None for each in draft.refinement.trail],
+        tried=[draft.source_id for draft in written.drafted],
     )
     if proposer.ask_again or judge_failures:
         store.proposals.replace_verdicts(proposals)  # a judge may say more of what was proposed before

@@ -1,5 +1,6 @@
 """Asking a server: retries, waits, limits, what it does not take, and what is kept."""
 
+import asyncio
 import json
 import time
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from mars_engine.words.chat_records import Spending
 from mars_engine.words.errors import ConfigError, GenerationError, StoreError
 from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.words.records import Turn
+from mars_engine.world.generators.chat.limits import Turnstile
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.world.generators.chat.server import ChatServer
 from mars_engine.world.generators.chat.troubles import retry_after
@@ -67,6 +69,43 @@ def test_what_is_expected_is_under_way_before_it_is_asked_for():
             time.sleep(0.01)
         assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(8)))
         assert len(server.asked) == 8
+
+
+def test_what_is_wanted_goes_before_what_is_asked_ahead():
+    with paraphrasing(rewrites, latency_seconds=0.2, concurrency=2) as (server, bench):
+        ahead = requests(10)
+        wanted = [ParaphraseRequest("wanted", "wanted now", 2, 0)]
+        bench.paraphraser.expect(ahead)
+        bench.paraphraser.expect([ParaphraseRequest("soon", "wanted soon", 2, 0)], soon=True)
+        bench.paraphraser.paraphrase(wanted)
+        bench.paraphraser.paraphrase(ahead)
+        texts = [asked.messages[-1]["content"] for asked in server.asked]
+    assert len(texts) == 12
+    places = [next(place for place, text in enumerate(texts) if each in text) for each in ("wanted soon", "wanted now")]
+    assert all(place <= 5 for place in places)  # 2 are under way by then, and 2 may have got in line to be kept
+
+
+def test_a_turnstile_lets_the_next_in_where_one_gave_up():
+    entered: list[str] = []
+
+    async def enter(turnstile: Turnstile, name: str, *, ahead: bool) -> None:
+        async with turnstile.passed(ahead=ahead):
+            entered.append(name)
+
+    async def crowd() -> None:
+        turnstile = Turnstile(1)
+        async with turnstile.passed(ahead=False):
+            names = [("ahead", True), ("ahead too", True), ("gave up", False), ("now", False)]
+            tasks = {name: asyncio.create_task(enter(turnstile, name, ahead=ahead)) for name, ahead in names}
+            await asyncio.sleep(0)
+            tasks["gave up"].cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait(tasks.values())
+        async with asyncio.timeout(1), turnstile.passed(ahead=True):
+            entered.append("last")
+
+    asyncio.run(crowd())
+    assert entered == ["now", "ahead", "ahead too", "last"]
 
 
 def test_requests_are_spaced_evenly_under_a_rate():

@@ -48,8 +48,10 @@ def seed_of(order: Order) -> int:
 class ChatBackend(Protocol):
     """Answers requests, and keeps each answer before it is handed on."""
 
-    def start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
+    def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:
         """Begin to answer; a server's client returns at once, a model that runs here when all is answered.
+
+        Nobody waits yet for what is asked `ahead`: it stands back behind the rest.
 
         A future raises GenerationError where nothing can be asked at all.
         """

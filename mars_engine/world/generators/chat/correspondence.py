@@ -33,10 +33,10 @@ class Correspondence:
     _backend: ChatBackend | None = None
     _under_way: dict[str, Future[Reply]] = field(default_factory=dict)
 
-    def expect(self, requests: Sequence[ChatRequest]) -> None:
-        """Begin to ask what will be asked for next, where a server works while its caller does something else."""
+    def expect(self, requests: Sequence[ChatRequest], *, soon: bool) -> None:
+        """Begin to ask what will be wanted, where a server works while its caller does something else."""
         if self.config.backend == "server":
-            self._send(requests, again=())
+            self._send(requests, again=(), ahead=not soon)
 
     def answers(self, requests: Sequence[ChatRequest], *, again: Collection[str] = ()) -> dict[str, Reply]:
         """Return what came of each request, by id; requests of one id are sent once.
@@ -94,7 +94,9 @@ class Correspondence:
         if self._backend is not None:
             self._backend.close()
 
-    def _send(self, requests: Sequence[ChatRequest], *, again: Collection[str]) -> dict[str, Reply]:
+    def _send(
+        self, requests: Sequence[ChatRequest], *, again: Collection[str], ahead: bool = False
+    ) -> dict[str, Reply]:
         """Send what is neither answered nor under way; return what is answered."""
         wanted = {request.id: request for request in requests if request.id not in self._under_way}
         kept = self.store.newest(wanted)
@@ -112,11 +114,11 @@ class Correspondence:
                 orders.append(Order(request, before.asking + 1, None))
             else:
                 orders.append(Order(request, before.asking if before else 0, before))
-        for order, future in zip(orders, self._start(orders), strict=True):
+        for order, future in zip(orders, self._start(orders, ahead=ahead), strict=True):
             self._under_way[order.request.id] = future
         return answered
 
-    def _start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
+    def _start(self, orders: Sequence[Order], *, ahead: bool) -> list[Future[Reply]]:
         if not orders:
             return []
         if not all(order.request.model for order in orders):
@@ -127,4 +129,4 @@ class Correspondence:
             )
         if self._backend is None:
             self._backend = self.open_backend()
-        return self._backend.start(orders)
+        return self._backend.start(orders, ahead=ahead)

@@ -1,8 +1,11 @@
 """What holds requests back: the rate, the circuit breaker, the budget. All belong to one event loop."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 
 import anyio.to_thread
 
@@ -12,6 +15,49 @@ from mars_engine.words.config import ChatConfig
 SECONDS_A_MINUTE = 60.0
 Keep = Callable[[Sequence[KeptAnswer]], None]
 """Stores answers in one transaction; what it has returned from is on the disk."""
+
+
+class Turnstile:
+    """Lets so many in at a time: what is wanted first, then what is asked ahead, each in the order in which it came.
+
+    Args:
+        most: how many at a time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+
+    @asynccontextmanager
+    async def passed(self, *, ahead: bool) -> AsyncIterator[None]:
+        """Be one of those inside; `ahead` where nobody waits for it yet."""
+        await self._enter(ahead)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self, ahead: bool) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (ahead, next(self._arrivals), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()  # its turn had come already
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 class Pace:

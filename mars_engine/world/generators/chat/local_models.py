@@ -50,7 +50,7 @@ class LocalModels:
     progress: Progress
     _loaded: dict[str, "LocalModel"] = field(default_factory=dict, repr=False)
 
-    def start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
+    def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:  # noqa: ARG002 (all at once)
         """Answer requests, and return when all are answered."""
         replies: dict[str, Reply] = {}
         by_model: dict[str, list[Order]] = {}

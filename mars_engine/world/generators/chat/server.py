@@ -19,7 +19,7 @@ from mars_engine.words.config import ChatConfig
 from mars_engine.words.protocols import Clock
 from mars_engine.world.generators.chat.backend import Order, Reply, record
 from mars_engine.world.generators.chat.dialect import Dialect
-from mars_engine.world.generators.chat.limits import Books, Breaker, Keep, Ledger, Pace, cost_of
+from mars_engine.world.generators.chat.limits import Books, Breaker, Keep, Ledger, Pace, Turnstile, cost_of
 from mars_engine.world.generators.chat.troubles import (
     NO_ANSWER,
     OF_THE_REQUEST,
@@ -66,9 +66,9 @@ class _Line:
 
     loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
-    slots: asyncio.Semaphore
+    slots: Turnstile
     """For requests under way."""
-    not_kept: asyncio.Semaphore
+    not_kept: Turnstile
     """For requests under way and answers that are not on the disk yet: what a kill can lose."""
     pace: Pace
     breaker: Breaker
@@ -113,10 +113,10 @@ class ChatServer:
         parts = urlsplit(self.config.base_url)
         return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
-    def start(self, orders: Sequence[Order]) -> list[Future[Reply]]:
-        """Begin to answer requests, and return at once."""
+    def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:
+        """Begin to answer requests, and return at once; those `ahead` come after all that are not."""
         line = self._opened()
-        futures = [asyncio.run_coroutine_threadsafe(self._answer(line, order), line.loop) for order in orders]
+        futures = [asyncio.run_coroutine_threadsafe(self._answer(line, order, ahead), line.loop) for order in orders]
         for future in futures:
             self._under_way.add(future)
             future.add_done_callback(self._under_way.discard)
@@ -153,8 +153,8 @@ class ChatServer:
         return _Line(
             asyncio.get_running_loop(),
             client,
-            asyncio.Semaphore(config.concurrency),
-            asyncio.Semaphore(2 * config.concurrency),
+            Turnstile(config.concurrency),
+            Turnstile(2 * config.concurrency),
             Pace(config.requests_per_minute),
             Breaker(config.breaker),
             Ledger(config, self.spent),
@@ -163,10 +163,10 @@ class ChatServer:
 
     # ------------------------------------------------------------------------------------------------- one request
 
-    async def _answer(self, line: _Line, order: Order) -> Reply:
+    async def _answer(self, line: _Line, order: Order, ahead: bool) -> Reply:
         # While an answer is written the next request is under way; but where writing is slow, asking waits for it.
-        async with line.not_kept:
-            async with line.slots:
+        async with line.not_kept.passed(ahead=ahead):
+            async with line.slots.passed(ahead=ahead):
                 if self._fatal is not None:
                     raise self._fatal
                 reply = await self._ask(line, order)

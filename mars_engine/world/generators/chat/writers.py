@@ -53,9 +53,9 @@ class ChatParaphraser:
         """Answer each request, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
-    def expect(self, requests: Sequence[ParaphraseRequest]) -> None:
-        """Begin to work on requests that will be asked for next."""
-        _expect(self.correspondence, [self._job(request) for request in requests])
+    def expect(self, requests: Sequence[ParaphraseRequest], *, soon: bool = False) -> None:
+        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        self.correspondence.expect(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[ParaphraseRequest]) -> GenerationEstimate:
         """Return what answering these requests would take; nothing is asked."""
@@ -95,9 +95,9 @@ class ChatRefiner:
         """Answer each request, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
-    def expect(self, requests: Sequence[RefineRequest]) -> None:
-        """Begin to work on requests that will be asked for next."""
-        _expect(self.correspondence, [self._job(request) for request in requests])
+    def expect(self, requests: Sequence[RefineRequest], *, soon: bool = False) -> None:
+        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        self.correspondence.expect(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[RefineRequest]) -> GenerationEstimate:
         """Return what answering these requests would take; nothing is asked."""
@@ -177,10 +177,6 @@ def _parts(wanted: int, at_once: int) -> tuple[int, ...]:
 
 def _requests(jobs: Sequence[Job]) -> list[ChatRequest]:
     return [request for job in jobs for request in job.requests]
-
-
-def _expect(correspondence: Correspondence, jobs: Sequence[Job]) -> None:
-    correspondence.expect(_requests(jobs))
 
 
 def _estimate(correspondence: Correspondence, jobs: Sequence[Job]) -> GenerationEstimate:
