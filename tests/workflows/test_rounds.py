@@ -54,7 +54,7 @@ def add_pairs(bench: Workbench, pairs: tuple[Pair, ...], split) -> None:
 
 
 def test_a_budget_is_never_spent_before_labels_were_triaged_and_the_model_has_scored():
-    bench = bench_with_pairs(MarsConfig(triage=TriageConfig(policy="drop", seeds=2, folds=3)))
+    bench = bench_with_pairs(MarsConfig(triage=TriageConfig(policy="leave_out", seeds=2, folds=3)))
     model = train_warm_up(bench)
     with pytest.raises(NotReadyError, match="not triaged yet"):
         make_plan(bench, model)
