@@ -186,9 +186,15 @@ def _packs(lengths: Sequence[int]) -> list[list[int]]:
 
 def products_of_scoring(work: Workload) -> float:
     """Return the floating-point operations of scoring's matrix products, without padding: 2 a weight and token, and
-    those of attention, 4 a layer, width and pair of tokens."""
+    those of attention, 4 a layer, width and pair of tokens. The last layer's feed-forward part is left out, as ours
+    needs it for one token of a text."""
     config = work.backbone.model.config
-    layers = [weight.numel() for name, weight in work.backbone.model.named_parameters() if ".layer." in name]
+    last = f".layer.{config.num_hidden_layers - 1}."
+    layers = [
+        weight.numel()
+        for name, weight in work.backbone.model.named_parameters()
+        if ".layer." in name and (last not in name or ".attention." in name)
+    ]
     lengths = [
         len(side.token_ids)
         for row in work.backbone.pairs.tokenize(work.pairs, progress=PROGRESS)

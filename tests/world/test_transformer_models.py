@@ -204,6 +204,35 @@ def test_rewards_do_not_depend_on_the_batch(architecture, trained):
     np.testing.assert_allclose(together.rejected, [each.rejected[0] for each in alone], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("case", [*CASES, "packaged"])
+def test_what_the_reward_does_not_depend_on_is_left_out_while_scoring_alone(case, trained):
+    import torch
+
+    from mars_engine.world.reward_models.transformer.backbone import load_backbone
+    from mars_engine.world.reward_models.transformer.fine_tuning import find_backbone_folder
+    from mars_engine.world.reward_models.transformer.first_token import last_layer_for_first_token
+
+    backbone = load_backbone(find_backbone_folder(case), CONFIG) if case == "packaged" else trained[case].model.backbone
+    model = backbone.model.eval()
+    rows = backbone.pairs.tokenize(PAIRS[:4], progress=SILENT)
+    inputs = backbone.padding.pad([row.chosen for row in rows])
+    states: list[tuple[int, ...]] = []
+    last = getattr(model, model.base_model_prefix)
+    watch = (last.encoder.layer[-1].output if hasattr(last, "encoder") else last).register_forward_hook(
+        lambda _module, _given, output: states.append(tuple(getattr(output, "last_hidden_state", output).shape))
+    )
+    with torch.inference_mode():
+        whole = model(**inputs).logits
+        with last_layer_for_first_token(model) as is_shorter:
+            short = model(**inputs).logits
+        again = model(**inputs).logits
+    watch.remove()
+    torch.testing.assert_close(short, whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(again, whole, atol=0, rtol=0)
+    assert is_shorter == (case.split()[0] in {"deberta-v2", "roberta", "packaged"})
+    assert [state[1] for state in states] == [states[0][1], 1 if is_shorter else states[0][1], states[0][1]]
+
+
 # ------------------------------------------------------------------------------------------------------ bad backbones
 
 

@@ -16,6 +16,7 @@ from mars_engine.world.batching import batches_by_length, token_budget
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.backbone import Backbone, find_device, load_trained
 from mars_engine.world.reward_models.transformer.collator import Padding
+from mars_engine.world.reward_models.transformer.first_token import last_layer_for_first_token
 from mars_engine.world.reward_models.transformer.processes import process_count, process_number, tell_others
 from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, count_truncation
 
@@ -106,7 +107,11 @@ def score_tokenized(
     was_training = model.training
     model.eval()
     try:
-        with progress.task("score", len(rows)) as task, torch.inference_mode():
+        with (
+            progress.task("score", len(rows)) as task,
+            torch.inference_mode(),
+            last_layer_for_first_token(model),
+        ):
             scored = 0
             budget = token_budget(batch_tokens, device.type)
             for batch in batches_by_length([len(side.token_ids) for side in sides], budget):
