@@ -9,7 +9,16 @@ import numpy as np
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
-from mars_engine.words.records import Embeddings, GeneratorCard, ModelRecord, Pair, ParsedRow, Passage, Turn
+from mars_engine.words.records import (
+    Embeddings,
+    GeneratorCard,
+    ModelEvidence,
+    ModelRecord,
+    Pair,
+    ParsedRow,
+    Passage,
+    Turn,
+)
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
@@ -86,6 +95,7 @@ class MemoryShelf:
     """Keeps probes in memory."""
 
     models: dict[str, Probe] = field(default_factory=dict)
+    described: dict[str, ModelEvidence] = field(default_factory=dict)
 
     def save(self, model: Probe) -> str:
         self.models[model.id] = model
@@ -96,6 +106,9 @@ class MemoryShelf:
 
     def load(self, record: ModelRecord) -> Probe:
         return self.models[record.id]
+
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        self.described[record.id] = evidence
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html.j2"
 LONGEST_TEXT = 2_000
 """Characters of a text that the report shows."""
+WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+"""Words, spaces and signs, which together are the text."""
 
 PACKAGES = ("numpy", "scikit-learn", "sentence-transformers", "torch", "transformers", "streamlit", "sqlalchemy")
 
@@ -96,6 +100,13 @@ def cut_text(text: str) -> CutText:
     return CutText(text[:LONGEST_TEXT], max(0, len(text) - LONGEST_TEXT))
 
 
+def mark_changes(text: str, before: str) -> list[tuple[bool, str]]:
+    """Return a text in parts, each with whether it is not in the text before, word by word."""
+    words, known = (WORDS.findall(each) for each in (text, before))
+    steps = SequenceMatcher(None, known, words, autojunk=False).get_opcodes()
+    return [(step != "equal", "".join(words[start:end])) for step, _, _, start, end in steps if end > start]
+
+
 @cache
 def report_template(name: str) -> "Template":
     """Return a template of this folder, with the filters that reports share."""
@@ -112,6 +123,7 @@ def report_template(name: str) -> "Template":
         "margin": lambda value: f"{value:+.3f}".replace("-", "−"),
         "points": signed_points,
         "cut": cut_text,
+        "changes": mark_changes,
         "say_accuracy": say_accuracy,
         "say_comparison": say_comparison,
     }

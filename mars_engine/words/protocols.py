@@ -38,6 +38,7 @@ from mars_engine.words.records import (
     Lease,
     MapKind,
     MapPoints,
+    ModelEvidence,
     ModelRecord,
     Pair,
     PairSet,
@@ -288,6 +289,10 @@ class ModelShelf(Protocol):
 
     def load(self, record: ModelRecord) -> RewardModel:
         """Load a model that scores exactly as when it was saved."""
+        ...
+
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Add what was found out about a saved model to its own description, where its kind has one."""
         ...
 
 

@@ -245,6 +245,19 @@ class ModelRecord:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ModelEvidence:
+    """What a reward model was trained on, and what it is worth on held-out pairs; known only after it was saved."""
+
+    datasets: tuple[DatasetRecord, ...]
+    """Of both splits."""
+    heldout_pairs: int
+    heldout_accuracy: float
+    """Share of held-out pairs with a positive margin, ties 0.5; NaN without any."""
+    heldout_log_loss: float
+    """Mean −log σ(Δ) of the held-out pairs, in nats; NaN without any."""
+
+
 TriageVerdict = Literal["clear", "hard", "suspected"]
 
 

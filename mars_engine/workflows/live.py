@@ -51,11 +51,11 @@ class Gain:
     """What checking the open suspects may bring, judged by those that were checked."""
 
     mislabel_rate: float
-    """Share of flips among the suspects whose label was called right or flipped."""
+    """Share of the decided suspects that were flipped or dropped, as Check's page has it."""
     judged: int
     open_suspects: int
     accuracy: float
-    """Held-out accuracy if each open suspect's label were wrong with that probability, less the accuracy now."""
+    """Held-out accuracy if open suspects turned out as the decided ones did, less the accuracy now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class LiveFigures:
     moved: Mapping[str, MovedMargin]
     """By annotator, how the margin of the item that he or she decided last moved; the first refit has none."""
     gain: Gain | None
-    """For Check, once a suspect was called right or flipped."""
+    """For Check, once the label of a suspect was called right or flipped."""
     base_pairs: int
     proposals: int
     """Accepted proposals in the fit."""
@@ -477,17 +477,18 @@ class LiveProbe:
         return moved
 
     def _gain(self, fit: _Fit, heldout: Sequence[str], accuracy: float) -> Gain | None:
-        judged = [fit.decided.labels.get(pair_id) for pair_id in fit.base.suspects]
-        flips, right = judged.count("flip"), judged.count("label_right")
+        judged = Counter(decision for pair_id in fit.base.suspects if (decision := fit.decided.labels.get(pair_id)))
+        flips, right, decided = judged["flip"], judged["label_right"], judged.total()
         suspects = fit.examples.open_suspects
         if not heldout or not suspects.any() or not flips + right:
             return None
-        rate = flips / (flips + right)
-        confidence = np.where(suspects, 1.0 - rate, fit.examples.confidence)
-        coefficients = self._trainer.fit(fit.examples.differences, fit.examples.weights, confidence)
+        # In expectation: so many of them stay in the fit, and so many of those with their label as it is.
+        weights = np.where(suspects, (flips + right) / decided, 1.0) * fit.examples.weights
+        confidence = np.where(suspects, right / (flips + right), fit.examples.confidence)
+        coefficients = self._trainer.fit(fit.examples.differences, weights, confidence)
         return Gain(
-            mislabel_rate=rate,
-            judged=flips + right,
+            mislabel_rate=(flips + judged["drop"]) / decided,
+            judged=decided,
             open_suspects=len(fit.base.suspects - fit.decided.labels.keys()),
             accuracy=pairwise_accuracy(self._margins(heldout, coefficients)) - accuracy,
         )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from mars_engine.maths.curvature import hessian, summarize_curvature
+from mars_engine.maths.metrics import summarize_margins
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
@@ -18,7 +19,7 @@ from mars_engine.words.protocols import (
     RewardModelTrainer,
     Store,
 )
-from mars_engine.words.records import Composition, FloatArray, ModelRecord, Rewards, Split, TrainingSet
+from mars_engine.words.records import Composition, FloatArray, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.workflows.sources import (
     load_sources,
     refined_sides,
@@ -136,7 +137,15 @@ def _train(
     )
     store.models.add(record)
     _keep_scores(store, model, examples, rewards, progress=progress)
+    shelf.describe(record, _evidence(store, model.id))
     return present or record
+
+
+def _evidence(store: Store, model_id: str) -> ModelEvidence:
+    """What a model was trained on, and its figures on the held-out pairs, by the rewards that are stored."""
+    heldout = store.browse.rewards(model_id, "heldout")
+    metrics = summarize_margins(heldout.chosen, heldout.rejected)
+    return ModelEvidence(tuple(store.pairs.datasets()), len(heldout.chosen), metrics.accuracy, metrics.log_loss)
 
 
 def _keep_scores(

@@ -31,3 +31,6 @@ RIM = {"light": "rgba(31, 36, 51, 0.5)", "dark": "rgba(240, 242, 246, 0.5)"}
 INK = {"light": "#1f2433", "dark": "#f0f2f6"}
 GROUND = {"light": "#ffffff", "dark": "#12171e"}
 """Of text over a figure, and of the page behind it, by theme."""
+
+LABEL_GROUND = {"light": "rgba(255, 255, 255, 0.6)", "dark": "rgba(18, 23, 30, 0.6)"}
+"""Behind a label over points, by theme: they shine through, and the words stay readable."""

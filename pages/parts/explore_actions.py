@@ -39,10 +39,12 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
     """Draw the buttons, and below them what was done last with its undo."""
     count = scene.count
     pairs = f"{count:,} pair" if count == 1 else f"{count:,} pairs"
+    training = _training_pairs(scene)
+    checked = pairs if training == count else f"{training:,} training pair{'' if training == 1 else 's'}"
     running = desk.running_job()
     with st.container(horizontal=True):
-        if st.button(f"Check {pairs} first", icon=":material/fact_check:", disabled=not count):
-            _make(desk, scene, f"Check first: {pairs}", "pages/check.py")
+        if st.button(f"Check {checked} first", icon=":material/fact_check:", disabled=not training):
+            _make(desk, scene, f"Check first: {checked}", "pages/check.py")
         if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:", disabled=not count):
             _make(desk, scene, f"Review: {pairs}", "pages/review.py")
         with st.popover(f"Propose for {pairs}", icon=":material/auto_awesome:", disabled=not count):
@@ -57,10 +59,15 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
     _draw_exported()
 
 
+def _training_pairs(scene: Scene) -> int:
+    """How many of the selected pairs are trained on; those held out are neither checked nor proposed for."""
+    return int((scene.selected & (scene.index.split == SPLIT_CODES.index("train"))).sum())
+
+
 def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -> None:
     """Say what the budget is and where it goes, before anything is generated."""
     allocation = desk.config.allocation
-    training = int((scene.selected & (scene.index.split == SPLIT_CODES.index("train"))).sum())
+    training = _training_pairs(scene)
     budget = allocation.budget or round(allocation.budget_per_pair * training)
     st.text(
         f"Up to {budget:,} new pairs are planned for the {training:,} training pairs among these {pairs}, most for the "

@@ -12,7 +12,7 @@ from mars_engine.words.records import Float32Array, MapCluster
 from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
 from mars_engine.workflows.explore_view import Box, Interval, Region
 from pages.parts import charts
-from pages.parts.colours import PALE, RIGHT, WRONG
+from pages.parts.colours import LABEL_GROUND, PALE, RIGHT, WRONG
 from pages.parts.explore_density import density_image
 from pages.parts.explore_state import brushed
 from pages.parts.frame import presenting
@@ -25,9 +25,6 @@ CONTEXT = "rgba(128, 128, 128, 0.45)"
 BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
-
-LABEL_GROUND = {"light": "rgba(255,255,255,0.5)", "dark": "rgba(18,23,30,0.5)"}
-"""Behind a label over points, by theme."""
 
 HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
 

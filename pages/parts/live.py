@@ -138,7 +138,8 @@ def _lines(figures: LiveFigures) -> list[str]:
     if gain is not None:
         lines.append(
             f"Checking the other {gain.open_suspects:,} suspects may change the accuracy by {100 * gain.accuracy:+.1f} "
-            f"points, if {gain.mislabel_rate:.0%} of them are wrong, as of the {gain.judged:,} judged so far."
+            f"points, if they turn out as the {gain.judged:,} decided so far, {gain.mislabel_rate:.0%} of which were "
+            "flipped or dropped."
         )
     curvature = figures.curvature
     lines.append(

@@ -12,9 +12,9 @@ from mars_engine.workflows.overview import Headline, MarginHistogram, Plane
 from mars_engine.workflows.results import ModelResult, signed_points
 from mars_engine.workflows.status import Status
 from pages.parts import charts
-from pages.parts.colours import RIGHT, WRONG
+from pages.parts.colours import LABEL_GROUND, RIGHT, WRONG
 from pages.parts.frame import empty_state, presenting
-from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for
+from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for, theme
 from pages.parts.numbers import change_of
 
 RUNS_SHOWN = 5
@@ -194,6 +194,8 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
             align="left" if x < 0.5 else "right",
             text=f"<b>{escape(quadrant.name)}</b><br>{escape(quadrant.advice)}<br>{quadrant.pairs:,} pairs",
             showarrow=False,
+            bgcolor=LABEL_GROUND[theme()],
+            borderpad=3,
             font={"size": charts.PRESENTED_SIZE - 2 if presenting() else 12, "color": ink()},
         )
 

@@ -128,13 +128,23 @@ def test_without_a_map_the_page_offers_to_make_it(complete, monkeypatch):
 
 
 def test_a_selection_is_put_together_and_undone(complete, monkeypatch):
-    app = open_page("explore", complete, monkeypatch, split="heldout")
-    button(app, "Check 20 pairs first").click().run()
-    assert sets_of(complete) == ["Check first: 20 pairs"]
-    assert "has 20 pairs" in words(app)
+    app = open_page("explore", complete, monkeypatch, split="train")
+    pairs = f"{selected(app)} pairs"
+    button(app, f"Check {pairs} first").click().run()
+    assert sets_of(complete) == [f"Check first: {pairs}"]
+    assert f"has {pairs}" in words(app)
     button(app, "Undo").click().run()
     assert sets_of(complete) == []
-    assert "has 20 pairs" not in words(app)
+    assert f"has {pairs}" not in words(app)
+
+
+def test_only_training_pairs_are_checked(complete, monkeypatch):
+    both = open_page("explore", complete, monkeypatch)
+    training = open_page("explore", complete, monkeypatch, split="train")
+    assert button(both, f"Check {selected(training)} training pairs first")
+    assert selected(both) == selected(training) + 20
+    heldout = open_page("explore", complete, monkeypatch, split="heldout")
+    assert button(heldout, "Check 0 training pairs first").disabled
 
 
 def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):

@@ -94,7 +94,8 @@ def test_figures_stand_with_their_change_since_the_page_was_opened(monkeypatch):
         "curvature of the loss, trace": ("0.0500", ""),
         "margin of your last item (reward units)": ("+0.300", "+0.500"),
     }
-    assert "the other 30 suspects may change the accuracy by +1.2 points, if 40% of them are wrong" in words(app)
+    assert "the other 30 suspects may change the accuracy by +1.2 points" in words(app)
+    assert "if they turn out as the 5 decided so far, 40% of which were flipped or dropped." in words(app)
     assert "5,000 of 100,000 training pairs" in words(app)
 
 

@@ -156,6 +156,14 @@ def test_checking_all_that_was_flipped_helps_and_the_gain_says_so_before(scene):
     assert math.isnan(done.queue_margin)
 
 
+def test_the_gain_counts_what_was_dropped_as_mislabelled(scene):
+    probe = scene.probe()
+    for suspect, answer in zip(scene.suspects, ("flip", "label_right", "drop", "ambiguous"), strict=False):
+        scene.decide("pair", suspect, answer)
+    gain = probe.figures("pair").gain
+    assert (gain.judged, gain.mislabel_rate) == (4, 0.5)
+
+
 def test_each_person_sees_his_or_her_own_last_item(scene):
     probe = scene.probe()
     probe.figures("pair")

@@ -8,7 +8,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.assembly import report_charts
-from mars_engine.assembly.report_page import LONGEST_TEXT, render_report, report_html, write_report
+from mars_engine.assembly.report_page import LONGEST_TEXT, mark_changes, render_report, report_html, write_report
 from mars_engine.words.config import EvaluateConfig, MarsConfig, TriageConfig
 from mars_engine.words.errors import MarsError, NotReadyError
 from mars_engine.words.records import Pair, Turn
@@ -141,6 +141,16 @@ def test_examples_are_the_greatest_rises_and_the_greatest_fall(content):
     assert changes == sorted(changes, reverse=True)
     for example in content.examples:
         assert example.chosen is not None or example.rejected is not None
+
+
+def test_what_a_proposal_changed_is_marked_word_by_word_and_its_text_stays(page, content):
+    runs = mark_changes("Mix the  flour, then wait.", "Stir the  flour, then wait!")
+    assert [text for is_new, text in runs if is_new] == ["Mix", "."]
+    assert "".join(text for _, text in runs) == "Mix the  flour, then wait."
+    assert mark_changes("", "gone") == []
+    assert "mark" in page.tags
+    for example in content.examples:
+        assert (example.chosen or example.rejected) in page.text
 
 
 def test_agreement_is_told_where_several_people_decided_the_same():

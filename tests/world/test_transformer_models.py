@@ -17,7 +17,7 @@ from tiny_transformers import ARCHITECTURES, Architecture, save_tiny_backbone
 
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError, NotReadyError
-from mars_engine.words.records import ModelRecord, Pair, TrainingSet
+from mars_engine.words.records import DatasetRecord, ModelEvidence, ModelRecord, Pair, TrainingSet
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -157,6 +157,28 @@ def test_a_saved_model_says_how_it_reads_pairs_and_is_obeyed(backbones, tmp_path
         train(folder, tmp_path / "checkpoints", input_format="pair", max_tokens=40)
 
 
+def shelved(model, root: Path) -> tuple[Any, ModelRecord]:
+    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
+
+    shelf = TransformerShelf(root, root / "models", root / "checkpoints", "cpu", 8192)
+    place = shelf.save(model)
+    return shelf, ModelRecord(model.id, "transformer", "", {}, {}, place, "", 0, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_the_card_tells_of_the_pairs_and_the_figures_known_later(trained, tmp_path):
+    shelf, record = shelved(trained["roberta"].model, tmp_path)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    dataset = DatasetRecord("d", "a|b`c", "x", "trl", "train", "0123abcd", now, 1234)
+    for accuracy in (0.5, 0.625):  # what is said later takes the place of what was said before
+        shelf.describe(record, ModelEvidence((dataset,), 40, accuracy, 0.6789))
+    card = (tmp_path / record.artifact / "README.md").read_text(encoding="utf-8")
+    assert "| `a/b'c` | train | 1,234 | 0123abcd |" in card
+    assert "On the 40 held-out pairs it ranks 62.5% the right way round, with a mean log-loss of 0.6789." in card
+    assert "50.0%" not in card
+    assert card.index("## Training") < card.index("## Pairs and figures") < card.index("## Limits")
+    assert shelf.holds(record)
+
+
 def test_a_full_disk_leaves_no_part_of_a_model_and_the_others_whole(trained, tmp_path, monkeypatch):
     from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 
@@ -174,13 +196,8 @@ def test_a_full_disk_leaves_no_part_of_a_model_and_the_others_whole(trained, tmp
 
 
 def test_a_damaged_model_is_not_loaded_but_written_anew(trained, tmp_path):
-    from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
-
-    shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 8192)
     model = trained["roberta"].model
-    record = ModelRecord(
-        model.id, "transformer", "", {}, {}, shelf.save(model), "", 0, datetime(2026, 1, 1, tzinfo=UTC)
-    )
+    shelf, record = shelved(model, tmp_path)
     assert shelf.holds(record)
     weights = tmp_path / record.artifact / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save_file
 
 from mars_engine.words.errors import ModelError
 from mars_engine.words.protocols import RewardModel
-from mars_engine.words.records import FloatArray, ModelRecord
+from mars_engine.words.records import FloatArray, ModelEvidence, ModelRecord
 from mars_engine.world.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
 from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.world.whole_folder import write_whole_folder
@@ -71,6 +71,9 @@ class ProbeShelf:
             ) from error
         return probe
 
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Nothing is added: a probe has no description beside its record."""
+
 
 def _is_whole(folder: Path) -> bool:
     try:
@@ -109,6 +112,10 @@ class RewardModelShelf:
             ModelError: its files are missing or damaged, or it belongs to another encoder.
         """
         return self._shelf(record).load(record)
+
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Add what was found out about a saved model to its own description, where its kind has one."""
+        self._shelf(record).describe(record, evidence)
 
     def _shelf(self, record: ModelRecord) -> ProbeShelf | TransformerShelf:
         return self.probes if record.kind == PROBE_KIND else self.transformers

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.words.config import RewardModelConfig
-from mars_engine.words.records import Truncation
+from mars_engine.words.records import ModelEvidence, Truncation
 from mars_engine.world.model_folder import PACKAGED
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
@@ -22,6 +22,8 @@ SETTINGS_OF: Mapping[str, tuple[str, ...]] = {
 LOSS_SETTINGS = {"label_smoothed": "label_smoothing", "focal": "focal_gamma", "margin": "loss_margin"}
 ELSEWHERE = {"backbone", "input_format", "max_tokens", "device", "batch_tokens", "checkpoint_every", "trajectory"}
 """Settings that are said elsewhere in a card, or change nothing of the model."""
+
+PAIRS, LIMITS = "## Pairs and figures", "## Limits"
 
 READING = {
     "pair": 'tokenizer(prompt, response, return_tensors="pt")',
@@ -126,10 +128,42 @@ def render_card(facts: TrainingFacts) -> str:
         f"Of {cut.passages:,} texts, {cut.contexts_cut:,} lost the beginning of their prompt to the length limit, "
         f"{cut.responses_cut:,} a part of a response longer than it.",
         "",
-        "## Limits",
+        LIMITS,
         "",
         "A reward model ranks answers the way its pairs did. It has not been checked on other kinds of prompts, and "
         "its rewards are comparable for one prompt only.",
         "",
     ]
     return "\n".join(lines)
+
+
+def with_evidence(card: str, evidence: ModelEvidence) -> str:
+    """Return a card with the pairs behind the model and its figures on those held out, in the place of earlier ones."""
+    before, limits, after = card.partition(LIMITS)
+    return f"{before.partition(PAIRS)[0]}{_evidence(evidence)}{limits}{after}"
+
+
+def _evidence(evidence: ModelEvidence) -> str:
+    lines = [
+        PAIRS,
+        "",
+        "| pairs of | split | how many | content hash |",
+        "|---|---|---|---|",
+        *[
+            f"| {_cell(each.name)} | {each.split} | {each.pair_count:,} | {each.content_hash} |"
+            for each in evidence.datasets
+        ],
+        "",
+        f"On the {evidence.heldout_pairs:,} held-out pairs it ranks {evidence.heldout_accuracy:.1%} the right way "
+        f"round, with a mean log-loss of {evidence.heldout_log_loss:.4f}."
+        if evidence.heldout_pairs
+        else "There were no held-out pairs to measure it on.",
+        "",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Return a name as a table shows it, whatever it has in it."""
+    return "`" + text.replace("|", "/").replace("`", "'").replace("\n", " ") + "`"

@@ -1,6 +1,7 @@
 """The folder of trained transformers: plain checkpoints with their tokenizer and model card."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from mars_engine.words.errors import ModelError
 from mars_engine.words.protocols import RewardModel
-from mars_engine.words.records import ModelRecord
-from mars_engine.world.whole_folder import write_whole_folder
+from mars_engine.words.records import ModelEvidence, ModelRecord
+from mars_engine.world.reward_models.transformer.card import with_evidence
+from mars_engine.world.whole_folder import cannot_write, write_whole_folder
 
 if TYPE_CHECKING:
     from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
@@ -55,6 +57,21 @@ class TransformerShelf:
     def holds(self, record: ModelRecord) -> bool:
         return _is_whole(self.root / record.artifact)
 
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Add to the model card which pairs the model learned from, and what it is worth on those held out.
+
+        Raises:
+            ModelError: the card cannot be written, for example because the disk is full; it stays as it was.
+        """
+        path = self.root / record.artifact / CARD_FILE
+        part = path.with_name(f".{CARD_FILE}.{os.getpid()}")
+        try:
+            part.write_text(with_evidence(path.read_text(encoding="utf-8"), evidence), encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
+
     def load(self, record: ModelRecord) -> "TransformerRewardModel":
         """Load a transformer that scores exactly as when it was saved.
 
@@ -79,7 +96,8 @@ def _write(model: "TransformerRewardModel", folder: Path) -> None:
         model.backbone.model.save_pretrained(folder)
         model.backbone.tokenizer.save_pretrained(folder)
     (folder / CARD_FILE).write_text(model.card, encoding="utf-8")
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    # The card is read by people alone, and is added to later.
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != CARD_FILE}
     (folder / SIZES_FILE).write_text(json.dumps(sizes, indent=2), encoding="utf-8")
 
 
