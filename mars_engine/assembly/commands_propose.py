@@ -11,9 +11,10 @@ from mars_engine.assembly.config_options import section_options
 from mars_engine.assembly.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.assembly.workspace import find_workspace, open_workbench
 from mars_engine.words.errors import NotReadyError
+from mars_engine.workflows.drafting import settings_of_generation
 from mars_engine.workflows.failures import group_failures
 from mars_engine.workflows.generation_forecast import forecast_generation
-from mars_engine.workflows.propose import Retry, settings_of_generation
+from mars_engine.workflows.propose import Retry
 from mars_engine.workflows.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.generators.chat.prompts import NAMES

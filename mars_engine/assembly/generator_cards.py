@@ -2,7 +2,7 @@
 
 from mars_engine.assembly.workspace import Workspace, open_workbench
 from mars_engine.words.records import GeneratorCard
-from mars_engine.workflows.propose import settings_of_generation
+from mars_engine.workflows.drafting import settings_of_generation
 from mars_engine.world.progress import SilentProgress
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from mars_engine.words.chat_records import GenerationEstimate, Spending
 from mars_engine.words.protocols import Estimating
 from mars_engine.words.records import Pair, PlanRow, Side
-from mars_engine.workflows.propose import (
+from mars_engine.workflows.drafting import (
     REFINE_ORDER,
-    done_mark,
     paraphrase_requests,
     refine_requests,
     settings_of_generation,
     texts_of,
 )
+from mars_engine.workflows.propose import done_mark
 from mars_engine.workflows.sources import load_sources
 from mars_engine.workflows.workbench import Workbench
 
