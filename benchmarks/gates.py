@@ -102,7 +102,7 @@ def write_passed(bench: Workbench, proposals: Sequence[Proposal], path: Path) ->
     parts = []
     for number, each in enumerate(drawn, start=1):
         source = sources[each.source_id]
-        question = each.prompt[-1].content if each.prompt else ""
+        question = last_turn(each.as_pair())
         parts.append(
             f"##### {number}  {each.method}, variant {each.variant}, source {each.source_id}\n"
             f"PROMPT   {last_turn(source)}\nPROMPT'  {question}\n"

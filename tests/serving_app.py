@@ -2,12 +2,16 @@
 
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
+"""The command, by the interpreter that runs the tests."""
 
 
 def free_port() -> int:

@@ -102,7 +102,7 @@ def compose(
     """Take each source's share of new pairs from its grid, and store the composition.
 
     No pair is taken twice, none equals a base pair or a held-out pair, and a source's excess over its grid is handed
-    on to the others by the same q.
+    on to the others with a budget by the same q.
 
     Args:
         store: the workspace's memory.
@@ -208,9 +208,13 @@ def usable_cells(
 
 
 def _counts(plan: Plan, rows: Sequence[PlanRow], usable: Sequence[Mapping[Cell, Pair]]) -> IntArray:
-    """Take b_i from each source where its grid suffices; hand the rest on by the same q."""
-    capacity = np.array([len(cells) for cells in usable], dtype=np.int64)
+    """Take b_i from each source where its grid suffices; hand the rest on by the same q.
+
+    Only sources with a budget get something: others have variants only where another plan had them proposed, and what
+    a later round proposes must not change what an earlier one is composed of when it is done again.
+    """
     budgets = np.array([row.budget for row in rows], dtype=np.int64)
+    capacity = np.array([len(cells) for cells in usable], dtype=np.int64) * (budgets > 0)
     probabilities = np.array([row.probability for row in rows], dtype=np.float64)
     counts = np.minimum(budgets, capacity)
     rest = plan.budget - int(counts.sum())

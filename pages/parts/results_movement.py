@@ -10,6 +10,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.records import Pair, Split
+from mars_engine.workflows.quality import last_turn
 from mars_engine.workflows.results import Movement
 from pages.parts import charts
 from pages.parts.colours import SERIES
@@ -137,5 +138,5 @@ def _draw_rows(desk: Desk, movement: Movement, places: Sequence[int]) -> None:
 
 def shorten(pair: Pair) -> str:
     """The last turn of a pair's prompt, cut with a mark where it is long."""
-    text = pair.prompt[-1].content if pair.prompt else ""
+    text = last_turn(pair)
     return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}…"

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from serving_app import AppServer
+
 FIND_DECK = """
 const deck = () => document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot?.querySelector('.deck');
 """
@@ -167,3 +169,9 @@ class CardDriver:
     def paint_times(self) -> list[float]:
         """Milliseconds from each press that moved on to the next card painted."""
         return [float(each) for each in self._recorded("paints")]
+
+
+def open_card(browser: Any, server: AppServer, page: str, name: str, more: str = "") -> CardDriver:
+    driver = CardDriver(browser)
+    driver.open(f"{server.address}/{page}?who={name}{more}")
+    return driver

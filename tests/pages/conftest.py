@@ -1,9 +1,16 @@
 """What all tests of pages share."""
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browsing import LARGE, open_browser
+from serving_app import MARS, AppServer
 from streamlit.runtime.pages_manager import PagesManager
+
+from mars_engine.assembly.workspace import find_workspace
+from mars_engine.world.store import SqlStore, open_store
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +27,28 @@ def pages_by_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", init)
+
+
+@pytest.fixture(scope="module")
+def server(workspace) -> Iterator[AppServer]:
+    """The app serving the module's `workspace`."""
+    served = AppServer(MARS, workspace, environment=os.environ, folder=workspace.parent)
+    try:
+        served.start()
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.fixture
+def store(workspace) -> Iterator[SqlStore]:
+    """The store of the module's `workspace`."""
+    opened = open_store(find_workspace(workspace).database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser(LARGE) as driver:
+        yield driver

@@ -1,14 +1,13 @@
 """axe-core finds no serious violation on the pages' own elements."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from app_workspaces import PAGES, make_workspace
 from browsing import LARGE, SMALL, open_browser
 from fakes import make_pairs
-from serving_app import serve
+from serving_app import MARS, serve
 
 pytestmark = pytest.mark.browser
 
@@ -20,8 +19,7 @@ NOT_OURS = ["[data-testid='stHeader']", "[data-testid='stSidebar']", ".modebar",
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     root = make_workspace(tmp_path_factory.mktemp("served") / "workspace", "complete")
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
-    with serve(mars, root, environment=os.environ, folder=root.parent) as served:
+    with serve(MARS, root, environment=os.environ, folder=root.parent) as served:
         yield served
 
 

@@ -1,60 +1,24 @@
 """The card of Check and Review in a real headless Chromium: keys, edits, notes, undo, and no decision ever lost."""
 
 import os
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browsing import LARGE, SMALL, open_browser
-from card_driving import CardDriver
-from fakes import ListSource, make_bench, make_pairs
-from serving_app import AppServer
+from card_driving import CardDriver, open_card
+from reading_workspaces import HOSTILE, events_of, make_reading
+from serving_app import MARS, AppServer
 
-from mars_engine.assembly.workspace import create_workspace, find_workspace, utc_now
+from mars_engine.assembly.workspace import find_workspace, utc_now
 from mars_engine.maths.review_state import effective_events
-from mars_engine.words.records import ItemKind, Pair, ReviewEvent, Turn
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.world.store import SqlStore, open_store
 
 pytestmark = pytest.mark.browser
 
-MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
 CONTROL = 2
-HOSTILE = (
-    "<script>window.hacked = 1; alert('script')</script><img src=x onerror=\"window.hacked = 1\">"
-    "![picture](http://example.invalid/p.png) $$x^2$$ :smile: **bold** [link](javascript:alert(1)) {{7*7}} ${7*7}"
-)
-
-
-def make_reading(root: Path, *, pairs: int, hostile: bool = False) -> Path:
-    """A workspace with margins and with proposals that nobody has decided."""
-    workspace = create_workspace(root)
-    bench = make_bench(url=workspace.database_url)
-    source = make_pairs(pairs)
-    if hostile:
-        source = tuple(
-            Pair.of(
-                [Turn("system", HOSTILE), Turn(HOSTILE[:40], "earlier"), Turn("user", f"{number} {HOSTILE}")],
-                f"{pair.chosen} {HOSTILE}",
-                f"{pair.rejected} {HOSTILE} {'long ' * 20_000 if number == 0 else ''}",
-                subset=HOSTILE,
-            )
-            for number, pair in enumerate(source)
-        )
-    import_pairs(
-        ListSource(source, name=HOSTILE), bench.store, split="train", clock=bench.clock, progress=bench.progress
-    )
-    model = train_warm_up(bench)
-    score_model(bench, model)
-    make_proposals(bench, make_plan(bench, model, round_number=1).plan)
-    bench.store.close()
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -62,45 +26,10 @@ def workspace(tmp_path_factory) -> Path:
     return make_reading(tmp_path_factory.mktemp("reading") / "workspace", pairs=220)
 
 
-@pytest.fixture(scope="module")
-def server(workspace) -> Iterator[AppServer]:
-    served = AppServer(MARS, workspace, environment=os.environ, folder=workspace.parent)
-    try:
-        served.start()
-        yield served
-    finally:
-        served.stop()
-
-
-@pytest.fixture
-def store(workspace) -> Iterator[SqlStore]:
-    opened = open_store(find_workspace(workspace).database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser(LARGE) as driver:
-        yield driver
-
-
 @pytest.fixture
 def card(browser, server, request) -> CardDriver:
     """Review, opened under a name that only this test has."""
     return open_card(browser, server, "review", request.node.name)
-
-
-def open_card(browser: Any, server: AppServer, page: str, name: str, more: str = "") -> CardDriver:
-    driver = CardDriver(browser)
-    driver.open(f"{server.address}/{page}?who={name}{more}")
-    return driver
-
-
-def events_of(store: SqlStore, name: str, kind: ItemKind = "proposal") -> list[ReviewEvent]:
-    """An annotator's events in the order of their acts."""
-    found = [event for events in store.reviews.events(kind).values() for event in events if event.annotator == name]
-    return sorted(found, key=lambda event: event.sequence)
 
 
 def standing(store: SqlStore, name: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Explore in a real headless Chromium: brushes link the views, a link opens the same selection, texts stay texts."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -13,7 +12,7 @@ from app_workspaces import make_workspace
 from browsing import LARGE, SMALL, open_browser
 from explore_workspaces import HOSTILE, add_map
 from fakes import ListSource, make_bench, make_pairs
-from serving_app import serve
+from serving_app import MARS, serve
 
 from mars_engine.assembly.workspace import create_workspace
 from mars_engine.words.records import Pair, Turn
@@ -22,7 +21,6 @@ from mars_engine.workflows.rounds import score_model, train_warm_up
 
 pytestmark = pytest.mark.browser
 
-MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
 HISTOGRAM, MAP, PLANE = range(3)
 LASSO = ((0.2, 0.25), (0.7, 0.2), (0.8, 0.6), (0.5, 0.85), (0.25, 0.7), (0.2, 0.25))
 """Corners as shares of a figure's width and height."""

@@ -2,14 +2,13 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import LARGE, SMALL, open_browser
-from serving_app import serve
+from serving_app import MARS, serve
 
 from mars_engine.assembly.workspace import create_workspace, find_workspace
 from mars_engine.world.store import open_store
@@ -33,8 +32,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(workspace: Path) -> Iterator[str]:
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
-    with serve(mars, workspace, environment=os.environ, folder=workspace.parent) as served:
+    with serve(MARS, workspace, environment=os.environ, folder=workspace.parent) as served:
         yield served
 
 

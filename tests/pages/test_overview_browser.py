@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes import ListSource, make_bench, make_pairs
-from serving_app import serve
+from serving_app import MARS, serve
 
 from mars_engine.assembly.workspace import create_workspace
 from mars_engine.workflows.import_pairs import import_pairs
@@ -29,8 +28,7 @@ def address(tmp_path_factory) -> Iterator[str]:
     (report,) = run_rounds(bench, 1, policy="accept-all")
     score_model(bench, report.model)
     bench.store.close()
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
-    with serve(mars, root, environment=os.environ, folder=root.parent) as served:
+    with serve(MARS, root, environment=os.environ, folder=root.parent) as served:
         yield served
 
 

@@ -1,53 +1,26 @@
 """The queue in a real headless Chromium: its order, what a card adds to its source, and the trail of refining."""
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from browsing import LARGE, open_browser
-from card_driving import CardDriver
-from serving_app import AppServer
-from test_card_browser import HOSTILE, events_of, make_reading, open_card
+from browsing import open_browser
+from card_driving import CardDriver, open_card
+from reading_workspaces import HOSTILE, events_of, make_reading
+from serving_app import MARS, AppServer
 
 from mars_engine.assembly.workspace import find_workspace
 from mars_engine.workflows.trails import trails_of
-from mars_engine.world.store import SqlStore, open_store
+from mars_engine.world.store import open_store
 
 pytestmark = pytest.mark.browser
 
-MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
 ORDER_FIELD = ".st-key-review-order input"
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     return make_reading(tmp_path_factory.mktemp("queue") / "workspace", pairs=24)
-
-
-@pytest.fixture(scope="module")
-def server(workspace) -> Iterator[AppServer]:
-    served = AppServer(MARS, workspace, environment=os.environ, folder=workspace.parent)
-    try:
-        served.start()
-        yield served
-    finally:
-        served.stop()
-
-
-@pytest.fixture
-def store(workspace) -> Iterator[SqlStore]:
-    opened = open_store(find_workspace(workspace).database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser(LARGE) as driver:
-        yield driver
 
 
 def choose(card: CardDriver, order: str) -> None:

@@ -4,7 +4,6 @@ With MARS_SCREENSHOTS naming a folder the pictures are kept there.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from browsing import open_browser
 from card_driving import CardDriver
-from serving_app import serve
+from serving_app import MARS, serve
 
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
 
@@ -68,8 +67,7 @@ def test_from_an_empty_workspace_to_a_trained_probe(tmp_path):
     pictures = Path(os.environ.get("MARS_SCREENSHOTS") or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)
     root = create_workspace(tmp_path / "workspace").root
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
-    with serve(mars, root, environment=os.environ, folder=tmp_path) as address, open_browser() as browser:
+    with serve(MARS, root, environment=os.environ, folder=tmp_path) as address, open_browser() as browser:
         downloads = {"behavior": "allow", "downloadPath": str(tmp_path / "downloads")}
         browser.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
         visitor = Visitor(browser, address, pictures)

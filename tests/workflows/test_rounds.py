@@ -202,6 +202,21 @@ def test_cumulative_rounds_carry_pairs_over_and_replacing_rounds_do_not():
         assert second.model.round == 2
 
 
+def test_rounds_begun_again_end_with_the_same_models():
+    """As after a kill in a later round: what that one proposed does not reach into the earlier ones."""
+    config = MarsConfig(triage=KEEP, allocation={"budget_per_pair": 1.0, "tau": 5.0}, propose={"variants": 1})
+    bench = bench_with_pairs(config, count=60)
+    first = run_rounds(bench, 3, policy="accept-all")
+    again = run_rounds(bench, 3, policy="accept-all")
+    budgeted = [
+        {row.pair_id for row in bench.store.proposals.plan_rows(each.plan.plan.id) if row.budget} for each in first
+    ]
+    assert budgeted[1] - budgeted[0]  # else this shows nothing
+    assert [each.compose.short for each in first][0] > 0
+    assert [each.compose.composition.id for each in again] == [each.compose.composition.id for each in first]
+    assert [each.model.id for each in again] == [each.model.id for each in first]
+
+
 def test_the_excess_over_a_grid_is_handed_on_and_what_remains_is_reported():
     bench = bench_with_pairs(MarsConfig(triage=KEEP), count=10)
     model = train_warm_up(bench)

@@ -1,0 +1,47 @@
+"""Workspaces to read in: with margins, and with proposals that nobody has decided; and what was decided in them."""
+
+from pathlib import Path
+
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.assembly.workspace import create_workspace
+from mars_engine.words.records import ItemKind, Pair, ReviewEvent, Turn
+from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.world.store import SqlStore
+
+HOSTILE = (
+    "<script>window.hacked = 1; alert('script')</script><img src=x onerror=\"window.hacked = 1\">"
+    "![picture](http://example.invalid/p.png) $$x^2$$ :smile: **bold** [link](javascript:alert(1)) {{7*7}} ${7*7}"
+)
+
+
+def make_reading(root: Path, *, pairs: int, hostile: bool = False) -> Path:
+    """A workspace with margins and with proposals that nobody has decided."""
+    workspace = create_workspace(root)
+    bench = make_bench(url=workspace.database_url)
+    source = make_pairs(pairs)
+    if hostile:
+        source = tuple(
+            Pair.of(
+                [Turn("system", HOSTILE), Turn(HOSTILE[:40], "earlier"), Turn("user", f"{number} {HOSTILE}")],
+                f"{pair.chosen} {HOSTILE}",
+                f"{pair.rejected} {HOSTILE} {'long ' * 20_000 if number == 0 else ''}",
+                subset=HOSTILE,
+            )
+            for number, pair in enumerate(source)
+        )
+    import_pairs(
+        ListSource(source, name=HOSTILE), bench.store, split="train", clock=bench.clock, progress=bench.progress
+    )
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model, round_number=1).plan)
+    bench.store.close()
+    return root
+
+
+def events_of(store: SqlStore, name: str, kind: ItemKind = "proposal") -> list[ReviewEvent]:
+    """An annotator's events in the order of their acts."""
+    found = [event for events in store.reviews.events(kind).values() for event in events if event.annotator == name]
+    return sorted(found, key=lambda event: event.sequence)
