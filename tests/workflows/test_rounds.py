@@ -212,7 +212,7 @@ def test_rounds_begun_again_end_with_the_same_models():
         {row.pair_id for row in bench.store.proposals.plan_rows(each.plan.plan.id) if row.budget} for each in first
     ]
     assert budgeted[1] - budgeted[0]  # else this shows nothing
-    assert [each.compose.short for each in first][0] > 0
+    assert first[0].compose.short > 0
     assert [each.compose.composition.id for each in again] == [each.compose.composition.id for each in first]
     assert [each.model.id for each in again] == [each.model.id for each in first]
 
