@@ -106,11 +106,14 @@ def failures(session: Session, by_reason: bool, all_settings: bool) -> Any:
     """
     workspace = find_workspace(session.root)
     with open_workbench(workspace, session.progress) as bench:
-        found = bench.store.proposals.failures(None if all_settings else _settings_id(bench))
+        every = bench.store.proposals.failures(None)
+        settings_id = _settings_id(bench)
+    found = every if all_settings else [each for each in every if each.settings_id == settings_id]
+    elsewhere = len(every) - len(found)
     if by_reason:
         groups = group_failures(found)
-        return groups, lambda console: printing_generation.show_failure_groups(console, groups)
-    return found, lambda console: printing_generation.show_failures(console, found)
+        return groups, lambda console: printing_generation.show_failure_groups(console, groups, elsewhere)
+    return found, lambda console: printing_generation.show_failures(console, found, elsewhere)
 
 
 def _settings_id(bench: Workbench) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.words.config import ChatConfig, MarsConfig
+from mars_engine.words.errors import ConfigError
 from mars_engine.words.protocols import ChatStore, Clock, Encoder, Judge, Paraphraser, Progress, Refiner
 from mars_engine.world.generators import ExtractiveRefiner, RuleParaphraser
 from mars_engine.world.generators.chat import (
@@ -109,6 +110,22 @@ def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspon
             return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
 
 
+def _read_key(variable: str) -> str:
+    """Return the key that the environment has, "" where there is none.
+
+    Raises:
+        ConfigError: it has characters that cannot be sent as a key.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"the key in the environment variable {variable} has characters that no key has, such as spaces or umlauts",
+            expected="the key as the server's provider shows it",
+            remedy=f"copy it anew into {variable}",
+        )
+    return key
+
+
 def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, clock: Clock) -> ChatBackend:
     if config.backend == "transformers":
         from mars_engine.world.generators.chat.local_models import LocalModels
@@ -118,7 +135,7 @@ def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, cloc
 
     return ChatServer(
         config,
-        key=os.environ.get(config.api_key_variable, ""),
+        key=_read_key(config.api_key_variable),
         keep=store.keep,
         spent=store.spent(),
         rng=np.random.default_rng(),  # waits need not be the same again

@@ -31,8 +31,8 @@ def show_forecast(console: Console, forecast: GenerationForecast, config: ChatCo
     spent = forecast.spent
     console.print(
         f"  spent in this workspace so far: {spent.requests:,} requests, {spent.tokens:,} tokens, {spent.cost:,.4g} in "
-        f"money; the budget is {_limit(config.max_requests)} requests, {_limit(config.max_total_tokens)} tokens, "
-        f"{_limit(config.max_cost)} in money"
+        f"money; the budget: {_limit(config.max_requests, 'requests')}, {_limit(config.max_total_tokens, 'tokens')}, "
+        f"{_limit(config.max_cost, 'in money')}"
     )
 
 
@@ -46,30 +46,39 @@ def _money(low: GenerationEstimate, high: GenerationEstimate, config: ChatConfig
     return f", about {low.cost:,.4g} to {high.cost:,.4g} in money"
 
 
-def _limit(value: float) -> str:
-    return f"{value:,}" if value else "no limit of"
+def _limit(value: float, what: str) -> str:
+    return f"{value:,} {what}" if value else f"no limit {what if what.startswith('in ') else f'of {what}'}"
 
 
-def show_failures(console: Console, failures: Sequence[ProposalFailure]) -> None:
+def show_failures(console: Console, failures: Sequence[ProposalFailure], elsewhere: int) -> None:
+    """List failures; `elsewhere` is how many there are of other generators or settings."""
     rows = [
         [each.source_id, each.target, each.generator, "yes" if each.retryable else "no", excerpt(each.reason)]
         for each in failures
     ]
     if rows:
         table(console, f"{len(rows):,} failures", ["source pair", "asked for", "generator", "may pass", "reason"], rows)
-    else:
+    _say_rest(console, elsewhere, is_all=not rows)
+
+
+def _say_rest(console: Console, elsewhere: int, *, is_all: bool) -> None:
+    if elsewhere:
+        begin = "Nothing has failed under the present settings; " if is_all else "Beside these, "
+        console.print(f"{begin}{elsewhere:,} failed under others: --all-settings lists them, and they are tried again")
+        console.print("under the settings that they failed with, in mars.toml or as options of 'mars propose'.")
+    elif is_all:
         console.print("Nothing has failed.")
 
 
-def show_failure_groups(console: Console, groups: Sequence[FailureGroup]) -> None:
+def show_failure_groups(console: Console, groups: Sequence[FailureGroup], elsewhere: int) -> None:
+    """List failures by reason; `elsewhere` is how many there are of other generators or settings."""
     rows = [
         [each.generator, each.target, f"{each.count:,}", "yes" if each.retryable else "no", excerpt(each.reason)]
         for each in groups
     ]
     if rows:
         table(console, "Failures by reason", ["generator", "asked for", "count", "may pass", "reason"], rows)
-    else:
-        console.print("Nothing has failed.")
+    _say_rest(console, elsewhere, is_all=not rows)
 
 
 def show_prompts(console: Console, prompts: Sequence[PromptFile]) -> None:

@@ -382,6 +382,12 @@ class ChatConfig(Section):
         ),
     ] = 0
 
+    @model_validator(mode="after")
+    def _priced_where_money_is_limited(self) -> "ChatConfig":
+        if self.max_cost and not (self.input_price or self.output_price):
+            raise ValueError("max_cost limits nothing without input_price and output_price: say what tokens cost")
+        return self
+
 
 class Seq2SeqConfig(Section):
     """The sequence-to-sequence generator: a model that rewrites passages, as paraphraser, as refiner or as both."""

@@ -84,6 +84,8 @@ class Proposer:
     plan: Plan
     summed_hessian: FloatArray | None
     """Of the loss of the pairs that the model was trained on; None where it is not linear and has no exact one."""
+    tries_again: bool
+    """Whether this is for what failed before: a judge may now say of stored proposals what it could not say then."""
 
 
 def propose(
@@ -120,7 +122,7 @@ def propose(
         failed = {failure.source_id for failure in failures}
         to_do = [row for row in rows if row.pair_id in failed]
     chunks = [[(row, oriented[row.pair_id]) for row in chunk] for chunk in _chunks(to_do, config.propose.chunk)]
-    proposer = Proposer(drafter, model, plan, _summed_hessian(store, plan, sources, model, progress))
+    proposer = Proposer(drafter, model, plan, _summed_hessian(store, plan, sources, model, progress), retry is not None)
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
         task.advance(len(rows) - len(to_do))
@@ -192,8 +194,8 @@ def _judge_and_store(store: Store, proposer: Proposer, keeper: Gatekeeper, writt
         [each for draft in written.drafted if draft.refinement is not None for each in draft.refinement.trail],
         tried=[draft.source_id for draft in written.drafted],
     )
-    if proposer.drafter.ask_again or judge_failures:
-        store.proposals.replace_verdicts(proposals)  # a judge may say more of what was proposed before
+    if proposer.tries_again:
+        store.proposals.replace_verdicts(proposals)
 
 
 # ------------------------------------------------------------------------------------------------------ proposals

@@ -169,7 +169,7 @@ def test_a_prompt_of_ones_own_makes_new_proposals(root):
         run(root, "propose")
         assert len(server.asked) > before
         assert {each.template.split()[1] for each in kept_in(root) if each.purpose == "paraphrase"} == {"1", "mine"}
-        own.write_text("[user]\n{{ nonsense }}")
+        own.write_text("[user]\n{{ text }} {{ nonsense }}")
         errors = run(root, "propose", code=3)
         assert "'nonsense' is undefined" in errors
         assert "is there already" in run(root, "prompts", "--copy", "all", code=3)
@@ -190,7 +190,7 @@ def test_the_key_comes_from_the_environment_and_is_found_nowhere_else(root, quie
     with serving(wants_key) as server:
         point_at(root, server)
         _, errors = finish(root, "propose", environment=quiet_environment, code=5)
-        assert "wants a key (401)" in errors
+        assert "wants a key (401: Incorrect API key provided" in errors
         assert "MARS_CHAT_API_KEY" in errors
         wrong = quiet_environment | {"MARS_CHAT_API_KEY": f"{KEY}-wrong"}
         _, errors = finish(root, "propose", environment=wrong, code=5)

@@ -295,5 +295,35 @@ def test_a_judge_is_asked_about_what_passes_and_its_failures_are_listed():
         assert all("judge" in each.generators["gates"]["judged"] for each in passed)
 
 
+def test_what_a_judge_says_when_it_is_asked_again_reaches_the_stored_proposals():
+    is_down = True
+
+    def judging(asked: Asked) -> Answer:
+        if "Which answer is better?" not in asked.messages[-1]["content"]:
+            return well_behaved(asked)
+        if is_down:
+            return Answer("out of order", status=500)
+        words = asked.messages[-1]["content"]
+        longer = max(("first", "second"), key=lambda side: len(words.split(f"<{side}>")[1].split(f"</{side}>")[0]))
+        return Answer(json.dumps({"better": longer}))
+
+    chat = QUICK.model_copy(update={"retries": 0, "breaker": 1000})
+    with serving(judging) as server:
+        config = chat_config(server.base_url, chat=chat, judge=True)
+        with chat_bench(config, pairs=20) as bench:
+            plan = planned(bench)
+            first = make_proposals(bench, plan)
+            assert first.retryable
+            is_down = False
+            second = make_proposals(bench, plan, retry="retryable")
+            assert second.failed == 0
+            verdicts = {each.id: each.flags for each in bench.store.proposals.proposals()}
+        with chat_bench(config, pairs=20) as undisturbed:
+            make_proposals(undisturbed, planned(undisturbed))
+            expected = {each.id: each.flags for each in undisturbed.store.proposals.proposals()}
+    assert verdicts == expected
+    assert any("judge" in "".join(flags) for flags in verdicts.values())
+
+
 def test_the_defaults_ask_nobody():
     assert ChatConfig().base_url.startswith("http://127.0.0.1")

@@ -1,6 +1,7 @@
 """Asking a server: retries, waits, limits, what it does not take, and what is kept."""
 
 import asyncio
+import itertools
 import json
 import time
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from mars_engine.words.chat_records import Spending
 from mars_engine.words.errors import ConfigError, GenerationError, StoreError
 from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.words.records import Turn
-from mars_engine.world.generators.chat.limits import Turnstile
+from mars_engine.world.generators.chat.limits import Pace, Turnstile
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.world.generators.chat.server import ChatServer
 from mars_engine.world.generators.chat.troubles import retry_after
@@ -164,6 +165,97 @@ def test_what_stands_in_the_way_of_everything_ends_the_work(status, words):
             bench.paraphraser.paraphrase(requests(20))
         assert len(server.asked) <= 8
         assert bench.store.chat.all() == []
+
+
+def test_a_server_that_waited_too_long_is_asked_again():
+    late = Answer("too slow", status=408)
+    with paraphrasing(lambda asked: late if asked.attempt == 0 else rewrites(asked)) as (server, bench):
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(3)))
+        assert len(server.asked) == 6
+
+
+def test_a_server_that_wants_to_be_paid_is_not_asked_again_now():
+    with paraphrasing(lambda _: Answer("no credits left", status=402)) as (server, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert "wants to be paid first (402: no credits left)" in answer.failure
+        assert answer.retryable
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_texts_that_a_server_refuses_stop_no_others(status, monkeypatch):
+    """As moderation does; a server that has answered is well, however many it refuses in a row."""
+    monkeypatch.setenv("MARS_CHAT_API_KEY", "sk-test")
+
+    def moderating(asked: Asked) -> Answer:
+        refused = "number 0" not in asked.text and "number 19" not in asked.text
+        return Answer("flagged by moderation", status=status) if refused else rewrites(asked)
+
+    with paraphrasing(moderating, structured="off", concurrency=1, breaker=5) as (server, bench):
+        answers = bench.paraphraser.paraphrase(requests(20))
+    assert [bool(each.candidates) for each in answers] == [True, *[False] * 18, True]
+    assert all("flagged by moderation" in each.failure for each in answers[1:-1])
+    assert len(server.asked) == 20
+
+
+def test_where_everything_is_refused_the_breaker_opens():
+    with paraphrasing(lambda _: Answer("no", status=400), structured="off", breaker=3, concurrency=1) as (
+        server,
+        bench,
+    ):
+        answers = bench.paraphraser.paraphrase(requests(10))
+    assert len(server.asked) == 3
+    assert all(each.failure for each in answers)
+
+
+def test_what_may_be_billed_without_an_answer_counts_in_the_next_run_too():
+    def late_once(asked: Asked) -> Answer:
+        return replace(rewrites(asked), hang_seconds=3.0) if asked.attempt == 0 else rewrites(asked)
+
+    prices = {"input_price": 1000.0, "output_price": 1000.0}
+    with paraphrasing(late_once, timeout_seconds=1.0, retries=1, max_tokens=100, **prices) as (_, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.candidates
+        (kept,) = bench.store.chat.all()
+        spent = bench.store.chat.spent()
+    assert kept.output_tokens > 100, "what the request without an answer may have cost at worst, and the answer"
+    assert spent.cost == kept.cost == pytest.approx((kept.input_tokens + kept.output_tokens) / 1000)
+
+
+def test_after_they_were_held_back_requests_leave_one_after_another():
+    async def moments() -> list[float]:
+        pace, loop = Pace(1200), asyncio.get_running_loop()
+        began = loop.time()
+        pace.hold(0.2)
+
+        async def leave() -> float:
+            await pace.turn()
+            return loop.time() - began
+
+        return sorted(await asyncio.gather(*(leave() for _ in range(4))))
+
+    left = asyncio.run(moments())
+    assert left[0] >= 0.2
+    assert all(later - earlier >= 0.045 for earlier, later in itertools.pairwise(left))
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "sk test"])
+def test_a_key_that_is_none_is_refused_in_plain_words(key, monkeypatch):
+    monkeypatch.setenv("MARS_CHAT_API_KEY", key)
+    with paraphrasing(rewrites) as (server, bench):
+        with pytest.raises(ConfigError, match="MARS_CHAT_API_KEY") as raised:
+            bench.paraphraser.paraphrase(requests(1))
+        assert key not in str(raised.value)
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prompt_that_does_not_show_its_text_is_refused(name, tmp_path):
+    (tmp_path / f"{name}.txt").write_text("[user]\nSay it in other words.\n")
+    with pytest.raises(ConfigError, match="does not show the model what it is about"):
+        load_prompt(name, tmp_path).messages(
+            prompt=(), text="t", chosen="c", rejected="r", first="1", second="2", count=1
+        )
 
 
 def test_a_quota_that_is_used_up_is_not_asked_again_now():

@@ -71,14 +71,15 @@ class Pace:
         self._gap = SECONDS_A_MINUTE / requests_per_minute if requests_per_minute else 0.0
         self._next = 0.0
         self._held_until = 0.0
+        self._line = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Wait until the next request may be sent."""
+        """Wait until the next request may be sent: one after another, also when all were held back."""
         loop = asyncio.get_running_loop()
-        start = max(loop.time(), self._next)
-        self._next = start + self._gap
-        while (wait := max(start, self._held_until) - loop.time()) > 0:
-            await asyncio.sleep(wait)
+        async with self._line:
+            while (wait := max(self._next, self._held_until) - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            self._next = loop.time() + self._gap
 
     def hold(self, seconds: float) -> None:
         """Send nothing for so long: the server said so in one of its answers, and it means all of us."""
@@ -95,13 +96,21 @@ class Breaker:
     def __init__(self, most_failures: int) -> None:
         self._most = most_failures
         self._in_a_row = 0
+        self._has_answered = False
         self.reason = ""
         """Why nothing is asked any more; empty while it is closed."""
 
     def answered(self) -> None:
         self._in_a_row = 0
+        self._has_answered = True
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, *, of_request: bool = False) -> None:
+        """Count a failure, `of_request` where the server is well and refused this request for what is in it.
+
+        Such a one counts only as long as nothing at all was answered: then it may be every request that is refused.
+        """
+        if of_request and self._has_answered:
+            return
         self._in_a_row += 1
         if self._in_a_row >= self._most and not self.reason:
             self.reason = f"not asked: {self._in_a_row} requests in a row had failed, the last because {reason}"

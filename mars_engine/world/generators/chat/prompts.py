@@ -21,6 +21,13 @@ ENDING = ".txt"
 OWN_FOLDER = "prompts"
 """The folder of a workspace with templates that take the place of packaged ones."""
 
+_NEEDS = {
+    "paraphrase": {"text"},
+    "refine_rejected": {"rejected"},
+    "refine_chosen": {"chosen"},
+    "judge": {"first", "second"},
+}
+"""What each prompt has to show the model: without it one answer would do for every text."""
 _VERSION = re.compile(r"\A\s*\{#-?\s*version:\s*([^\s#]+)")
 _ROLE = re.compile(r"^\[(system|user|assistant)\][ \t]*\r?\n", re.MULTILINE)
 _WITHOUT_VERSION = "own"
@@ -54,7 +61,7 @@ class PromptTemplate:
     @cached_property
     def _messages(self) -> list[tuple[str, Any]]:
         """The role and the compiled template of each message."""
-        from jinja2 import StrictUndefined, TemplateError
+        from jinja2 import StrictUndefined, TemplateError, meta
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         # Not for a web page: what is filled in stands in the message as it is.
@@ -67,6 +74,13 @@ class PromptTemplate:
                 remedy="look at the packaged one: mars prompts --show " + self.name,
             )
         try:
+            missing = _NEEDS.get(self.name, set()) - meta.find_undeclared_variables(environment.parse(self.text))
+            if missing:
+                raise ConfigError(
+                    f"the prompt {self.path} does not show the model what it is about",
+                    expected=" and ".join(f"{{{{ {name} }}}}" for name in sorted(missing)),
+                    remedy="put it where the text is to stand; the packaged one: mars prompts --show " + self.name,
+                )
             return [
                 (role, environment.from_string(text.strip("\r\n")))
                 for role, text in zip(parts[::2], parts[1::2], strict=True)

@@ -176,7 +176,7 @@ class ChatServer:
 
     async def _ask(self, line: _Line, order: Order) -> Reply:
         """Send a request until it is answered, refused, or its retries are used up."""
-        attempts = 0
+        attempts = billed = 0
         trouble: Trouble | None = None
         retries_left = self.config.retries
         left_out: set[str] = set()
@@ -185,7 +185,7 @@ class ChatServer:
             arguments = self._dialect.arguments(order, left_out)
             obstacle = line.breaker.reason or await line.ledger.reserve(worst)
             if obstacle:
-                return self._stopped(order, attempts, trouble, obstacle)
+                return self._stopped(order, attempts, trouble, obstacle, billed=billed)
             attempts += 1
             real = Spending(requests=1)
             try:
@@ -196,20 +196,21 @@ class ChatServer:
                 self._dialect.learn(left_out)
                 line.breaker.answered()
                 seconds = asyncio.get_running_loop().time() - began
-                return Reply(self._kept(order, completion, attempts=attempts, seconds=seconds))
+                return Reply(self._kept(order, completion, attempts=attempts, seconds=seconds, billed=billed))
             except OF_THE_REQUEST as error:
                 if culprit := self._dialect.culprit(arguments, message_of(error)):
                     left_out.add(culprit)
                     continue
                 trouble = self._trouble_of(error)
             except NO_ANSWER as error:
-                self._validate_access(error)
+                self._validate_access(error, order)
                 trouble = self._trouble_of(error)
+                billed += trouble.may_be_billed
                 real = worst if trouble.may_be_billed else real
             finally:
                 await line.ledger.settle(worst, real)
             if not trouble.retry or not retries_left or (trouble.wait_seconds or 0) > LONGEST_HOLD:
-                return self._failed(line, order, attempts, trouble)
+                return self._failed(line, order, attempts, trouble, billed=billed)
             retries_left -= 1
             await self._wait(line, trouble, self.config.retries - retries_left)
 
@@ -241,14 +242,15 @@ class ChatServer:
     def _trouble_of(self, error: Exception) -> Trouble:
         return trouble_of(error, self._redact, timeout=self.config.timeout_seconds, now=self.clock())
 
-    def _validate_access(self, error: Exception) -> None:
+    def _validate_access(self, error: Exception, order: Order) -> None:
         try:
             validate_access(
                 error,
+                self._redact,
                 server=self.place,
                 variable=self.config.api_key_variable,
                 has_key=bool(self.key),
-                model=self.config.model,
+                model=order.request.model,
             )
         except Exception as fatal:
             self._fatal = fatal
@@ -256,7 +258,7 @@ class ChatServer:
 
     # --------------------------------------------------------------------------------------------- what is kept of it
 
-    def _kept(self, order: Order, completion: Completion, *, attempts: int, seconds: float) -> KeptAnswer:
+    def _kept(self, order: Order, completion: Completion, *, attempts: int, seconds: float, billed: int) -> KeptAnswer:
         return record(
             order,
             server=self.place,
@@ -264,34 +266,52 @@ class ChatServer:
             answer=_storable(self._redact(completion.text)),
             finish_reason=completion.finish_reason,
             failure=completion.failure,
-            input_tokens=completion.input_tokens,
-            output_tokens=completion.output_tokens,
-            cost=cost_of(self.config, completion.input_tokens, completion.output_tokens),
             seconds=seconds,
             attempts=attempts,
+            **self._costs(order, billed, completion.input_tokens, completion.output_tokens),
         )
 
-    def _failed(self, line: _Line, order: Order, attempts: int, trouble: Trouble) -> Reply:
-        line.breaker.failed(trouble.reason)
+    def _failed(self, line: _Line, order: Order, attempts: int, trouble: Trouble, *, billed: int) -> Reply:
+        line.breaker.failed(trouble.reason, of_request=trouble.of_request)
         reason = trouble.reason + (f", in {attempts} attempts" if attempts > 1 else "")
-        return Reply(self._without_answer(order, attempts, _storable(reason), retryable=trouble.may_pass))
+        return Reply(
+            self._without_answer(order, attempts, _storable(reason), retryable=trouble.may_pass, billed=billed)
+        )
 
-    def _stopped(self, order: Order, attempts: int, trouble: Trouble | None, obstacle: str) -> Reply:
+    def _stopped(self, order: Order, attempts: int, trouble: Trouble | None, obstacle: str, *, billed: int) -> Reply:
         if not attempts:
             return Reply(None, obstacle)
         tried = f"{trouble.reason}; then {obstacle}" if trouble else obstacle
-        return Reply(self._without_answer(order, attempts, _storable(tried), retryable=True))
+        return Reply(self._without_answer(order, attempts, _storable(tried), retryable=True, billed=billed))
 
-    def _without_answer(self, order: Order, attempts: int, reason: str, *, retryable: bool) -> KeptAnswer:
-        return record(order, server=self.place, at=self.clock(), failure=reason, retryable=retryable, attempts=attempts)
+    def _without_answer(self, order: Order, attempts: int, reason: str, *, retryable: bool, billed: int) -> KeptAnswer:
+        return record(
+            order,
+            server=self.place,
+            at=self.clock(),
+            failure=reason,
+            retryable=retryable,
+            attempts=attempts,
+            **self._costs(order, billed),
+        )
+
+    def _costs(self, order: Order, billed: int, input_tokens: int = 0, output_tokens: int = 0) -> dict[str, Any]:
+        """Tokens and money of an asking: of its answer, and at worst of attempts that may be billed without one."""
+        said, answered = self._worst_tokens(order)
+        tokens = (input_tokens + billed * said, output_tokens + billed * answered)
+        return {"input_tokens": tokens[0], "output_tokens": tokens[1], "cost": cost_of(self.config, *tokens)}
 
     # -------------------------------------------------------------------------------------------------------- figures
 
     def _worst(self, order: Order) -> Spending:
-        """What a request may cost at most: no tokenizer makes more tokens than there are bytes."""
-        said = sum(len(turn.content.encode("utf-8", "replace")) + TOKENS_A_MESSAGE for turn in order.request.messages)
-        answered = order.request.most_tokens
+        """What a request may cost at most."""
+        said, answered = self._worst_tokens(order)
         return Spending(1, said + answered, cost_of(self.config, said, answered))
+
+    def _worst_tokens(self, order: Order) -> tuple[int, int]:
+        """Most tokens in and out: no tokenizer makes more tokens than there are bytes."""
+        said = sum(len(turn.content.encode("utf-8", "replace")) + TOKENS_A_MESSAGE for turn in order.request.messages)
+        return said, order.request.most_tokens
 
     def _spent_on(self, completion: Completion) -> Spending:
         tokens = (completion.input_tokens, completion.output_tokens)

@@ -12,6 +12,7 @@ import openai
 from mars_engine.words.errors import GenerationError
 
 LONGEST_REASON = 500
+PAYMENT_REQUIRED, REQUEST_TIMEOUT = 402, 408
 
 
 class UnreadableBody(Exception):  # noqa: N818 (what it is, not an error of ours)
@@ -38,6 +39,8 @@ class Trouble:
     wait_seconds: float | None = None
     """How long the server wants to be left alone."""
     may_be_billed: bool = False
+    of_request: bool = False
+    """Whether the server is well and has something against this very request."""
 
 
 def trouble_of(error: Exception, redact: Redact, *, timeout: float, now: datetime) -> Trouble:
@@ -53,8 +56,13 @@ def trouble_of(error: Exception, redact: Redact, *, timeout: float, now: datetim
 
 
 def _refusal(error: openai.APIStatusError, redact: Redact, now: datetime) -> Trouble:
-    """Return what a status of 4xx or 5xx is about: of the former, 429 alone is worth another try."""
+    """Return what a status of 4xx or 5xx is about: of the former, 408 and 429 alone are worth another try."""
     wait = retry_after(error.response.headers, now)
+    if error.status_code == REQUEST_TIMEOUT:
+        return Trouble("the server waited too long (408)", may_pass=True, retry=True, wait_seconds=wait)
+    if error.status_code == PAYMENT_REQUIRED:
+        reason = f"the server wants to be paid first (402{_said(error, redact)})"
+        return Trouble(reason, may_pass=True, retry=False)
     if isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota":
         return Trouble("the account's quota is used up (429)", may_pass=True, retry=False)
     if isinstance(error, openai.RateLimitError):
@@ -63,26 +71,30 @@ def _refusal(error: openai.APIStatusError, redact: Redact, now: datetime) -> Tro
         reason = f"the server failed ({error.status_code}{_said(error, redact)})"
         return Trouble(reason, may_pass=True, retry=True, wait_seconds=wait)
     reason = f"the server refused the request ({error.status_code}{_said(error, redact)})"
-    return Trouble(reason, may_pass=False, retry=False)
+    return Trouble(reason, may_pass=False, retry=False, of_request=True)
 
 
-def validate_access(error: Exception, *, server: str, variable: str, has_key: bool, model: str) -> None:
+def validate_access(error: Exception, redact: Redact, *, server: str, variable: str, has_key: bool, model: str) -> None:
     """Raise where a server's answer means that nothing can be asked of it at all, not this request alone.
+
+    To one with a key, 403 is no such answer: so servers refuse what their moderation has something against.
 
     Raises:
         GenerationError: it wants a key or another one, or has no such address or model.
     """
-    if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
+    if isinstance(error, openai.AuthenticationError) or (
+        isinstance(error, openai.PermissionDeniedError) and not has_key
+    ):
         wanted = "refuses the key" if has_key else "wants a key"
         raise GenerationError(
-            f"the server {server} {wanted} ({error.status_code})",
+            f"the server {server} {wanted} ({error.status_code}{_said(error, redact)})",
             expected=f"its key in the environment variable {variable} (chat.api_key_variable)",
             remedy=f"set {variable} in the shell, or in Streamlit's secrets for the app, and start again; what was "
             "answered is kept",
         ) from None
     if isinstance(error, openai.NotFoundError):
         raise GenerationError(
-            f"the server {server} has no such address or no model {model!r} (404)",
+            f"the server {server} has no such address or no model {model!r} (404{_said(error, redact)})",
             expected="a base_url that ends where the server's API begins, mostly in /v1, and a model that it serves",
             remedy="correct base_url and model under [chat] in mars.toml, and start again; what was answered is kept",
         ) from None
