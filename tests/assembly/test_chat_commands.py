@@ -190,7 +190,7 @@ def test_the_key_comes_from_the_environment_and_is_found_nowhere_else(root, quie
     with serving(wants_key) as server:
         point_at(root, server)
         _, errors = finish(root, "propose", environment=quiet_environment, code=5)
-        assert "wants a key (401: Incorrect API key provided" in errors
+        assert "wants a key (401)" in errors
         assert "MARS_CHAT_API_KEY" in errors
         wrong = quiet_environment | {"MARS_CHAT_API_KEY": f"{KEY}-wrong"}
         _, errors = finish(root, "propose", environment=wrong, code=5)

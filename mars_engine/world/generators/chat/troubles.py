@@ -87,7 +87,8 @@ def validate_access(error: Exception, redact: Redact, *, server: str, variable: 
     ):
         wanted = "refuses the key" if has_key else "wants a key"
         raise GenerationError(
-            f"the server {server} {wanted} ({error.status_code}{_said(error, redact)})",
+            # Not in the server's words: many repeat a part of the key.
+            f"the server {server} {wanted} ({error.status_code})",
             expected=f"its key in the environment variable {variable} (chat.api_key_variable)",
             remedy=f"set {variable} in the shell, or in Streamlit's secrets for the app, and start again; what was "
             "answered is kept",
