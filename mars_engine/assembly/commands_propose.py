@@ -50,6 +50,10 @@ def propose(
     model or a sequence-to-sequence model.
     """
     if dry_run:
+        if retry_failed or retry_refused:
+            raise click.UsageError(
+                "--dry-run tells what new proposals would take; 'mars failures' lists what is retried."
+            )
         return _propose_dry(session, pair_set, overrides)
     retry: Retry | None = "all" if retry_refused else "retryable" if retry_failed else None
     with working(session, "propose", overrides) as (bench, notes):

@@ -16,8 +16,9 @@ from mars_engine.workflows.generation_forecast import GenerationForecast
 def show_forecast(console: Console, forecast: GenerationForecast, config: ChatConfig) -> None:
     """Show what proposing would ask, beside what was spent and may be spent."""
     low, high = forecast.at_least, forecast.at_most
+    model = f"the chat model {config.model!r}" if config.model else "a chat model that is not named yet (chat.model)"
     console.print(
-        f"Proposing for {forecast.sources:,} source pairs asks the chat model {config.model!r} "
+        f"Proposing for {forecast.sources:,} source pairs asks {model} "
         f"{_range(low.requests, high.requests)} requests, {_range(low.answered, high.answered)} of which are "
         "answered already"
     )

@@ -156,6 +156,18 @@ def test_failures_are_listed_and_tried_again_alone(root):
         assert run(root, "failures") == "Nothing has failed."
 
 
+def test_a_dry_run_refuses_what_it_cannot_tell_and_names_what_is_missing(root):
+    refused = run(root, "propose", "--dry-run", "--retry-failed", code=2)
+    assert "'mars failures' lists what is retried" in refused
+    with serving() as server:
+        point_at(root, server)
+        said = run(root, "propose", "--dry-run", "--chat-model", "")
+        assert "asks a chat model that is not named yet (chat.model)" in said
+        assert "the budget: no limit of requests, no limit of tokens, no limit in money" in said
+        priced = run(root, "propose", "--dry-run", "--chat-max-cost", "0.01", code=3)
+        assert "max_cost limits nothing without input_price and output_price" in priced
+
+
 def test_a_prompt_of_ones_own_makes_new_proposals(root):
     with serving() as server:
         point_at(root, server)
