@@ -27,6 +27,10 @@ from mars_engine.words.records import (
 from mars_engine.workflows.plan import response_distances
 from mars_engine.workflows.sources import Source, load_sources, standing_pairs, triage_of_plan
 
+LENGTH_BEFORE, LENGTH_AFTER = "length_before", "length_after"
+"""Names in a composition's summary: mean length difference, chosen minus rejected, in characters, of the sources and of
+what was composed of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovedText:
@@ -142,7 +146,12 @@ def compose(
         parent_id=parent.id if parent and config.compose.cumulative else "",
         round=plan.round,
         settings={"law": plan.law, **config.compose.model_dump()},
-        summary={"new_pairs": len(taken), "carried_over": len(earlier), "wanted": plan.budget},
+        summary={
+            "new_pairs": len(taken),
+            "carried_over": len(earlier),
+            "wanted": plan.budget,
+            **({LENGTH_BEFORE: length.before, LENGTH_AFTER: length.after} if composed else {}),
+        },
         created_at=clock(),
     )
     store.compositions.add(composition, composed)

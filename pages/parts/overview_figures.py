@@ -8,6 +8,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.maths.review_state import POLICY_PREFIX
+from mars_engine.workflows.compose import LENGTH_AFTER, LENGTH_BEFORE
 from mars_engine.workflows.overview import Headline, MarginHistogram, Plane
 from mars_engine.workflows.results import ModelResult, signed_points
 from mars_engine.workflows.status import Status
@@ -15,7 +16,7 @@ from pages.parts import charts
 from pages.parts.colours import LABEL_GROUND, RIGHT, WRONG
 from pages.parts.frame import empty_state, presenting
 from pages.parts.margin_points import add_points, colour_axis, ink, reach_of, size_for, theme
-from pages.parts.numbers import change_of
+from pages.parts.numbers import change_of, true_minus
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -33,10 +34,21 @@ def draw_headline(desk: Desk, status: Status, headline: Headline) -> None:
     with columns[1].container(border=True, height="stretch"):
         _draw_mis_ranked(headline, status)
     with columns[2].container(border=True, height="stretch"):
-        st.metric("New pairs in training", f"{status.count('composed'):,}")
-        st.text(f"beside {status.count('pairs'):,} base pairs")
+        _draw_composed(desk, status)
     with columns[3].container(border=True, height="stretch"):
         _draw_decisions(desk)
+
+
+def _draw_composed(desk: Desk, status: Status) -> None:
+    """Say how many new pairs there are, and whether their sides differ more in length than those of their sources."""
+    st.metric("New pairs in training", f"{status.count('composed'):,}")
+    st.text(f"beside {status.count('pairs'):,} base pairs")
+    composition = desk.store.compositions.latest()
+    summary = composition.summary if composition else {}
+    if LENGTH_AFTER in summary:
+        before, after = summary[LENGTH_BEFORE], summary[LENGTH_AFTER]
+        lengths = f"chosen − rejected: {after:+,.0f} characters on the mean; {before:+,.0f} in their sources"
+        st.text(true_minus(lengths))
 
 
 def _draw_accuracy(headline: Headline, status: Status) -> None:

@@ -54,7 +54,11 @@ def test_a_trained_workspace_shows_figures_funnel_margins_and_plane(tmp_path, mo
     assert "See the results" in shown
     metrics = {metric.label: metric.value for metric in app.metric}
     with open_workspace_store(find_workspace(tmp_path / "w")) as store:
-        composed = store.compositions.count(store.compositions.latest().id)
+        composition = store.compositions.latest()
+        composed = store.compositions.count(composition.id)
+        pairs = [row.pair for row in store.compositions.pairs(composition.id)]
+    difference = sum(len(pair.chosen) - len(pair.rejected) for pair in pairs) / len(pairs)
+    assert f"chosen − rejected: {difference:+,.0f} characters on the mean;".replace("-", "−") in shown
     assert metrics["New pairs in training"] == f"{composed:,}"
     assert metrics["Held-out accuracy"].endswith("%")
     assert "95% interval" in shown
