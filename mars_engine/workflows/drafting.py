@@ -54,7 +54,8 @@ class Draft:
     refinement: Refinement | None
     """None where the gate did not ask for refining."""
     is_postponed: bool = False
-    """Whether refining failed for a reason that may pass: nothing is written for the pair until it is tried again."""
+    """Whether refining or paraphrasing failed for a reason that may pass: nothing is proposed for the pair until it is
+    tried again, or what came of the rest of it would stand beside the whole for good."""
 
     @property
     def outcome(self) -> str:
@@ -116,7 +117,13 @@ def write_chunks(drafter: Drafter, chunks: Sequence[Sequence[tuple[PlanRow, Pair
     following = _refine_ahead(drafter, chunks, 0) if chunks else None
     for number in range(len(chunks)):
         drafted, refine_failures = following or _refine_where_close(drafter, chunks[number])
-        variants, paraphrase_failures = _paraphrase(drafter, _not_postponed(drafted))
+        drafts = _not_postponed(drafted)
+        written, paraphrase_failures = _paraphrase(drafter, drafts)
+        incomplete = {failure.source_id for failure in paraphrase_failures if failure.retryable}
+        drafted = [
+            replace(draft, is_postponed=draft.is_postponed or draft.source_id in incomplete) for draft in drafted
+        ]
+        variants = [some for draft, some in zip(drafts, written, strict=True) if draft.source_id not in incomplete]
         following = _refine_ahead(drafter, chunks, number + 1) if is_ahead and number + 1 < len(chunks) else None
         yield Written(drafted, variants, [*refine_failures, *paraphrase_failures])
 

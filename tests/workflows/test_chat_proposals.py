@@ -89,7 +89,9 @@ def _check_every_text_is_accounted_for(bench, plan) -> None:
     """For each source and text there are as many rewrites as asked for, or there is a failure that says why not."""
     rows = [row for row in bench.store.proposals.plan_rows(plan.id) if row.budget > 0]
     pairs = bench.store.pairs.by_id({row.pair_id for row in rows})
-    failed = {(each.source_id, each.target) for each in bench.store.proposals.failures()}
+    failures = bench.store.proposals.failures()
+    failed = {(each.source_id, each.target) for each in failures}
+    may_pass = {each.source_id for each in failures if each.retryable}
     postponed = {mark for mark, outcome in _outcomes(bench).items() if outcome == "postponed"}
     written = Counter()
     for proposal in bench.store.proposals.proposals():
@@ -106,7 +108,8 @@ def _check_every_text_is_accounted_for(bench, plan) -> None:
     assert len(rows) == 200
     for row in rows:
         if any(mark.startswith(row.pair_id) for mark in postponed):
-            assert {target for source, target in failed if source == row.pair_id} & {"refine rejected", "refine chosen"}
+            assert row.pair_id in may_pass
+            assert not any(source == row.pair_id for source, _ in written), "what came of the rest waits with it"
             continue
         for target in ("prompt", "chosen", "rejected"):
             # A rewritten prompt stands in a proposal only beside a rewritten answer.
@@ -211,7 +214,7 @@ def test_a_server_that_is_down_opens_the_breaker_and_every_unasked_request_is_li
         rows = bench.store.proposals.plan_rows(plan.id)
         low, high = (sum(row.gate == gate for row in rows) for gate in ("low", "high"))
         assert report.failed == low + 3 * high, "one refining a low pair, three texts a high one"
-        assert report.refinements["postponed"] == low
+        assert report.refinements == {"postponed": low + high}
 
 
 @pytest.mark.parametrize(
@@ -293,6 +296,23 @@ def test_a_judge_is_asked_about_what_passes_and_its_failures_are_listed():
         passed = [each for each in bench.store.proposals.proposals() if not each.flags]
         assert passed
         assert all("judge" in each.generators["gates"]["judged"] for each in passed)
+
+
+def test_what_a_budget_cut_short_ends_as_if_there_had_been_none(tmp_path):
+    def proposed(url: str, most: int) -> tuple[set[str], int]:
+        chat = QUICK.model_copy(update={"max_requests": most})
+        with chat_bench(chat_config(server.base_url, chat=chat), pairs=20, url=url) as bench:
+            plan = planned(bench)
+            report = make_proposals(bench, plan, retry="retryable" if bench.store.proposals.failures() else None)
+            return {each.id for each in bench.store.proposals.proposals()}, report.failed
+
+    with serving() as server:
+        whole, _ = proposed("sqlite://", 0)
+        url = f"sqlite:///{tmp_path / 'mars.sqlite'}"
+        steps = [proposed(url, most) for most in (9, 20, 31, 42, 53, 0)]
+    assert [failed > 0 for _, failed in steps] == [*[True] * 5, False]
+    assert all(some <= whole for some, _ in steps)
+    assert steps[-1][0] == whole
 
 
 def test_what_a_judge_says_when_it_is_asked_again_reaches_the_stored_proposals():
