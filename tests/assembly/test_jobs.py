@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -48,11 +49,14 @@ def store(workspace) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def long_work(tmp_path_factory) -> list[str]:
     """A command that needs no model and works for several seconds: an import of many rows."""
-    path = tmp_path_factory.mktemp("many") / "many.jsonl"
+    return ["import", str(write_rows(tmp_path_factory.mktemp("many") / "many.jsonl", ROWS))]
+
+
+def write_rows(path: Path, count: int) -> Path:
     with path.open("w") as file:
-        for number in range(ROWS):
+        for number in range(count):
             file.write(f'{{"prompt": "question {number}", "chosen": "a good answer", "rejected": "a bad answer"}}\n')
-    return ["import", str(path)]
+    return path
 
 
 def until(holds: Callable[[], object], *, seconds: float = 60) -> None:
@@ -84,7 +88,7 @@ def test_a_job_works_in_a_process_of_its_own_and_is_recorded_once(workspace, sto
     run = start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)
     assert run.process_id != os.getpid()
     assert run.command == ("import", TRAIN_FILE)
-    done = ended(store, run)
+    done = settled(store, run)  # what it prints comes after its end was noted
     assert (done.state, done.error) == ("finished", "")
     assert done.summary["pairs kept"] == 180
     assert [each.id for each in store.runs.all()] == [run.id]
@@ -210,8 +214,10 @@ def test_a_job_that_fails_says_so_in_its_run(workspace, store):
     assert "mars import" in run.error
 
 
-def test_work_that_was_no_job_cannot_be_retried_but_cancelled(workspace, store, long_work):
-    command = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(workspace.root), *long_work]
+def test_work_that_was_no_job_cannot_be_retried_but_cancelled(workspace, store, tmp_path):
+    rows = write_rows(tmp_path / "more.jsonl", 5 * ROWS)  # not through before it is cancelled, on a slow machine either
+    mars = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(workspace.root)]
+    command = [*mars, "import", str(rows)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: store.runs.all() and store.runs.all()[0].progress.get("done", 0) > 0)
         (run,) = store.runs.all()

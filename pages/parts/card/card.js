@@ -529,6 +529,7 @@ class Deck {
   // ------------------------------------------------------------------------------------------------- keyboard
 
   takeKey(event) {
+    keyboardOwner ??= this; // the one that took them is gone, and this is still here
     if (keyboardOwner !== this || !this.data || event.isComposing) return;
     const target = event.composedPath()[0];
     const isInside = this.root.contains(target);
