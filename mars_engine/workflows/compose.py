@@ -168,9 +168,13 @@ def compose(
 
 
 def rows_with_budget(store: Store, plan: Plan, sources: Sequence[Source]) -> list[PlanRow]:
-    """Return the plan's rows of sources that may get new pairs, after what was decided since it was made."""
+    """Return the plan's rows with a budget whose sources may get new pairs, after what was decided since it was made.
+
+    Others have variants only where another plan had them proposed, and what a later round proposes must not change
+    what an earlier one is composed of when it is done again.
+    """
     eligible = {source.pair.id for source in sources if source.treatment.gets_budget}
-    return [row for row in store.proposals.plan_rows(plan.id) if row.pair_id in eligible]
+    return [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0 and row.pair_id in eligible]
 
 
 def load_grids(store: Store, rows: Sequence[PlanRow], sources: Sequence[Source]) -> list[Grid]:
@@ -217,13 +221,9 @@ def usable_cells(
 
 
 def _counts(plan: Plan, rows: Sequence[PlanRow], usable: Sequence[Mapping[Cell, Pair]]) -> IntArray:
-    """Take b_i from each source where its grid suffices; hand the rest on by the same q.
-
-    Only sources with a budget get something: others have variants only where another plan had them proposed, and what
-    a later round proposes must not change what an earlier one is composed of when it is done again.
-    """
+    """Take b_i from each source where its grid suffices; hand the rest on by the same q."""
+    capacity = np.array([len(cells) for cells in usable], dtype=np.int64)
     budgets = np.array([row.budget for row in rows], dtype=np.int64)
-    capacity = np.array([len(cells) for cells in usable], dtype=np.int64) * (budgets > 0)
     probabilities = np.array([row.probability for row in rows], dtype=np.float64)
     counts = np.minimum(budgets, capacity)
     rest = plan.budget - int(counts.sum())
