@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mars_engine.words.config import (
     AllocationConfig,
+    ChatConfig,
     EncoderConfig,
     MarsConfig,
     Section,
@@ -32,7 +33,7 @@ TEMPLATES = st.text().map(lambda words: words.replace("{", "{{").replace("}", "}
 
 
 def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
-    """A section with any values that its fields' types and ranges allow."""
+    """A section with any values that its fields' types, their ranges and its own rule allow."""
     fields = {}
     for name, field in section.model_fields.items():
         pattern = next((each.pattern for each in field.metadata if hasattr(each, "pattern")), None)
@@ -48,7 +49,10 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
             fields[name] = st.from_type(
                 Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
             )
-    return st.builds(section, **fields)
+    drawn = st.fixed_dictionaries(fields)
+    if section is ChatConfig:
+        drawn = drawn.filter(lambda values: values["input_price"] or values["output_price"] or not values["max_cost"])
+    return drawn.map(lambda values: section(**values))
 
 
 def written(folder: Path, content: str | bytes) -> Path:
