@@ -11,11 +11,13 @@ from mars_engine.assembly.config_options import section_options
 from mars_engine.assembly.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.assembly.workspace import find_workspace, open_workbench
 from mars_engine.words.errors import NotReadyError
+from mars_engine.words.records import Plan
 from mars_engine.workflows.drafting import settings_of_generation
 from mars_engine.workflows.failures import group_failures
 from mars_engine.workflows.generation_forecast import forecast_generation
-from mars_engine.workflows.propose import Retry
+from mars_engine.workflows.propose import Retry, validate_yield
 from mars_engine.workflows.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
+from mars_engine.workflows.sources import triage_of_plan
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.generators.chat.prompts import NAMES
 
@@ -24,7 +26,8 @@ from mars_engine.world.generators.chat.prompts import NAMES
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show the plan, the suspects' share, and what a generator would be asked and cost; generate nothing.",
+    help="Show the plan, the suspects' share, and what generators and a judge would be asked and cost; with --retry-*, "
+    "what that would. Nothing is generated.",
 )
 @click.option("--set", "pair_set", default="", metavar="ID", help="Spend the budget on this set of pairs alone.")
 @click.option(
@@ -49,13 +52,9 @@ def propose(
     extractive, for demonstrations and tests; docs/generators.md says how to use a chat
     model or a sequence-to-sequence model.
     """
-    if dry_run:
-        if retry_failed or retry_refused:
-            raise click.UsageError(
-                "--dry-run tells what new proposals would take; 'mars failures' lists what is retried."
-            )
-        return _propose_dry(session, pair_set, overrides)
     retry: Retry | None = "all" if retry_refused else "retryable" if retry_failed else None
+    if dry_run:
+        return _propose_dry(session, pair_set, overrides) if retry is None else _retry_dry(session, retry, overrides)
     with working(session, "propose", overrides) as (bench, notes):
         if retry is None:
             model = newest_model(bench)
@@ -66,13 +65,9 @@ def propose(
             notes.summary |= headlines.of_plan(plan)
         else:
             plan = None
-            newest = bench.store.proposals.latest_plan()
-            if newest is None:
-                raise NotReadyError(
-                    "nothing was proposed yet, so nothing has failed", remedy="run 'mars propose' first"
-                )
-            proposed = make_proposals(bench, newest, retry=retry)
+            proposed = make_proposals(bench, _newest_plan(bench), retry=retry)
         notes.summary |= headlines.of_propose(proposed)
+        validate_yield(proposed)
         cards = [bench.refiner.card, bench.paraphraser.card]
 
     def show(console: Console) -> None:
@@ -97,6 +92,29 @@ def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
             printing_generation.show_forecast(console, forecast, config)
 
     return {"plan": drafted.report, "propose": None, "generation": forecast, "generators": cards}, show
+
+
+def _retry_dry(session: Session, retry: Retry, overrides: Overrides) -> Any:
+    with working(session, "propose", overrides) as (bench, _notes):
+        newest = _newest_plan(bench)
+        rows = bench.store.proposals.plan_rows(newest.id)
+        forecast = forecast_generation(bench, rows, triage=triage_of_plan(newest), retry=retry)
+        config = bench.config.chat
+
+    def show(console: Console) -> None:
+        if forecast is None:
+            console.print("Neither the generators nor a judge cost anything under the present settings.")
+        else:
+            printing_generation.show_forecast(console, forecast, config)
+
+    return {"plan": None, "propose": None, "generation": forecast, "generators": []}, show
+
+
+def _newest_plan(bench: Workbench) -> Plan:
+    plan = bench.store.proposals.latest_plan()
+    if plan is None:
+        raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="run 'mars propose' first")
+    return plan
 
 
 @click.command()

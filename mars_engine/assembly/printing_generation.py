@@ -22,13 +22,19 @@ def show_forecast(console: Console, forecast: GenerationForecast, config: ChatCo
         f"{_range(low.requests, high.requests)} requests, {_range(low.answered, high.answered)} of which are "
         "answered already"
     )
-    console.print(
-        f"  still to ask: {_range(low.to_ask, high.to_ask)} requests, about "
-        f"{_range(low.input_tokens, high.input_tokens)} tokens in and "
-        f"{_range(low.output_tokens, high.output_tokens)} out{_money(low, high, config)}"
-    )
-    if forecast.judged_at_most:
-        console.print(f"  a judge is asked up to {forecast.judged_at_most:,} times beside, about what passes the gates")
+    if high.to_ask:
+        console.print(
+            f"  still to ask: {_range(low.to_ask, high.to_ask)} requests, about "
+            f"{_range(low.input_tokens, high.input_tokens)} tokens in and "
+            f"{_range(low.output_tokens, high.output_tokens)} out{_money(low, high, config)}"
+        )
+    judging = forecast.judging_at_most
+    if judging.requests:
+        console.print(
+            f"  a judge is asked about what passes the other gates, in both orders: up to {judging.to_ask:,} requests "
+            f"beside, about {judging.input_tokens:,} tokens in and {judging.output_tokens:,} out"
+            f"{_money(GenerationEstimate(), judging, config)}"
+        )
     spent = forecast.spent
     console.print(
         f"  spent in this workspace so far: {spent.requests:,} requests, {spent.tokens:,} tokens, {spent.cost:,.4g} in "

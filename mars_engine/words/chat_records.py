@@ -112,6 +112,15 @@ class GenerationEstimate:
             self.cost + other.cost,
         )
 
+    def __mul__(self, times: int) -> "GenerationEstimate":
+        return GenerationEstimate(
+            times * self.requests,
+            times * self.answered,
+            times * self.input_tokens,
+            times * self.output_tokens,
+            times * self.cost,
+        )
+
     @property
     def to_ask(self) -> int:
         return self.requests - self.answered

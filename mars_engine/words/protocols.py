@@ -440,7 +440,7 @@ class Foresighted(Protocol):
 
 @runtime_checkable
 class Estimating(Protocol):
-    """A paraphraser or refiner that can tell beforehand what its answers will take."""
+    """A paraphraser, refiner or judge that can tell beforehand what its answers will take."""
 
     def estimate(self, requests: Sequence[Any]) -> GenerationEstimate:
         """Return what answering these requests would take; nothing is asked."""

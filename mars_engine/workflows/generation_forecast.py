@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mars_engine.words.chat_records import GenerationEstimate, Spending
-from mars_engine.words.protocols import Estimating
+from mars_engine.words.config import TriageConfig
+from mars_engine.words.protocols import Estimating, Judge
 from mars_engine.words.records import Pair, PlanRow, Side
 from mars_engine.workflows.drafting import (
     REFINE_ORDER,
@@ -13,7 +14,8 @@ from mars_engine.workflows.drafting import (
     settings_of_generation,
     texts_of,
 )
-from mars_engine.workflows.propose import done_mark
+from mars_engine.workflows.propose import Retry, Work, find_work
+from mars_engine.workflows.quality import both_orders
 from mars_engine.workflows.sources import load_sources
 from mars_engine.workflows.workbench import Workbench
 
@@ -27,45 +29,65 @@ class GenerationForecast:
     """Where refining the rejected side helps every pair that is too close."""
     at_most: GenerationEstimate
     """Where it helps none, so that the chosen side is tried too."""
-    judged_at_most: int
-    """Requests to a judge, where one is asked: two for each proposal that no other gate stops."""
+    judging_at_most: GenerationEstimate
+    """Of a judge, where one is asked: two requests for each proposal, if no other gate stops any."""
     spent: Spending
     """In this workspace so far."""
 
 
-def forecast_generation(bench: Workbench, rows: Sequence[PlanRow]) -> GenerationForecast | None:
-    """Return what proposing for a plan's rows would take, None where the generators cost nothing."""
-    if not isinstance(bench.paraphraser, Estimating) and not isinstance(bench.refiner, Estimating):
+def forecast_generation(
+    bench: Workbench, rows: Sequence[PlanRow], *, triage: TriageConfig | None = None, retry: Retry | None = None
+) -> GenerationForecast | None:
+    """Return what proposing for a plan's rows would take, None where neither generators nor a judge cost anything.
+
+    Args:
+        bench: the workspace.
+        rows: of the plan; those with a budget count.
+        triage: what decides about suspected mislabels, as configured where it is None.
+        retry: which failures are tried again; what is new is proposed for where it is None.
+    """
+    if not any(isinstance(each, Estimating) for each in (bench.paraphraser, bench.refiner, _judge(bench))):
         return None
-    waiting = _not_done(bench, rows)
-    low = [(row, pair) for row, pair in waiting if row.gate == "low"]
-    refining = [_refining(bench, low, side) for side in REFINE_ORDER]
+    work = _find_work(bench, rows, triage or bench.config.triage, retry)
+    low = [(row, pair) for row, pair in work.pairs if row.gate == "low"]
+    refining = [_refining(bench, low, side, work) for side in REFINE_ORDER]
     # What a refined pair's texts will be is not known yet; they are about as long as those they are made of.
-    texts = [text for row, pair in waiting for text in texts_of(row.pair_id, pair)]
+    texts = [text for row, pair in work.pairs for text in texts_of(row.pair_id, pair)]
     paraphrasing = GenerationEstimate()
     if isinstance(bench.paraphraser, Estimating):
-        paraphrasing = bench.paraphraser.estimate(paraphrase_requests(bench.config.propose, texts))
+        paraphrasing = bench.paraphraser.estimate(paraphrase_requests(bench.config.propose, texts, work.ask_again))
     at_least = refining[0] + paraphrasing
-    proposals = len(waiting) * bench.config.propose.variants + len(low)
+    every = [pair for _, pair in work.pairs]
+    judging = _judging(bench, every) * bench.config.propose.variants + _judging(bench, [pair for _, pair in low])
     return GenerationForecast(
-        sources=len(waiting),
+        sources=len(work.pairs),
         at_least=at_least,
         at_most=at_least + refining[1],
-        judged_at_most=2 * proposals if bench.judge is not None and bench.config.quality.judge else 0,
+        judging_at_most=judging,
         spent=bench.store.chat.spent(),
     )
 
 
-def _not_done(bench: Workbench, rows: Sequence[PlanRow]) -> list[tuple[PlanRow, Pair]]:
-    """Return the rows with a budget whose sources have no proposals yet, with the pairs as they are oriented."""
+def _judge(bench: Workbench) -> Judge | None:
+    return bench.judge if bench.config.quality.judge else None
+
+
+def _find_work(bench: Workbench, rows: Sequence[PlanRow], triage: TriageConfig, retry: Retry | None) -> Work:
     settings_id = settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)
-    done = bench.store.proposals.sources_done(settings_id)
-    oriented = {source.pair.id: source.oriented for source in load_sources(bench.store, bench.config.triage)}
-    wanted = [(row, oriented[row.pair_id]) for row in rows if row.budget > 0]
-    return [(row, pair) for row, pair in wanted if done_mark(row, pair) not in done]
+    oriented = {source.pair.id: source.oriented for source in load_sources(bench.store, triage)}
+    with_budget = [row for row in rows if row.budget > 0]
+    return find_work(bench.store, settings_id, with_budget, oriented, retry=retry)
 
 
-def _refining(bench: Workbench, low: Sequence[tuple[PlanRow, Pair]], side: Side) -> GenerationEstimate:
+def _refining(bench: Workbench, low: Sequence[tuple[PlanRow, Pair]], side: Side, work: Work) -> GenerationEstimate:
     if not isinstance(bench.refiner, Estimating):
         return GenerationEstimate()
-    return bench.refiner.estimate(refine_requests(bench.config.propose, low, side))
+    return bench.refiner.estimate(refine_requests(bench.config.propose, low, side, work.ask_again))
+
+
+def _judging(bench: Workbench, pairs: Sequence[Pair]) -> GenerationEstimate:
+    """Return what judging one proposal of each pair takes: its texts are about as long as the pair's own."""
+    judge = _judge(bench)
+    if not isinstance(judge, Estimating):
+        return GenerationEstimate()
+    return judge.estimate([request for pair in pairs for request in both_orders(pair)])

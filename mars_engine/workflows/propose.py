@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mars_engine.maths.curvature import hessian, information_gains
 from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import MarsConfig
+from mars_engine.words.errors import GenerationError
 from mars_engine.words.protocols import (
     Encoder,
     LinearRewardModel,
@@ -108,24 +109,22 @@ def propose(
 
     With `retry`, only source pairs for which something could not be done are tried again, "all" of them or those for
     which that may help. What was proposed for them stays; what still fails takes the place of the earlier failures.
+
+    Raises:
+        GenerationError: a generator cannot work at all.
     """
     sources = load_sources(store, triage_of_plan(plan))
     drafter = Drafter(paraphraser, refiner, encoder, config.propose, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
     rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
     done = store.proposals.sources_done(drafter.settings_id)
-    if retry is None:
-        to_do = [row for row in rows if done_mark(row, oriented[row.pair_id]) not in done]
-    else:
-        failures = _failures_to_retry(store, drafter.settings_id, retry)
-        drafter = replace(drafter, ask_again=_to_ask_again(failures))
-        failed = {failure.source_id for failure in failures}
-        to_do = [row for row in rows if row.pair_id in failed]
-    chunks = [[(row, oriented[row.pair_id]) for row in chunk] for chunk in _chunks(to_do, config.propose.chunk)]
+    work = find_work(store, drafter.settings_id, rows, oriented, retry=retry)
+    drafter = replace(drafter, ask_again=work.ask_again)
+    chunks = list(_chunks(work.pairs, config.propose.chunk))
     proposer = Proposer(drafter, model, plan, _summed_hessian(store, plan, sources, model, progress), retry is not None)
     keeper: Gatekeeper | None = None
     with progress.task("propose", len(rows)) as task:
-        task.advance(len(rows) - len(to_do))
+        task.advance(len(rows) - len(work.pairs))
         for written in write_chunks(drafter, chunks):
             keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
             _judge_and_store(store, proposer, keeper, written)
@@ -135,13 +134,55 @@ def propose(
     return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
 
 
-def _failures_to_retry(store: Store, settings_id: str, retry: Retry) -> list[ProposalFailure]:
-    return [each for each in store.proposals.failures(settings_id) if each.retryable or retry == "all"]
+def validate_yield(report: ProposeReport) -> None:
+    """Let no round go on where generating has failed altogether. What failed is stored with its reasons.
+
+    Raises:
+        GenerationError: not a single proposal came of all sources of the plan, because of failures.
+    """
+    if report.proposals or not report.failures:
+        return
+    reason, count = next(iter(report.failures.items()))
+    raise GenerationError(
+        f"nothing could be generated for any of {report.sources:,} source pairs, most often ({count:,} of "
+        f"{report.failed:,} times) for this reason: {reason}",
+        remedy="put that right and run 'mars propose --retry-failed', or --retry-refused where answers could not be "
+        "used; 'mars failures' lists all",
+    )
 
 
-def _to_ask_again(failures: Sequence[ProposalFailure]) -> frozenset[tuple[str, str]]:
-    """Return what was answered already: without being asked for anew, the answer would be the same."""
-    return frozenset((each.source_id, each.target) for each in failures if not each.retryable)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is there to propose for."""
+
+    pairs: list[tuple[PlanRow, Pair]]
+    """Rows of the plan with their source pairs as they are oriented."""
+    ask_again: frozenset[tuple[str, str]] = frozenset()
+    """Source and target of what was answered already: without being asked for anew, the answer would be the same."""
+
+
+def find_work(
+    store: Store, settings_id: str, rows: Sequence[PlanRow], oriented: Mapping[str, Pair], *, retry: Retry | None
+) -> Work:
+    """Return those of the rows that have no proposals yet; with `retry`, those for which something has failed.
+
+    Args:
+        store: knows what is done and what has failed.
+        settings_id: of the generators.
+        rows: rows of a plan with a budget.
+        oriented: source pairs by id.
+        retry: which failures are tried again.
+    """
+    if retry is None:
+        done = store.proposals.sources_done(settings_id)
+        pairs = [(row, oriented[row.pair_id]) for row in rows]
+        return Work([(row, pair) for row, pair in pairs if done_mark(row, pair) not in done])
+    failures = [each for each in store.proposals.failures(settings_id) if each.retryable or retry == "all"]
+    failed = {failure.source_id for failure in failures}
+    return Work(
+        [(row, oriented[row.pair_id]) for row in rows if row.pair_id in failed],
+        frozenset((each.source_id, each.target) for each in failures if not each.retryable),
+    )
 
 
 def done_mark(row: PlanRow, oriented: Pair) -> str:
@@ -173,9 +214,9 @@ def _information_gains(proposer: Proposer, pairs: Sequence[Pair], margins: Float
     return [float(gain) for gain in gains]
 
 
-def _chunks(rows: Sequence[PlanRow], size: int) -> Iterator[Sequence[PlanRow]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def _chunks(pairs: Sequence[tuple[PlanRow, Pair]], size: int) -> Iterator[Sequence[tuple[PlanRow, Pair]]]:
+    for start in range(0, len(pairs), size):
+        yield pairs[start : start + size]
 
 
 def _judge_and_store(store: Store, proposer: Proposer, keeper: Gatekeeper, written: Written) -> None:

@@ -17,7 +17,6 @@ from mars_engine.maths.quality import (
     OutOfFoldMargins,
     TextChange,
     Verdict,
-    judge_proposal,
     judge_variants,
 )
 from mars_engine.maths.review_state import proposal_states
@@ -141,12 +140,12 @@ class Gatekeeper:
         return taken
 
     def evidence(self, candidates: Sequence[Candidate]) -> list[Evidence]:
-        """Return what the gates look at, for each candidate."""
+        """Return what the gates look at, for each candidate. No judge is asked: that costs money."""
         if not candidates:
             return []
         vector_of = self._embed(candidates)
         margins = self._margins(candidates)
-        found = [
+        return [
             Evidence(
                 texts=self._changes(candidate, vector_of),
                 distance_before=candidate.distance_before,
@@ -158,17 +157,6 @@ class Gatekeeper:
             )
             for place, candidate in enumerate(candidates)
         ]
-        return self._with_judgements(candidates, found)
-
-    def _with_judgements(self, candidates: Sequence[Candidate], found: list[Evidence]) -> list[Evidence]:
-        """Have the judge look at what no other gate stops: it is the one that costs money."""
-        if self.asked_judge is None:
-            return found
-        places = [place for place, each in enumerate(found) if not judge_proposal(each, self.config).reasons]
-        said = self._judged_wrong([candidates[place] for place in places])
-        for place, is_wrong in zip(places, said, strict=True):
-            found[place] = replace(found[place], judged_wrong=is_wrong)
-        return found
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate] = ()) -> list[Verdict]:
         """Return the verdicts on candidates, in their order; those of one source are compared with each other.
@@ -179,9 +167,24 @@ class Gatekeeper:
         """
         evidence = self.evidence(candidates)
         passed: dict[str, list[Evidence]] = {}
-        without_judge = replace(self, asked_judge=None)  # it has passed: what it is like is all that is asked
-        for candidate, found in zip(kept, without_judge.evidence(kept), strict=True):
+        for candidate, found in zip(kept, self.evidence(kept), strict=True):
             passed.setdefault(candidate.original.id, []).append(found)
+        verdicts = self._verdicts(candidates, evidence, passed)
+        asked: set[int] = set()
+        # What the judge stops makes way for a near copy of it, of which it is asked then.
+        while self.asked_judge and (places := _places_that_pass(verdicts) - asked):
+            in_turn = sorted(places)
+            said = self._judged_wrong([candidates[place] for place in in_turn])
+            for place, is_wrong in zip(in_turn, said, strict=True):
+                evidence[place] = replace(evidence[place], judged_wrong=is_wrong)
+            asked |= places
+            verdicts = self._verdicts(candidates, evidence, passed)
+        return verdicts
+
+    def _verdicts(
+        self, candidates: Sequence[Candidate], evidence: Sequence[Evidence], passed: Mapping[str, Sequence[Evidence]]
+    ) -> list[Verdict]:
+        """Return the verdicts by what is known; `passed` is what passed before, by the id of the original."""
         places: dict[str, list[int]] = {}
         for place, candidate in enumerate(candidates):
             places.setdefault(candidate.original.id, []).append(place)
@@ -252,11 +255,10 @@ class Gatekeeper:
         """Whether the judge prefers the rejected answer in both orders; None where it did not tell."""
         if self.asked_judge is None or not candidates:
             return []
-        forward = [_judge_request(each, each.new.chosen, each.new.rejected, "forward") for each in candidates]
-        backward = [_judge_request(each, each.new.rejected, each.new.chosen, "backward") for each in candidates]
-        said = self.asked_judge.judge([*forward, *backward])
+        asked = [both_orders(each.new, source_id=each.source_id, ask_again=each.judge_again) for each in candidates]
+        said = iter(self.asked_judge.judge([request for both in asked for request in both]))
         wrong: list[bool | None] = []
-        for candidate, one, other in zip(candidates, said[: len(forward)], said[len(forward) :], strict=True):
+        for candidate, one, other in zip(candidates, said, said, strict=True):
             reason = one.failure or other.failure
             wrong.append(None if reason else one.prefers == "second" and other.prefers == "first")
             if reason:
@@ -267,14 +269,19 @@ class Gatekeeper:
         return wrong
 
 
-def _judge_request(candidate: Candidate, first: str, second: str, order: str) -> JudgeRequest:
-    return JudgeRequest(
-        f"{candidate.new.id}/{order}",
-        candidate.new.prompt,
-        first,
-        second,
-        source_id=candidate.source_id,
-        ask_again=candidate.judge_again,
+def _places_that_pass(verdicts: Sequence[Verdict]) -> set[int]:
+    return {place for place, verdict in enumerate(verdicts) if not verdict.reasons}
+
+
+def both_orders(pair: Pair, *, source_id: str = "", ask_again: bool = False) -> tuple[JudgeRequest, JudgeRequest]:
+    """Return what a judge is asked about a pair: with the chosen answer first, and with the rejected one first."""
+    return (
+        JudgeRequest(
+            f"{pair.id}/forward", pair.prompt, pair.chosen, pair.rejected, source_id=source_id, ask_again=ask_again
+        ),
+        JudgeRequest(
+            f"{pair.id}/backward", pair.prompt, pair.rejected, pair.chosen, source_id=source_id, ask_again=ask_again
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from mars_engine.words.records import Composition, ModelRecord, Plan
 from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
 from mars_engine.workflows.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
-from mars_engine.workflows.propose import ProposeReport, Retry, propose
+from mars_engine.workflows.propose import ProposeReport, Retry, propose, validate_yield
 from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.train import retrain, warm_up
@@ -82,6 +82,7 @@ def run_rounds(
 
     Raises:
         NotReadyError: there are no training pairs, or the first round has no new ones.
+        GenerationError: in some round nothing at all could be generated.
     """
     model = train_warm_up(bench)
     score = score_model(bench, model)
@@ -92,6 +93,7 @@ def run_rounds(
     for number in range(1, rounds + 1):
         plan = make_plan(bench, model, law=law, round_number=number)
         proposed = make_proposals(bench, plan.plan)
+        validate_yield(proposed)
         reviewed = _review(bench, policy)
         composed = compose_plan(bench, plan.plan, parent=parent)
         if reports and not composed.new_pairs:
@@ -137,13 +139,19 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
     """Do all up to what people decide: warm up where no model is trained yet, score, triage, allocate, propose.
 
     The round follows the newest model. Opened again before anything was decided, it finds what it proposed.
+
+    Raises:
+        NotReadyError: there are no training pairs.
+        GenerationError: nothing at all could be generated.
     """
     model = bench.store.models.latest() or train_warm_up(bench)
     score = score_model(bench, model)
     _note_points(bench, model.round, model, score)
     number = next_round(model)
     plan = make_plan(bench, model, law=law, round_number=number)
-    return OpenedRound(number, model, score, plan, make_proposals(bench, plan.plan))
+    proposed = make_proposals(bench, plan.plan)
+    validate_yield(proposed)
+    return OpenedRound(number, model, score, plan, proposed)
 
 
 def close_round(bench: Workbench) -> ClosedRound:

@@ -149,16 +149,55 @@ def test_failures_are_listed_and_tried_again_alone(root):
         assert all(each["retryable"] and "the server failed (500: down)" in each["reason"] for each in failures)
         assert "the server failed (500: down)" in run(root, "failures", "--by-reason")
         repaired.append(True)
-        before = set(server.answered)
+        before, asked = set(server.answered), len(server.asked)
+        forecast = json.loads(run(root, "propose", "--dry-run", "--retry-failed", "--json"))["generation"]
+        assert len(server.asked) == asked
         run(root, "propose", "--retry-failed")
+        low, high = (forecast[bound]["requests"] - forecast[bound]["answered"] for bound in ("at_least", "at_most"))
+        assert 0 < low <= len(server.asked) - asked <= high
         assert max(server.answered.values()) == 1
         assert set(server.answered) > before
         assert run(root, "failures") == "Nothing has failed."
 
 
+def test_where_nothing_at_all_can_be_generated_the_command_fails_and_what_failed_is_tried_again(root):
+    is_down = True
+
+    def script(asked: Asked) -> Answer:
+        return Answer("down", status=500) if is_down else rewrites(asked)
+
+    with serving(script) as server:
+        point_at(root, server)
+        said = run(root, "propose", "--chat-retries", "0", "--chat-breaker", "1000", code=5)
+        assert f"nothing could be generated for any of {PAIRS} source pairs" in said
+        assert "the server failed (500: down)" in said
+        assert len(json.loads(run(root, "failures", "--json"))) >= PAIRS
+        is_down = False
+        assert "proposals for 12 source pairs" in run(root, "propose", "--retry-failed")
+        assert run(root, "failures") == "Nothing has failed."
+
+
+def test_a_dry_run_estimates_what_a_judge_takes_also_where_rules_write(root):
+    with serving() as server:
+        point_at(root, server)
+        prices = ["--chat-input-price", "1", "--chat-output-price", "4"]
+        written = ["--propose-paraphraser", "rules", "--propose-refiner", "extractive"]
+        judged = ["--quality-judge", "--quality-judge-by", "chat"]
+        said = run(root, "propose", "--dry-run", *prices, *written, *judged)
+        assert "asks the chat model 'tiny' 0 requests" in said
+        assert "a judge is asked about what passes the other gates" in said
+        told = json.loads(run(root, "propose", "--dry-run", "--json", *prices, *written, *judged))["generation"]
+        judging = told["judging_at_most"]
+        run(root, "propose", *prices, *written, *judged)
+        assert 0 < len(server.asked) <= judging["requests"]
+        assert judging["cost"] > 0
+        asked = [sum(len(turn.content) for turn in each.messages) for each in kept_in(root)]
+        assert judging["input_tokens"] / judging["requests"] == pytest.approx(sum(asked) / len(asked) / 4, rel=0.3)
+
+
 def test_a_dry_run_refuses_what_it_cannot_tell_and_names_what_is_missing(root):
-    refused = run(root, "propose", "--dry-run", "--retry-failed", code=2)
-    assert "'mars failures' lists what is retried" in refused
+    refused = run(root, "propose", "--dry-run", "--retry-failed", code=4)
+    assert "nothing was proposed yet, so nothing has failed" in refused
     with serving() as server:
         point_at(root, server)
         said = run(root, "propose", "--dry-run", "--chat-model", "")

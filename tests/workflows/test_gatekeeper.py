@@ -165,6 +165,18 @@ def test_a_judge_is_asked_in_both_orders_and_its_order_bias_stops_nothing(word, 
     ]
 
 
+@pytest.mark.parametrize(("word", "asked", "passing"), [("", [0], [True, False]), ("wrongly", [0, 1], [False, False])])
+def test_a_judge_is_asked_about_a_copy_only_once_it_has_stopped_what_it_copies(word, asked, passing):
+    judge = StubbornJudge(word)
+    bench = replace(scored_bench(only(judge=True, not_a_copy=True)), judge=judge)
+    pair = bench.store.pairs.pairs("train")[0]
+    new = Pair.of(pair.prompt, f"{pair.chosen} indeed", f"{pair.rejected} wrongly")
+    copy = Pair.of(pair.prompt, f"{pair.chosen}  indeed", f"{pair.rejected}  wrongly")
+    verdicts = keeper_of(bench).judge([as_candidate(pair, new), replace(as_candidate(pair, copy), variant=1)])
+    assert [each.first for each in judge.asked[::2]] == [(new, copy)[place].chosen for place in asked]
+    assert [not each.reasons for each in verdicts] == passing
+
+
 def test_judging_anew_follows_the_settings_says_what_changed_and_is_done_after_once():
     lenient, strict = only(numbers=False), only(numbers=True)
     bench = scored_bench(lenient, endings=("indeed", "in 7 days"))

@@ -72,15 +72,23 @@ class Correspondence:
             del self._under_way[request_id]
         return replies
 
-    def estimate(self, requests: Sequence[ChatRequest], output_characters: Sequence[int]) -> GenerationEstimate:
+    def settled(self, requests: Sequence[ChatRequest]) -> dict[str, Reply]:
+        """Return what came of those requests that were answered before, by id; nothing is asked."""
+        kept = self.store.newest({request.id: request for request in requests})
+        return {request_id: Reply(answer) for request_id, answer in kept.items() if answer.is_settled}
+
+    def estimate(
+        self, requests: Sequence[ChatRequest], output_characters: Sequence[int], *, again: Collection[str] = ()
+    ) -> GenerationEstimate:
         """Return what asking these requests would take; tokens are guessed from characters.
 
         Args:
             requests: what would be asked.
             output_characters: of each answer, about.
+            again: ids of requests that would be sent anew though they were answered.
         """
         told = {each.id: (each, characters) for each, characters in zip(requests, output_characters, strict=True)}
-        settled = self.store.settled(told)
+        settled = self.store.settled(told) - set(again)
         new = [each for request_id, each in told.items() if request_id not in settled]
         tokens_in = sum(len(turn.content) for request, _ in new for turn in request.messages) // CHARACTERS_A_TOKEN
         tokens_out = sum(min(out // CHARACTERS_A_TOKEN, request.most_tokens) for request, out in new)

@@ -1,9 +1,9 @@
 """The chat model as a judge of two answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mars_engine.words.chat_records import ChatRequest
+from mars_engine.words.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.words.config import ChatConfig
 from mars_engine.words.protocols import Judgement, JudgeRequest
 from mars_engine.words.records import GeneratorCard
@@ -13,6 +13,8 @@ from mars_engine.world.generators.chat.prompts import PromptTemplate
 from mars_engine.world.generators.chat.reading import SCHEMA_OF_JUDGEMENT, read_judgement
 from mars_engine.world.generators.chat.writers import READING_VERSION, make_request
 
+CHARACTERS_OF_ANSWER = 20
+"""About, for an estimate: it names the better answer and no more."""
 TEMPERATURE = 0.0
 SEED = 0
 
@@ -43,14 +45,15 @@ class ChatJudge:
         """Answer each request, in order; a request that fails is a value."""
         asked = [self._request(request) for request in requests]
         replies = self.correspondence.answers(asked)
-        again = {
-            one.id: one
-            for request, one in zip(requests, asked, strict=True)
-            if request.ask_again and not replies[one.id].retryable and _judgement("", replies[one.id]).failure
-        }
-        if again:
+        if again := _unreadable(requests, asked, replies):
             replies |= self.correspondence.answers(list(again.values()), again=again)
         return [_judgement(request.key, replies[one.id]) for request, one in zip(requests, asked, strict=True)]
+
+    def estimate(self, requests: Sequence[JudgeRequest]) -> GenerationEstimate:
+        """Return what answering these requests would take; nothing is asked."""
+        asked = [self._request(request) for request in requests]
+        again = _unreadable(requests, asked, self.correspondence.settled(asked))
+        return self.correspondence.estimate(asked, [CHARACTERS_OF_ANSWER] * len(asked), again=again)
 
     def _request(self, request: JudgeRequest) -> ChatRequest:
         return make_request(
@@ -64,6 +67,20 @@ class ChatJudge:
             model=self.model,
             temperature=TEMPERATURE,
         )
+
+
+def _unreadable(
+    requests: Sequence[JudgeRequest], asked: Sequence[ChatRequest], replies: Mapping[str, Reply]
+) -> dict[str, ChatRequest]:
+    """Return what is to be asked anew where the answer could not be read, by id."""
+    return {
+        one.id: one
+        for request, one in zip(requests, asked, strict=True)
+        if request.ask_again
+        and one.id in replies
+        and not replies[one.id].retryable
+        and _judgement("", replies[one.id]).failure
+    }
 
 
 def _judgement(key: str, reply: Reply) -> Judgement:

@@ -181,26 +181,29 @@ def _requests(jobs: Sequence[Job]) -> list[ChatRequest]:
 
 def _estimate(correspondence: Correspondence, jobs: Sequence[Job]) -> GenerationEstimate:
     outputs = [count * (len(job.source) + CHARACTERS_BESIDE) for job in jobs for count in job.counts]
-    return correspondence.estimate(_requests(jobs), outputs)
+    asked_anew = [job for job in jobs if job.ask_again]
+    again = _unusable(asked_anew, correspondence.settled(_requests(asked_anew)))
+    return correspondence.estimate(_requests(jobs), outputs, again=again)
 
 
 def _generate(correspondence: Correspondence, jobs: Sequence[Job]) -> list[Generation]:
     """Return what the model's answers give each job; where it wants so, ask anew for what could not be used."""
     replies = correspondence.answers(_requests(jobs))
-    again = {
-        request.id: request
-        for job in jobs
-        if job.ask_again
-        for request, count in zip(job.requests, job.counts, strict=True)
-        if not replies[request.id].retryable and len(_read(job, replies[request.id], count)) < count
-    }
-    if again:
+    if again := _unusable([job for job in jobs if job.ask_again], replies):
         replies |= correspondence.answers(list(again.values()), again=again)
     return [_generation(job, [replies[request.id] for request in job.requests]) for job in jobs]
 
 
-def _read(job: Job, reply: Reply, count: int) -> tuple[str, ...]:
-    return _vet(job, reply, count)[0]
+def _unusable(jobs: Sequence[Job], replies: Mapping[str, Reply]) -> dict[str, ChatRequest]:
+    """Return the requests that were answered with too little that can be used, by id."""
+    return {
+        request.id: request
+        for job in jobs
+        for request, count in zip(job.requests, job.counts, strict=True)
+        if request.id in replies
+        and not replies[request.id].retryable
+        and len(_vet(job, replies[request.id], count)[0]) < count
+    }
 
 
 def _vet(job: Job, reply: Reply, count: int) -> tuple[tuple[str, ...], str]:
