@@ -72,6 +72,15 @@ def as_plain(value: Any) -> Any:
 
 
 @contextmanager
+def looking(session: Session, overrides: Overrides | None = None) -> Iterator[Workbench]:
+    """Open the workspace to tell what some work would come to: nothing of it is recorded as a run."""
+    workspace = find_workspace(session.root)
+    config = override_config(workspace.config, overrides or {})
+    with open_workbench(dataclasses.replace(workspace, config=config), session.progress) as bench:
+        yield bench
+
+
+@contextmanager
 def working(session: Session, kind: str, overrides: Overrides | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
     """Open the workspace for a piece of work that is recorded as a run, with its progress and what it notes.
 

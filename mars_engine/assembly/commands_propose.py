@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from mars_engine.assembly import headlines, printing, printing_generation
-from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.command_frame import Overrides, Session, looking, reporting, working
 from mars_engine.assembly.config_options import section_options
 from mars_engine.assembly.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.assembly.workspace import find_workspace, open_workbench
@@ -78,10 +78,9 @@ def propose(
 
 
 def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
-    with working(session, "propose", overrides) as (bench, notes):
+    with looking(session, overrides) as bench:
         drafted = draft_next_plan(bench, newest_model(bench), pair_set=pair_set)
         forecast = forecast_generation(bench, drafted.rows)
-        notes.summary |= headlines.of_plan(drafted.report)
         # The card of a sequence-to-sequence model names its weights, which a dry run does not fetch.
         cards = [] if forecast is None else [bench.refiner.card, bench.paraphraser.card]
         config = bench.config.chat
@@ -95,7 +94,7 @@ def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
 
 
 def _retry_dry(session: Session, retry: Retry, overrides: Overrides) -> Any:
-    with working(session, "propose", overrides) as (bench, _notes):
+    with looking(session, overrides) as bench:
         newest = _newest_plan(bench)
         rows = bench.store.proposals.plan_rows(newest.id)
         forecast = forecast_generation(bench, rows, triage=triage_of_plan(newest), retry=retry)

@@ -15,32 +15,38 @@ from mars_engine.workflows.generation_forecast import GenerationForecast
 
 def show_forecast(console: Console, forecast: GenerationForecast, config: ChatConfig) -> None:
     """Show what proposing would ask, beside what was spent and may be spent."""
-    low, high = forecast.at_least, forecast.at_most
+    first, *rest = forecast_lines(forecast, config)
+    console.print(first)
+    for line in rest:
+        console.print(f"  {line}")
+
+
+def forecast_lines(forecast: GenerationForecast, config: ChatConfig) -> list[str]:
+    """Return in plain words what proposing would ask, and what was spent and may be spent."""
+    low, high, judging, spent = forecast.at_least, forecast.at_most, forecast.judging_at_most, forecast.spent
     model = f"the chat model {config.model!r}" if config.model else "a chat model that is not named yet (chat.model)"
-    console.print(
-        f"Proposing for {forecast.sources:,} source pairs asks {model} "
-        f"{_range(low.requests, high.requests)} requests, {_range(low.answered, high.answered)} of which are "
-        "answered already"
-    )
+    lines = [
+        f"Proposing for {forecast.sources:,} source pairs asks {model} {_range(low.requests, high.requests)} requests, "
+        f"{_range(low.answered, high.answered)} of which are answered already"
+    ]
     if high.to_ask:
-        console.print(
-            f"  still to ask: {_range(low.to_ask, high.to_ask)} requests, about "
+        lines.append(
+            f"still to ask: {_range(low.to_ask, high.to_ask)} requests, about "
             f"{_range(low.input_tokens, high.input_tokens)} tokens in and "
             f"{_range(low.output_tokens, high.output_tokens)} out{_money(low, high, config)}"
         )
-    judging = forecast.judging_at_most
     if judging.requests:
-        console.print(
-            f"  a judge is asked about what passes the other gates, in both orders: up to {judging.to_ask:,} requests "
+        lines.append(
+            f"a judge is asked about what passes the other gates, in both orders: up to {judging.to_ask:,} requests "
             f"beside, about {judging.input_tokens:,} tokens in and {judging.output_tokens:,} out"
             f"{_money(GenerationEstimate(), judging, config)}"
         )
-    spent = forecast.spent
-    console.print(
-        f"  spent in this workspace so far: {spent.requests:,} requests, {spent.tokens:,} tokens, {spent.cost:,.4g} in "
-        f"money; the budget: {_limit(config.max_requests, 'requests')}, {_limit(config.max_total_tokens, 'tokens')}, "
-        f"{_limit(config.max_cost, 'in money')}"
+    lines.append(
+        f"spent in this workspace so far: {spent.requests:,} requests, {spent.tokens:,} tokens, {spent.cost:,.4g} in "
+        f"money; the budget: {_limit(config.max_requests, 'of requests')}, "
+        f"{_limit(config.max_total_tokens, 'of tokens')}, {_limit(config.max_cost, 'in money')}"
     )
+    return lines
 
 
 def _range(low: int, high: int) -> str:
@@ -53,8 +59,8 @@ def _money(low: GenerationEstimate, high: GenerationEstimate, config: ChatConfig
     return f", about {low.cost:,.4g} to {high.cost:,.4g} in money"
 
 
-def _limit(value: float, what: str) -> str:
-    return f"{value:,} {what}" if value else f"no limit {what if what.startswith('in ') else f'of {what}'}"
+def _limit(most: float, of_what: str) -> str:
+    return f"{most:,} {of_what.removeprefix('of ')}" if most else f"no limit {of_what}"
 
 
 def show_failures(console: Console, failures: Sequence[ProposalFailure], elsewhere: int) -> None:

@@ -103,14 +103,17 @@ def budget_outlook(index: PairIndex, config: MarsConfig) -> BudgetOutlook | None
 
 
 def most_chat_requests(receivers: int, config: MarsConfig) -> int:
-    """Return how many requests a chat model gets at most for so many source pairs; 0 where none writes.
+    """Return how many requests chat models get at most for so many source pairs; 0 where none writes or judges.
 
-    Three texts of a pair are paraphrased, and both sides of it refined. What is answered already is counted too.
+    Three texts of a pair are paraphrased, both sides of it refined, and each proposal judged in both orders. What is
+    answered already is counted too.
     """
     at_once = config.chat.candidates
     paraphrasing = 3 * -(-config.propose.variants // at_once) if config.propose.paraphraser == "chat" else 0
     refining = 2 * -(-config.propose.refine_tries // at_once) if config.propose.refiner == "chat" else 0
-    return receivers * (paraphrasing + refining)
+    is_judged = config.quality.judge and config.quality.judge_by == "chat"
+    judging = 2 * (config.propose.variants + 1) if is_judged else 0
+    return receivers * (paraphrasing + refining + judging)
 
 
 def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | None:

@@ -1,23 +1,32 @@
 """Starting a round: what it does, what it would train on and cost, its settings, and one button."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from mars_engine.assembly.config_options import as_options, override_config
 from mars_engine.assembly.desk import Desk
-from mars_engine.words.config import MarsConfig
+from mars_engine.assembly.forecast_reading import read_forecast
+from mars_engine.words.config import ChatConfig, MarsConfig
+from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.run_history import durations
 from mars_engine.workflows.status import StepName, workspace_status
 from mars_engine.workflows.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from pages.parts.forms import section_fields
+from pages.parts.frame import show_error
 from pages.parts.run_panel import begin, duration
 
 MOST_ROUNDS = 20
 FIGURE_WIDTH = 160
+ESTIMATED = "train-estimated"
+"""For what tokens and money were asked for last."""
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Settings by section, instead of the lasting ones."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def draw_start(desk: Desk, running: Run | None) -> None:
         if task is CLOSE:
             _draw_new_pairs(desk, index, config)
         else:
-            _draw_budget(desk, index, config)
+            _draw_budget(desk, index, overrides, config)
         _draw_cost(desk, task)
     command = [*task.command, *([str(rounds)] if task is ROUNDS else []), *as_options(overrides)]
     _draw_button(desk, task, command, running, obstacle=_obstacle(desk, index, task, config, running))
@@ -145,7 +154,7 @@ def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
     )
 
 
-def _draw_budget(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
+def _draw_budget(desk: Desk, index: PairIndex, overrides: Overrides, config: MarsConfig) -> None:
     outlook = budget_outlook(index, config)
     if outlook is None:
         st.text("How the budget would be spread is not known before a model has read the margins of all pairs.")
@@ -161,12 +170,33 @@ def _draw_budget(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
         f"pair, and get {outlook.suspects_share_spent:.1%} under the policy {config.triage.policy!r}."
     )
     if requests := most_chat_requests(outlook.receivers, config):
-        spent = desk.store.chat.spent()
+        model = f"The chat model {config.chat.model!r}" if config.chat.model else "A chat model that is not named yet"
         st.text(
-            f"The chat model {config.chat.model!r} gets up to {requests:,} requests for it, those included that are "
-            f"answered already and cost nothing; so far {spent.requests:,} requests with {spent.tokens:,} tokens were "
-            "sent in this workspace. 'mars propose --dry-run' estimates tokens and money."
+            f"{model} gets up to {requests:,} requests for it, those included that are answered already and cost "
+            "nothing."
         )
+        _draw_estimate(desk, overrides, config)
+
+
+def _draw_estimate(desk: Desk, overrides: Overrides, config: MarsConfig) -> None:
+    """Draw a button that estimates tokens and money, and the estimate until the settings or the workspace change."""
+    stamp = f"{desk.store.browse.revisions()} {overrides} {config.chat.model_dump_json()}"
+    if st.button("Estimate tokens and money", icon=":material/calculate:", key="estimate"):
+        st.session_state[ESTIMATED] = stamp
+    if st.session_state.get(ESTIMATED) != stamp:
+        return
+    try:
+        lines = _read_forecast(desk.root, overrides, config.chat, stamp)
+    except MarsError as error:
+        show_error(error)
+        return
+    st.text("\n".join(lines))
+
+
+@st.cache_data(max_entries=16, show_spinner="Estimating, which asks and stores nothing")
+def _read_forecast(root: Path, overrides: Overrides, _config: ChatConfig, stamp: str) -> list[str]:  # noqa: ARG001
+    """Return the estimate, once for each stamp, which tells the configuration too."""
+    return read_forecast(root, overrides, _config)
 
 
 def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:

@@ -15,7 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.assembly.generator_cards import generation_settings
 from mars_engine.assembly.shipped import shipped
-from mars_engine.assembly.workspace import create_workspace, find_workspace, utc_now
+from mars_engine.assembly.workspace import create_workspace, find_workspace, save_config, utc_now
+from mars_engine.words.config import ChatConfig
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import ProposalFailure, Run
 from mars_engine.workflows.import_pairs import import_pairs
@@ -130,6 +131,26 @@ def test_an_unusable_setting_is_named_and_nothing_can_be_started(open_page):
     app.number_input(key="train.close.evaluate.confidence").set_value(1.0).run()
     assert "evaluate.confidence = 1.0" in words(app)
     assert not [button for button in app.button if button.key == "start"]
+
+
+@pytest.mark.model
+def test_tokens_and_money_are_estimated_by_the_button_until_a_setting_changes(tmp_path, open_page):
+    open_page("without proposals")
+    workspace = find_workspace(tmp_path / "workspace")
+    chat = ChatConfig(model="tiny", input_price=1, output_price=4, max_requests=900)
+    by_chat = workspace.config.propose.model_copy(update={"paraphraser": "chat", "refiner": "chat"})
+    save_config(workspace, workspace.config.model_copy(update={"propose": by_chat, "chat": chat}))
+    app = open_train()
+    assert "The chat model 'tiny' gets up to 100 requests for it" in words(app)
+    assert "tokens in" not in words(app)
+    app.button(key="estimate").click().run(timeout=120)
+    assert not app.exception, app.exception[0].stack_trace
+    assert "Proposing for 20 source pairs asks the chat model 'tiny'" in words(app)
+    assert "in money; the budget: 900 requests, no limit of tokens" in words(app)
+    app.number_input(key="train.open.allocation.budget").set_value(7).run()
+    assert "tokens in" not in words(app), "it was of other settings"
+    app.button(key="estimate").click().run(timeout=120)
+    assert "Proposing for 7 source pairs" in words(app)
 
 
 # ---------------------------------------------------------------------------------------------------------- a real job

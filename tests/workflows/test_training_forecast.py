@@ -9,6 +9,7 @@ from mars_engine.words.config import (
     ComposeConfig,
     MarsConfig,
     ProposeConfig,
+    QualityConfig,
     TriageConfig,
 )
 from mars_engine.words.records import Pair
@@ -111,4 +112,5 @@ def test_the_most_that_a_chat_model_is_asked_is_counted_by_texts_and_parts():
     assert most_chat_requests(10, MarsConfig(propose=chat)) == 10 * (3 + 2)
     assert most_chat_requests(10, MarsConfig(propose=chat, chat=ChatConfig(candidates=2))) == 10 * (3 * 3 + 2 * 2)
     assert most_chat_requests(10, MarsConfig(propose=ProposeConfig(refiner="chat"))) == 20
+    assert most_chat_requests(10, MarsConfig(quality=QualityConfig(judge_by="chat"))) == 10 * 2 * (5 + 1)
     assert most_chat_requests(10, MarsConfig()) == 0
