@@ -38,7 +38,22 @@ class ObedientOffice:
         moved = {"ada": MovedMargin("item", -0.5, float("nan"))}
         curvature = Curvature(1.0, 2.0, 3.0, 4.0)
         return LiveFigures(
-            kind, f"{self.lives}", 1, float("nan"), 0, 0.5, 2, curvature, moved, None, 3, 0, "a sample", 0.1
+            kind,
+            f"{self.lives}",
+            1,
+            float("nan"),
+            0,
+            0.5,
+            2,
+            float("nan"),
+            0,
+            curvature,
+            moved,
+            None,
+            3,
+            0,
+            "a sample",
+            0.1,
         )
 
     def gain_order(self):

@@ -116,6 +116,11 @@ def proposal_state(proposal: Proposal, events: Sequence[ReviewEvent]) -> Proposa
     return ProposalState(first.status, first.prompt, first.chosen, first.rejected, names)
 
 
+def decided_by_people(state: ProposalState) -> bool:
+    """Whether somebody has decided about the proposal who is no policy."""
+    return any(not name.startswith(POLICY_PREFIX) for name in state.decided_by)
+
+
 def proposal_states(
     proposals: Sequence[Proposal], events: Mapping[str, Sequence[ReviewEvent]]
 ) -> dict[str, ProposalState]:

@@ -14,7 +14,13 @@ import numpy as np
 
 from mars_engine.maths.curvature import Curvature, hessian, summarize_curvature
 from mars_engine.maths.metrics import pairwise_accuracy
-from mars_engine.maths.review_state import POLICY_PREFIX, ProposalState, label_decision, proposal_state
+from mars_engine.maths.review_state import (
+    POLICY_PREFIX,
+    ProposalState,
+    decided_by_people,
+    label_decision,
+    proposal_state,
+)
 from mars_engine.maths.triage import LabelDecision, PairTreatment, treat_pair
 from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import MarsConfig
@@ -60,7 +66,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class LiveFigures:
-    """A refit's figures. Accuracy is NaN without held-out pairs, the queue's margin where the queue is empty."""
+    """A refit's figures. Accuracy is NaN without held-out pairs, a queue's margin where the queue is empty."""
 
     kind: ItemKind
     stamp: str
@@ -73,6 +79,9 @@ class LiveFigures:
     """Mean score margin of the undecided suspects (Check) or of the pending proposals' sources (Review)."""
     queue_pairs: int
     """How many pairs that is the mean of."""
+    unread_margin: float
+    """For Review, the same of the sources of all proposals that no person has decided about, whatever a policy has."""
+    unread_pairs: int
     curvature: Curvature
     moved: Mapping[str, MovedMargin]
     """By annotator, how the margin of the item that he or she decided last moved; the first refit has none."""
@@ -120,6 +129,8 @@ class _Decided:
     accepted_sources: Mapping[str, str]
     settled: frozenset[str]
     """Proposals that are no longer pending."""
+    read: frozenset[str]
+    """Those of them about which a person has decided, not a policy alone."""
     tally: Mapping[Kind, tuple[int, int]]
     """How many proposals of a kind people accepted, and how many they accepted or rejected."""
     last: Mapping[ItemKind, Mapping[str, str]]
@@ -220,8 +231,9 @@ class LiveProbe:
         fit = self._current_fit()
         heldout = fit.base.heldout[: self._limits.heldout]
         accuracy = pairwise_accuracy(self._margins(heldout, fit.coefficients))
-        queue = self._queue(kind, fit)
-        queue_margins = self._margins(list(queue), fit.coefficients) * np.array(list(queue.values()), dtype=np.float64)
+        queue_margin, queue_pairs = self._queue_margin(self._queue(kind, fit), fit)
+        unread = self._sources_without(fit.decided.read) if kind == "proposal" else []
+        unread_margin, unread_pairs = self._queue_margin(unread, fit)
         examples = fit.examples
         return LiveFigures(
             kind=kind,
@@ -229,8 +241,10 @@ class LiveProbe:
             decisions=len(fit.decided.labels) if kind == "pair" else len(fit.decided.settled),
             heldout_accuracy=accuracy,
             heldout_pairs=len(heldout),
-            queue_margin=float(queue_margins.mean()) if queue else float("nan"),
-            queue_pairs=len(queue),
+            queue_margin=queue_margin,
+            queue_pairs=queue_pairs,
+            unread_margin=unread_margin,
+            unread_pairs=unread_pairs,
             curvature=summarize_curvature(
                 hessian(examples.differences, examples.differences @ fit.coefficients, examples.weights)
             ),
@@ -378,6 +392,7 @@ class LiveProbe:
             accepted=pairs,
             accepted_sources={proposal_id: self._proposals[proposal_id].source_id for proposal_id in pairs},
             settled=frozenset(proposal_id for proposal_id, state in states.items() if state.status != "pending"),
+            read=frozenset(proposal_id for proposal_id, state in states.items() if decided_by_people(state)),
             tally=_tally(self._proposals, states),
             last={"pair": _last_decided(of_pairs), "proposal": _last_decided(of_proposals)},
         )
@@ -444,19 +459,27 @@ class LiveProbe:
 
     # --------------------------------------------------------------------------------------------------- the figures
 
-    def _queue(self, kind: ItemKind, fit: _Fit) -> dict[str, float]:
-        """The pairs of the queue, with −1 for those whose sides are exchanged by now, else 1."""
-        if kind == "pair":
-            queue = sorted(fit.base.suspects - fit.decided.labels.keys())
-        else:
-            columns = self._store.browse.proposals()
-            proposals, sources = _as_texts(columns.ids), _as_texts(columns.source_ids)
-            settled = fit.decided.settled
-            queue = sorted(
-                {source for proposal, source in zip(proposals, sources, strict=True) if proposal not in settled}
-            )
-        labels = fit.decided.labels
-        return {pair_id: -1.0 if labels.get(pair_id) == "flip" else 1.0 for pair_id in queue[: self._limits.queue]}
+    def _queue(self, kind: ItemKind, fit: _Fit) -> Collection[str]:
+        """The undecided suspects, or the sources of the pending proposals."""
+        return (
+            fit.base.suspects - fit.decided.labels.keys()
+            if kind == "pair"
+            else self._sources_without(fit.decided.settled)
+        )
+
+    def _sources_without(self, proposal_ids: Collection[str]) -> Collection[str]:
+        """The source pairs of all proposals but these."""
+        columns = self._store.browse.proposals()
+        proposals, sources = _as_texts(columns.ids), _as_texts(columns.source_ids)
+        return {source for proposal, source in zip(proposals, sources, strict=True) if proposal not in proposal_ids}
+
+    def _queue_margin(self, queue: Collection[str], fit: _Fit) -> tuple[float, int]:
+        """Return the mean margin of a queue's pairs, as their sides stand by now, and of how many it is."""
+        taken = sorted(queue)[: self._limits.queue]
+        if not taken:
+            return float("nan"), 0
+        signs = [-1.0 if fit.decided.labels.get(pair_id) == "flip" else 1.0 for pair_id in taken]
+        return float((self._margins(taken, fit.coefficients) * np.array(signs)).mean()), len(taken)
 
     def _moved(self, kind: ItemKind, fit: _Fit) -> dict[str, MovedMargin]:
         previous, last = self._previous, fit.decided.last[kind]

@@ -37,9 +37,12 @@ whole page. Two requests in one moment become one, which runs the fragment of th
 log (`card.js`) each tell on `window` when they asked, and keep out of the other's way."""
 
 QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
+UNREAD_NAME = "sources of proposals that no person has read"
 
 
-def draw_live(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None = None) -> None:
+def draw_live(
+    desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None = None, *, of_unread: bool = False
+) -> None:
     """Show the newest live figures and how they changed since the page was opened. Call it where decisions are stored.
 
     A refit runs in the worker; the browser asks for its result every two seconds, only while one is under way.
@@ -48,15 +51,16 @@ def draw_live(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | N
         desk: the workspace.
         kind: what is decided about.
         draw_first: draws something else that is made in the background, and returns whether it is under way.
+        of_unread: whether the queue is of all that no person has read, whatever a policy has decided.
     """
-    st.fragment(_draw)(desk, kind, draw_first)
+    st.fragment(_draw)(desk, kind, draw_first, of_unread)
 
 
 def _name(kind: ItemKind) -> str:
     return f"live-{kind}"
 
 
-def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None) -> None:
+def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None, of_unread: bool) -> None:
     is_more_under_way = draw_first(desk) if draw_first is not None else False
     try:
         view = desk.live.look(kind)
@@ -75,7 +79,7 @@ def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None)
         elif figures.decisions == 0:
             st.text("Live figures start with the first decision.")
         else:
-            _show(figures, opened)
+            _show(figures, opened, of_unread=of_unread)
         _pulse(
             key=f"{_name(kind)}-pulse",
             data={"milliseconds": MILLISECONDS_BETWEEN_LOOKS, "says": "Refitting …"}
@@ -89,7 +93,7 @@ def _nothing() -> None:
     """A trigger has to have a callback; that it runs the fragment again is all that is wanted."""
 
 
-def _show(figures: LiveFigures, opened: LiveFigures) -> None:
+def _show(figures: LiveFigures, opened: LiveFigures, *, of_unread: bool) -> None:
     with st.container(horizontal=True):
         if figures.heldout_pairs:
             _metric(
@@ -98,7 +102,14 @@ def _show(figures: LiveFigures, opened: LiveFigures) -> None:
                 100 * opened.heldout_accuracy,
                 "{:.1f}".format,
             )
-        if figures.queue_pairs:
+        if of_unread and figures.unread_pairs:
+            _metric(
+                f"mean margin of {figures.unread_pairs:,} {UNREAD_NAME} (reward units)",
+                figures.unread_margin,
+                opened.unread_margin,
+                "{:.3f}".format,
+            )
+        elif not of_unread and figures.queue_pairs:
             _metric(
                 f"mean margin of {figures.queue_pairs:,} {QUEUE_NAMES[figures.kind]} (reward units)",
                 figures.queue_margin,

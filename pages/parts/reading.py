@@ -170,7 +170,12 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
         return
     if answer.nothing_waits:
         draw_nothing_left(dealing)
-    draw_live(desk, dealing.kind, draw_gain_order if dealing.by_gain else None)
+    draw_live(
+        desk,
+        dealing.kind,
+        draw_gain_order if dealing.by_gain else None,
+        of_unread=dealing.source == UNREAD,
+    )
 
 
 def draw_gain_order(desk: Desk) -> bool:

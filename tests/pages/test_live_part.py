@@ -19,6 +19,8 @@ def figures(**changes) -> LiveFigures:
         "heldout_pairs": 1234,
         "queue_margin": -0.25,
         "queue_pairs": 34,
+        "unread_margin": -0.5,
+        "unread_pairs": 56,
         "curvature": Curvature(0.05, 0.01, 0.0001, 33.3),
         "moved": {},
         "gain": None,
@@ -97,6 +99,21 @@ def test_figures_stand_with_their_change_since_the_page_was_opened(monkeypatch):
     assert "the other 30 suspects may change the accuracy by +1.2 points" in words(app)
     assert "if they turn out as the 5 decided so far, 40% of which were flipped or dropped." in words(app)
     assert "5,000 of 100,000 training pairs" in words(app)
+
+
+def test_where_all_that_is_unread_comes_up_its_margin_is_shown():
+    def script(desk) -> None:
+        from pages.parts.live import draw_live
+
+        draw_live(desk, "proposal", of_unread=True)
+
+    by_policy = figures(kind="proposal", decisions=3, queue_pairs=0, queue_margin=float("nan"))
+    watch = Watch(LiveView(by_policy, under_way=False, error=None))
+    app = AppTest.from_function(script, kwargs={"desk": SimpleNamespace(live=watch)}, default_timeout=30).run()
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["mean margin of 56 sources of proposals that no person has read (reward units)"] == "−0.500"
+    assert not any("pending" in label for label in shown)
 
 
 def test_without_held_out_pairs_it_says_so():

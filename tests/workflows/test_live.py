@@ -15,6 +15,7 @@ from mars_engine.words.protocols import Progress
 from mars_engine.words.records import FloatArray, Pair, ReviewEvent, TrainingSet
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.live import LiveFigures, LiveLimits, LiveProbe, live_stamp
+from mars_engine.workflows.review import review_by_policy
 from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.reward_models.probe import ProbeTrainer
@@ -195,6 +196,23 @@ def test_accepted_proposals_are_learned_from(scene):
         if proposal.source_id == accepted.source_id and proposal.id not in {accepted.id, rejected.id}:
             scene.decide("proposal", proposal.id, "reject")
     assert probe.figures("proposal").queue_pairs == before.queue_pairs - 1
+
+
+def test_what_a_policy_decided_is_still_unread(scene):
+    bench = scene.bench
+    make_proposals(bench, make_plan(bench, bench.store.models.latest(), round_number=1).plan)
+    proposals = bench.store.proposals.proposals()
+    sources = {proposal.source_id for proposal in proposals}
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    by_policy = scene.probe().figures("proposal")
+    assert (by_policy.queue_pairs, by_policy.unread_pairs) == (0, len(sources))
+    assert math.isnan(by_policy.queue_margin)
+    assert math.isfinite(by_policy.unread_margin)
+    for proposal in proposals:
+        if proposal.source_id == proposals[0].source_id:
+            scene.decide("proposal", proposal.id, "reject")
+    assert scene.probe().figures("proposal").unread_pairs == len(sources) - 1
+    assert scene.probe().figures("pair").unread_pairs == 0
 
 
 def test_proposals_of_a_dropped_or_later_flipped_source_are_not_learned_from(scene):
