@@ -190,7 +190,7 @@ def _draw_estimate(desk: Desk, overrides: Overrides, config: MarsConfig) -> None
     except MarsError as error:
         show_error(error)
         return
-    st.text("\n".join(lines))
+    st.text("\n".join(f"{line[:1].upper()}{line[1:]}." for line in lines))
 
 
 @st.cache_data(max_entries=16, show_spinner="Estimating, which asks and stores nothing")

@@ -146,6 +146,7 @@ def test_tokens_and_money_are_estimated_by_the_button_until_a_setting_changes(tm
     app.button(key="estimate").click().run(timeout=120)
     assert not app.exception, app.exception[0].stack_trace
     assert "Proposing for 20 source pairs asks the chat model 'tiny'" in words(app)
+    assert "Spent in this workspace so far: 0 requests" in words(app)
     assert "in money; the budget: 900 requests, no limit of tokens" in words(app)
     app.number_input(key="train.open.allocation.budget").set_value(7).run()
     assert "tokens in" not in words(app), "it was of other settings"
