@@ -17,7 +17,6 @@ from mars_engine.workflows.failures import group_failures
 from mars_engine.workflows.generation_forecast import forecast_generation
 from mars_engine.workflows.propose import Retry, validate_yield
 from mars_engine.workflows.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
-from mars_engine.workflows.sources import triage_of_plan
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.generators.chat.prompts import NAMES
 
@@ -80,7 +79,7 @@ def propose(
 def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
     with looking(session, overrides) as bench:
         drafted = draft_next_plan(bench, newest_model(bench), pair_set=pair_set)
-        forecast = forecast_generation(bench, drafted.rows)
+        forecast = forecast_generation(bench, drafted.report.plan, drafted.rows)
         # The card of a sequence-to-sequence model names its weights, which a dry run does not fetch.
         cards = [] if forecast is None else [bench.refiner.card, bench.paraphraser.card]
         config = bench.config.chat
@@ -96,8 +95,7 @@ def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
 def _retry_dry(session: Session, retry: Retry, overrides: Overrides) -> Any:
     with looking(session, overrides) as bench:
         newest = _newest_plan(bench)
-        rows = bench.store.proposals.plan_rows(newest.id)
-        forecast = forecast_generation(bench, rows, triage=triage_of_plan(newest), retry=retry)
+        forecast = forecast_generation(bench, newest, bench.store.proposals.plan_rows(newest.id), retry=retry)
         config = bench.config.chat
 
     def show(console: Console) -> None:

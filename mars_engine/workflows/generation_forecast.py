@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mars_engine.words.chat_records import GenerationEstimate, Spending
-from mars_engine.words.config import TriageConfig
 from mars_engine.words.protocols import Estimating, Judge
-from mars_engine.words.records import Pair, PlanRow, Side
+from mars_engine.words.records import Pair, Plan, PlanRow, Side
 from mars_engine.workflows.drafting import (
     REFINE_ORDER,
     paraphrase_requests,
@@ -14,9 +13,9 @@ from mars_engine.workflows.drafting import (
     settings_of_generation,
     texts_of,
 )
-from mars_engine.workflows.propose import Retry, Work, find_work
+from mars_engine.workflows.propose import Retry, Work, find_work, rows_in_question
 from mars_engine.workflows.quality import both_orders
-from mars_engine.workflows.sources import load_sources
+from mars_engine.workflows.sources import load_sources, triage_of_plan
 from mars_engine.workflows.workbench import Workbench
 
 
@@ -36,19 +35,19 @@ class GenerationForecast:
 
 
 def forecast_generation(
-    bench: Workbench, rows: Sequence[PlanRow], *, triage: TriageConfig | None = None, retry: Retry | None = None
+    bench: Workbench, plan: Plan, rows: Sequence[PlanRow], *, retry: Retry | None = None
 ) -> GenerationForecast | None:
-    """Return what proposing for a plan's rows would take, None where neither generators nor a judge cost anything.
+    """Return what proposing by a plan would take, None where neither generators nor a judge cost anything.
 
     Args:
         bench: the workspace.
-        rows: of the plan; those with a budget count.
-        triage: what decides about suspected mislabels, as configured where it is None.
+        plan: the plan, stored or not.
+        rows: of the plan.
         retry: which failures are tried again; what is new is proposed for where it is None.
     """
     if not any(isinstance(each, Estimating) for each in (bench.paraphraser, bench.refiner, _judge(bench))):
         return None
-    work = _find_work(bench, rows, triage or bench.config.triage, retry)
+    work = _find_work(bench, plan, rows, retry)
     low = [(row, pair) for row, pair in work.pairs if row.gate == "low"]
     refining = [_refining(bench, low, side, work) for side in REFINE_ORDER]
     # What a refined pair's texts will be is not known yet; they are about as long as those they are made of.
@@ -72,11 +71,10 @@ def _judge(bench: Workbench) -> Judge | None:
     return bench.judge if bench.config.quality.judge else None
 
 
-def _find_work(bench: Workbench, rows: Sequence[PlanRow], triage: TriageConfig, retry: Retry | None) -> Work:
+def _find_work(bench: Workbench, plan: Plan, rows: Sequence[PlanRow], retry: Retry | None) -> Work:
     settings_id = settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)
-    oriented = {source.pair.id: source.oriented for source in load_sources(bench.store, triage)}
-    with_budget = [row for row in rows if row.budget > 0]
-    return find_work(bench.store, settings_id, with_budget, oriented, retry=retry)
+    oriented = {source.pair.id: source.oriented for source in load_sources(bench.store, triage_of_plan(plan))}
+    return find_work(bench.store, settings_id, rows_in_question(bench.store, plan, rows), oriented, retry=retry)
 
 
 def _refining(bench: Workbench, low: Sequence[tuple[PlanRow, Pair]], side: Side, work: Work) -> GenerationEstimate:

@@ -150,7 +150,9 @@ def draft_plan(
 ) -> DraftedPlan:
     """Spend the budget by the margins of a trained model; nothing is stored.
 
-    With the id of a set of pairs, all of the budget goes to its pairs; they are gated as among all pairs.
+    With the id of a set of pairs, all of the budget goes to its pairs; they are gated as among all pairs. Where a round
+    is open already, this is added to what its plan gives to pairs of which there are proposals, so that what was
+    accepted of them is composed too.
 
     Raises:
         NotReadyError: there are no pairs, the set has none of them, the model has not scored them, or their labels
@@ -169,6 +171,11 @@ def draft_plan(
             remedy="decide about the suspected pairs, or set another policy under [triage] in mars.toml",
         )
     allocation = spend(margins, config.allocation, law=law, among=among, eligible=eligible)
+    extended = _open_plan(store, model, round_number) if pair_set else None
+    if extended is not None:
+        proposed = {source_id.decode("ascii") for source_id in store.browse.proposals().source_ids.tolist()}
+        rows_there = [row for row in store.proposals.plan_rows(extended.id) if row.pair_id in proposed]
+        allocation = _added_to(rows_there, allocation, sources, among)
     distances = response_distances(encoder, [source.pair for source in sources], progress=progress)
     gates = gate_pairs(distances, config.gate)
     forecast = _forecast(
@@ -183,6 +190,7 @@ def draft_plan(
         "triage": config.triage.model_dump(),
         "gate": config.gate.model_dump(),
         **({"pair_set": pair_set} if pair_set else {}),
+        **({"added_to": extended.id} if extended is not None else {}),
     }
     rows = _plan_rows(sources, margins, allocation, distances, gates)
     plan = Plan(
@@ -199,6 +207,24 @@ def draft_plan(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )
     return DraftedPlan(report, tuple(rows))
+
+
+def _open_plan(store: Store, model: ModelRecord, round_number: int) -> Plan | None:
+    """Return the plan of the round that is open: the newest, where it goes by the same model."""
+    newest = store.proposals.latest_plan()
+    return newest if newest is not None and (newest.model_id, newest.round) == (model.id, round_number) else None
+
+
+def _added_to(rows: Sequence[PlanRow], fresh: Allocation, sources: Sequence[Source], among: BoolArray) -> Allocation:
+    """Return an allocation that leaves to each pair what an earlier plan gives it, and to those in question the more of
+    the two. Pairs that may not get a share any more get none."""
+    earlier = {row.pair_id: row for row in rows}
+    kept = [earlier.get(source.pair.id) if source.treatment.gets_budget else None for source in sources]
+    budgets = np.array([row.budget if row else 0 for row in kept], dtype=np.int64)
+    shares = np.array([row.probability if row else 0.0 for row in kept]) * budgets.sum()
+    fresh_shares = fresh.probabilities * fresh.budgets.sum()
+    merged = np.where(among, np.maximum(shares, fresh_shares), shares)
+    return Allocation(merged / merged.sum(), np.where(among, np.maximum(budgets, fresh.budgets), budgets))
 
 
 def _require_triage(store: Store) -> None:

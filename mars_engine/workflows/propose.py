@@ -116,7 +116,7 @@ def propose(
     sources = load_sources(store, triage_of_plan(plan))
     drafter = Drafter(paraphraser, refiner, encoder, config.propose, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
-    rows = [row for row in store.proposals.plan_rows(plan.id) if row.budget > 0]
+    rows = rows_in_question(store, plan, store.proposals.plan_rows(plan.id))
     done = store.proposals.sources_done(drafter.settings_id)
     work = find_work(store, drafter.settings_id, rows, oriented, retry=retry)
     drafter = replace(drafter, ask_again=work.ask_again)
@@ -149,6 +149,16 @@ def validate_yield(report: ProposeReport) -> None:
         remedy="put that right and run 'mars propose --retry-failed', or --retry-refused where answers could not be "
         "used; 'mars failures' lists all",
     )
+
+
+def rows_in_question(store: Store, plan: Plan, rows: Sequence[PlanRow]) -> list[PlanRow]:
+    """Return the rows of a plan that are proposed for: those with a budget, of a plan for a set only the set's.
+
+    What a plan for a set gives to others was proposed for under the plan that it was added to.
+    """
+    pair_set = plan.settings.get("pair_set")
+    members = set(store.pair_sets.members(str(pair_set))) if pair_set else None
+    return [row for row in rows if row.budget > 0 and (members is None or row.pair_id in members)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
+from mars_engine.assembly.jobs import cancel_job
 from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
-from mars_engine.words.records import Run
+from mars_engine.words.records import Plan, Run
 from mars_engine.workflows.explore import Scene
 from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
 from mars_engine.workflows.pair_index import SPLIT_CODES
@@ -33,6 +34,10 @@ class Done:
     pairs: int
     opens: str
     """The page that works through the set; empty where it was only marked."""
+    run_id: str = ""
+    """Of the run that proposes for it; empty where none was started."""
+    plan_before: Plan | None = None
+    """By which the next round would be composed without that run."""
 
 
 def draw_actions(desk: Desk, scene: Scene) -> None:
@@ -71,8 +76,8 @@ def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -
     budget = allocation.budget or round(allocation.budget_per_pair * training)
     st.text(
         f"Up to {budget:,} new pairs are planned for the {training:,} training pairs among these {pairs}, most for the "
-        "lowest margins. Suspected mislabels get none until somebody has checked them. The next round is composed by "
-        "this plan; the one before stays in the history."
+        "lowest margins. Suspected mislabels get none until somebody has checked them. In an open round this is added "
+        "to what was planned for pairs of which there are proposals; otherwise it opens the next round."
     )
     if scene.index.model is None:
         st.text("This needs margins: train a reward model first.")
@@ -89,8 +94,14 @@ def _propose(desk: Desk, scene: Scene, pairs: str) -> None:
     except MarsError as error:
         show_error(error)
         return
-    st.session_state[DONE] = Done(made.id, made.name, made.pairs, "pages/review.py")
-    begin(lambda: desk.start_job("propose", "--set", made.id))
+    before = desk.store.proposals.latest_plan()
+
+    def start() -> Run:
+        run = desk.start_job("propose", "--set", made.id)
+        st.session_state[DONE] = Done(made.id, made.name, made.pairs, "pages/review.py", run.id, before)
+        return run
+
+    begin(start)
 
 
 def _draw_marking(desk: Desk, scene: Scene) -> None:
@@ -125,11 +136,27 @@ def _draw_done(desk: Desk) -> None:
 
 
 def _undo(desk: Desk, done: Done) -> None:
+    if done.run_id:
+        _undo_proposing(desk, done)
+        return
     desk.store.pair_sets.remove(done.set_id)
     st.session_state.pop(DONE, None)
     if st.query_params.get("set") == done.set_id:
         change(pair_set="")
     st.toast("The set is gone; its pairs stay.", icon=":material/undo:")
+
+
+def _undo_proposing(desk: Desk, done: Done) -> None:
+    """Stop the run if it is not over, and let the plan before stand again. The set stays while its run may need it."""
+    run = desk.store.runs.get(done.run_id)
+    if run is not None and run.state in ("queued", "running"):
+        cancel_job(desk.store, run, clock=desk.clock)
+    before = done.plan_before
+    if before is not None:
+        desk.store.proposals.add_plan(before, desk.store.proposals.plan_rows(before.id))
+    st.session_state.pop(DONE, None)
+    plan = "The plan before stands again; what" if before is not None else "What"
+    st.toast(f"{plan} was proposed already waits on Review.", icon=":material/undo:")
 
 
 def _export(desk: Desk, scene: Scene) -> None:

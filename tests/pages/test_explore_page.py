@@ -1,17 +1,18 @@
 """Explore and Pair by AppTest: the address is the view, actions and undo, empty and hostile workspaces."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_workspaces import make_workspace
+from app_workspaces import FAILED, make_workspace
 from explore_workspaces import HOSTILE, add_map
 from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
-from mars_engine.words.records import Pair, Turn
+from mars_engine.words.records import Pair, Run, Turn
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.rounds import run_rounds, score_model
 
@@ -161,19 +162,33 @@ def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):
         store.pair_sets.remove(made.id)
 
 
-def test_proposals_are_made_for_the_selection_alone(complete, monkeypatch):
+def test_proposals_are_made_for_the_selection_alone_and_undo_stops_that_and_brings_the_plan_back(complete, monkeypatch):
+    queued = replace(FAILED, id="a" * 32, kind="propose", state="queued", error="", ended_at=None)
     started = []
-    monkeypatch.setattr(
-        "mars_engine.assembly.desk.start_job", lambda _workspace, _store, command, **_: started.append(command)
-    )
-    app = open_page("explore", complete, monkeypatch, split="train")
-    assert "Up to 100 new pairs are planned for the 20 training pairs among these 20 pairs" in words(app)
-    button(app, "Start proposing").click().run()
+
+    def start_job(_workspace, store, command, **_) -> Run:
+        started.append(command)
+        before = store.proposals.latest_plan()
+        store.proposals.add_plan(replace(before, id="b" * 24), store.proposals.plan_rows(before.id))
+        store.runs.start(queued)
+        return queued
+
+    monkeypatch.setattr("mars_engine.assembly.desk.start_job", start_job)
+    monkeypatch.setattr("mars_engine.assembly.desk.see_to_jobs", lambda *_, **__: None)
     with open_workspace_store(find_workspace(complete)) as store:
+        before = store.proposals.latest_plan()
+        app = open_page("explore", complete, monkeypatch, split="train")
+        assert "Up to 100 new pairs are planned for the 20 training pairs among these 20 pairs" in words(app)
+        button(app, "Start proposing").click().run()
         (made,) = store.pair_sets.all()
         assert len(store.pair_sets.members(made.id)) == 20
+        assert started == [("propose", "--set", made.id)]
+        assert store.proposals.latest_plan().id != before.id
+        button(app, "Undo").click().run()
+        assert not app.exception, app.exception[0].stack_trace
+        assert store.runs.get(queued.id).state == "cancelled"
+        assert store.proposals.latest_plan() == before
         store.pair_sets.remove(made.id)
-    assert started == [("propose", "--set", made.id)]
 
 
 def test_the_selection_is_exported_in_its_order_with_a_manifest(complete, monkeypatch):

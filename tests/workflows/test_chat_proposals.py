@@ -243,7 +243,7 @@ def test_a_budget_is_never_exceeded_and_what_it_left_is_asked_when_it_is_raised(
             assert any(words in reason for reason in report.failures)
             assert report.retryable == report.failed > 0
             raised = replace(bench, config=config.model_copy(update={"chat": QUICK}))
-            assert forecast_generation(raised, bench.store.proposals.plan_rows(plan.id)).sources == 0
+            assert forecast_generation(raised, plan, bench.store.proposals.plan_rows(plan.id)).sources == 0
     assert max(server.answered.values()) == 1
 
 
@@ -251,7 +251,7 @@ def test_a_forecast_names_what_will_be_asked_and_what_is_answered_already():
     with serving() as server, chat_bench(chat_config(server.base_url), pairs=30) as bench:
         plan = planned(bench)
         rows = bench.store.proposals.plan_rows(plan.id)
-        forecast = forecast_generation(bench, rows)
+        forecast = forecast_generation(bench, plan, rows)
         low = sum(row.gate == "low" for row in rows)
         assert forecast.sources == 30
         assert forecast.at_least.requests == 30 * 3 + low
@@ -262,7 +262,7 @@ def test_a_forecast_names_what_will_be_asked_and_what_is_answered_already():
         report = make_proposals(bench, plan)
         assert report.failed == 0
         assert forecast.at_least.requests <= len(server.asked) <= forecast.at_most.requests
-        assert forecast_generation(bench, rows).sources == 0
+        assert forecast_generation(bench, plan, rows).sources == 0
 
 
 def test_a_server_that_wants_a_key_ends_the_work_with_plain_words():

@@ -13,6 +13,7 @@ from mars_engine.workflows.overview import margin_histogram
 from mars_engine.workflows.pair_index import PairIndexCache
 from mars_engine.workflows.review import record_review, review_by_policy
 from mars_engine.workflows.rounds import (
+    compose_newest_plan,
     compose_plan,
     make_plan,
     make_proposals,
@@ -110,6 +111,37 @@ def test_a_plan_for_a_set_of_pairs_spends_its_whole_budget_there():
     proposed = make_proposals(bench, plan)
     assert proposed.proposals
     assert {each.source_id for each in bench.store.proposals.proposals()} <= set(wanted)
+
+
+def test_a_plan_for_a_set_is_added_to_the_open_round_and_proposes_for_the_set_alone():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    ids = [pair.id for pair in bench.store.pairs.pairs("train")]
+
+    def propose_for(some: list[str], name: str):
+        made = put_together(bench.store, some, name=name, annotator="ann", clock=bench.clock)
+        plan = make_plan(bench, model, pair_set=made.id).plan
+        return plan, make_proposals(bench, plan)
+
+    first, _ = propose_for(ids[:4], "first")
+    review_by_policy(bench.store, "accept-all", clock=bench.clock)
+    second, report = propose_for(ids[2:6], "second")
+    assert report.sources <= 4
+    budgets = {row.pair_id: row.budget for row in _rows(bench, second)}
+    before = {row.pair_id: row.budget for row in _rows(bench, first)}
+    assert all(budgets[pair_id] == before[pair_id] for pair_id in ids[:2])
+    assert all(budgets[pair_id] >= before[pair_id] for pair_id in ids[2:4])
+    assert sum(budgets.values()) == second.budget > first.budget
+    assert sum(row.probability for row in _rows(bench, second)) == pytest.approx(1)
+    composed = compose_newest_plan(bench)
+    rows = bench.store.compositions.pairs(composed.composition.id)
+    assert {row.source_id for row in rows} & set(ids[:2]), "what was accepted before is composed too"
+    model = train_on(bench, composed.composition)
+    score_model(bench, model)
+    made = put_together(bench.store, ids[:2], name="third", annotator="ann", clock=bench.clock)
+    afresh = make_plan(bench, model, pair_set=made.id, round_number=2).plan
+    assert {row.pair_id for row in _rows(bench, afresh) if row.budget} <= set(ids[:2]), "another round, another plan"
 
 
 def test_a_plan_for_a_set_that_is_gone_says_so():
