@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-Architecture = Literal["deberta-v2", "roberta", "modernbert", "llama"]
+Architecture = Literal["deberta-v2", "roberta", "modernbert", "llama", "gpt2"]
 ARCHITECTURES: tuple[Architecture, ...] = ("deberta-v2", "roberta", "modernbert", "llama")
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 POSITIONS = 128
@@ -18,7 +18,7 @@ def save_tiny_backbone(folder: Path, architecture: Architecture, texts: Iterable
     """Write a tiny backbone and its tokenizer, trained on some texts; return the folder."""
     import torch
 
-    tokenizer = make_tokenizer(texts, is_decoder=architecture == "llama", pad=pad)
+    tokenizer = make_tokenizer(texts, is_decoder=architecture in ("llama", "gpt2"), pad=pad)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = make_backbone(architecture, len(tokenizer))
@@ -75,6 +75,9 @@ def make_backbone(architecture: Architecture, vocabulary: int) -> Any:
         "max_position_embeddings": POSITIONS,
         "initializer_range": 0.2,
     }
+    if architecture == "gpt2":
+        sizes["n_inner"] = sizes.pop("intermediate_size")
+        return transformers.GPT2Model(transformers.GPT2Config(**sizes))
     if architecture == "llama":
         return transformers.LlamaModel(transformers.LlamaConfig(**sizes, num_key_value_heads=1))
     if architecture == "modernbert":

@@ -24,6 +24,7 @@ from mars_engine.words.experiment_records import ExperimentCell
 from mars_engine.words.records import EvaluationRecord
 from mars_engine.workflows.experiment import Outlook, outlook, plan_cells, run_experiment
 from mars_engine.workflows.experiment_results import (
+    Comparison,
     ExperimentResults,
     cells_as_csv,
     points,
@@ -57,6 +58,9 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
     a draw of a dataset, trained in one way) is kept at once: interrupted and started again, the command goes on with
     the next cell, and methods, seeds or matchings added to the plan later run their own cells only. The results go to
     the database, the page Results, and artifacts/experiments/ (two CSV tables, one HTML report).
+
+    What is trained are heads on the packaged encoder, cheap enough for many seeds; fine-tuned transformers are compared
+    by 'mars train' with one law or another, and 'mars evaluate'.
     """
     if dry_run:
         with _unrecorded(session) as bench:
@@ -154,6 +158,24 @@ def _about(seconds: float) -> str:
     return "under a minute" if minutes < 1 else f"about {minutes:,} minute{'' if minutes == 1 else 's'}"
 
 
+def _show_costs(console: Console, comparison: Comparison) -> None:
+    rows = [
+        [
+            result.method,
+            f"{result.generation_tokens / 1000:,.0f}",
+            f"{result.training_tokens / 1000:,.0f}",
+            f"{result.preparation_seconds:,.1f}",
+            f"{result.training_seconds:,.2f}",
+        ]
+        for result in comparison.methods
+    ]
+    headings = ["method", "tokens written (k)", "tokens trained on (k)", "prepare (s)", "train (s)"]
+    printing.table(console, "What it cost, means over the seeds", headings, rows)
+    console.print(
+        "  Preparing includes embedding; a text that was embedded before, for whichever method, costs nothing."
+    )
+
+
 def _show_report(console: Console, report: ExperimentReport) -> None:
     results = report.results
     for comparison in results.comparisons:
@@ -183,6 +205,7 @@ def _show_report(console: Console, report: ExperimentReport) -> None:
         console.print(f"  {MATCHING_NOTES[comparison.matching]}")
         for result in comparison.methods:
             console.print(f"  {say_verdict(result, results.level)}")
+        _show_costs(console, comparison)
         console.print()
     console.print(say_how_many(results))
     console.print(

@@ -16,6 +16,22 @@ from mars_engine.words.protocols import Store
 from mars_engine.words.records import Run
 from mars_engine.world.progress import say_pace
 
+JOBS = (
+    "import",
+    "train",
+    "score",
+    "propose",
+    "review",
+    "compose",
+    "evaluate",
+    "open-round",
+    "close-round",
+    "regate",
+    "map",
+    "rewardbench",
+    "experiment",
+)
+"""The commands whose work is recorded as a run."""
 SECONDS_BETWEEN_LOOKS = 0.5
 RUNS_SHOWN = 20
 LIVE_METRICS = ("training loss", "training accuracy", "training margin", "validation loss")
@@ -107,6 +123,9 @@ def retry(session: Session, run_id: str) -> Any:
     return run, lambda console: _say(console, run)
 
 
+job.add_command(retry, "resume")
+
+
 @job.command()
 @click.argument("run_id", metavar="ID")
 @reporting
@@ -131,6 +150,8 @@ def _require_command(arguments: tuple[str, ...]) -> None:
     command = group.get_command(context, name) if isinstance(group, click.Group) else None
     if command is None:
         raise click.UsageError(f"there is no command 'mars {name}'; 'mars --help' lists them all")
+    if name not in JOBS:
+        raise click.UsageError(f"'mars {name}' is no work that can run as a job; these are: {', '.join(JOBS)}")
     command.make_context(name, rest, parent=context)
 
 

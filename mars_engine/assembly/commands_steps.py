@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from mars_engine.assembly import headlines, printing
@@ -50,8 +51,10 @@ def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, pati
     '--backbone packaged' fine-tunes a transformer; interrupted, the same command goes on where it stopped. Triage asks
     the probe in any case, whose out-of-fold models cost seconds.
     """
-    if patience and rounds is None:
-        raise click.UsageError("--patience counts rounds, so it goes with --rounds")
+    if rounds is None and (patience or _is_given("policy")):
+        raise click.UsageError("--patience and --policy are about rounds, so they go with --rounds")
+    if rounds is not None and warm_up:
+        raise click.UsageError("--warm-up trains on the base pairs alone, and --rounds goes on from there: give one")
     if rounds is not None:
         return train_rounds(session, rounds, policy, patience, overrides)
     with working(session, "train", overrides) as (bench, notes):
@@ -59,6 +62,11 @@ def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, pati
         model = train_on(bench, composition) if composition else train_warm_up(bench)
         notes.summary |= headlines.of_model(model)
     return model, lambda console: printing.show_model(console, model)
+
+
+def _is_given(option: str) -> bool:
+    """Whether the user gave an option, be it with the value that it has anyway."""
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
 @click.command()

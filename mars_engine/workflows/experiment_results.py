@@ -25,8 +25,15 @@ class Difference:
     over_seeds: SeedSpread
 
     @property
+    def is_none(self) -> bool:
+        """Whether both rank each pair alike under every seed, mostly since they were trained on the same pairs."""
+        return self.interval.low == self.interval.high == 0.0
+
+    @property
     def verdict(self) -> str:
         """The difference in plain words; it says so when none is shown."""
+        if self.is_none:
+            return f"the same as {self.baseline}: nothing was compared"
         if not self.interval.excludes_zero:
             return "no difference shown"
         return f"{'better' if self.interval.estimate > 0 else 'worse'} than {self.baseline}"
@@ -78,7 +85,7 @@ class ExperimentResults:
     resamples: int
     comparisons: tuple[Comparison, ...]
     differences: int
-    """How many differences were looked at; the baselines' own difference counts once."""
+    """How many differences were looked at: those of methods that are not the same, the baselines' own once."""
 
     @property
     def expected_by_chance(self) -> float:
@@ -114,8 +121,13 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
             "no seed of the plan is finished for all methods, so there is nothing to compare yet",
             remedy="run 'mars experiment' without --report-only",
         )
-    differences = sum(len(result.differences) for comparison in whole for result in comparison.methods)
-    both = sum(set(BASELINES) <= {result.method for result in comparison.methods} for comparison in whole)
+    differences = sum(
+        not difference.is_none
+        for comparison in whole
+        for result in comparison.methods
+        for difference in result.differences
+        if (result.method, difference.baseline) != BASELINES
+    )
     return ExperimentResults(
         name=plan.name,
         cells=len(plan.datasets) * len(plan.seeds) * len(plan.methods) * len(plan.matchings),
@@ -123,7 +135,7 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
         level=plan.evaluate.confidence,
         resamples=plan.evaluate.resamples,
         comparisons=whole,
-        differences=differences - both,
+        differences=differences,
     )
 
 
@@ -208,7 +220,9 @@ def points(share: float) -> str:
 def say_verdict(result: MethodResult, level: float) -> str:
     """Say how a method stands against the baselines, in one sentence."""
     said = [
-        f"{each.verdict if each.interval.excludes_zero else f'no difference shown from {each.baseline}'} "
+        each.verdict
+        if each.is_none
+        else f"{each.verdict if each.interval.excludes_zero else f'no difference shown from {each.baseline}'} "
         f"({points(each.interval.estimate)} points, {level:.0%} interval {points(each.interval.low)} to "
         f"{points(each.interval.high)})"
         for each in result.differences

@@ -369,8 +369,9 @@ def caveats(record: EvaluationRecord) -> list[str]:
         )
     if record.settings.get(PADDING_REPAIRED):
         said.append(
-            "The checkpoint pads with its end token, so it was given a padding token of its own and is read at the "
-            "last token. The official tool reads it one token earlier, and its figures can differ."
+            "The checkpoint pads with its end token, or has none to pad with, so it was given a padding token of its "
+            "own and is read at the last token. The official tool pads with the end token and reads a text that ends "
+            "with it one token earlier; its figures can differ."
         )
     return said
 

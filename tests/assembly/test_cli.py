@@ -194,3 +194,17 @@ def test_a_failed_run_is_recorded_with_its_error(workspace):
         (newest,) = store.runs.all()
     assert (newest.kind, newest.state) == ("import", "failed")
     assert "absent.jsonl" in newest.error
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--warm-up", "--rounds", "2"], "give one"),
+        (["--policy", "gates"], "they go with --rounds"),
+        (["--patience", "1"], "they go with --rounds"),
+    ],
+)
+def test_options_of_training_that_contradict_each_other_are_refused(options, says, workspace):
+    refused = run("--workspace", workspace, "train", *options)
+    assert refused.exit_code == 2
+    assert says in refused.output

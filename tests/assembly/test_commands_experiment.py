@@ -11,6 +11,7 @@ from mars_engine.assembly.cli import BAD_INPUT, UNUSABLE, mars
 from mars_engine.assembly.experiment_record import newest_experiment
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
+from mars_engine.words.experiment_plan import BASELINES
 
 PLAN = """
 name = "tiny <b>plan</b>"

@@ -53,8 +53,14 @@ def test_a_job_that_fails_says_why_and_is_tried_again(workspace):
     assert job(workspace, "list", "--json").output.count('"failed"') == 2
 
 
-def test_what_is_no_command_is_refused_before_it_waits(workspace):
-    for command, said in ((["nonsense"], "no command 'mars nonsense'"), (["train", "--nonsense"], "--nonsense")):
+def test_what_is_no_command_or_no_work_is_refused_before_it_waits(workspace):
+    wrong = [
+        (["nonsense"], "no command 'mars nonsense'"),
+        (["train", "--nonsense"], "--nonsense"),
+        (["app"], "is no work that can run as a job"),
+        (["status"], "is no work that can run as a job"),
+    ]
+    for command, said in wrong:
         refused = job(workspace, "start", *command)
         assert refused.exit_code == 2
         assert said in refused.output

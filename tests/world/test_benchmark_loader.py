@@ -90,13 +90,20 @@ def test_scores_are_read_from_both_of_the_official_files_and_put_together(tmp_pa
     assert (found.model, found.by_subset) == ("m", {"llmbar-natural": 0.5, "shp": 0.75})
 
 
+def test_percentages_are_read_as_tables_give_them(tmp_path):
+    (tmp_path / "a.json").write_text('{"model": "m", "shp": 74.3, "llmbar-natural": 0.9}')
+    found = load_published_scores([tmp_path / "a.json"])
+    assert found.by_subset == pytest.approx({"shp": 0.743, "llmbar-natural": 0.009})
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ("{", "cannot be read as JSON"),
         ("[1]", "no scores by subset"),
         ('{"accuracy": 0.5, "extra_results": null, "model": "m"}', "no scores by subset"),
-        ('{"shp": 74.3}', "the score 74.3 for shp"),
+        ('{"shp": 174.3}', "the score 1.743 for shp.*or percentages"),
+        ('{"shp": -0.5}', "the score -0.5 for shp"),
     ],
 )
 def test_a_file_that_has_no_scores_is_refused(content, says, tmp_path):

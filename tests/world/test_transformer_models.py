@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tiny_transformers import ARCHITECTURES, Architecture, save_tiny_backbone
 
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError, NotReadyError
-from mars_engine.words.records import DatasetRecord, ModelEvidence, ModelRecord, Pair, TrainingSet
+from mars_engine.words.records import DatasetRecord, ModelEvidence, ModelRecord, Pair, TrainingSet, Turn
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -137,24 +138,43 @@ def test_every_trainable_parameter_changed(case, trained):
         assert unchanged == left - head
 
 
+def reward_by_card(folder: Path) -> float:
+    """Run the lines of Python that a model's card shows."""
+    (lines,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {"folder": str(folder)}
+    exec(lines, names)  # noqa: S102
+    return float(names["reward"])
+
+
+CARD_PAIR = Pair.of([Turn("user", "Which planet is the largest?")], "Jupiter.", "Mars.")
+
+
+@pytest.mark.parametrize("case", ["roberta", "llama"])
+def test_what_a_card_shows_gives_the_model_s_own_reward(case, trained):
+    rewards = trained[case].model.score([CARD_PAIR], progress=SILENT)
+    assert reward_by_card(trained[case].folder) == pytest.approx(rewards.chosen[0], abs=1e-6)
+
+
 def test_a_saved_model_says_how_it_reads_pairs_and_is_obeyed(backbones, tmp_path):
     from mars_engine.world.reward_models.transformer.model import load_reward_model
     from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 
-    model = train(backbones["llama"], tmp_path / "checkpoints", input_format="chat", max_tokens=40, epochs=1)
+    model = train(backbones["llama"], tmp_path / "checkpoints", input_format="chat", max_tokens=90, epochs=1)
     shelf = TransformerShelf(tmp_path, tmp_path / "models", tmp_path / "checkpoints", "cpu", 8192)
     folder = tmp_path / shelf.save(model)
     config = json.loads((folder / "config.json").read_text())
-    assert config["mars"] == {"input_format": "chat", "max_tokens": 40}
+    assert config["mars"] == {"input_format": "chat", "max_tokens": 90}
     loaded = load_reward_model(model.id, folder, device="cpu", batch_tokens=8192)
-    assert (loaded.backbone.pairs.input_format, loaded.backbone.pairs.max_tokens) == ("chat", 40)
+    assert (loaded.backbone.pairs.input_format, loaded.backbone.pairs.max_tokens) == ("chat", 90)
     np.testing.assert_array_equal(
         loaded.score(PAIRS, progress=SILENT).chosen, model.score(PAIRS, progress=SILENT).chosen
     )
-    assert "Input format `chat`, at most 40 tokens" in (folder / "README.md").read_text()
+    assert "Input format `chat`, at most 90 tokens" in (folder / "README.md").read_text()
+    own = model.score([CARD_PAIR], progress=SILENT).chosen[0]
+    assert reward_by_card(folder) == pytest.approx(own, abs=1e-6)
     assert not (tmp_path / "checkpoints" / model.id).exists()  # of no more use
     with pytest.raises(ConfigError, match="trained on the input format 'chat'"):
-        train(folder, tmp_path / "checkpoints", input_format="pair", max_tokens=40)
+        train(folder, tmp_path / "checkpoints", input_format="pair", max_tokens=90)
 
 
 def shelved(model, root: Path) -> tuple[Any, ModelRecord]:

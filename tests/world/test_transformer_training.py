@@ -1,6 +1,7 @@
 """Training transformers on pairs: TRL's loss, exact resumption, early stopping, and what ends a training early."""
 
 import errno
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -203,15 +204,16 @@ def test_an_interruption_between_two_points_still_leaves_a_point_and_a_checkpoin
     assert (folder / f"checkpoint-{STEPS_PER_EPOCH}" / "trainer_state.json").is_file()
 
 
-def test_a_killed_training_goes_on_from_the_last_whole_checkpoint(backbone, tmp_path):
+@pytest.mark.parametrize("damaged", ["trainer_state.json", "model.safetensors", "optimizer.pt", "rng_state.pth"])
+def test_a_killed_training_goes_on_from_the_last_whole_checkpoint(damaged, backbone, tmp_path):
     whole = train(trainer(backbone, tmp_path / "whole"))
     made = trainer(backbone, tmp_path / "parts")
     with pytest.raises(RuntimeError, match="killed"):
         train(made, notes=Notes(stop_at=8, stop=break_down))
     folder = tmp_path / "parts" / made.model_id(TrainingSet.plain(PAIRS))
     assert {path.name for path in folder.iterdir()} == {"checkpoint-3", "checkpoint-6"}
-    state = folder / "checkpoint-6" / "trainer_state.json"
-    state.write_text(state.read_text()[:40])  # its writer was killed in the middle
+    path = folder / "checkpoint-6" / damaged
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # the disk was full, or its writer killed
     notes = Notes()
     assert largest_difference(whole, train(made, notes=notes)) <= 1e-6
     assert min(notes.points["training loss"]) == 4
@@ -420,6 +422,43 @@ def test_consistency_leaves_refined_sides_alone(backbone, tmp_path):
     assert largest_difference(free, pulled) == 0
     made = trainer(backbone, tmp_path, consistency_weight=5.0)
     assert made.model_id(refined) != made.model_id(replace(refined, paraphrased=()))
+
+
+def test_adapters_go_on_the_layers_of_gpt_2_too(tmp_path):
+    folder = save_tiny_backbone(tmp_path / "gpt2", "gpt2", [pair.chosen for pair in PAIRS])
+    before, after = (
+        train(trainer(folder, tmp_path, lora=True, epochs=epochs, precision="fp32"), TrainingSet.plain(PAIRS[:8]))
+        for epochs in (1, 3)
+    )
+    weights = [dict(each.backbone.model.named_parameters()) for each in (before, after)]
+    changed = {name for name, weight in weights[0].items() if not bool((weight == weights[1][name]).all())}
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in changed} == {"c_attn", "c_proj", "c_fc", "score"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ([1.0, -1.0, 1.0, 1.0], "1 of 4 pairs have a weight that cannot be trained with, the first .* with -1.0"),
+        ([1.0, 1.0, float("nan"), 1.0], "with nan"),
+        ([0.0] * 4, "all 4 pairs have the weight 0"),
+    ],
+)
+def test_weights_that_cannot_be_trained_with_are_refused(weights, says, backbone, tmp_path):
+    with pytest.raises(ModelError, match=says):
+        train(trainer(backbone, tmp_path), TrainingSet(PAIRS[:4], np.array(weights), np.ones(4)))
+
+
+def test_a_backbone_whose_weights_are_no_numbers_is_named_as_the_cause(backbone, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(backbone, broken)
+    weights = load_file(broken / "model.safetensors")
+    name = next(each for each in weights if each.endswith("word_embeddings.weight"))
+    weights[name][:] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"before anything was learned.*word_embeddings.weight.*another backbone"):
+        train(trainer(broken, tmp_path), TrainingSet.plain(PAIRS[:4]))
 
 
 def test_adapters_on_a_backbone_that_got_a_padding_token_say_nothing_and_are_remarked(tmp_path):

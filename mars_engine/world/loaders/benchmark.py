@@ -122,10 +122,11 @@ class PublishedScores:
 def load_published_scores(paths: Sequence[Path]) -> PublishedScores:
     """Read scores by subset: the metadata that the official command writes, or files of its results on the hub.
 
-    Several files are put together, for example a model's benchmark and its prior sets.
+    Several files are put together, for example a model's benchmark and its prior sets. A file in which a score is above
+    1 is one of percentages, as tables give them.
 
     Raises:
-        LoadError: a file cannot be read, has no scores between 0 and 1, or is of another model.
+        LoadError: a file cannot be read, has scores that are neither shares nor percentages, or is of another model.
     """
     models, by_subset, digest = [], dict[str, float](), hashlib.sha256()
     for path in paths:
@@ -141,10 +142,13 @@ def load_published_scores(paths: Sequence[Path]) -> PublishedScores:
                 expected="a JSON object with 'extra_results', or with a score for each subset",
                 remedy="name the metadata that the official tool wrote, or a file of its results",
             )
+        if max(scores.values()) > LARGEST_SCORE:
+            scores = {name: score / 100 for name, score in scores.items()}
         wrong = [name for name, score in scores.items() if not 0 <= score <= LARGEST_SCORE]
         if wrong:
             raise LoadError(
-                f"{path} has the score {scores[wrong[0]]} for {wrong[0]}", expected="a share between 0 and 1"
+                f"{path} has the score {scores[wrong[0]]:g} for {wrong[0]}",
+                expected="shares between 0 and 1, or percentages between 0 and 100",
             )
         models.append(str(fields.get("model", path.stem)))
         by_subset |= scores

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from mars_engine.words.config import Precision, RewardModelConfig
@@ -138,7 +139,11 @@ def head_modules(model: PreTrainedModel) -> list[str]:
 
 
 def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
-    """Return the model with low-rank adapters on all linear layers of its base; head and new modules train whole."""
+    """Return the model with low-rank adapters on all linear layers of its base; head and new modules train whole.
+
+    Raises:
+        ModelError: the base has no linear layer.
+    """
     from peft import LoraConfig, TaskType, get_peft_model
 
     model = backbone.model
@@ -148,10 +153,15 @@ def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
     targets = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, (nn.Linear, Conv1D))  # the latter in GPT-2 and its kin
         and name.startswith(f"{base}.")
         and not any(name == each or name.startswith(f"{each}.") for each in whole)
     ]
+    if not targets:
+        raise ModelError(
+            f"the base of {type(model).__name__} has no linear layer that an adapter could go on",
+            remedy="train it whole: lora = false under [reward_model] in mars.toml",
+        )
     adapters = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=config.lora_r,
@@ -159,6 +169,7 @@ def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
         lora_dropout=config.lora_dropout,
         target_modules=targets,
         modules_to_save=whole,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     with warnings.catch_warnings():  # peft still asks transformers by a name that it is giving up
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -189,7 +200,7 @@ def _load_config(folder: Path) -> Any:
         raise ModelError(
             f"{folder} has no config.json that can be used: {error}",
             expected="a transformer saved by transformers",
-            remedy="check 'backbone' under [reward_model] in mars.toml",
+            remedy="name another folder or hub id, or save the model there anew",
         ) from error
 
 
@@ -211,7 +222,7 @@ def _load_model(folder: Path) -> tuple[PreTrainedModel, tuple[str, ...]]:
         raise ModelError(
             f"{folder} cannot be loaded as a sequence classifier: {error}",
             expected="an architecture that AutoModelForSequenceClassification knows, with its weights",
-            remedy="check 'backbone' under [reward_model] in mars.toml",
+            remedy="name another folder or hub id, or save the model there anew",
         ) from error
     missing = sorted({key.rpartition(".")[0] for key in report["missing_keys"]})
     return model, tuple(missing)

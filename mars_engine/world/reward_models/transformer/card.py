@@ -25,13 +25,22 @@ ELSEWHERE = {"backbone", "input_format", "max_tokens", "device", "batch_tokens",
 
 PAIRS, LIMITS = "## Pairs and figures", "## Limits"
 
+TURNS = (
+    'turns = [{"role": "user", "content": "Which planet is the largest?"}]',
+    'response = "Jupiter."',
+)
+PARAGRAPHS = """prompt = "".join(f"{turn['role']}: {turn['content']}\\n\\n" for turn in turns)"""
 READING = {
-    "pair": 'tokenizer(prompt, response, return_tensors="pt")',
-    "concat": 'tokenizer(prompt + response, return_tensors="pt")',
-    "chat": "tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False, "
-    'return_tensors="pt")',
+    "pair": (*TURNS, PARAGRAPHS, 'encoded = tokenizer(prompt, response, return_tensors="pt")'),
+    "concat": (*TURNS, PARAGRAPHS, 'encoded = tokenizer(prompt + response, return_tensors="pt")'),
+    "chat": (
+        *TURNS,
+        'dialogue = [*turns, {"role": "assistant", "content": response}]',
+        "text = tokenizer.apply_chat_template(dialogue, tokenize=False)",
+        'encoded = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+    ),
 }
-"""How a text is given to the model in plain transformers, by input format."""
+"""How a text is given to the model in plain transformers, by input format, in lines of Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,12 @@ class TrainingFacts:
     variants: int
     validation_pairs: int
     steps: int
-    last_step: Mapping[str, float]
-    """The figures of the last optimizer steps, by name."""
     validation_losses: tuple[float, ...]
     truncation: Truncation
     in_bf16: bool
     pad_token_added: bool
+    fsdp_unused: bool
+    """Whether FSDP was asked for and each process had whole weights all the same."""
 
 
 def settings_in_force(config: RewardModelConfig) -> dict[str, Any]:
@@ -96,14 +105,17 @@ def render_card(facts: TrainingFacts) -> str:
         "",
         "model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)",
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
-        f"reward = model(**{READING[facts.input_format]}).logits[0, 0]",
+        *READING[facts.input_format],
+        "with torch.no_grad():",
+        "    reward = model(**encoded).logits[0, 0]",
         "```",
         "",
-        f"Input format `{facts.input_format}`, at most {facts.max_tokens:,} tokens"
+        f"Input format `{facts.input_format}`, at most {facts.max_tokens:,} tokens: of a longer text, cut the "
+        "beginning of its prompt, as training did."
         + (
-            "; the prompt is one paragraph a turn, `role: content` and an empty line after it."
+            " The prompt is one paragraph a turn, `role: content` and an empty line after it."
             if facts.input_format != "chat"
-            else "."
+            else ""
         ),
         *(
             ["A padding token was added: the backbone had none that differs from its end token."]
@@ -119,7 +131,6 @@ def render_card(facts: TrainingFacts) -> str:
         f"| arithmetic | {'bf16, weights in fp32' if facts.in_bf16 else 'fp32'} |",
         *[f"| {name} | {version(name)} |" for name in LIBRARIES],
         f"| pairs set aside for early stopping | {facts.validation_pairs:,} |",
-        *[f"| {name}, last steps | {value:.4f} |" for name, value in facts.last_step.items()],
         *[
             f"| validation loss after epoch {epoch} | {loss:.4f} |"
             for epoch, loss in enumerate(facts.validation_losses, start=1)

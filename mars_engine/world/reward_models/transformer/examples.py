@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.words.errors import NotReadyError
+from mars_engine.words.errors import ModelError, NotReadyError
 from mars_engine.words.records import TrainingSet
 from mars_engine.world.reward_models.transformer.collator import Example
 from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair
@@ -30,8 +30,10 @@ def make_examples(
     the variants of these are neither trained on nor looked at.
 
     Raises:
+        ModelError: a weight is no number or below 0, or all are 0.
         NotReadyError: there are not two prompts, so that nothing can be set aside.
     """
+    _validate_weights(training_set)
     source_of = training_set.source_of or (-1,) * len(rows)
     paraphrased = training_set.paraphrased or ((True, True),) * len(rows)
     weights = training_set.weights / training_set.weights.mean()
@@ -57,6 +59,19 @@ def make_examples(
         ),
         base=base,
     )
+
+
+def _validate_weights(training_set: TrainingSet) -> None:
+    weights = training_set.weights
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise ModelError(
+            f"{len(wrong):,} of {len(weights):,} pairs have a weight that cannot be trained with, the first "
+            f"{training_set.pairs[wrong[0]].id} with {weights[wrong[0]]}",
+            expected="finite weights, 0 or more",
+        )
+    if not weights.any():
+        raise ModelError(f"all {len(weights):,} pairs have the weight 0", expected="a weight above 0 for some pair")
 
 
 def _right_way_round(training_set: TrainingSet, rows: Sequence[TokenizedPair], source: int) -> TokenizedPair:

@@ -1,5 +1,6 @@
 """Fine-tuning a transformer on a training set, from the backbone to the model that scores, in reading order."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -139,16 +140,21 @@ def fine_tune(
         variants=len(rows) - len(examples.base),
         validation_pairs=len(examples.validation),
         steps=trainer.state.global_step,
-        last_step=watch.last_figures,
         validation_losses=tuple(validation_losses(trainer.state)),
         truncation=count_truncation(rows),
         in_bf16=in_bf16,
         pad_token_added=backbone.pad_token_added,
+        fsdp_unused=os.environ.get("ACCELERATE_USE_FSDP") == "true" and not trainer.is_fsdp_enabled,
     )
     model = TransformerRewardModel(
         model_id, backbone, config.batch_tokens, card=render_card(facts), remarks=_remarks(facts)
     )
     return FineTuned(model, steps)
+
+
+WITHOUT_FSDP = (
+    "accelerate was configured for FSDP and did not use it, as it does on a processor: each process had whole weights"
+)
 
 
 def _remarks(facts: TrainingFacts) -> tuple[str, ...]:
@@ -158,7 +164,8 @@ def _remarks(facts: TrainingFacts) -> tuple[str, ...]:
         if facts.pad_token_added
         else []
     )
-    return (f"trained in {arithmetic}", *repaired)
+    whole = [WITHOUT_FSDP] if facts.fsdp_unused else []
+    return (f"trained in {arithmetic}", *repaired, *whole)
 
 
 def _epoch_keeper(

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,7 +34,8 @@ from mars_engine.world.whole_folder import plain_write_errors
 
 CHECKPOINTS_KEPT = 2
 """The newest and the one before; the best of early stopping is kept beside them."""
-PAIRS_NAMED = 3
+MOST_NAMED = 3
+"""Pairs or weights that an error names one by one."""
 SECONDS_BETWEEN_POINTS = 0.5
 """Steps that are quicker share a point, their mean, so that noting them never takes a good part of the time."""
 STEP_METRICS = ("training loss", "training accuracy", "training margin")
@@ -51,6 +52,11 @@ class EpochOrder(LengthGroupedSampler):
     def __iter__(self) -> Iterator[int]:
         order = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=order))  # type: ignore[no-untyped-call]
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 class PairTrainer(Trainer):
@@ -141,9 +147,15 @@ class PairTrainer(Trainer):
             for pair_id, margin in zip(pair_ids, margins.tolist(), strict=True)
             if not math.isfinite(margin)
         ]
-        more = f" and {len(bad) - PAIRS_NAMED:,} more" if len(bad) > PAIRS_NAMED else ""
-        named = f" (margins that are no finite numbers: {', '.join(bad[:PAIRS_NAMED])}{more})" if bad else ""
+        named = f" (margins that are no finite numbers: {_name_some(bad)})" if bad else ""
         value = f"{loss.item()}" if not finite else "no finite number in another process"
+        if self.state.global_step == 0 and (broken := self._broken_weights()):
+            raise ModelError(
+                f"the loss is {value} before anything was learned, since there are values that are no finite numbers "
+                f"in the weights that training began with: {_name_some(broken)}",
+                expected="a backbone whose weights are whole",
+                remedy="name another backbone or checkpoint, or save its weights anew",
+            )
         raise ModelError(
             f"the loss became {value} at step {self.state.global_step + 1} of {self.state.max_steps}{named}, so "
             "training was stopped before it could spoil the weights",
@@ -151,6 +163,11 @@ class PairTrainer(Trainer):
             remedy='lower learning_rate, raise warmup, or set precision = "fp32" under [reward_model] in mars.toml; '
             "what was saved before is whole",
         )
+
+    def _broken_weights(self) -> list[str]:
+        """Return the names of the weights that have values which are no finite numbers."""
+        model: Any = self.model
+        return [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight.detach()).all())]
 
     def _count(self, loss: Tensor, margins: Tensor, label_confidence: Tensor) -> None:
         labelled = torch.where(label_confidence >= 0.5, margins, -margins).detach()
@@ -286,7 +303,6 @@ class Watch(TrainerCallback):
     notes: TrainingNotes | None = None
     steps_before: int = 0
     keep_epoch: Callable[[int], None] | None = None
-    last_figures: dict[str, float] = field(default_factory=dict)
     noted_at: float = float("-inf")
 
     def on_train_begin(
@@ -339,7 +355,7 @@ class Watch(TrainerCallback):
     def _note(self, state: TrainerState) -> None:
         if not state.is_world_process_zero:
             return
-        self.last_figures, self.noted_at = self.trainer.take_step_figures(), time.monotonic()
+        figures, self.noted_at = self.trainer.take_step_figures(), time.monotonic()
         if self.notes is not None:
-            for name, value in self.last_figures.items():
+            for name, value in figures.items():
                 self.notes.add_point(name, self.steps_before + state.global_step, value)
