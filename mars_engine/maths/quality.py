@@ -115,11 +115,11 @@ class Gate:
     kept: str
     find: Callable[[Evidence, QualityConfig], Findings] = field(repr=False)
     needs: str = ""
-    """The field of the evidence without which it has nothing to say."""
+    """What of the evidence it has nothing to say without: None, or no texts at all."""
 
     def is_on(self, evidence: Evidence, config: QualityConfig) -> bool:
-        """Whether the gate judges this: it is switched on, and what it needs was found out."""
-        return getattr(config, self.name) and (not self.needs or getattr(evidence, self.needs) is not None)
+        """Whether the gate judges this: it is switched on, and what it needs is there."""
+        return getattr(config, self.name) and (not self.needs or getattr(evidence, self.needs) not in (None, ()))
 
     def reasons(self, evidence: Evidence, config: QualityConfig) -> tuple[str, ...]:
         """Return why a proposal fails; empty where it passes."""
@@ -266,11 +266,11 @@ GATES = (
     Gate("not_a_copy", COPY, "it is no copy", find_copy),
     Gate("near_duplicate", NEAR_DUPLICATE, "it says something new", find_near_source),
     Gate("on_prompt", "off the prompt", "answers stay about the prompt", find_off_prompt),
-    Gate("fidelity", "drifted", "texts stay close to what they paraphrase", find_drift),
-    Gate("numbers", "number changed", "numbers are kept", find_changed_numbers),
-    Gate("names", "name changed", "names are kept", find_changed_names),
-    Gate("negations", "negation changed", "negations are kept", find_changed_negations),
-    Gate("code", "code changed", "code is kept", find_changed_code),
+    Gate("fidelity", "drifted", "texts stay close to what they paraphrase", find_drift, needs="paraphrased"),
+    Gate("numbers", "number changed", "paraphrasing kept the numbers", find_changed_numbers, needs="paraphrased"),
+    Gate("names", "name changed", "paraphrasing kept the names", find_changed_names, needs="paraphrased"),
+    Gate("negations", "negation changed", "paraphrasing kept negations", find_changed_negations, needs="paraphrased"),
+    Gate("code", "code changed", "paraphrasing kept the code", find_changed_code, needs="paraphrased"),
     Gate("contrast", "contrast lost", "contrast is kept", find_lost_contrast),
     Gate("label", "label in doubt", "label is kept", find_doubtful_label, needs="margins"),
     Gate("margin", "margin lost", "margin is kept", find_lost_margin, needs="margins"),

@@ -78,7 +78,16 @@ def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
     keys = [json.loads(line)["key"] for line in (folder / "cells.jsonl").read_text().splitlines()]
     assert len(keys) == 30
     assert [key["method"] for key in keys[:6]] == ["none"] * 3 + ["uniform"] * 3
-    assert report["results"]["differences"] == 3 * 17
+    intervals = [
+        each["interval"]
+        for comparison in report["results"]["comparisons"]
+        for result in comparison["methods"]
+        for each in result["differences"]
+        if (result["method"], each["baseline"]) != BASELINES
+    ]
+    assert len(intervals) == 3 * 17
+    told_apart = [each for each in intervals if (each["low"], each["high"]) != (0, 0)]
+    assert 0 < report["results"]["differences"] == len(told_apart)
     steps = {
         result["steps"]
         for comparison in report["results"]["comparisons"]

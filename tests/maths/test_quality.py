@@ -56,6 +56,14 @@ def test_each_gate_has_a_switch_of_its_name_and_reasons_that_lead_back_to_it(gat
     assert gate_of("it drifted") is None
 
 
+def test_gates_of_paraphrases_have_nothing_to_say_of_a_text_that_was_refined_alone():
+    """Its code may be gone with the rest of it: that nothing is found is no reason to say that it was kept."""
+    refined = TextChange(name="rejected", source="a `b` 7", base="a", new="a", fidelity=1.0, source_similarity=0.5)
+    judged = judge_proposal(evidence(refined), CONFIG).judged
+    assert not {"fidelity", "numbers", "names", "negations", "code"} & set(judged)
+    assert "non_empty" in judged
+
+
 def test_every_fault_stands_apart_from_the_others():
     assert len({gate.fault for gate in GATES}) == len({gate.name for gate in GATES}) == len(GATES) == 17
 

@@ -94,8 +94,8 @@ def test_a_report_counts_the_faults_and_a_card_tells_each_gate():
     passed = next(each for each in bench.store.proposals.proposals() if not each.flags)
     assert all(not result.passed for result in gate_results(failed))
     assert [(result.passed, result.text) for result in gate_results(passed)] == [
-        (True, "numbers are kept"),
-        (True, "negations are kept"),
+        (True, "paraphrasing kept the numbers"),
+        (True, "paraphrasing kept negations"),
     ]
 
 
