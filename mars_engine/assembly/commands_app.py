@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mars_engine.assembly.command_frame import Session, reporting
 from mars_engine.assembly.serving import LOOPBACK, TOKEN_VARIABLE, serve_app
-from mars_engine.assembly.workspace import find_workspace
+from mars_engine.assembly.workspace import create_workspace, find_workspace
 
 
 @click.command()
@@ -50,5 +50,10 @@ def demo(session: Session, serve: bool, port: int) -> Any:
 @click.option("--host", "hosts", multiple=True, help="Name under which browsers reach the server, if not the address.")
 @click.pass_obj
 def app(session: Session, port: int, address: str, hosts: tuple[str, ...]) -> None:
-    """Serve the app for the workspace, on this machine only unless --address says otherwise."""
+    """Serve the app for the workspace, on this machine only unless --address says otherwise.
+
+    Where the workspace's folder is not there yet or empty, it is made a workspace first.
+    """
+    if not session.root.exists() or (session.root.is_dir() and not any(session.root.iterdir())):
+        click.echo(f"made the workspace {create_workspace(session.root).root}", err=True)
     serve_app(find_workspace(session.root).root, port, address=address, hosts=hosts)

@@ -20,6 +20,7 @@ UPLOAD, HUB = "upload", "hub"
 """Names in the query parameters: what is being imported, so that a reload or a link comes back to its preview."""
 
 STARTED = "import started"
+DEMO_PREVIEWED = "demo previewed"
 UPLOADS_SO_FAR = "uploads so far"
 SOURCES = {"demo": "Demo pairs", "file": "A file of yours", "hub": "A set on the hub"}
 PARTS: dict[Part, str] = {"train": "To train on", "heldout": "Held out, to evaluate on", "both": "Hold out a part"}
@@ -83,8 +84,15 @@ def _draw_demo(desk: Desk) -> None:
         "240 pairs that the project wrote itself: 180 to train on, 60 held out. Twenty of them are mislabelled on "
         "purpose, to see whether triage finds them."
     )
-    if st.button("Import the demo pairs", type="primary", icon=":material/play_arrow:", key="import-demo"):
-        _start(desk, ImportRequest(DEMO))
+    with st.container(horizontal=True):
+        if st.button("Import the demo pairs", type="primary", icon=":material/play_arrow:", key="import-demo"):
+            _start(desk, ImportRequest(DEMO))
+        if st.button("Preview them", icon=":material/visibility:", key="preview-demo"):
+            st.session_state[DEMO_PREVIEWED] = True
+    if st.session_state.get(DEMO_PREVIEWED):
+        reading = _read(str(desk.root), ImportRequest(DEMO), DEMO, desk.store.browse.revisions().get("pairs", 0))
+        draw_reports(reading.previews)
+        draw_first_pairs(reading.previews[0])
 
 
 def _draw_file(desk: Desk) -> None:

@@ -73,8 +73,8 @@ def test_a_preview_has_report_and_pairs_and_stores_nothing(tmp_path):
         2,
         1,
     )
-    assert report.dropped == {"unreadable line": 1}
-    assert [(each.row, each.reason) for each in report.examples] == [(2, "unreadable line")]
+    assert report.dropped == {"line that is not JSON": 1}
+    assert [(each.row, each.reason) for each in report.examples] == [(2, "line that is not JSON")]
     assert math.isclose(report.longer_wins, 1.0)
     assert preview.first[0].prompt == (Turn("user", "line\nbreak"),)
     assert (preview.first[0].chosen, preview.first[0].rejected) == ("longer é", "short")

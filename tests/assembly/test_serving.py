@@ -81,3 +81,25 @@ def test_the_command_refuses_to_serve_wider_without_a_token(tmp_path, monkeypatc
     result = CliRunner().invoke(mars, ["--workspace", str(tmp_path / "w"), "app", "--address", "0.0.0.0"])  # noqa: S104
     assert result.exit_code == 3
     assert "no token is set" in result.output
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_is_empty_or_not_there_is_made_a_workspace_and_no_other(is_there, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from mars_engine.assembly.cli import mars
+
+    served = []
+    monkeypatch.setattr("mars_engine.assembly.commands_app.serve_app", lambda root, *_, **__: served.append(root))
+    if is_there:
+        (tmp_path / "w").mkdir()
+    for _ in range(2):
+        result = CliRunner().invoke(mars, ["--workspace", str(tmp_path / "w"), "app"])
+        assert result.exit_code == 0, result.output
+    assert served == [tmp_path / "w"] * 2
+    assert (tmp_path / "w" / "mars.toml").is_file()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    refused = CliRunner().invoke(mars, ["--workspace", str(tmp_path / "other"), "app"])
+    assert refused.exit_code == 5
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]

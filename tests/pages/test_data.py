@@ -94,6 +94,11 @@ def test_an_empty_workspace_begins_with_the_import_and_the_demo_pairs_are_one_bu
     _, store = at_work("empty")
     app = open_data()
     assert app.segmented_control(key="section").value == "Import"
+    press(app, "preview-demo")
+    assert "To train on · read as trl" in words(app)
+    assert "Held out · read as trl" in words(app)
+    assert [metric.value for metric in app.metric if metric.label == "New pairs"] == ["180", "60"]
+    assert store.pairs.datasets() == []
     app = wait_for_import(press(app, "import-demo"), store)
     assert "✓ finished: import" in words(app)
     assert [dataset.pair_count for dataset in store.pairs.datasets()] == [180, 60]
@@ -132,8 +137,8 @@ def test_a_file_is_previewed_and_nothing_is_stored_before_import(at_work, tmp_pa
     figures = {metric.label: metric.value for metric in app.metric}
     assert (figures["Rows read"], figures["New pairs"], figures["Dropped"]) == ("7", "5", "2")
     assert figures["“Longer wins”"] == "100.0%"
-    assert "unreadable line" in tables(app)
-    assert "row 6: unreadable line" in shown
+    assert "line that is not JSON" in tables(app)
+    assert "row 6: line that is not JSON" in shown
     assert "row 7: duplicate of the pair in row 1" in shown
     assert [expander.label for expander in app.expander if expander.label.startswith("Pair")] == [
         "Pair 1", "Pair 2", "Pair 3"

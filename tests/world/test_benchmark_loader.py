@@ -74,7 +74,7 @@ def test_a_row_that_cannot_be_used_refuses_the_whole(rows, says, tmp_path):
 
 def test_a_line_that_is_no_json_refuses_the_whole(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(FIRST) + "\nnonsense\n")
-    with pytest.raises(LoadError, match=r"row 2 of .* unreadable line"):
+    with pytest.raises(LoadError, match=r"row 2 of .* line that is not JSON"):
         load_benchmark([str(tmp_path / "a.jsonl")])
 
 

@@ -403,7 +403,7 @@ def test_row_numbers_are_line_numbers(tmp_path: Path) -> None:
     lines.write_bytes(json.dumps(sound_row(1)).encode() + b"\n\n\xff\n" + json.dumps(sound_row(2)).encode())
     assert [(row.row, row.dropped) for row in open_source(str(lines)).rows()] == [
         (1, ()),
-        (3, ("unreadable line",)),
+        (3, ("text that is not UTF-8",)),
         (4, ()),
     ]
     table = tmp_path / "a.csv"

@@ -159,6 +159,7 @@ def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
     return LoadError(
         f"no row of {location} can be read; the first, row {first_problem.number}: {first_problem.problem}",
         expected="UTF-8 text in the format that the file's extension says",
+        remedy="write the file anew in that format, or give it the extension of the format that it has",
     )
 
 

@@ -23,6 +23,8 @@ LARGEST_ARRAY_BYTES = 512 * 2**20
 PARQUET_BATCH_ROWS = 256
 
 UNREADABLE_LINE = "unreadable line"
+NOT_UTF8 = "text that is not UTF-8"
+NOT_JSON = "line that is not JSON"
 UNREADABLE_ROW = "unreadable row"
 LINE_TOO_LONG = "line longer than 16 MiB"
 NOT_AN_OBJECT = "not a JSON object"
@@ -78,8 +80,10 @@ def _json_line_rows(path: Path) -> Iterator[RawRow]:
 def _json_row(number: int, line: bytes) -> RawRow:
     try:
         value = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, an integer of thousands of digits, nested too deeply
-        return RawRow(number, None, UNREADABLE_LINE)
+    except UnicodeDecodeError:
+        return RawRow(number, None, NOT_UTF8)
+    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, nested too deeply
+        return RawRow(number, None, NOT_JSON)
     return _row_of_object(number, value)
 
 
@@ -194,7 +198,7 @@ class _TextLines:
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise _UnreadableLine(UNREADABLE_LINE) from error
+            raise _UnreadableLine(NOT_UTF8) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
