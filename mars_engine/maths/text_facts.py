@@ -39,7 +39,10 @@ PERSONAL_DATA = {
 REFUSALS = {
     "as an AI": re.compile(
         r"\bas an? (?:ai\b|artificial intelligence|(?:large )?language model)|"
-        r"\bi(?:['’]m| am) (?:just |only |merely )?an? (?:ai\b|artificial intelligence|(?:large )?language model)",
+        r"\bi(?:['’]m| am) (?:just |only |merely )?an? (?:ai\b|artificial intelligence|(?:large )?language model)|"
+        r"\bas a (?:responsible |helpful )?(?:ai|virtual|digital) assistant\b|"
+        r"\bi (?:don['’]t|do not) have (?:any |personal )*(?:opinions|beliefs|feelings|emotions|consciousness)\b|"
+        r"\bmy (?:knowledge cut-?off|training data|programming)\b",
         re.IGNORECASE,
     ),
     "refusal": re.compile(
@@ -47,7 +50,13 @@ REFUSALS = {
         r"(?:can ?not|can['’]?t|won['’]?t|will not|(?:am )?unable to|(?:am )?not able to|must decline to) "
         r"(?:\w+ ){0,2}?(?:help|assist|provide|comply|fulfil|fulfill|answer|engage|support|create|write|discuss|share|"
         r"do that|continue|paraphrase|rewrite|generate|give)\b|"
-        r"\bi(?:['’]m| am) sorry,? but i\b|\bi apologi[sz]e,? but\b|\bi must decline\b",
+        r"\bi(?:['’]m| am) sorry,? but i\b|\b(?:i apologi[sz]e|my apologies),? but\b|"
+        r"\bi(?: must|['’]ll have to| will have to| have to)(?: respectfully)? decline\b|"
+        r"\bi(?:['’]d| would)(?: much)? (?:rather|prefer) not\b|"
+        r"\bi(?: do not|don['’]t| don['’]t really| wouldn['’]t) feel comfortable\b|"
+        r"\bi(?:['’]m| am) (?:not (?:really )?comfortable|uncomfortable|not (?:allowed|permitted)|forbidden)\b|"
+        r"\bagainst (?:my|our) (?:\w+ ){0,2}?(?:guidelines|polic(?:y|ies)|principles|rules|values|programming)\b|"
+        r"\bviolat\w+ (?:my|our) (?:\w+ ){0,2}?(?:guidelines|polic(?:y|ies)|principles|rules)\b",
         re.IGNORECASE,
     ),
 }
