@@ -76,7 +76,7 @@ def draw_filters(desk: Desk, scene: Scene) -> None:
         with wide:
             _text("meaning", "Meaning", view.meaning, "finds the pairs whose text is nearest by the encoder")
         with narrow:
-            _nearest(view)
+            _nearest(view, len(scene.index))
         with sets:
             _set(desk.store.pair_sets.all(), view)
 
@@ -173,15 +173,16 @@ def _split(view: View) -> None:
     )
 
 
-def _nearest(view: View) -> None:
-    key = _key("nearest", view.nearest)
+def _nearest(view: View, pairs: int) -> None:
+    key = _key("nearest", view.nearest_among(pairs))
     st.number_input(
         "Nearest pairs",
         min_value=1,
         max_value=MOST_NEAREST,
         key=key,
-        step=50,
-        on_change=lambda: change(nearest=st.session_state[key] or View().nearest),
+        step=10,
+        help="How many of the pairs nearest to the meaning are selected",
+        on_change=lambda: change(nearest=st.session_state[key]),
     )
 
 
