@@ -123,7 +123,16 @@ class Scene:
     @property
     def ids(self) -> list[str]:
         """Ids of the selected pairs, in the order of their import."""
-        return [pair_id.decode() for pair_id in self.index.ids[self.selected].tolist()]
+        return self.ids_of(self.selected)
+
+    @property
+    def training(self) -> BoolArray:
+        """Which are selected and trained on; those held out are neither checked nor proposed for."""
+        return self.selected & (self.index.split == SPLIT_CODES.index("train"))
+
+    def ids_of(self, which: BoolArray) -> list[str]:
+        """Ids of some pairs, in the order of their import. It takes a while where they are a million."""
+        return [pair_id.decode() for pair_id in self.index.ids[which].tolist()]
 
 
 def select(index: PairIndex, view: View, *, places: Places | None = None, lookups: Lookups | None = None) -> BoolArray:

@@ -20,8 +20,8 @@ MOST_CHARACTERS = 200
 """Of a text that is searched for."""
 MOST_NEAREST = 10_000
 USUAL_NEAREST = (10, 50)
-"""Where no number is chosen, a tenth of the pairs is looked for by meaning, within these bounds: with more of a small set
-the nearest would be nearly all of it."""
+"""Where no number is chosen, a tenth of the pairs is looked for by meaning, within these bounds: many of a small set
+would be nearly all of it."""
 
 UNTRIAGED, UNDECIDED = "untriaged", "undecided"
 VERDICTS = (UNTRIAGED, *VERDICT_CODES[1:])
