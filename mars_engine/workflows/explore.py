@@ -128,7 +128,8 @@ class Scene:
     @property
     def training(self) -> BoolArray:
         """Which are selected and trained on; those held out are neither checked nor proposed for."""
-        return self.selected & (self.index.split == SPLIT_CODES.index("train"))
+        trained_on: BoolArray = self.selected & (self.index.split == SPLIT_CODES.index("train"))
+        return trained_on
 
     def ids_of(self, which: BoolArray) -> list[str]:
         """Ids of some pairs, in the order of their import. It takes a while where they are a million."""

@@ -47,7 +47,7 @@ def draw_actions(desk: Desk, scene: Scene) -> None:
             _draw_buttons(desk, scene, running)
         else:
             st.text("No pair passes all filters and lies in all brushes. Widen one of them, or begin again:")
-            draw_clear_all("Select all pairs", key="select all")
+            draw_clear_all("Select all pairs", key="select all", type="secondary")
     _draw_done(desk)
     if running is not None and running.kind == "propose":
         watch(desk, running)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -100,12 +100,12 @@ def draw_restrictions(view: View) -> None:
         for field, label in BRUSHES.items():
             if getattr(view, field) is not None:
                 st.button(f"{label} ✕", key=f"clear {field}", help="Clear this brush", on_click=_clear((field,)))
-        draw_clear_all("Clear all filters and brushes", key="clear all")
+        draw_clear_all("Clear all filters and brushes", key="clear all", type="tertiary")
 
 
-def draw_clear_all(label: str, *, key: str) -> None:
+def draw_clear_all(label: str, *, key: str, type: Literal["secondary", "tertiary"]) -> None:
     """Draw a button by which all pairs are selected again."""
-    st.button(label, key=key, type="tertiary", on_click=_clear((*FILTERS, *BRUSHES)))
+    st.button(label, key=key, type=type, on_click=_clear((*FILTERS, *BRUSHES)))
 
 
 def _clear(fields: Sequence[str]) -> Callable[[], None]:
