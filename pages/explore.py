@@ -11,7 +11,7 @@ from mars_engine.workflows.explore import Cloud, Quadrants, Scene, draw_cloud, m
 from mars_engine.workflows.explore_view import Box, Region, View, drawn_box
 from pages.parts.explore_actions import draw_actions
 from pages.parts.explore_figures import is_cut, show_histogram, show_map, show_plane
-from pages.parts.explore_filters import draw_brushes, draw_filters
+from pages.parts.explore_filters import draw_filters, draw_restrictions
 from pages.parts.explore_state import change, changing, current_view
 from pages.parts.explore_table import draw_table
 from pages.parts.frame import empty_state, page, presenting, show_error
@@ -36,15 +36,14 @@ def draw(desk: Desk) -> None:
             link="Import pairs",
         )
         return
-    for problem in (*read.problems, *scene.problems):
-        st.text(f"⚠ {problem}")
+    with st.container():  # there even without a problem, so that the filters below it stay the same element
+        for problem in (*read.problems, *scene.problems):
+            st.text(f"⚠ {problem}")
     if not presenting():
         draw_filters(desk, scene)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False)
-        if not presenting():
-            draw_brushes(scene.view)
+    st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False)
     if not presenting():
+        draw_restrictions(scene.view)
         draw_actions(desk, scene)
     draw_histogram(scene)
     left, right = st.columns(2)

@@ -4,6 +4,7 @@
 cloud of points (or a density, where they are many) for the map and for the plane, and a page of the table.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -28,7 +29,7 @@ from mars_engine.words.records import (
     MapKind,
     Pair,
 )
-from mars_engine.workflows.explore_view import UNDECIDED, UNTRIAGED, Box, Interval, View, drawn_box
+from mars_engine.workflows.explore_view import UNDECIDED, UNTRIAGED, Box, Interval, Sort, View, drawn_box
 from mars_engine.workflows.overview import hard_below
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
 
@@ -74,13 +75,22 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """Positions of the pairs nearest in meaning to a text, the nearest first, and how near they are."""
+
+    kind: MapKind
+    """Which text of a pair the cosine is of."""
+    positions: Positions
+    cosines: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Lookups:
     """Positions that were looked up outside of the index; None where the view does not ask for them."""
 
     matching: Positions | None = None
     members: Positions | None = None
-    nearest: Positions | None = None
-    """The nearest first."""
+    nearest: Nearest | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,9 +111,29 @@ class Scene:
         return int(self.selected.sum())
 
     @property
+    def sort(self) -> Sort:
+        """The order of the table: the one chosen by hand, else the nearest first where they were found.
+
+        A direction chosen by hand goes with the margin, as in the links that were made before there was a choice.
+        """
+        if self.view.sort is not None:
+            return self.view.sort
+        return "nearest" if self.lookups.nearest is not None and not self.view.descending else "margin"
+
+    @property
     def ids(self) -> list[str]:
         """Ids of the selected pairs, in the order of their import."""
-        return [pair_id.decode() for pair_id in self.index.ids[self.selected].tolist()]
+        return self.ids_of(self.selected)
+
+    @property
+    def training(self) -> BoolArray:
+        """Which are selected and trained on; those held out are neither checked nor proposed for."""
+        trained_on: BoolArray = self.selected & (self.index.split == SPLIT_CODES.index("train"))
+        return trained_on
+
+    def ids_of(self, which: BoolArray) -> list[str]:
+        """Ids of some pairs, in the order of their import. It takes a while where they are a million."""
+        return [pair_id.decode() for pair_id in self.index.ids[which].tolist()]
 
 
 def select(index: PairIndex, view: View, *, places: Places | None = None, lookups: Lookups | None = None) -> BoolArray:
@@ -134,7 +164,8 @@ def select(index: PairIndex, view: View, *, places: Places | None = None, lookup
         chosen &= np.isin(index.decision, _codes_of(wanted, DECISION_CODES))
     if view.proposals:
         chosen &= _has_proposals(index, view.proposals)
-    for positions in (lookups.matching, lookups.members, lookups.nearest):
+    nearest = None if lookups.nearest is None else lookups.nearest.positions
+    for positions in (lookups.matching, lookups.members, nearest):
         if positions is not None:
             listed = np.zeros(len(index), dtype=bool)
             listed[positions] = True
@@ -215,7 +246,7 @@ class Explorer:
             problems.append(f"The map of the {kind} cannot be shown: {error}")
             return None
 
-    def _readable_nearest(self, index: PairIndex, view: View, problems: list[str]) -> Positions | None:
+    def _readable_nearest(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
         try:
             return self._nearest(index, view, problems)
         except MarsError as error:
@@ -270,8 +301,8 @@ class Explorer:
 
         return self._remember(("set", set_id), (index.ids,), read)
 
-    def _nearest(self, index: PairIndex, view: View, problems: list[str]) -> Positions | None:
-        """Positions of the pairs whose text is nearest in meaning, by the view's map or the first map of a text.
+    def _nearest(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
+        """Return the pairs whose text is nearest in meaning, by the view's map or the first map of a text.
 
         Without such a map, the chosen answers of the pairs that have a semantic distance are searched: the encoder has
         read them, so that their embeddings are at hand.
@@ -281,7 +312,9 @@ class Explorer:
         if points is None:
             return self._nearest_chosen(index, view, problems)
 
-        def search() -> Positions:
+        count = view.nearest_among(len(index))
+
+        def search() -> Nearest:
             wanted = self._embed([view.meaning])[0]
             if len(wanted) != points.embeddings.shape[1]:
                 raise MarsError(
@@ -289,11 +322,13 @@ class Explorer:
                     remedy=f"make it anew: mars map --of {points.kind}",
                 )
             likeness = _cosines(points.embeddings, wanted)
-            return _found(index.positions_of_ids(points.ids[_highest(likeness, view.nearest)]))
+            highest = _highest(likeness, count)
+            positions = index.positions_of_ids(points.ids[highest])
+            return Nearest(points.kind, positions[positions >= 0], likeness[highest][positions >= 0])
 
-        return self._remember(("meaning", view.meaning, view.nearest, points.kind), (points, index.ids), search)
+        return self._remember(("meaning", view.meaning, count, points.kind), (points, index.ids), search)
 
-    def _nearest_chosen(self, index: PairIndex, view: View, problems: list[str]) -> Positions | None:
+    def _nearest_chosen(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
         read = np.flatnonzero(~np.isnan(index.distance))
         if not len(read):
             problems.append(
@@ -314,12 +349,14 @@ class Explorer:
             return self._embed([pairs[pair_id].chosen for pair_id in ids])
 
         vectors = self._remember(("chosen",), (index.ids, index.distance), embed)
+        count = view.nearest_among(len(index))
 
-        def search() -> Positions:
-            found: Positions = read[_highest(vectors @ self._embed([view.meaning])[0], view.nearest)]
-            return found
+        def search() -> Nearest:
+            likeness = vectors @ self._embed([view.meaning])[0]
+            highest = _highest(likeness, count)
+            return Nearest("chosen", read[highest], likeness[highest])
 
-        return self._remember(("meaning", view.meaning, view.nearest, "read"), (vectors,), search)
+        return self._remember(("meaning", view.meaning, count, "read"), (vectors,), search)
 
     def _remember(self, key: Hashable, of: tuple[object, ...], make: Callable[[], _Found]) -> _Found:
         """Return what was made of these very objects before, else make it. Two threads may make it at once."""
@@ -359,10 +396,6 @@ def _highest(values: Float32Array, count: int) -> Positions:
         return np.array((), dtype=np.int64)
     highest = np.argpartition(-values, count - 1)[:count]
     return highest[np.argsort(-values[highest], kind="stable")]
-
-
-def _found(positions: Positions) -> Positions:
-    return positions[positions >= 0]
 
 
 # ---------------------------------------------------------------------------------------------------------- histogram
@@ -551,6 +584,8 @@ class TableRow:
     split: str
     dataset: str
     subset: str
+    similarity: float = math.nan
+    """Cosine with the text that is searched for; NaN where none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -573,7 +608,12 @@ def table_page(store: Store, scene: Scene) -> TablePage:
     start = (page - 1) * ROWS_A_PAGE
     positions = order[start : start + ROWS_A_PAGE]
     pairs = store.pairs.by_id([index.ids[position].decode() for position in positions])
-    rows = [_row(index, int(position), pairs[index.ids[position].decode()]) for position in positions]
+    nearest = scene.lookups.nearest
+    cosines = dict(zip(nearest.positions.tolist(), nearest.cosines.tolist(), strict=True)) if nearest else {}
+    rows = [
+        _row(index, position, pairs[index.ids[position].decode()], similarity=cosines.get(position, math.nan))
+        for position in positions.tolist()
+    ]
     return TablePage(tuple(rows), page, pages, start + 1)
 
 
@@ -581,8 +621,8 @@ def ordered(scene: Scene) -> Positions:
     """Return the selected pairs in the view's order; pairs whose value is not known come last."""
     index, view = scene.index, scene.view
     positions = np.flatnonzero(scene.selected)
-    if view.sort == "nearest" and scene.lookups.nearest is not None:
-        nearest = scene.lookups.nearest[scene.selected[scene.lookups.nearest]]
+    if scene.sort == "nearest" and scene.lookups.nearest is not None:
+        nearest = scene.lookups.nearest.positions[scene.selected[scene.lookups.nearest.positions]]
         return nearest[::-1] if view.descending else nearest
     values: Any = {
         "margin": index.margin,
@@ -590,7 +630,7 @@ def ordered(scene: Scene) -> Positions:
         "out_of_fold": index.out_of_fold_margin,
         "budget": index.budget,
         "proposals": index.proposals,
-    }.get(view.sort)
+    }.get(scene.sort)
     if values is None:
         return positions[::-1] if view.descending else positions
     keys = values[positions].astype(np.float32)
@@ -610,7 +650,7 @@ def last_question(pair: Pair) -> str:
     return contents[-1] if contents else ""
 
 
-def _row(index: PairIndex, position: int, pair: Pair) -> TableRow:
+def _row(index: PairIndex, position: int, pair: Pair, *, similarity: float) -> TableRow:
     return TableRow(
         pair_id=pair.id,
         margin=float(index.margin[position]),
@@ -627,4 +667,5 @@ def _row(index: PairIndex, position: int, pair: Pair) -> TableRow:
         split=SPLIT_CODES[index.split[position]],
         dataset=index.dataset_names[index.dataset[position]],
         subset=pair.subset,
+        similarity=similarity,
     )

@@ -19,6 +19,9 @@ MOST_CORNERS = 40
 MOST_CHARACTERS = 200
 """Of a text that is searched for."""
 MOST_NEAREST = 10_000
+USUAL_NEAREST = (10, 50)
+"""Where no number is chosen, a tenth of the pairs is looked for by meaning, within these bounds: many of a small set
+would be nearly all of it."""
 
 UNTRIAGED, UNDECIDED = "untriaged", "undecided"
 VERDICTS = (UNTRIAGED, *VERDICT_CODES[1:])
@@ -84,7 +87,8 @@ class View:
     """Words that occur in a pair's texts."""
     meaning: str = ""
     """A text whose nearest pairs on the map, by the encoder, are looked for."""
-    nearest: int = 200
+    nearest: int | None = None
+    """How many; as many as are usual for the number of pairs where it is None."""
     pair_set: str = ""
     margin_brush: Interval | None = None
     map_brush: Region | None = None
@@ -92,7 +96,8 @@ class View:
     map: MapKind = "difference"
     map_zoom: Box | None = None
     plane_zoom: Box | None = None
-    sort: Sort = "margin"
+    sort: Sort | None = None
+    """None where nobody chose an order: the nearest first where a meaning is looked for, else by margin."""
     descending: bool = False
     page: int = 1
 
@@ -101,6 +106,11 @@ class View:
         """Whether anything restricts the selection."""
         plain = View()
         return any(getattr(self, name) != getattr(plain, name) for name in RESTRICTING)
+
+    def nearest_among(self, pairs: int) -> int:
+        """How many of so many pairs a search by meaning finds."""
+        fewest, most = USUAL_NEAREST
+        return self.nearest or max(fewest, min(most, pairs // 10))
 
 
 RESTRICTING = (

@@ -12,7 +12,7 @@ from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Plan, Run
 from mars_engine.workflows.explore import Scene
 from mars_engine.workflows.explore_actions import MOST_NAME_CHARACTERS, put_together
-from mars_engine.workflows.pair_index import SPLIT_CODES
+from pages.parts.explore_filters import draw_clear_all
 from pages.parts.explore_state import change
 from pages.parts.frame import annotator, show_error
 from pages.parts.run_panel import begin, watch
@@ -20,6 +20,9 @@ from pages.parts.run_panel import begin, watch
 DONE = "explore done"
 """Name in the session state of what was done last, so that it can be undone."""
 EXPORTED = "explore exported"
+
+ACTIONS_STYLE = "<style>.st-key-explore-actions { min-height: 2.5rem; }</style>"
+"""As high as a button, also where a sentence stands for the buttons."""
 
 MOST_DOWNLOADED_BYTES = 64 * 2**20
 """A larger file is not taken into the server's memory; it is told where it lies."""
@@ -42,42 +45,49 @@ class Done:
 
 def draw_actions(desk: Desk, scene: Scene) -> None:
     """Draw the buttons, and below them what was done last with its undo."""
-    count = scene.count
-    pairs = f"{count:,} pair" if count == 1 else f"{count:,} pairs"
-    training = _training_pairs(scene)
-    checked = pairs if training == count else f"{training:,} training pair{'' if training == 1 else 's'}"
     running = desk.running_job()
-    with st.container(horizontal=True):
-        if st.button(f"Check {checked} first", icon=":material/fact_check:", disabled=not training):
-            _make(desk, scene, f"Check first: {checked}", "pages/check.py")
-        if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:", disabled=not count):
-            _make(desk, scene, f"Review: {pairs}", "pages/review.py")
-        with st.popover(f"Propose for {pairs}", icon=":material/auto_awesome:", disabled=not count):
-            _draw_proposing(desk, scene, pairs, running)
-        with st.popover(f"Mark {pairs}", icon=":material/bookmark:", disabled=not count):
-            _draw_marking(desk, scene)
-        if st.button(f"Export {pairs}", icon=":material/download:", disabled=not count):
-            _export(desk, scene)
+    st.html(ACTIONS_STYLE)
+    with st.container(horizontal=True, vertical_alignment="center", key="explore-actions"):
+        if scene.count:
+            _draw_buttons(desk, scene, running)
+        else:
+            st.text("No pair passes all filters and lies in all brushes. Widen one of them, or begin again:")
+            draw_clear_all("Select all pairs", key="select all", type="secondary")
     _draw_done(desk)
     if running is not None and running.kind == "propose":
         watch(desk, running)
     _draw_exported()
 
 
-def _training_pairs(scene: Scene) -> int:
-    """How many of the selected pairs are trained on; those held out are neither checked nor proposed for."""
-    return int((scene.selected & (scene.index.split == SPLIT_CODES.index("train"))).sum())
+def _draw_buttons(desk: Desk, scene: Scene, running: Run | None) -> None:
+    """What concerns training pairs alone says how many they are, and puts no others into its set."""
+    pairs = _counted(scene.count, "pair")
+    training = int(scene.training.sum())
+    trained = pairs if training == scene.count else _counted(training, "training pair")
+    if st.button(f"Check {trained} first", icon=":material/fact_check:", disabled=not training):
+        _make(desk, scene.ids_of(scene.training), f"Check first: {trained}", "pages/check.py")
+    if st.button(f"Review proposals of {pairs}", icon=":material/rate_review:"):
+        _make(desk, scene.ids, f"Review: {pairs}", "pages/review.py")
+    with st.popover(f"Propose for {trained}", icon=":material/auto_awesome:", disabled=not training):
+        _draw_proposing(desk, scene, trained, running)
+    with st.popover(f"Mark {pairs}", icon=":material/bookmark:"):
+        _draw_marking(desk, scene)
+    if st.button(f"Export {pairs}", icon=":material/download:"):
+        _export(desk, scene)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -> None:
     """Say what the budget is and where it goes, before anything is generated."""
     allocation = desk.config.allocation
-    training = _training_pairs(scene)
-    budget = allocation.budget or round(allocation.budget_per_pair * training)
+    budget = allocation.budget or round(allocation.budget_per_pair * int(scene.training.sum()))
     st.text(
-        f"Up to {budget:,} new pairs are planned for the {training:,} training pairs among these {pairs}, most for the "
-        "lowest margins. Suspected mislabels get none until somebody has checked them. In an open round this is added "
-        "to what was planned for pairs of which there are proposals; otherwise it opens the next round."
+        f"Up to {budget:,} new pairs are planned for these {pairs}, most for the lowest margins. Suspected mislabels "
+        "get none until somebody has checked them. In an open round this is added to what was planned for pairs of "
+        "which there are proposals; otherwise it opens the next round."
     )
     if scene.index.model is None:
         st.text("This needs margins: train a reward model first.")
@@ -89,8 +99,9 @@ def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -
 
 
 def _propose(desk: Desk, scene: Scene, pairs: str) -> None:
+    ids = scene.ids_of(scene.training)
     try:
-        made = put_together(desk.store, scene.ids, name=f"Propose: {pairs}", annotator=annotator(), clock=desk.clock)
+        made = put_together(desk.store, ids, name=f"Propose: {pairs}", annotator=annotator(), clock=desk.clock)
     except MarsError as error:
         show_error(error)
         return
@@ -108,12 +119,12 @@ def _draw_marking(desk: Desk, scene: Scene) -> None:
     with st.form("explore mark", border=False):
         name = st.text_input("Name of the set", max_chars=MOST_NAME_CHARACTERS)
         if st.form_submit_button("Mark", type="primary"):
-            _make(desk, scene, name, "")
+            _make(desk, scene.ids, name, "")
 
 
-def _make(desk: Desk, scene: Scene, name: str, opens: str) -> None:
+def _make(desk: Desk, ids: list[str], name: str, opens: str) -> None:
     try:
-        made = put_together(desk.store, scene.ids, name=name, annotator=annotator(), clock=desk.clock)
+        made = put_together(desk.store, ids, name=name, annotator=annotator(), clock=desk.clock)
     except MarsError as error:
         show_error(error)
         return

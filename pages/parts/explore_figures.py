@@ -1,6 +1,5 @@
 """The figures of Explore: margins, map and plane, each with the selection in colour over all pairs as pale context."""
 
-from collections.abc import Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mars_engine.words.records import Float32Array, MapCluster
+from mars_engine.words.records import Float32Array
 from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
 from mars_engine.workflows.explore_view import Box, Interval, Region
 from pages.parts import charts
-from pages.parts.colours import LABEL_GROUND, PALE, RIGHT, WRONG
+from pages.parts.colours import LABEL_GROUND, NAME_GROUND, PALE, RIGHT, WRONG
 from pages.parts.explore_density import density_image
+from pages.parts.explore_labels import place_names
 from pages.parts.explore_state import brushed
 from pages.parts.frame import presenting
 from pages.parts.margin_points import add_points, colour_axis, ground, ink, reach_of, size_for, theme
@@ -27,6 +27,8 @@ CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
 
 HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
+MAP_HEIGHT = CLOUD_HEIGHT - 44
+"""Without the margins above and below the map, which has no axes."""
 
 
 def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
@@ -91,21 +93,20 @@ def show_map(scene: Scene, cloud: Cloud) -> None:
         yaxis=bare | {"range": [cloud.window.y.low, cloud.window.y.high]},
         dragmode="lasso",
         annotations=[
-            _label(cluster.x, cluster.y, ", ".join(map(escape, cluster.words[:3])))
-            for cluster in _shown_clusters(places.clusters, cloud.window)
+            _label(
+                name.cluster.x,
+                name.cluster.y,
+                escape(name.text),
+                xanchor=name.xanchor,
+                yshift=name.yshift,
+                bgcolor=NAME_GROUND[theme()],
+            )
+            for name in place_names(places.clusters, cloud.window, height=MAP_HEIGHT, type_size=_label_size())
         ],
     )
     if scene.view.map_brush is not None:
         _outline(figure, scene.view.map_brush)
     _show(figure, "map", "map_brush", ("lasso", "box"), alt="Semantic map of the pairs")
-
-
-def _shown_clusters(clusters: Sequence[MapCluster], window: Box) -> list[MapCluster]:
-    return [
-        cluster
-        for cluster in clusters
-        if cluster.words and window.x.low <= cluster.x <= window.x.high and window.y.low <= cluster.y <= window.y.high
-    ]
 
 
 def show_plane(scene: Scene, cloud: Cloud, parted: Quadrants | None) -> None:
@@ -148,14 +149,18 @@ def _part(figure: go.Figure, parted: Quadrants) -> None:
     )
 
 
-def _label(x: float, y: float, text: str, **where: str) -> dict[str, Any]:
+def _label_size() -> int:
+    return charts.PRESENTED_SIZE - 2 if presenting() else 11
+
+
+def _label(x: float, y: float, text: str, **where: Any) -> dict[str, Any]:
     """A label over points, in the page's own text colour: plotly's is too pale to be read there."""
     return {
         "x": x,
         "y": y,
         "text": text,
         "showarrow": False,
-        "font": {"size": charts.PRESENTED_SIZE - 2 if presenting() else 11, "color": ink()},
+        "font": {"size": _label_size(), "color": ink()},
         "bgcolor": LABEL_GROUND[theme()],
         "borderpad": 3,
         **where,

@@ -1,8 +1,8 @@
 """The filters of Explore: widgets that write into the address, and the buttons that clear what restricts the view."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -54,11 +54,14 @@ BRUSHES = {
 }
 
 
+RESTRICTIONS_STYLE = "<style>.st-key-explore-restrictions { min-height: 2.5rem; }</style>"
+"""As high as a button, so that what is below does not move when the first brush is drawn."""
+
+
 def draw_filters(desk: Desk, scene: Scene) -> None:
-    """Draw the filters in a fold of their own, which says how many are set."""
+    """Draw the filters in a fold of their own. Its label is always the same: with another it would fold up again."""
     view = scene.view
-    count = sum(getattr(view, name) != getattr(View(), name) for name in FILTERS)
-    with st.expander(f"Filters ({count} set)" if count else "Filters", icon=":material/filter_alt:"):
+    with st.expander("Filters", icon=":material/filter_alt:", key="explore-filters"):
         first, second, third = st.columns(3)
         with first:
             _range("margin", "Margin", "Score margin, in reward units", view.margin, step=0.1)
@@ -76,25 +79,37 @@ def draw_filters(desk: Desk, scene: Scene) -> None:
         with wide:
             _text("meaning", "Meaning", view.meaning, "finds the pairs whose text is nearest by the encoder")
         with narrow:
-            _nearest(view)
+            _nearest(view, len(scene.index))
         with sets:
             _set(desk.store.pair_sets.all(), view)
 
 
-def draw_brushes(view: View) -> None:
-    """Draw a button to clear each brush, and one for everything."""
-    active = [(field, label) for field, label in BRUSHES.items() if getattr(view, field) is not None]
-    if not view.is_filtered:
-        return
-    with st.container(horizontal=True):
-        for field, label in active:
-            st.button(f"{label} ✕", key=f"clear {field}", help="Clear this brush", on_click=changing(**{field: None}))
-        st.button(
-            "Clear all filters and brushes",
-            key="clear all",
-            type="tertiary",
-            on_click=changing(**{name: getattr(View(), name) for name in (*FILTERS, *BRUSHES)}),
-        )
+def draw_restrictions(view: View) -> None:
+    """Draw a button to clear the filters, which says how many are set, one for each brush, and one for everything."""
+    st.html(RESTRICTIONS_STYLE)
+    with st.container(horizontal=True, vertical_alignment="center", key="explore-restrictions"):
+        if not view.is_filtered:
+            st.text("No filter is set and nothing brushed.")
+            return
+        count = sum(getattr(view, name) != getattr(View(), name) for name in FILTERS)
+        if count:
+            label = "1 filter ✕" if count == 1 else f"{count} filters ✕"
+            st.button(
+                label, key="clear filters", help="Clear the filters, and keep the brushes", on_click=_clear(FILTERS)
+            )
+        for field, label in BRUSHES.items():
+            if getattr(view, field) is not None:
+                st.button(f"{label} ✕", key=f"clear {field}", help="Clear this brush", on_click=_clear((field,)))
+        draw_clear_all("Clear all filters and brushes", key="clear all", type="tertiary")
+
+
+def draw_clear_all(label: str, *, key: str, type: Literal["secondary", "tertiary"]) -> None:
+    """Draw a button by which all pairs are selected again."""
+    st.button(label, key=key, type=type, on_click=_clear((*FILTERS, *BRUSHES)))
+
+
+def _clear(fields: Sequence[str]) -> Callable[[], None]:
+    return changing(**{name: getattr(View(), name) for name in fields})
 
 
 # ------------------------------------------------------------------------------------------------------------- widgets
@@ -173,15 +188,16 @@ def _split(view: View) -> None:
     )
 
 
-def _nearest(view: View) -> None:
-    key = _key("nearest", view.nearest)
+def _nearest(view: View, pairs: int) -> None:
+    key = _key("nearest", view.nearest_among(pairs))
     st.number_input(
         "Nearest pairs",
         min_value=1,
         max_value=MOST_NEAREST,
         key=key,
-        step=50,
-        on_change=lambda: change(nearest=st.session_state[key] or View().nearest),
+        step=10,
+        help="How many of the pairs nearest to the meaning are selected",
+        on_change=lambda: change(nearest=st.session_state[key]),
     )
 
 

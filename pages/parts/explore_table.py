@@ -6,7 +6,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.explore import Scene, TablePage, table_page
-from mars_engine.workflows.explore_view import SORTS, View
+from mars_engine.workflows.explore_view import SORTS
 from pages.parts.explore_filters import NAMES
 from pages.parts.explore_state import change, changing
 from pages.parts.frame import presenting
@@ -27,7 +27,9 @@ ORDER_STYLE = """
 </style>
 """
 """The table's own tools float above its right corner, where on a small screen the controls of the order stand."""
-FORMATS = {"margin": ".3f", "out-of-fold": ".3f", "distance": ".3f"}
+FORMATS = {"similarity": ".3f", "margin": ".3f", "out-of-fold": ".3f", "distance": ".3f"}
+SEARCHED = {"prompt": "prompt", "chosen": "chosen answer", "rejected": "rejected answer"}
+"""Which text of a pair a meaning is compared with."""
 PAIR_PAGE = "pages/pair.py"
 
 
@@ -40,13 +42,17 @@ def draw_table(desk: Desk, scene: Scene) -> None:
         return
     if presenting():
         st.dataframe(
-            formatted(_columns(shown), FORMATS), column_config=_config(), hide_index=True, height=420, placeholder="–"
+            formatted(_columns(shown, scene), FORMATS),
+            column_config=_config(scene),
+            hide_index=True,
+            height=420,
+            placeholder="–",
         )
         return
-    _draw_order(scene.view)
+    _draw_order(scene)
     state: Any = st.dataframe(
-        formatted(_columns(shown), FORMATS),
-        column_config=_config(),
+        formatted(_columns(shown, scene), FORMATS),
+        column_config=_config(scene),
         hide_index=True,
         height=420,
         placeholder="–",
@@ -60,11 +66,12 @@ def draw_table(desk: Desk, scene: Scene) -> None:
         st.switch_page(PAIR_PAGE, query_params={"id": shown.rows[rows[0]].pair_id})
 
 
-def _columns(shown: TablePage) -> dict[str, list[Any]]:
+def _columns(shown: TablePage, scene: Scene) -> dict[str, list[Any]]:
     def column(name: str) -> list[Any]:
         return [getattr(row, name) for row in shown.rows]
 
-    return {
+    similarity = {} if scene.lookups.nearest is None else {"similarity": column("similarity")}
+    return similarity | {
         "margin": column("margin"),
         "out-of-fold": column("out_of_fold_margin"),
         "distance": column("distance"),
@@ -82,10 +89,12 @@ def _columns(shown: TablePage) -> dict[str, list[Any]]:
     }
 
 
-def _config() -> dict[str, Any]:
+def _config(scene: Scene) -> dict[str, Any]:
     texts = st.column_config.TextColumn
     numbers = st.column_config.NumberColumn
+    searched = SEARCHED[scene.lookups.nearest.kind] if scene.lookups.nearest else "text"
     return {
+        "similarity": numbers(help=f"Cosine of the meaning searched for with the {searched}: 1 is the same", width=80),
         "margin": numbers(help="Reward of chosen minus reward of rejected, in reward units", width=80),
         "out-of-fold": numbers(help="Mean margin under models that never saw the pair", width=90),
         "distance": numbers(help="Semantic distance of the answers, 1 − cosine", width=80),
@@ -98,10 +107,10 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _draw_order(view: View) -> None:
+def _draw_order(scene: Scene) -> None:
     st.html(ORDER_STYLE)
     with st.container(horizontal=True, vertical_alignment="bottom", key="table-order"):
-        st.session_state["explore sort"] = view.sort
+        st.session_state["explore sort"] = scene.sort
         st.selectbox(
             "Order by",
             SORTS,
@@ -110,11 +119,11 @@ def _draw_order(view: View) -> None:
             width=220,
             on_change=lambda: change(sort=st.session_state["explore sort"]),
         )
-        st.session_state["explore down"] = view.descending
+        st.session_state["explore down"] = scene.view.descending
         st.toggle(
-            "Highest first",
+            "Farthest first" if scene.sort == "nearest" else "Highest first",
             key="explore down",
-            on_change=lambda: change(descending=st.session_state["explore down"]),
+            on_change=lambda: change(sort=scene.sort, descending=st.session_state["explore down"]),
         )
 
 

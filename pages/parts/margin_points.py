@@ -41,7 +41,12 @@ def colour_axis(reach: float, *, bar: bool) -> dict[str, Any]:
         "cmax": reach,
         "cmid": 0,
         "showscale": bar,
-        "colorbar": {"title": {"text": "margin", "side": "top"}, "thickness": 10, "len": 0.6, "outlinewidth": 0},
+        "colorbar": {
+            "title": {"text": "margin<br>(reward<br>units)", "side": "top"},
+            "thickness": 10,
+            "len": 0.6,
+            "outlinewidth": 0,
+        },
     }
 
 

@@ -127,6 +127,39 @@ def test_a_box_on_the_plane_selects_and_is_zoomed_into(address):
         page.until(lambda: "plane_zoom=" in browser.current_url)
 
 
+def test_the_filters_stay_open_while_several_are_set(address):
+    from selenium.webdriver.common.keys import Keys
+
+    with open_browser() as browser:
+        page = ExplorePage(browser, f"{address}/explore")
+        browser.find_element("css selector", "[data-testid=stExpander] summary").click()
+        field = "[data-testid=stNumberInput] input[aria-label='Margin {}']"
+        for end, number in (("from", "0"), ("to", "1.5")):
+            page.until(lambda end=end: browser.find_element("css selector", field.format(end)).is_displayed())
+            browser.find_element("css selector", field.format(end)).send_keys(number, Keys.ENTER)
+            page.until(lambda number=number: number in browser.current_url.rpartition("margin=")[2])
+        page.until(lambda: page.selected() < 40)
+        assert browser.find_element("css selector", "[data-testid=stExpander] details").get_attribute("open")
+        choice = browser.find_element("css selector", "[data-testid=stMultiSelect] input[aria-label^='Triage']")
+        choice.send_keys("not", Keys.ENTER)
+        page.until(lambda: "verdict=untriaged" in browser.current_url)
+        page.until(lambda: "2 filters" in browser.find_element("tag name", "body").text)
+        time.sleep(0.5)
+        assert browser.find_element("css selector", "[data-testid=stExpander] details").get_attribute("open")
+
+
+def test_nothing_moves_while_one_brushes(address):
+    """Where the histogram begins, with more and more of the brushes and filters set, and with nothing selected."""
+    brushes = ("in_margin=-1_2", "in_map=-1.5_1.5_-1.5_1.5", "in_plane=-1_2_0_2", "split=train", "words=nowhere")
+    with open_browser() as browser:
+        tops = []
+        for count in range(len(brushes) + 1):
+            page = ExplorePage(browser, f"{address}/explore?{'&'.join(brushes[:count])}")
+            time.sleep(0.5)
+            tops.append(page.plots()[HISTOGRAM].rect["y"])
+        assert max(tops) - min(tops) < 1, tops
+
+
 def test_a_row_opens_the_pairs_page(address):
     with open_browser() as browser:
         page = ExplorePage(browser, f"{address}/explore?split=heldout")

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from app_workspaces import FAILED, make_workspace
 from explore_workspaces import HOSTILE, add_map
@@ -139,13 +140,72 @@ def test_a_selection_is_put_together_and_undone(complete, monkeypatch):
     assert f"has {pairs}" not in words(app)
 
 
-def test_only_training_pairs_are_checked(complete, monkeypatch):
+def test_only_training_pairs_are_checked_and_the_set_holds_no_others(complete, monkeypatch):
     both = open_page("explore", complete, monkeypatch)
-    training = open_page("explore", complete, monkeypatch, split="train")
-    assert button(both, f"Check {selected(training)} training pairs first")
-    assert selected(both) == selected(training) + 20
+    assert selected(both) == 40
+    button(both, "Check 20 training pairs first").click().run()
+    with open_workspace_store(find_workspace(complete)) as store:
+        (made,) = store.pair_sets.all()
+        training = {pair.id for pair in store.pairs.pairs("train")}
+        assert (made.name, made.pairs) == ("Check first: 20 training pairs", 20)
+        assert set(store.pair_sets.members(made.id)) == training
+    assert "“Check first: 20 training pairs” has 20 pairs" in words(both)
+    button(both, "Undo").click().run()
     heldout = open_page("explore", complete, monkeypatch, split="heldout")
     assert button(heldout, "Check 0 training pairs first").disabled
+
+
+def test_where_no_pair_is_selected_a_sentence_and_a_way_back_stand_for_the_actions(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, words="nowhere to be found", in_margin="0_1")
+    assert selected(app) == 0
+    assert "No pair passes all filters and lies in all brushes." in words(app)
+    actions = ("Check", "Review", "Propose", "Mark", "Export")
+    assert not [each.label for each in app.button if each.label.startswith(actions)]
+    assert not app.get("popover")
+    button(app, "Select all pairs").click().run()
+    assert selected(app) == 40
+    assert button(app, "Export 40 pairs")
+    assert not {"words", "in_margin"} & set(app.query_params)
+
+
+def test_the_filters_fold_has_the_same_label_however_many_are_set(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch)
+    assert "No filter is set and nothing brushed." in words(app)
+    app.multiselect(key="explore verdicts").set_value(["untriaged"]).run()
+    assert button(app, "1 filter ✕")
+    app.selectbox(key="explore split").set_value("heldout").run()
+    assert [each.label for each in app.expander] == ["Filters"]
+    button(app, "2 filters ✕").click().run()
+    assert not {"verdict", "split"} & set(app.query_params)
+
+
+def test_filters_are_cleared_by_their_own_button_and_the_brushes_stay(complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, in_margin="0_1", split="train")
+    button(app, "1 filter ✕").click().run()
+    assert "split" not in app.query_params
+    assert app.query_params["in_margin"] == "0_1"
+
+
+def test_a_search_by_meaning_lists_the_nearest_first_with_their_similarity(tmp_path, monkeypatch):
+    def embed(_worker, texts):
+        rows = np.array([[len(text), 10, 1] for text in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    monkeypatch.setattr("mars_engine.assembly.worker.WorkerClient.embed", embed)
+    root = make_workspace(tmp_path / "complete", "complete")
+    app = open_page("explore", root, monkeypatch, meaning="a few words")
+    assert selected(app) == app.number_input(key="explore nearest").value == 10
+    assert app.selectbox(key="explore sort").value == "nearest"
+    similarity = app.dataframe[0].value["similarity"]
+    assert similarity.is_monotonic_decreasing
+    assert similarity.between(-1, 1.0001).all()
+    app.number_input(key="explore nearest").set_value(15).run()
+    assert app.query_params["nearest"] == "15"
+    assert selected(app) == 15
+    app.selectbox(key="explore sort").set_value("margin").run()
+    assert app.dataframe[0].value["margin"].is_monotonic_increasing
+    assert "similarity" in app.dataframe[0].value
+    assert "similarity" not in open_page("explore", root, monkeypatch).dataframe[0].value
 
 
 def test_a_marked_set_is_shown_again_by_its_name(complete, monkeypatch):
@@ -178,9 +238,12 @@ def test_proposals_are_made_for_the_selection_alone_and_undo_stops_that_and_brin
     with open_workspace_store(find_workspace(complete)) as store:
         before = store.proposals.latest_plan()
         app = open_page("explore", complete, monkeypatch, split="train")
-        assert "Up to 100 new pairs are planned for the 20 training pairs among these 20 pairs" in words(app)
+        assert "Up to 100 new pairs are planned for these 20 pairs" in words(app)
+        app = open_page("explore", complete, monkeypatch)
+        assert "Up to 100 new pairs are planned for these 20 training pairs" in words(app)
         button(app, "Start proposing").click().run()
         (made,) = store.pair_sets.all()
+        assert made.name == "Propose: 20 training pairs"
         assert len(store.pair_sets.members(made.id)) == 20
         assert started == [("propose", "--set", made.id)]
         assert store.proposals.latest_plan().id != before.id

@@ -75,7 +75,7 @@ VIEWS = st.builds(
     proposals=st.lists(st.sampled_from(PROPOSAL_STATES), unique=True).map(tuple),
     words=st.text(max_size=40),
     meaning=st.text(max_size=40),
-    nearest=st.integers(1, 10_000),
+    nearest=st.none() | st.integers(1, 10_000),
     pair_set=st.text("0123456789abcdef", max_size=24),
     margin_brush=st.none() | OPEN_INTERVALS,
     map_brush=st.none() | BOXES | LASSOS,
@@ -83,7 +83,7 @@ VIEWS = st.builds(
     map=st.sampled_from(MAP_KINDS),
     map_zoom=st.none() | BOXES,
     plane_zoom=st.none() | BOXES,
-    sort=st.sampled_from(SORTS),
+    sort=st.sampled_from([None, *SORTS]),
     descending=st.booleans(),
     page=st.integers(1, 10_000),
 )
@@ -346,6 +346,43 @@ def test_search_by_meaning_finds_the_nearest_first(explorer, bench):
     assert scene.count == 4
     assert scene.index.ids[ordered(scene)[0]].decode() == wanted.id
     assert ordered(explorer.look(replace(scene.view, descending=True)))[-1] == ordered(scene)[0]
+
+
+@pytest.mark.parametrize("kinds", [("prompt", "chosen"), ()], ids=["by a map", "without a map"])
+def test_the_nearest_come_first_with_their_similarity_unless_another_order_is_chosen(kinds, explorer, bench, maps):
+    maps.made = {kind: maps.made[kind] for kind in kinds}
+    wanted = bench.store.pairs.pairs("train")[7]
+    scene = explorer.look(View(meaning=wanted.chosen, nearest=9))
+    assert scene.sort == "nearest"
+    assert scene.lookups.nearest.kind == ("prompt" if kinds else "chosen")
+    rows = table_page(bench.store, scene).rows
+    assert rows[0].pair_id == wanted.id
+    assert rows[0].similarity == pytest.approx(1, abs=1e-3)
+    similarities = [row.similarity for row in rows]
+    assert similarities == sorted(similarities, reverse=True)
+    by_margin = explorer.look(replace(scene.view, sort="margin"))
+    assert by_margin.sort == "margin"
+    assert sorted(row.similarity for row in table_page(bench.store, by_margin).rows) == sorted(similarities)
+    assert explorer.look(replace(scene.view, descending=True)).sort == "margin"
+
+
+def test_without_a_search_by_meaning_the_order_is_by_margin_and_no_similarity_known(explorer, bench, maps):
+    scene = explorer.look(View())
+    assert scene.sort == "margin"
+    assert all(math.isnan(row.similarity) for row in table_page(bench.store, scene).rows)
+    maps.damaged = set(MAP_KINDS)
+    assert explorer.look(View(meaning="something")).sort == "margin"
+
+
+@pytest.mark.parametrize(("pairs", "count"), [(12, 10), (240, 24), (501, 50), (1_000_000, 50)])
+def test_a_search_by_meaning_finds_a_tenth_of_few_pairs_and_fifty_of_many(pairs, count):
+    assert View().nearest_among(pairs) == count
+    assert View(nearest=200).nearest_among(pairs) == 200
+
+
+def test_a_link_opens_as_many_of_the_nearest_as_it_says(explorer):
+    assert explorer.look(read_view({"meaning": ["topic 3"]}).view).count == 10
+    assert explorer.look(read_view({"meaning": ["topic 3"], "nearest": ["33"]}).view).count == 33
 
 
 def test_search_by_meaning_without_a_map_of_texts_searches_the_chosen_answers(explorer, bench, maps):

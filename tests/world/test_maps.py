@@ -99,6 +99,21 @@ def test_what_is_common_everywhere_and_parts_of_contractions_name_no_cluster():
     assert not {"people", "don"} & {word for each in words for word in each}
 
 
+def test_words_of_any_conversation_and_a_second_form_of_a_word_name_no_cluster():
+    talk = "yes I know what you need every day, does it say so"
+    texts = [f"{talk}: a litre of milk"] * 3 + ["two litres of milk", "litres"] + ["python and a list"] * 5
+    words = UmapMapper(MapConfig()).distinctive_words(texts, np.array([0] * 5 + [1] * 5), 2)
+    assert [set(each) for each in words] == [{"litre", "milk"}, {"list", "python"}]
+
+
+def test_a_word_that_half_of_all_clusters_have_comes_after_one_that_is_the_clusters_own():
+    """What is a little more common than elsewhere, in many texts, says less than what nobody else has."""
+    own = ["write wedding"] * 4 + ["write"] * 6 + ["anything"] * 10
+    others = ["write"] * 31 + ["something"] * 189
+    words = UmapMapper(MapConfig()).distinctive_words([*own, *others], np.array([0] * 20 + [1] * 220), 2)
+    assert words[0].index("wedding") < words[0].index("write")
+
+
 def test_texts_without_words_name_nothing():
     assert UmapMapper(MapConfig()).distinctive_words(["42 !", ""], np.array([0, 1]), 2) == [(), ()]
 

@@ -15,7 +15,7 @@ import numpy as np
 from mars_engine.words.config import MapConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import MapReducer
-from mars_engine.words.records import Float32Array, IntArray
+from mars_engine.words.records import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from umap.umap_ import UMAP
@@ -27,6 +27,16 @@ WORDS_A_CLUSTER = 6
 WORD = r"(?u)(?<!['’])\b[^\W\d_]{3,}\b(?!['’])"
 """A word of letters; parts of contractions, as of "don't", name nothing."""
 MOST_WORDS = 50_000
+CONVERSATION = (
+    "actually ask asked asks bit day days did does doing feel gave gets getting given gives goes going good got great "
+    "hard help helps instead just kind knew know known knows let lets like likely little look looks lot make makes "
+    "making maybe mean means need needed needs new okay people perhaps person please probably quite really right said "
+    "say saying says simply sort sure surely tell tells thank thanks thing things think thinks thought time times try "
+    "trying use used uses using want wanted wants way ways went yes"
+)
+"""Words of any conversation, which name no subject; scikit-learn's stop words, made for articles, lack them."""
+SAME_BUT_FOR = 2
+"""Letters at the end in which forms of one word differ, as "litre" and "litres"; a name has one of them."""
 STARTS = 4
 
 
@@ -86,32 +96,72 @@ class UmapMapper:
         return np.asarray(clusters.cluster_centers_, dtype=np.float32)
 
     def distinctive_words(self, texts: Sequence[str], clusters: IntArray, count: int) -> list[tuple[str, ...]]:
-        """Return each cluster's words by their part in the divergence of its texts from all: p · log(p / q).
+        """Return the words that each cluster has more often than the others, the surest first, by Dunning's G².
 
-        p is the share of the cluster's texts that have the word and q that of all texts; one text that has it as often
-        as all do is added to the cluster, so that a word of one text weighs little. A word counts once a text, so that
-        no single text names its cluster; what is equally common everywhere names none.
+        G² is the evidence against the word being as common in the cluster as elsewhere: it weighs both how much more
+        common it is and in how many texts, so that neither a word of one text nor one that most clusters have comes
+        first (T. Dunning, "Accurate methods for the statistics of surprise and coincidence", 1993). A word counts once
+        a text, so that no single text names its cluster; what is equally common everywhere names none.
         """
         from scipy.sparse import csr_matrix
-        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
         vectorizer = CountVectorizer(
-            stop_words="english", token_pattern=WORD, max_features=MOST_WORDS, binary=True, dtype=np.float64
+            stop_words=sorted({*ENGLISH_STOP_WORDS, *CONVERSATION.split()}),
+            token_pattern=WORD,
+            max_features=MOST_WORDS,
+            binary=True,
+            dtype=np.float64,
         )
         try:
             counts = vectorizer.fit_transform(texts)
         except ValueError:  # scikit-learn says so where no text has a word
             return [()] * count
         members = csr_matrix((np.ones(len(texts)), (clusters, np.arange(len(texts)))), shape=(count, len(texts)))
-        overall = np.asarray(counts.mean(axis=0)).ravel()
-        sizes = np.asarray(members.sum(axis=1)).reshape(-1, 1)
-        shares = ((members @ counts).toarray() + overall) / (sizes + 1)
-        telling = shares * np.log(shares / overall)
+        telling = _surprise(
+            (members @ counts).toarray(), np.asarray(members.sum(axis=1)), np.asarray(counts.sum(axis=0)), len(texts)
+        )
         words = vectorizer.get_feature_names_out()
-        order = np.argsort(-telling, axis=1, kind="stable")[:, :WORDS_A_CLUSTER]
+        order = np.argsort(-telling, axis=1, kind="stable")[:, : 2 * WORDS_A_CLUSTER]
         return [
-            tuple(str(words[index]) for index in order[number] if telling[number, index] > 0) for number in range(count)
+            _one_of_each_form([str(words[index]) for index in order[number] if telling[number, index] > 0])
+            for number in range(count)
         ]
+
+
+def _surprise(inside: FloatArray, sizes: FloatArray, overall: FloatArray, texts: int) -> FloatArray:
+    """Return half of G² of each word in each cluster, and 0 where the cluster has it no more often than all texts do.
+
+    Args:
+        inside: texts of each cluster that have each word, shape (clusters, words).
+        sizes: texts of each cluster, shape (clusters, 1).
+        overall: texts that have each word, shape (1, words).
+        texts: how many there are.
+    """
+    from scipy.special import rel_entr
+
+    sizes, overall = sizes.reshape(-1, 1), overall.reshape(1, -1)
+    outside = (texts - sizes) / texts
+    evidence = (
+        rel_entr(inside, sizes * overall / texts)
+        + rel_entr(sizes - inside, sizes * (texts - overall) / texts)
+        + rel_entr(overall - inside, outside * overall)
+        + rel_entr(texts - sizes - overall + inside, outside * (texts - overall))
+    )
+    return np.asarray(np.where(inside * texts > sizes * overall, evidence, 0.0), dtype=np.float64)
+
+
+def _one_of_each_form(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the first words, without those that an earlier one begins or that begin an earlier one."""
+    kept: list[str] = []
+    for word in words:
+        shorter_and_longer = (sorted((word, other), key=len) for other in kept)
+        if not any(
+            longer.startswith(shorter) and len(longer) - len(shorter) <= SAME_BUT_FOR
+            for shorter, longer in shorter_and_longer
+        ):
+            kept.append(word)
+    return tuple(kept[:WORDS_A_CLUSTER])
 
 
 @contextmanager
