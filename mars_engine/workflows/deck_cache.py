@@ -15,6 +15,7 @@ from mars_engine.maths.review_state import (
     POLICY_PREFIX,
     having_a_say,
     proposal_state,
+    reveals_labels,
     standing_events,
     status_by_actions,
 )
@@ -50,6 +51,7 @@ class Outlook:
     Attributes:
         candidates: ids of the items to read, in the order of reading, as many as were asked for.
         skipped: those of them that the annotator skipped.
+        seen: those of them whose labels the annotator knows from what he or she did before, taken back or not.
         readers: how many may read an item at once, where it is more than one.
         waiting: how many items wait for the annotator in all.
         decided: how many of the items in question the annotator has decided.
@@ -62,6 +64,7 @@ class Outlook:
 
     candidates: tuple[str, ...]
     skipped: frozenset[str]
+    seen: frozenset[str]
     readers: Mapping[str, int]
     waiting: int
     decided: int
@@ -135,12 +138,14 @@ class DeckCache:
             unread_overlap = overlap & ~ledger.decided_by_people(len(items.ids))
             is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=policies_close)
             skipped = ledger.skipped_by(annotator)
+            seen = ledger.seen_by(annotator, len(items.ids))
             permutation = self._order(kind, order, annotator, items, index, gains if order == "gain" else None)
             chosen = _first_open(permutation, is_open, skipped, most)
             accepted, new_pairs = self._accepted(ledger, items) if kind == "proposal" else (0, 0)
             return Outlook(
                 candidates=_as_text(items.ids[chosen]),
                 skipped=frozenset(_as_text(items.ids[[place for place in chosen if place in skipped]])),
+                seen=frozenset(_as_text(items.ids[chosen[seen[chosen]]])),
                 readers=dict.fromkeys(_as_text(items.ids[chosen[unread_overlap[chosen]]]), 2),
                 waiting=int(is_open.sum()),
                 decided=int((mine & in_scope).sum()),
@@ -456,6 +461,8 @@ class _Ledger:
         """How accepted proposals were accepted, where it was not as a whole and as they are."""
         self.decided: dict[str, set[int]] = {}
         """Slots by who decided them."""
+        self.seen: dict[str, set[int]] = {}
+        """Slots by who knows their labels."""
         self.skipped: dict[str, dict[int, int]] = {}
         """Slots by who skipped them and has not decided them, with the sequence of the skip."""
         self.to_count: set[int] = set()
@@ -472,6 +479,8 @@ class _Ledger:
         for mark in store.reviews.marks(self.kind, after=self.last_row):
             slot = self._slot(mark.item_id)
             self.marks[slot].append(mark)
+            if reveals_labels(mark.action, mark.presented):
+                self.seen.setdefault(mark.annotator, set()).add(slot)
             changed.add(slot)
             self.last_row = mark.row
         unclear = [self.items[slot] for slot in changed if not self._derive(slot)]
@@ -542,6 +551,10 @@ class _Ledger:
     def decided_by(self, annotator: str, count: int) -> BoolArray:
         """Which of the items an annotator has decided."""
         return self._mask(np.fromiter(self.decided.get(annotator, ()), dtype=np.int64), count)
+
+    def seen_by(self, annotator: str, count: int) -> BoolArray:
+        """Of which of the items an annotator knows the labels."""
+        return self._mask(np.fromiter(self.seen.get(annotator, ()), dtype=np.int64), count)
 
     def decided_by_people(self, count: int) -> BoolArray:
         """Which of the items any person has decided."""

@@ -889,6 +889,21 @@ def test_new_proposals_and_pairs_are_noticed(table):
 
 
 @pytest.mark.parametrize("kind", ["pair", "proposal"])
+def test_a_card_tells_whether_its_reader_knows_its_labels_from_before(table, kind):
+    decided, hidden, shown, fresh = table.ids(kind=kind)[:4]
+    table.do("drop" if kind == "pair" else "reject", decided, kind=kind, presented="blind")
+    (recent,) = table.deal(kind=kind).recent
+    assert recent.seen
+    table.do("undo", kind=kind)
+    table.do("skip", hidden, kind=kind, presented="blind_swapped")
+    table.do("skip", shown, kind=kind)
+    for options in ({}, {"cache": None}):
+        seen = {card.id: card.seen for card in table.deal(kind=kind, **options).cards}
+        assert [seen[item] for item in (decided, hidden, shown, fresh)] == [True, False, True, False]
+    assert not any(card.seen for card in table.deal("bob", kind=kind, read_only=True).cards)
+
+
+@pytest.mark.parametrize("kind", ["pair", "proposal"])
 def test_what_was_removed_is_forgotten(table, kind):
     """Rows that come after a removal may have the numbers of those that went."""
     items = table.ids(kind=kind)

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, Select, func, select, tuple_
 
 from mars_engine.maths.review_acts import Trace, standing_acts
 from mars_engine.words.errors import StoreError
-from mars_engine.words.records import ItemKind, RecordedAct, ReviewAction, ReviewEvent, ReviewMark, StandingAct
+from mars_engine.words.records import (
+    ItemKind,
+    Presentation,
+    RecordedAct,
+    ReviewAction,
+    ReviewEvent,
+    ReviewMark,
+    StandingAct,
+)
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
@@ -91,13 +99,21 @@ class SqlReviewStore:
         Write transactions take turns, so no event comes later under a smaller row.
         """
         reviews = schema.reviews.c
-        statement = select(reviews.id, reviews.item_id, reviews.action, reviews.annotator, reviews.sequence)
+        columns = (reviews.id, reviews.item_id, reviews.action, reviews.annotator, reviews.sequence, reviews.presented)
+        statement = select(*columns)
         statement = statement.where(reviews.id > after, reviews.item_kind == item_kind).order_by(reviews.id)
         with self.database.read() as connection:
             # The same few words many times: kept once, a hundred thousand marks take a third of the memory.
             return [
-                ReviewMark(row, item_id, cast(ReviewAction, sys.intern(action)), sys.intern(annotator), sequence)
-                for row, item_id, action, annotator, sequence in connection.execute(statement)
+                ReviewMark(
+                    row,
+                    item_id,
+                    cast(ReviewAction, sys.intern(action)),
+                    sys.intern(annotator),
+                    sequence,
+                    cast(Presentation, sys.intern(presented)),
+                )
+                for row, item_id, action, annotator, sequence, presented in connection.execute(statement)
             ]
 
     def standing_acts(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[StandingAct]:
