@@ -74,14 +74,17 @@ class ReadingProgress:
     total: int
     seconds_per_decision: float | None
     accepted: int
-    """Accepted proposals, whoever did it."""
+    """Accepted proposals, whoever did it; see Outlook for what is hidden of them."""
     new_pairs: int | None
     """How many pairs the accepted ones give; None while that is still being counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceGrid:
-    """What accepting a proposal would add to the grid of its source, which composes what is approved of it."""
+    """What accepting a proposal would add to the grid of its source, which composes what is approved of it.
+
+    What others approved of items on which the annotator is to decide too is left out: see Outlook.
+    """
 
     accepted: int
     """Accepted proposals of the source."""

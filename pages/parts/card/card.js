@@ -694,6 +694,7 @@ class Deck {
     const moved = open.reduce((sum, act) => sum + (act.action === "undo" ? -1 : act.items.length), 0);
     const { decided, waiting, ...rest } = this.data.progress;
     const progress = { decided: Math.max(0, decided + moved), waiting: Math.max(0, waiting - moved), ...rest };
+    this.progress.title = this.data.kind === "proposal" ? COUNTED : "";
     this.progress.textContent = progressLine(progress, this.data.kind);
     const unsaved = this.log.acts.size;
     const words = unsaved ? `${unsaved.toLocaleString("en")} unsaved` : "saved";

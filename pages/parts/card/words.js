@@ -68,6 +68,7 @@ const DONE = {
   drop: "dropped",
   ambiguous: "ambiguous",
 };
+const COUNTED = "Accepted proposals are counted without what others decided on those that wait for you too: that stays hidden until you have decided.";
 const SEEN_BEFORE = "You have seen which answer is which here, so this card is shown openly and does not count as blind.";
 const DECISIONS = new Set([...Object.keys(DONE), "left", "right"]);
 
