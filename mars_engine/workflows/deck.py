@@ -53,7 +53,7 @@ BYTES_OF_CARDS = 1_500_000
 BYTES_OF_RECENT = 500_000
 RECENT_ACTS = 20
 PACE_OVER = 30
-"""Decisions whose median time is the pace."""
+"""Decisions about single items whose median time is the pace."""
 
 ALL, UNREAD = "all", "unread"
 """Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
