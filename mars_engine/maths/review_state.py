@@ -1,6 +1,6 @@
 """From review events to states. Events never change; a state is what is left of them when undos are carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -57,6 +57,16 @@ def standing_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:
         elif stack:
             stack.pop()
     return {annotator: stack for annotator, stack in stacks.items() if stack}
+
+
+def undone_actions(actions: Iterable[ReviewAction]) -> Iterator[ReviewAction]:
+    """Yield what was taken back of the actions of one annotator on one item, oldest first; see standing_events."""
+    stack: list[ReviewAction] = []
+    for action in actions:
+        if action != "undo":
+            stack.append(action)
+        elif stack:
+            yield stack.pop()
 
 
 def reveals_labels(action: ReviewAction, presented: Presentation) -> bool:

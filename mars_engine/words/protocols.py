@@ -869,7 +869,7 @@ class BrowseStore(Protocol):
         ...
 
     def review_tallies(self) -> list[ReviewTally]:
-        """How many review events each annotator made of each kind, by name."""
+        """How many review events each annotator made of each kind, and how many of them were taken back, by name."""
         ...
 
     def refinements(self) -> dict[str, int]:
