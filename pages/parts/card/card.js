@@ -614,7 +614,6 @@ class Deck {
     }
     if (hadFocus) this.root.focus({ preventScroll: true });
     this.root.dataset.card = card ? card.id : "";
-    this.liftDecisions(Boolean(card));
     this.shownAt = performance.now();
     if (card && this.looking === null) remember(this.placeName("card"), card.id);
     this.drawStatus();
@@ -646,7 +645,13 @@ class Deck {
     if (this.log.acts.size || this.log.attempt > this.log.answered) return "Fetching the next cards …";
     if (this.isServerIll) return "The next cards come as soon as the database can be read.";
     if (this.data.progress.waiting) return "Others are reading the rest. What they leave comes here by itself.";
-    return "Nothing waits here: all is decided.";
+    return "Nothing waits here.";
+  }
+
+  /** Whether all is decided and saved: then there is nothing that a decision could be about. */
+  get isOver() {
+    const isSettled = !this.awaited && !this.log.acts.size && this.log.attempt <= this.log.answered && !this.isServerIll;
+    return isSettled && !this.queue.length && !this.looking && this.data.progress.waiting === 0;
   }
 
   /** Note when the card is painted; then draw what was left for late, and prepare the next card. */
@@ -707,6 +712,7 @@ class Deck {
       const empty = this.stage.querySelector(".empty");
       if (empty) empty.textContent = this.emptyWords();
     }
+    this.liftDecisions(Boolean(this.shown));
   }
 
   /** What accepting the card adds to the grid of its source: it changes with every decision about the source. */
@@ -782,11 +788,13 @@ class Deck {
     }
   }
 
-  /** Let the buttons that decide about a card be pressed only while there is one. */
+  /** Let the buttons that decide about a card be pressed only while there is one, and show none where all is over. */
   liftDecisions(hasCard) {
     for (const button of this.bar.children) {
       const { name } = button.dataset;
-      button.disabled = !hasCard && !this.isGrid && (DECISIONS.has(name) || name === "note");
+      const decides = DECISIONS.has(name) || name === "note";
+      button.disabled = !hasCard && !this.isGrid && decides;
+      button.hidden = decides && this.isOver;
     }
   }
 
