@@ -15,6 +15,7 @@ from serving_app import MARS, AppServer
 from mars_engine.assembly.workspace import find_workspace, utc_now
 from mars_engine.maths.review_state import effective_events
 from mars_engine.world.store import SqlStore, open_store
+from pages.parts.card import FOLDER
 
 pytestmark = pytest.mark.browser
 
@@ -328,6 +329,28 @@ def test_an_edit_says_which_side_is_which_and_is_not_blind(browser, server, stor
     card.wait_until_saved()
     (event,) = events_of(store, "blind-editor")
     assert (event.item_id, event.presented) == (first, "open")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("one two three", "one 2 three", ""),
+        (
+            "one two three four five six",
+            "a b c d e f",
+            "too different to mark single words: under 20% of them are in both",
+        ),
+        (
+            " ".join(f"a{number}" for number in range(700)),
+            " ".join(f"b{number}" for number in range(700)),
+            "too different to mark single words: over 1,200 of them differ",
+        ),
+        ("word " * 5001, "word", "too long to mark single words: over 5,000 words"),
+    ],
+)
+def test_where_no_words_are_marked_the_reason_is_said(browser, before, after, why):
+    comparing = (FOLDER / "difference.js").read_text(encoding="utf-8")
+    assert browser.execute_script(f"{comparing}; return compareTexts(...arguments).why", before, after) == why
 
 
 def test_many_are_decided_in_one_act(browser, server, store):
