@@ -41,8 +41,8 @@ READING_STYLE = """
     .st-key-reading-choices [data-testid="stWidgetLabel"] { display: none; }
     .st-key-reading-choices [data-testid="stElementContainer"][class*="-order"] { order: 1; flex: 1 1 100%; }
     .st-key-reading-choices [class*="-order"] [data-testid="stSelectbox"] { display: flex; gap: .5rem; }
-    .st-key-reading-choices [class*="-order"] [data-testid="stSelectbox"] > :not(label) { flex: 1 1 auto; min-width: 0; }
-    .st-key-reading-choices [class*="-order"] [data-testid="stWidgetLabel"] { display: flex; margin: 0; white-space: nowrap; }
+    .st-key-reading-choices [class*="-order"] [data-testid="stSelectbox"] > * { flex: 1 1 auto; min-width: 0; }
+    .st-key-reading-choices [class*="-order"] label { display: flex; flex: 0 0 auto !important; margin: 0; }
     .st-key-reading-choices [data-testid="stElementContainer"] { width: auto; min-width: 0; flex: 0 0 auto; }
     .st-key-reading-choices [data-testid="stElementContainer"]:has(input) { flex: 1 1 4rem; }
     .st-key-reading-choices button { padding-left: .5rem; padding-right: .5rem; white-space: nowrap; }

@@ -132,7 +132,8 @@ def test_where_nothing_waits_no_button_decides_and_the_way_out_stands_above(brow
     try:
         browser.get(f"{server.address}/review?who=late")
         card = CardDriver(browser)
-        shown = "[...found.querySelectorAll('.bar button')].filter(each => each.offsetParent).map(each => each.dataset.name)"
+        buttons = "[...found.querySelectorAll('.bar button')]"
+        shown = f"{buttons}.filter(each => each.offsetParent).map(each => each.dataset.name)"
         card.wait(lambda: card.deck(shown) == ["undo"], "no button that decides")
         button = browser.find_element("css selector", ".st-key-read-unread button")
         assert button.location["y"] < card.deck("found.getBoundingClientRect().top")
