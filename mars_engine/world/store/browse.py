@@ -139,7 +139,10 @@ class SqlBrowseStore:
         with self.database.read() as connection:
             undone = _undone(connection)
             rows = connection.execute(statement.order_by(reviews.annotator, *kind)).all()
-        return [ReviewTally(*row, undone=undone[(row.item_kind, row.annotator, row.action)]) for row in rows]
+        return [
+            ReviewTally(item_kind, name, action, events, seconds, undone[(item_kind, name, action)])
+            for item_kind, name, action, events, seconds in rows
+        ]
 
     def refinements(self) -> dict[str, int]:
         outcome = schema.proposal_sources.c.refinement
