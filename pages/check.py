@@ -6,7 +6,7 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.check import check_figures
 from pages.parts.card import Dealing
 from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck
+from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
 
 NOT_YET = "–"
 
@@ -70,7 +70,7 @@ def draw(desk: Desk) -> None:
         )
         return
     if presenting():
-        draw_deck(desk, Dealing("pair", "", "plan", read_only=True), draw_stakes)
+        draw_deck(desk, presented(desk, "pair"), draw_stakes)
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="reading-choices"):
         name = ask_name()

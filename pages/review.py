@@ -5,7 +5,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from pages.parts.card import Dealing, View
 from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck
+from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
 
 VIEWS: dict[View, str] = {"card": "Card", "grid": "Grid"}
 
@@ -57,7 +57,7 @@ def draw(desk: Desk) -> None:
         )
         return
     if presenting():
-        draw_deck(desk, Dealing("proposal", "", "plan", read_only=True))
+        draw_deck(desk, presented(desk, "proposal"))
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="reading-choices"):
         name = ask_name()

@@ -1,11 +1,11 @@
 """From review events to states. Events never change; a state is what is left of them when undos are carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from mars_engine.maths.triage import LabelDecision
-from mars_engine.words.records import Pair, Prompt, Proposal, ReviewAction, ReviewEvent
+from mars_engine.words.records import Pair, Presentation, Prompt, Proposal, ReviewAction, ReviewEvent
 
 ProposalStatus = Literal["pending", "accepted", "rejected", "flagged", "disputed"]
 
@@ -57,6 +57,24 @@ def standing_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:
         elif stack:
             stack.pop()
     return {annotator: stack for annotator, stack in stacks.items() if stack}
+
+
+def undone_actions(actions: Iterable[ReviewAction]) -> Iterator[ReviewAction]:
+    """Yield what was taken back of the actions of one annotator on one item, oldest first; see standing_events."""
+    stack: list[ReviewAction] = []
+    for action in actions:
+        if action != "undo":
+            stack.append(action)
+        elif stack:
+            yield stack.pop()
+
+
+def reveals_labels(action: ReviewAction, presented: Presentation) -> bool:
+    """Whether who did this knows the item's labels since, for good: an undo takes back no knowledge.
+
+    A decision made blind is followed by what it meant; a skip is not.
+    """
+    return action != "undo" and (action != "skip" or presented == "open")
 
 
 def effective_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:

@@ -106,6 +106,8 @@ class ReviewTally:
     events: int
     seconds: float
     """Spent on them in all, as far as it was noted."""
+    undone: int = 0
+    """How many of them were taken back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -748,7 +748,11 @@ class ReviewStore(Protocol):
         ...
 
     def recent_seconds(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[float]:
-        """The seconds spent on an annotator's newest decisions; skips and undos are none, what was undone counts."""
+        """The seconds spent on an annotator's newest decisions that stand, the newest first; at most `newest`.
+
+        Skips are no decisions, and what was taken back is none any more. Acts on many items at once are left out: they
+        do not tell how long one takes.
+        """
         ...
 
 
@@ -865,7 +869,7 @@ class BrowseStore(Protocol):
         ...
 
     def review_tallies(self) -> list[ReviewTally]:
-        """How many review events each annotator made of each kind, by name."""
+        """How many review events each annotator made of each kind, and how many of them were taken back, by name."""
         ...
 
     def refinements(self) -> dict[str, int]:

@@ -459,6 +459,7 @@ class ReviewMark:
     action: ReviewAction
     annotator: str
     sequence: int
+    presented: Presentation = "open"
 
 
 @dataclass(frozen=True, slots=True)

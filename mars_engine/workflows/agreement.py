@@ -63,6 +63,8 @@ class AgreementReport:
     disputed: tuple[DisputedItem, ...]
     adjudicated: int
     """Items that an adjudicator has decided."""
+    settled_by_party: int
+    """How many of these were decided by somebody who had answered too, and so judged his or her own answer."""
 
 
 def agreement(store: Store, kind: ItemKind, *, config: EvaluateConfig | None = None) -> AgreementReport:
@@ -95,7 +97,8 @@ def agreement(store: Store, kind: ItemKind, *, config: EvaluateConfig | None = N
             DisputedItem(item, answers[item])
             for item in _disputed(store, kind, {item: marks[item] for item in answers if len(answers[item]) > 1})
         ),
-        adjudicated=sum(_is_adjudicated(decisions) for decisions in latest.values()),
+        adjudicated=sum(bool(_adjudicators(decisions)) for decisions in latest.values()),
+        settled_by_party=sum(bool(_adjudicators(latest[item]) & people.keys()) for item, people in answers.items()),
     )
 
 
@@ -152,8 +155,9 @@ def _of_people(decisions: Mapping[str, ReviewAction]) -> dict[str, ReviewAction]
     return {name: action for name, action in sorted(decisions.items()) if not name.startswith(reserved)}
 
 
-def _is_adjudicated(decisions: Iterable[str]) -> bool:
-    return any(name.startswith(ADJUDICATOR_PREFIX) for name in decisions)
+def _adjudicators(decisions: Iterable[str]) -> set[str]:
+    """The names of those who decided as adjudicators, as they have them as people."""
+    return {name.removeprefix(ADJUDICATOR_PREFIX) for name in decisions if name.startswith(ADJUDICATOR_PREFIX)}
 
 
 def _ratings(shared: Sequence[Mapping[str, ReviewAction]], annotators: Sequence[str]) -> IntArray:

@@ -94,6 +94,8 @@ class PairCard:
     subset: str
     dataset: str
     skipped: bool
+    seen: bool
+    """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     decision: Decision | None = None
     kind: Literal["pair"] = "pair"
 
@@ -118,6 +120,8 @@ class ProposalCard:
     status: ProposalStatus
     """Pending until the annotator has decided, whatever others did."""
     skipped: bool
+    seen: bool
+    """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     decision: Decision | None = None
     kind: Literal["proposal"] = "proposal"
 
@@ -138,7 +142,9 @@ def _known_ones(values: Column) -> Column:
     return values[~np.isnan(values)]
 
 
-def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swapped: bool, skipped: bool) -> PairCard:
+def pair_card(
+    pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swapped: bool, skipped: bool, seen: bool
+) -> PairCard:
     """Return the card of a source pair, given its place in the index."""
     figures = (
         Figure("score margin", _known(index.margin[place]), None, "reward units"),
@@ -156,6 +162,7 @@ def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swa
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
         skipped=skipped,
+        seen=seen,
     )
 
 
@@ -167,6 +174,7 @@ def proposal_card(
     *,
     swapped: bool,
     skipped: bool,
+    seen: bool,
     status: ProposalStatus,
     gates: str,
     tries: Sequence[RefineTry] = (),
@@ -196,6 +204,7 @@ def proposal_card(
         trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),
         status=status,
         skipped=skipped,
+        seen=seen,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mars_engine.maths.composition import GridTexts
 from mars_engine.maths.fixed_draws import fixed_numbers
-from mars_engine.maths.review_state import effective_events, proposal_state
+from mars_engine.maths.review_state import effective_events, proposal_state, reveals_labels
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Clock, Store
@@ -53,7 +53,7 @@ BYTES_OF_CARDS = 1_500_000
 BYTES_OF_RECENT = 500_000
 RECENT_ACTS = 20
 PACE_OVER = 30
-"""Decisions whose median time is the pace."""
+"""Decisions about single items whose median time is the pace."""
 
 ALL, UNREAD = "all", "unread"
 """Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
@@ -74,14 +74,17 @@ class ReadingProgress:
     total: int
     seconds_per_decision: float | None
     accepted: int
-    """Accepted proposals, whoever did it."""
+    """Accepted proposals, whoever did it; see Outlook for what is hidden of them."""
     new_pairs: int | None
     """How many pairs the accepted ones give; None while that is still being counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceGrid:
-    """What accepting a proposal would add to the grid of its source, which composes what is approved of it."""
+    """What accepting a proposal would add to the grid of its source, which composes what is approved of it.
+
+    What others approved of items on which the annotator is to decide too is left out: see Outlook.
+    """
 
     accepted: int
     """Accepted proposals of the source."""
@@ -188,7 +191,7 @@ def deal(
             outlook = look()
             items = lease(outlook)
     maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
-    cards = tuple(_within(maker.cards(items, outlook.skipped, {}), BYTES_OF_CARDS))
+    cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
         kind=kind,
         annotator=annotator,
@@ -258,7 +261,11 @@ class _CardMaker:
     """Digest of the quality gates' settings."""
 
     def cards(
-        self, item_ids: Sequence[str], skipped: Collection[str], events: Mapping[str, Sequence[ReviewEvent]]
+        self,
+        item_ids: Sequence[str],
+        skipped: Collection[str],
+        seen: Collection[str],
+        events: Mapping[str, Sequence[ReviewEvent]],
     ) -> Iterator[Card]:
         """Yield the items' cards in their order, their texts read a few at a time; items that are gone are left out.
 
@@ -268,27 +275,34 @@ class _CardMaker:
             group = item_ids[start : start + CARDS_AT_ONCE]
             swapped = dict(zip(group, self._swapped(group), strict=True))
             if self.kind == "pair":
-                yield from self._pair_cards(group, skipped, swapped)
+                yield from self._pair_cards(group, skipped, seen, swapped)
             else:
-                yield from self._proposal_cards(group, skipped, swapped, events)
+                yield from self._proposal_cards(group, skipped, seen, swapped, events)
 
     def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
         numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.annotator}")
         return [bool(number & 1) for number in numbers.tolist()]
 
     def _pair_cards(
-        self, item_ids: Sequence[str], skipped: Collection[str], swapped: dict[str, bool]
+        self, item_ids: Sequence[str], skipped: Collection[str], seen: Collection[str], swapped: dict[str, bool]
     ) -> Iterator[Card]:
         for pair_id, pair in self.store.pairs.by_id(item_ids).items():
             for place in self.index.positions([pair_id]).tolist():
                 yield pair_card(
-                    pair, self.index, place, self.ranking, swapped=swapped[pair_id], skipped=pair_id in skipped
+                    pair,
+                    self.index,
+                    place,
+                    self.ranking,
+                    swapped=swapped[pair_id],
+                    skipped=pair_id in skipped,
+                    seen=pair_id in seen,
                 )
 
     def _proposal_cards(
         self,
         item_ids: Sequence[str],
         skipped: Collection[str],
+        seen: Collection[str],
         swapped: dict[str, bool],
         events: Mapping[str, Sequence[ReviewEvent]],
     ) -> Iterator[Card]:
@@ -304,6 +318,7 @@ class _CardMaker:
                     self.ranking,
                     swapped=swapped[proposal.id],
                     skipped=proposal.id in skipped,
+                    seen=proposal.id in seen,
                     status=proposal_state(proposal, events.get(proposal.id, ())).status,
                     gates=self.gates,
                     tries=trails.get(proposal.id, ()),
@@ -327,13 +342,19 @@ def _recent(maker: _CardMaker) -> tuple[Card, ...]:
     first_items = list(dict.fromkeys(act.items[0] for act in acts))
     events = store.reviews.events(kind, first_items)
     decided = {item: events[item] for item in first_items if annotator in effective_events(events[item])}
-    cards = {card.id: card for card in maker.cards(first_items, set(first_items) - decided.keys(), decided)}
+    seen = {item for item in first_items if any(_taught(annotator, event) for event in events[item])}
+    cards = {card.id: card for card in maker.cards(first_items, set(first_items) - decided.keys(), seen, decided)}
     shown = (
         replace(cards[act.items[0]], decision=_decision(act, annotator, events))
         for act in acts
         if act.items[0] in cards
     )
     return tuple(_within(shown, BYTES_OF_RECENT))[::-1]
+
+
+def _taught(annotator: str, event: ReviewEvent) -> bool:
+    """Whether an event is of an annotator who knows the item's labels since."""
+    return event.annotator == annotator and reveals_labels(event.action, event.presented)
 
 
 def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[ReviewEvent]]) -> Decision:

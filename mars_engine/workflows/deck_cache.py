@@ -15,6 +15,7 @@ from mars_engine.maths.review_state import (
     POLICY_PREFIX,
     having_a_say,
     proposal_state,
+    reveals_labels,
     standing_events,
     status_by_actions,
 )
@@ -50,11 +51,14 @@ class Outlook:
     Attributes:
         candidates: ids of the items to read, in the order of reading, as many as were asked for.
         skipped: those of them that the annotator skipped.
+        seen: those of them whose labels the annotator knows from what he or she did before, taken back or not.
         readers: how many may read an item at once, where it is more than one.
         waiting: how many items wait for the annotator in all.
         decided: how many of the items in question the annotator has decided.
         revision: that of the review events it was made from.
-        accepted: proposals that are accepted, whoever did it, and can still be composed.
+        accepted: proposals that are accepted, whoever did it, and can still be composed. What people decided about an
+            item that waits for this annotator too is hidden here, in `new_pairs` and in `grids`: it counts as if they
+            had not.
         new_pairs: how many pairs the accepted ones give; None while that is still being counted.
         grids: what is approved of the candidates' sources, by proposal id: left out where nothing is, None while that
             is still being counted.
@@ -62,6 +66,7 @@ class Outlook:
 
     candidates: tuple[str, ...]
     skipped: frozenset[str]
+    seen: frozenset[str]
     readers: Mapping[str, int]
     waiting: int
     decided: int
@@ -135,19 +140,22 @@ class DeckCache:
             unread_overlap = overlap & ~ledger.decided_by_people(len(items.ids))
             is_open = in_scope & ~mine & ~ledger.closed(overlap, policies_count=policies_close)
             skipped = ledger.skipped_by(annotator)
+            seen = ledger.seen_by(annotator, len(items.ids))
             permutation = self._order(kind, order, annotator, items, index, gains if order == "gain" else None)
             chosen = _first_open(permutation, is_open, skipped, most)
-            accepted, new_pairs = self._accepted(ledger, items) if kind == "proposal" else (0, 0)
+            hidden = ledger.hidden_slots(items.usable & ~mine & ~ledger.closed(overlap, policies_count=False))
+            approved = self._approved(ledger, items, hidden) if kind == "proposal" else _Approved()
             return Outlook(
                 candidates=_as_text(items.ids[chosen]),
                 skipped=frozenset(_as_text(items.ids[[place for place in chosen if place in skipped]])),
+                seen=frozenset(_as_text(items.ids[chosen[seen[chosen]]])),
                 readers=dict.fromkeys(_as_text(items.ids[chosen[unread_overlap[chosen]]]), 2),
                 waiting=int(is_open.sum()),
                 decided=int((mine & in_scope).sum()),
                 revision=ledger.revision,
-                accepted=accepted,
-                new_pairs=new_pairs,
-                grids=self._queue.grids_of(chosen, ledger) if kind == "proposal" else {},
+                accepted=approved.proposals,
+                new_pairs=approved.new_pairs,
+                grids=self._queue.grids_of(chosen, ledger, approved.families) if kind == "proposal" else {},
             )
 
     def _order(
@@ -174,11 +182,31 @@ class DeckCache:
             del self._orders[next(iter(self._orders))]
         return kept.permutation
 
-    def _accepted(self, ledger: "_Ledger", items: "_Items") -> tuple[int, int | None]:
-        """How many proposals are accepted, and how many pairs they give."""
+    def _approved(self, ledger: "_Ledger", items: "_Items", hidden: IntArray) -> "_Approved":
+        """What is accepted where the decisions of people on the items of some slots are hidden."""
         is_counted = self._queue.recount(self.store, ledger)
-        count = int(items.usable[ledger.places[ledger.accepted_slots()]].sum())
-        return count, self._queue.new_pairs(items.usable) if is_counted else None
+        families = self._queue.families_without(self.store, ledger, hidden)
+        count = int(items.usable[ledger.places[ledger.accepted_slots(hidden)]].sum())
+        is_counted = is_counted and all(family.is_counted for family in families.values())
+        return _Approved(count, self._queue.new_pairs(items.usable, families) if is_counted else None, families)
+
+
+@dataclass(frozen=True, slots=True)
+class _Approved:
+    """What is accepted, as far as an annotator may know; see Outlook."""
+
+    proposals: int = 0
+    new_pairs: int | None = 0
+    families: Mapping[int, "_FamilySeen"] = field(default_factory=dict)
+    """Those of which something is hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FamilySeen:
+    """A family of which something is hidden: its texts without that, None where nothing else of it is approved."""
+
+    is_counted: bool
+    grid: GridTexts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +295,8 @@ class _Queue:
         self.first_of_family: IntArray = np.zeros(0, dtype=np.int64)
         self.grids: dict[int, GridTexts] = {}
         """By family, where anything of it is accepted."""
+        self.grids_without: dict[int, dict[frozenset[int], GridTexts | None]] = {}
+        """By family and the slots whose decisions by people are hidden."""
         self.sources: IntArray = np.zeros(0, dtype=np.int64)
         self.known: dict[str, int] = {}
         self.revision = 0
@@ -330,19 +360,52 @@ class _Queue:
             first["random"] = [fixed_numbers(facts.ids, f"order:{annotator}")]
         return [*first[order], *together]
 
-    def new_pairs(self, usable: BoolArray) -> int:
-        return int(self.family_pairs[usable[self.first_of_family]].sum())
+    def new_pairs(self, usable: BoolArray, families: Mapping[int, _FamilySeen]) -> int:
+        """How many pairs the accepted proposals give, some families being seen in part."""
+        pairs = self.family_pairs.copy()
+        for family, seen in families.items():
+            pairs[family] = seen.grid.new_pairs if seen.grid else 0
+        return int(pairs[usable[self.first_of_family]].sum())
 
-    def grids_of(self, places: IntArray, ledger: "_Ledger") -> dict[str, GridTexts | None]:
-        """What is approved of the sources of some proposals, by proposal id; see Outlook."""
+    def families_without(self, store: Store, ledger: "_Ledger", hidden: IntArray) -> dict[int, _FamilySeen]:
+        """The families of some slots, as they are where what people decided about these is hidden.
+
+        A limited number of them is counted at once.
+        """
+        slots_of: dict[int, set[int]] = {}
+        for slot, family in zip(hidden.tolist(), self.family[ledger.places[hidden]].tolist(), strict=True):
+            slots_of.setdefault(family, set()).add(slot)
+        wanted = {family: frozenset(slots) for family, slots in slots_of.items()}
+        new = [family for family, slots in wanted.items() if slots not in self.grids_without.get(family, {})]
+        if numbers := new[:FAMILIES_AT_ONCE]:
+            by_policies = dict.fromkeys(slot for number in numbers for slot in wanted[number])
+            accepted = ledger.accepted_slots(hidden)
+            accepted = accepted[np.isin(self.family[ledger.places[accepted]], numbers)]
+            how = {slot: None if slot in by_policies else ledger.special.get(slot) for slot in accepted.tolist()}
+            grids = self._grids_of_slots(store, ledger, how)
+            for number in numbers:
+                self.grids_without.setdefault(number, {})[wanted[number]] = grids.get(number)
+        return {
+            family: _FamilySeen(True, self.grids_without[family][slots])
+            if slots in self.grids_without.get(family, {})
+            else _FamilySeen(False)
+            for family, slots in wanted.items()
+        }
+
+    def grids_of(
+        self, places: IntArray, ledger: "_Ledger", seen: Mapping[int, _FamilySeen]
+    ) -> dict[str, GridTexts | None]:
+        """What is approved of the sources of some proposals, by proposal id, some families being seen in part."""
         changed = np.fromiter(ledger.to_count, dtype=np.int64)
         changed = changed[ledger.places[changed] >= 0]
         uncounted = set(self.family[ledger.places[changed]].tolist())
+        uncounted |= {family for family, each in seen.items() if not each.is_counted}
         families = self.family[places].tolist()
+        known = {family: seen[family].grid if family in seen else self.grids.get(family) for family in set(families)}
         return {
-            proposal_id: None if family in uncounted else self.grids[family]
+            proposal_id: None if family in uncounted else known[family]
             for proposal_id, family in zip(_as_text(self.facts.ids[places]), families, strict=True)
-            if family in uncounted or family in self.grids
+            if family in uncounted or known[family] is not None
         }
 
     def recount(self, store: Store, ledger: "_Ledger") -> bool:
@@ -358,26 +421,33 @@ class _Queue:
             return True
         accepted = ledger.accepted_slots()
         accepted = accepted[np.isin(self.family[ledger.places[accepted]], numbers)]
-        approved = _approved_answers(
-            store, {ledger.items[slot]: ledger.special.get(slot) for slot in accepted.tolist()}
-        )
-        by_family: dict[int, list[Answer]] = {number: [] for number in numbers.tolist()}
-        for slot in accepted.tolist():
-            by_family[int(self.family[ledger.places[slot]])].append(approved[ledger.items[slot]])
-        first = self.first_of_family[numbers]
-        source_of = dict(zip(numbers.tolist(), _as_text(self.facts.source_ids[first]), strict=True))
-        pairs = store.pairs.by_id([source_of[number] for number, answers in by_family.items() if answers])
+        grids = self._grids_of_slots(store, ledger, {slot: ledger.special.get(slot) for slot in accepted.tolist()})
+        for number in numbers.tolist():
+            self.family_pairs[number] = grids[number].new_pairs if number in grids else 0
+            self.grids.pop(number, None)
+            self.grids_without.pop(number, None)
+        self.grids |= grids
+        ledger.to_count.difference_update(changed[np.isin(self.family[ledger.places[changed]], numbers)].tolist())
+        return len(numbers) == len(waiting)
+
+    def _grids_of_slots(
+        self, store: Store, ledger: "_Ledger", accepted: Mapping[int, ReviewAction | None]
+    ) -> dict[int, GridTexts]:
+        """The texts of families by what is accepted of them, given how it was accepted if not as it is."""
+        approved = _approved_answers(store, {ledger.items[slot]: how for slot, how in accepted.items()})
+        by_family: dict[int, list[Answer]] = {}
+        for slot in accepted:
+            by_family.setdefault(int(self.family[ledger.places[slot]]), []).append(approved[ledger.items[slot]])
+        first = self.first_of_family[np.fromiter(by_family, dtype=np.int64)]
+        source_of = dict(zip(by_family, _as_text(self.facts.source_ids[first]), strict=True))
+        pairs = store.pairs.by_id(source_of.values())
+        grids: dict[int, GridTexts] = {}
         for number, answers in by_family.items():
             pair = pairs.get(source_of[number])
             own = (pair.chosen, pair.rejected) if pair else ("", "")
             is_flipped = bool(self.facts.flipped[self.first_of_family[number]])
-            grid = GridTexts.of(own[::-1] if is_flipped else own, answers)
-            self.family_pairs[number] = grid.new_pairs if answers else 0
-            self.grids.pop(number, None)
-            if answers:
-                self.grids[number] = grid
-        ledger.to_count.difference_update(changed[np.isin(self.family[ledger.places[changed]], numbers)].tolist())
-        return len(numbers) == len(waiting)
+            grids[number] = GridTexts.of(own[::-1] if is_flipped else own, answers)
+        return grids
 
 
 def _approved_answers(store: Store, accepted: Mapping[str, ReviewAction | None]) -> dict[str, Answer]:
@@ -437,6 +507,9 @@ _NO_FACTS = ProposalFacts(
 # ------------------------------------------------------------------------------------------------------- decisions
 
 
+_NO_SLOTS: IntArray = np.zeros(0, dtype=np.int64)
+
+
 class _Ledger:
     """How the items of a kind stand that have events. Each has a slot, by the order in which it got its first one."""
 
@@ -452,10 +525,14 @@ class _Ledger:
         self.policies = array("b")
         self.adjudicated = array("b")
         self.accepted = array("b")
+        self.accepted_by_policies = array("b")
+        """Whether it would be accepted if no person had decided."""
         self.special: dict[int, ReviewAction] = {}
         """How accepted proposals were accepted, where it was not as a whole and as they are."""
         self.decided: dict[str, set[int]] = {}
         """Slots by who decided them."""
+        self.seen: dict[str, set[int]] = {}
+        """Slots by who knows their labels."""
         self.skipped: dict[str, dict[int, int]] = {}
         """Slots by who skipped them and has not decided them, with the sequence of the skip."""
         self.to_count: set[int] = set()
@@ -472,6 +549,8 @@ class _Ledger:
         for mark in store.reviews.marks(self.kind, after=self.last_row):
             slot = self._slot(mark.item_id)
             self.marks[slot].append(mark)
+            if reveals_labels(mark.action, mark.presented):
+                self.seen.setdefault(mark.annotator, set()).add(slot)
             changed.add(slot)
             self.last_row = mark.row
         unclear = [self.items[slot] for slot in changed if not self._derive(slot)]
@@ -485,7 +564,7 @@ class _Ledger:
         if slot == len(self.items):
             self.items.append(item_id)
             self.marks.append([])
-            for column in (self.people, self.policies, self.adjudicated, self.accepted):
+            for column in (self.people, self.policies, self.adjudicated, self.accepted, self.accepted_by_policies):
                 column.append(0)
         return slot
 
@@ -511,6 +590,8 @@ class _Ledger:
             return True
         actions = [mark.action for mark in having_a_say(decisions).values()]
         status = status_by_actions(actions)
+        by_policies = [mark.action for name, mark in decisions.items() if name.startswith(POLICY_PREFIX)]
+        self.accepted_by_policies[slot] = int(status_by_actions(by_policies) == "accepted")
         self._set_accepted(slot, actions[0] if status == "accepted" else None)
         return status is not None
 
@@ -543,6 +624,10 @@ class _Ledger:
         """Which of the items an annotator has decided."""
         return self._mask(np.fromiter(self.decided.get(annotator, ()), dtype=np.int64), count)
 
+    def seen_by(self, annotator: str, count: int) -> BoolArray:
+        """Of which of the items an annotator knows the labels."""
+        return self._mask(np.fromiter(self.seen.get(annotator, ()), dtype=np.int64), count)
+
     def decided_by_people(self, count: int) -> BoolArray:
         """Which of the items any person has decided."""
         return self._mask(np.flatnonzero(np.array(self.people)), count)
@@ -560,9 +645,19 @@ class _Ledger:
             closed |= (people == 0) & (np.array(self.policies) > 0)
         return self._mask(np.flatnonzero(closed), len(overlap))
 
-    def accepted_slots(self) -> IntArray:
-        """The slots of accepted proposals that are among the items."""
-        return np.flatnonzero((np.array(self.accepted) > 0) & (self.places >= 0))
+    def hidden_slots(self, is_open: BoolArray) -> IntArray:
+        """The slots whose decisions by people an annotator is not to know yet: their items are open for him or her.
+
+        Only those are among them on which an approval hangs.
+        """
+        approves = (np.array(self.accepted) > 0) | (np.array(self.accepted_by_policies) > 0)
+        return np.flatnonzero(approves & (np.array(self.people) > 0) & np.append(is_open, False)[self.places])
+
+    def accepted_slots(self, hidden: IntArray = _NO_SLOTS) -> IntArray:
+        """The slots of accepted proposals that are among the items; of hidden ones it counts what policies decided."""
+        accepted = np.array(self.accepted)
+        accepted[hidden] = np.array(self.accepted_by_policies)[hidden]
+        return np.flatnonzero((accepted > 0) & (self.places >= 0))
 
     def _mask(self, slots: IntArray, count: int) -> BoolArray:
         mask = np.zeros(count + 1, dtype=bool)  # the last place is that of items that are not there (-1)

@@ -26,14 +26,18 @@ class Contribution:
     """Decisions about proposals."""
     skipped: int
     taken_back: int
+    """Of the decisions; skips that were taken back are none."""
     seconds: float
     """Spent on decisions and skips, as far as it was noted."""
 
     @property
+    def decisions(self) -> int:
+        return self.checked + self.reviewed
+
+    @property
     def seconds_per_decision(self) -> float | None:
         """Mean time; None where none was noted."""
-        decisions = self.checked + self.reviewed
-        return self.seconds / decisions if decisions and self.seconds else None
+        return self.seconds / self.decisions if self.decisions and self.seconds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +118,12 @@ def _contribution(name: str, tallies: Iterable[ReviewTally]) -> Contribution:
     seconds = 0.0
     for tally in tallies:
         if tally.action == "undo":
-            taken_back += tally.events
             continue
         seconds += tally.seconds
         if tally.action == "skip":
             skipped += tally.events
         else:
             decided[tally.item_kind].append(tally.events)
+            taken_back += tally.undone
     role, plain = role_of(name)
     return Contribution(plain, role, sum(decided["pair"]), sum(decided["proposal"]), skipped, taken_back, seconds)

@@ -52,6 +52,7 @@ class Reviewer:
     proposals: int
     labels: int
     undone: int
+    """How many of these decisions were taken back."""
     minutes: float
 
 
@@ -181,9 +182,8 @@ def _reviewers(store: Store) -> tuple[Reviewer, ...]:
     seconds: dict[str, float] = {}
     for tally in store.browse.review_tallies():
         seconds[tally.annotator] = seconds.get(tally.annotator, 0.0) + tally.seconds
-        if tally.action == "undo":
-            undone[tally.annotator] += tally.events
-        elif tally.action != "skip":
+        if tally.action not in ("undo", "skip"):
+            undone[tally.annotator] += tally.undone
             (proposals if tally.item_kind == "proposal" else labels)[tally.annotator] += tally.events
     return tuple(
         Reviewer(

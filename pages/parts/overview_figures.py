@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.maths.review_state import POLICY_PREFIX
 from mars_engine.workflows.compose import LENGTH_AFTER, LENGTH_BEFORE
 from mars_engine.workflows.overview import Headline, MarginHistogram, Plane
+from mars_engine.workflows.people import contributions
 from mars_engine.workflows.results import ModelResult, signed_points
 from mars_engine.workflows.status import Status
 from pages.parts import charts
@@ -88,17 +88,16 @@ def _draw_mis_ranked(headline: Headline, status: Status) -> None:
 
 
 def _draw_decisions(desk: Desk) -> None:
-    every = desk.store.browse.review_tallies()
-    tallies = [each for each in every if each.action not in ("undo", "skip")]
-    taken_back = sum(each.events for each in every if each.action == "undo")
-    by_policy = sum(each.events for each in tallies if each.annotator.startswith(POLICY_PREFIX))
-    people = {each.annotator for each in tallies if not each.annotator.startswith(POLICY_PREFIX)}
-    by_people = sum(each.events for each in tallies) - by_policy
-    st.metric("Decisions by people", f"{by_people:,}")
+    found = contributions(desk.store.browse.review_tallies())
+    by_policy = sum(each.decisions for each in found if each.role == "policy")
+    of_people = [each for each in found if each.role != "policy" and each.decisions]
+    taken_back = sum(each.taken_back for each in of_people)
+    people = {each.name for each in of_people}
+    st.metric("Decisions by people", f"{sum(each.decisions for each in of_people):,}")
     readers = "one person" if len(people) == 1 else f"{len(people)} people"
     parts = [
         readers if people else "",
-        f"{taken_back:,} of them taken back" if taken_back else "",
+        f"{taken_back:,} of these decisions taken back" if taken_back else "",
         f"{by_policy:,} more by a policy" if by_policy else "",
     ]
     st.text("; ".join(part for part in parts if part) or "nothing has been decided yet")

@@ -25,6 +25,12 @@ def draw_agreement(report: AgreementReport) -> None:
             "usually taken as too unsure to build on.",
         )
         st.metric("Settled by an adjudicator", f"{report.adjudicated:,}", width=_figure_width())
+    if report.settled_by_party:
+        some = report.settled_by_party
+        st.text(
+            f"{some:,} of those settled by an adjudicator {'was' if some == 1 else 'were'} settled by one of the "
+            "people who had disagreed."
+        )
     for name, coefficient in (("Raw agreement", report.raw), ("Krippendorff’s α", report.alpha)):
         if coefficient.interval is None:
             st.text(f"{name} is undefined: {coefficient.reason}.")

@@ -116,25 +116,32 @@ def _draw_edit(item: Pair | Proposal, number: int, answer: ReviewEvent) -> None:
 
 
 def _draw_decision(desk: Desk, kind: ItemKind, item_id: str, dispute: Dispute, name: str) -> None:
-    st.subheader("Your decision overrules theirs", anchor=False)
+    is_party = name in {answer.annotator for answer in dispute.answers}
+    st.subheader(f"Your decision overrules {'the answers, yours too' if is_party else 'theirs'}", anchor=False)
+    if is_party:
+        st.text(
+            "⚠ You answered this one yourself. Where there is somebody else, let him or her settle it. "
+            "If you do, it is counted as settled by one of those who disagreed."
+        )
     note = st.text_input("Note", max_chars=2_000, key=f"note-{item_id}", placeholder="Why, for those who disagreed")
     edits = [answer for answer in dispute.answers if answer.action == "edit"]
     with st.container(horizontal=True):
         for action in CHOICES[kind]:
             if st.button(ACTION_NAMES[action], key=f"decide-{action}"):
-                _settle(partial(adjudicate, desk.store, kind, item_id, action), desk, name, note)
+                _settle(partial(adjudicate, desk.store, kind, item_id, action), desk, name, note, is_party=is_party)
         for number, answer in enumerate(edits, start=1):
             if st.button(f"Take edit {number}" if len(edits) > 1 else "Take the edit", key=f"take-{number}"):
-                _settle(partial(take_answer, desk.store, kind, item_id, answer), desk, name, note)
+                _settle(partial(take_answer, desk.store, kind, item_id, answer), desk, name, note, is_party=is_party)
 
 
-def _settle(decide: Callable[..., ReviewEvent], desk: Desk, name: str, note: str) -> None:
+def _settle(decide: Callable[..., ReviewEvent], desk: Desk, name: str, note: str, *, is_party: bool) -> None:
     try:
         event = decide(annotator=name, clock=desk.clock, note=note)
     except MarsError as error:
         show_error(error)
         return
-    st.session_state[SAID] = f"✓ Settled: {ACTION_NAMES.get(event.action, event.action)}."
+    by_whom = ", by one of those who disagreed" if is_party else ""
+    st.session_state[SAID] = f"✓ Settled{by_whom}: {ACTION_NAMES.get(event.action, event.action)}."
     st.rerun()
 
 

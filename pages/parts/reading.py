@@ -1,6 +1,6 @@
 """Around the card of Check and Review: who reads, which cards in which order, and the card itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.words.config import ReviewConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
-from mars_engine.workflows.deck import ALL, ORDERS, UNREAD
+from mars_engine.workflows.deck import ALL, ORDERS, UNREAD, deal
 from mars_engine.workflows.gain_order import GainOrder
 from pages.parts.card import Dealing, answer_browser, mount, mount_whole_run
 from pages.parts.forms import verbatim
@@ -20,6 +20,8 @@ WHO, SET, ORDER = "who", "set", "order"
 
 UNKNOWN_SET = "unknown set"
 """Names in the session state, with the kind behind it, a set that an address named and that is not here."""
+
+UNREAD_NAME = "All that no person has read"
 
 WHAT_TO_READ = "What to read"
 """Label of what holds the choices, so that they do not stand between a person on a small screen and the card."""
@@ -35,8 +37,12 @@ READING_STYLE = """
     [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
     [data-testid="stLayoutWrapper"]:has(> .st-key-deck-figures) { order: 1; }
     .st-key-deck-figures [data-testid="stHorizontalBlock"] { gap: .25rem 1.25rem; }
-    .st-key-reading-choices { flex-wrap: nowrap; gap: .4rem; }
+    .st-key-reading-choices { gap: .4rem; }
     .st-key-reading-choices [data-testid="stWidgetLabel"] { display: none; }
+    .st-key-reading-choices [data-testid="stElementContainer"][class*="-order"] { order: 1; flex: 1 1 100%; }
+    .st-key-reading-choices [class*="-order"] [data-testid="stSelectbox"] { display: flex; gap: .5rem; }
+    .st-key-reading-choices [class*="-order"] [data-testid="stSelectbox"] > * { flex: 1 1 auto; min-width: 0; }
+    .st-key-reading-choices [class*="-order"] label { display: flex; flex: 0 0 auto !important; margin: 0; }
     .st-key-reading-choices [data-testid="stElementContainer"] { width: auto; min-width: 0; flex: 0 0 auto; }
     .st-key-reading-choices [data-testid="stElementContainer"]:has(input) { flex: 1 1 4rem; }
     .st-key-reading-choices button { padding-left: .5rem; padding-right: .5rem; white-space: nowrap; }
@@ -86,14 +92,13 @@ def ask_name() -> str:
 def choose_order(desk: Desk, kind: ItemKind) -> str:
     """Ask what comes first; the address says it where it is not as configured, so that a link opens it."""
     names = ORDER_NAMES[kind]
-    orders = [order for order in ORDERS[kind] if order in names]
-    configured = desk.config.review.order if desk.config.review.order in orders else orders[0]
-    asked = st.query_params.get(ORDER, configured)
+    orders = _orders(kind)
+    configured = _configured_order(desk, kind)
     chosen = str(
         st.selectbox(
             "Read first",
             orders,
-            index=orders.index(asked if asked in orders else configured),
+            index=orders.index(_asked_order(desk, kind)),
             format_func=lambda order: names[order],
             key=f"{'check' if kind == 'pair' else 'review'}-order",
             width=270,
@@ -107,25 +112,33 @@ def choose_order(desk: Desk, kind: ItemKind) -> str:
     return chosen
 
 
+def _orders(kind: ItemKind) -> list[str]:
+    return [order for order in ORDERS[kind] if order in ORDER_NAMES[kind]]
+
+
+def _configured_order(desk: Desk, kind: ItemKind) -> str:
+    orders = _orders(kind)
+    return desk.config.review.order if desk.config.review.order in orders else orders[0]
+
+
+def _asked_order(desk: Desk, kind: ItemKind) -> str:
+    """The order that the address names; as configured where it names none that there is."""
+    asked = st.query_params.get(ORDER, "")
+    return asked if asked in _orders(kind) else _configured_order(desk, kind)
+
+
 def choose_source(desk: Desk, kind: ItemKind) -> str:
     """Ask for what is open, what no person has read, or a set; the address says which, so that a link opens it."""
-    names = {ALL: "All that is undecided"}
-    if kind == "proposal":
-        names[UNREAD] = "All that no person has read"
-    names |= {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
-    asked = st.query_params.get(SET, ALL)
-    if asked not in names:
-        st.session_state[f"{UNKNOWN_SET} {kind}"] = asked
-        del st.query_params[SET]
+    names = _source_names(desk, kind)
+    asked = _asked_source(kind, names)
     if len(names) == 1:
         return ALL
     options = list(names)
-    begin = options.index(asked) if asked in names else 0
     chosen = str(
         st.selectbox(
             "Proposals" if kind == "proposal" else "Pairs",
             options,
-            index=begin,
+            index=options.index(asked),
             format_func=lambda source: names[source],
             width=260,
         )
@@ -136,6 +149,30 @@ def choose_source(desk: Desk, kind: ItemKind) -> str:
     elif SET in st.query_params:
         del st.query_params[SET]
     return chosen
+
+
+def _source_names(desk: Desk, kind: ItemKind) -> dict[str, str]:
+    """What can be read, by its name in the address."""
+    names = {ALL: "All that is undecided"}
+    if kind == "proposal":
+        names[UNREAD] = UNREAD_NAME
+    return names | {each.id: f"{each.name} ({each.pairs:,})" for each in desk.store.pair_sets.all()}
+
+
+def _asked_source(kind: ItemKind, names: Collection[str]) -> str:
+    """What the address asks to read; all where it names what is not here, which is kept to be said."""
+    asked = st.query_params.get(SET, ALL)
+    if asked in names:
+        return asked
+    st.session_state[f"{UNKNOWN_SET} {kind}"] = asked
+    del st.query_params[SET]
+    return ALL
+
+
+def presented(desk: Desk, kind: ItemKind) -> Dealing:
+    """The cards that an audience is shown: those that the address asks for, in the order that it names."""
+    source = _asked_source(kind, _source_names(desk, kind))
+    return Dealing(kind, "", _asked_order(desk, kind), source, read_only=True)
 
 
 def say_unknown_set(kind: ItemKind) -> None:
@@ -165,11 +202,13 @@ def _draw_deck(desk: Desk, dealing: Dealing, draw_figures: Callable[[Desk], None
     except MarsError as error:
         show_error(error)
         return
+    above = st.empty()  # always there, so that the card keeps its place on the page
+    if answer.nothing_waits and not dealing.read_only:
+        with above.container():
+            draw_nothing_left(desk, dealing)
     mount(answer)
     if dealing.read_only:
         return
-    if answer.nothing_waits:
-        draw_nothing_left(dealing)
     draw_live(
         desk,
         dealing.kind,
@@ -216,8 +255,23 @@ def _gain_lines(order: GainOrder) -> list[str]:
     return lines
 
 
-def draw_nothing_left(dealing: Dealing) -> None:
-    if dealing.kind == "pair":
+def draw_nothing_left(desk: Desk, dealing: Dealing) -> None:
+    """Say that nothing waits, and what to do next: first of all to read what only a policy decided."""
+    unread = _unread(desk, dealing)
+    if unread:
+        with st.container(border=True):
+            alone = (
+                "one of them alone: no person has read it."
+                if unread == 1
+                else (f"{unread:,} of them alone: no person has read these.")
+            )
+            st.text(f"All of these proposals are decided. A policy decided {alone}")
+            if st.button(f"Read {UNREAD_NAME.lower()}", type="primary", icon=":material/menu_book:", key="read-unread"):
+                st.query_params[SET] = UNREAD
+                st.rerun()
+            st.text("Or train on what was accepted, and see what it changed.")
+            st.page_link("pages/train.py", label="Train", icon=":material/arrow_forward:")
+    elif dealing.kind == "pair":
         empty_state(
             "All of these pairs are checked.",
             to_do="Review the proposals, or choose others under 'What to read' above.",
@@ -227,8 +281,27 @@ def draw_nothing_left(dealing: Dealing) -> None:
     else:
         empty_state(
             "All of these proposals are decided.",
-            to_do="Train on what was accepted and see what it changed."
-            + (" Those that only the gates decided are under 'What to read' above." if dealing.source == ALL else ""),
+            to_do="Train on what was accepted and see what it changed.",
             page_path="pages/train.py",
             link="Train",
         )
+
+
+def _unread(desk: Desk, dealing: Dealing) -> int:
+    """How many proposals wait that only a policy decided, where they are not what is being read."""
+    if dealing.kind != "proposal" or dealing.source != ALL:
+        return 0
+    dealt = deal(
+        desk.store,
+        desk.index(),
+        desk.config,
+        kind=dealing.kind,
+        annotator=dealing.annotator,
+        clock=desk.clock,
+        source=UNREAD,
+        limit_cards=1,
+        overlap_percent=dealing.overlap_percent,
+        cache=desk.deck_cache,
+        read_only=True,
+    )
+    return dealt.progress.waiting

@@ -15,6 +15,7 @@ from serving_app import MARS, AppServer
 from mars_engine.assembly.workspace import find_workspace, utc_now
 from mars_engine.maths.review_state import effective_events
 from mars_engine.world.store import SqlStore, open_store
+from pages.parts.card import FOLDER
 
 pytestmark = pytest.mark.browser
 
@@ -280,6 +281,76 @@ def test_blind_mode_hides_labels_and_says_which_side_was_meant(browser, server, 
     assert "blind=1" in browser.current_url
     card.press("ArrowLeft")
     card.wait(lambda: card.deck("!!found.querySelector('.known')"), "the figures of a decided card")
+
+
+def test_a_card_whose_labels_were_seen_is_never_blind_again(browser, server, store):
+    card = open_card(browser, server, "check", "taught", "&blind=1")
+    card.wait(lambda: "Answer A" in card.text(".sides"), "hidden labels")
+    first = card.painted
+    card.press_next("1")
+    assert "was labelled chosen" in card.text(".banner")
+    card.press_next("u")
+    assert card.painted == first
+    assert "Chosen" in card.text(".sides")
+    assert "does not count as blind" in card.text(".banner")
+    second = card.press_next("f")
+    card.press_next("u")
+    card.wait_until_saved()
+    browser.refresh()
+    card.wait_for_card(first)
+    assert "Chosen" in card.text(".sides"), "the server knows it too"
+    card.press_next("f")
+    assert card.painted == second
+    assert "Answer A" in card.text(".sides"), "the next card is hidden as before"
+    third = card.press_next("s")
+    assert "was labelled" not in card.text(".banner"), "a skip tells nothing"
+    card.press_next("u")
+    assert "Answer A" in card.text(".sides")
+    card.press("b")
+    card.press("b")
+    assert "Chosen" in card.text(".sides"), "its labels were looked at"
+    card.press_next("r")
+    assert card.painted == third
+    card.wait_until_saved()
+    decided = [each for each in events_of(store, "taught", "pair") if each.action not in ("undo", "skip")]
+    assert [each.item_id for each in decided] == [first, first, first, second]
+    assert [each.presented == "open" for each in decided] == [False, True, True, True]
+
+
+def test_an_edit_says_which_side_is_which_and_is_not_blind(browser, server, store):
+    card = open_card(browser, server, "review", "blind-editor", "&blind=1")
+    card.wait(lambda: "Answer A" in card.text(".sides"), "hidden labels")
+    first = card.painted
+    card.press("e")
+    card.wait(lambda: card.deck("!!found.querySelector('form.edit')"), "the fields")
+    card.press("Escape")
+    card.wait(lambda: "Chosen" in card.text(".sides"), "the card with its labels")
+    card.press_next("a")
+    card.wait_until_saved()
+    (event,) = events_of(store, "blind-editor")
+    assert (event.item_id, event.presented) == (first, "open")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("one two three", "one 2 three", ""),
+        (
+            "one two three four five six",
+            "a b c d e f",
+            "too different to mark single words: under 20% of them are in both",
+        ),
+        (
+            " ".join(f"a{number}" for number in range(700)),
+            " ".join(f"b{number}" for number in range(700)),
+            "too different to mark single words: over 1,200 of them differ",
+        ),
+        ("word " * 5001, "word", "too long to mark single words: over 5,000 words"),
+    ],
+)
+def test_where_no_words_are_marked_the_reason_is_said(browser, before, after, why):
+    comparing = (FOLDER / "difference.js").read_text(encoding="utf-8")
+    assert browser.execute_script(f"{comparing}; return compareTexts(...arguments).why", before, after) == why
 
 
 def test_many_are_decided_in_one_act(browser, server, store):

@@ -13,6 +13,7 @@ from mars_engine.assembly.recorded_run import recorded_run
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.workflows.import_pairs import import_pairs
+from mars_engine.workflows.review import record_review
 from mars_engine.workflows.rounds import open_round
 from mars_engine.workflows.status import FunnelStep
 from pages.parts.overview_steps import step_bar
@@ -63,6 +64,21 @@ def test_a_trained_workspace_shows_figures_funnel_margins_and_plane(tmp_path, mo
     assert metrics["Held-out accuracy"].endswith("%")
     assert "95% interval" in shown
     assert "against warm-up: " in shown
+
+
+def test_skips_that_were_undone_are_no_decisions_taken_back(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "complete")
+    monkeypatch.setenv("MARS_WORKSPACE", str(root))
+    with open_workspace_store(find_workspace(root)) as store:
+        pair = store.pairs.pairs("train")[0].id
+        for action in ("skip", "undo", "skip", "undo", "flip", "undo", "flip"):
+            record_review(store, "pair", pair, action, annotator="ada", clock=utc_now)
+        first, second = store.proposals.proposals()[:2]
+        for item, action in ((first, "reject"), (second, "accept")):
+            record_review(store, "proposal", item.id, action, annotator="policy", clock=utc_now)
+    app = open_app()
+    assert {metric.label: metric.value for metric in app.metric}["Decisions by people"] == "4"
+    assert "2 people; 1 of these decisions taken back;" in words(app)
 
 
 def test_present_mode_has_figures_and_no_controls(tmp_path, monkeypatch):

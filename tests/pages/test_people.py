@@ -115,6 +115,29 @@ def test_a_dispute_is_settled_and_the_settling_is_taken_back(at_work):
     assert "There is nothing to take back." in words(app)
 
 
+def test_who_settles_a_dispute_of_his_own_is_warned_and_it_is_counted(at_work):
+    store = at_work("complete")
+    first, second = store.pairs.pairs("train")[:2]
+    decide(store, first.id, "flip", SIGNED_IN)
+    decide(store, first.id, "drop", "bob")
+    decide(store, second.id, "flip", ADA)
+    decide(store, second.id, "drop", "bob")
+    app = open_people(**{"decided-on": "Check", "item": second.id})
+    assert "Your decision overrules theirs" in words(app)
+    assert "You answered this one yourself" not in words(app)
+    press(app, "decide-drop")
+    assert "✓ Settled: Drop the pair." in words(app)
+    assert "had disagreed" not in words(app)
+    assert "⚠ You answered this one yourself." in words(app)
+    assert "Your decision overrules the answers, yours too" in words(app)
+    press(app, "decide-flip")
+    assert "✓ Settled, by one of those who disagreed: Flip the label." in words(app)
+    assert figure(app, "Settled by an adjudicator") == "2"
+    assert "1 of those settled by an adjudicator was settled by one of the people who had disagreed." in words(app)
+    press(app, "undo-adjudication")
+    assert "had disagreed" not in words(app)
+
+
 def test_an_edit_is_taken_with_its_texts_and_one_pages_through_disputes(at_work):
     store = at_work("complete")
     proposals = store.proposals.proposals()[:2]

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from browsing import open_browser
+from app_workspaces import make_workspace
+from browsing import SMALL, open_browser
 from card_driving import CardDriver, open_card
 from reading_workspaces import HOSTILE, events_of, make_reading
 from serving_app import MARS, AppServer
@@ -107,6 +108,43 @@ def test_by_gain_the_queue_follows_what_is_accepted(browser, server, store, requ
     for _ in actions:
         card.press("u")
     card.wait_until_saved()
+
+
+def test_on_a_small_screen_the_order_can_be_read(server):
+    with open_browser(SMALL) as small:
+        card = open_card(small, server, "review", "small-order")
+        widths = small.execute_script(
+            "const box = document.querySelector('.st-key-review-order');"
+            "const words = [...box.querySelectorAll('[value], div')].filter(each => !each.children.length"
+            "  && (each.innerText || each.value || '').includes('As the plan spends'));"
+            "return [words.length, ...words.map(each => each.scrollWidth - each.clientWidth)]"
+        )
+        assert widths[0] > 0
+        assert max(widths[1:]) <= 0, "nothing of it is cut off"
+        assert small.find_element("css selector", ".st-key-review-order label").is_displayed()
+        assert "As the plan spends" in shown_order(card)
+
+
+def test_where_nothing_waits_no_button_decides_and_the_way_out_stands_above(browser, tmp_path):
+    root = make_workspace(tmp_path / "workspace", "complete")
+    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
+    server.start()
+    try:
+        browser.get(f"{server.address}/review?who=late")
+        card = CardDriver(browser)
+        buttons = "[...found.querySelectorAll('.bar button')]"
+        shown = f"{buttons}.filter(each => each.offsetParent).map(each => each.dataset.name)"
+        card.wait(lambda: card.deck(shown) == ["undo"], "no button that decides")
+        button = browser.find_element("css selector", ".st-key-read-unread button")
+        assert button.location["y"] < card.deck("found.getBoundingClientRect().top")
+        button.click()
+        card.wait_for_card()
+        assert "accept" in card.deck(shown)
+        assert "set=unread" in browser.current_url
+        card.press_next("s")
+        card.wait_until_saved()
+    finally:
+        server.stop()
 
 
 def test_the_trail_is_folded_and_shows_each_try_as_it_is(tmp_path):

@@ -5,14 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_workspaces import make_workspace
 from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 from test_card import told
 
 from mars_engine.assembly.shipped import shipped
 from mars_engine.assembly.worker import WorkerClient
-from mars_engine.assembly.workspace import create_workspace, find_workspace, save_config
+from mars_engine.assembly.workspace import (
+    create_workspace,
+    find_workspace,
+    open_workspace_store,
+    save_config,
+    utc_now,
+)
 from mars_engine.words.errors import NotReadyError, WorkerError
+from mars_engine.words.records import PairSet
 from mars_engine.workflows.gain_order import Chance, GainOrder
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.live import gain_stamp
@@ -173,3 +181,44 @@ def test_the_page_pair_shows_each_try_word_for_word(proposed, monkeypatch):
     for each in trail:
         assert each.text in shown
         assert any(each.verdict in line and each.generator in line for line in shown)
+
+
+# ------------------------------------------------------------------------------------ where a policy decided all
+
+
+@pytest.fixture
+def decided_by_gates(tmp_path) -> Path:
+    return make_workspace(tmp_path / "workspace", "complete")
+
+
+def test_where_a_policy_decided_all_one_button_opens_what_nobody_has_read(decided_by_gates, monkeypatch):
+    app = open_review(decided_by_gates, monkeypatch)
+    (decided,) = [each.value for each in app.text if "A policy decided" in each.value]
+    assert told(app)["queue"] == []
+    (button,) = [each for each in app.button if each.key == "read-unread"]
+    assert "primary" in str(button.proto)
+    button.click().run()
+    assert not app.exception
+    assert app.query_params["set"] in ("unread", ["unread"])
+    waiting = told(app)["progress"]["waiting"]
+    assert waiting > 0
+    assert f"A policy decided {waiting:,} of them alone" in decided
+    assert "A policy decided" not in texts(app)
+
+
+def test_an_audience_is_shown_the_set_and_the_order_of_the_address(decided_by_gates, monkeypatch):
+    shown = told(open_review(decided_by_gates, monkeypatch, set="unread", order="margin", present="1"))
+    assert shown["read_only"]
+    assert shown["queue"] == told(open_review(decided_by_gates, monkeypatch, set="unread", order="margin"))["queue"]
+    app = open_review(decided_by_gates, monkeypatch, set="gone", present="1")
+    assert "There is no set 'gone'" in texts(app)
+    assert not app.button
+
+
+def test_an_audience_of_check_is_shown_the_pairs_of_a_set(decided_by_gates, monkeypatch):
+    with open_workspace_store(find_workspace(decided_by_gates)) as store:
+        wanted = [pair.id for pair in store.pairs.pairs("train")[3:5]]
+        store.pair_sets.add(PairSet("a" * 24, "two", "ann", utc_now(), 2), wanted)
+    app = open_review(decided_by_gates, monkeypatch, set="a" * 24, present="1")
+    app.switch_page("pages/check.py").run()
+    assert set(told(app)["queue"]) == set(wanted)

@@ -201,6 +201,7 @@ def test_cards_and_dossier_show_the_trail(tmp_path):
             Ranking(index),
             swapped=False,
             skipped=False,
+            seen=False,
             status="pending",
             gates="",
             tries=trails[proposal.id],

@@ -52,6 +52,8 @@ def content() -> ReportContent:
     score_model(bench, report.model)
     proposal = bench.store.proposals.proposals()[0]
     record_review(bench.store, "proposal", proposal.id, "reject", annotator="<u>ada</u>", clock=bench.clock, seconds=90)
+    for action in ("skip", "undo", "flag", "undo"):
+        record_review(bench.store, "proposal", proposal.id, action, annotator="<u>ada</u>", clock=bench.clock)
     return content_of(bench)
 
 
@@ -170,6 +172,7 @@ def test_agreement_is_told_where_several_people_decided_the_same():
 def test_reviewers_are_people_first_and_policies_by_name(content):
     assert [(each.name, each.is_policy) for each in content.reviewers] == [("<u>ada</u>", False), ("accept-all", True)]
     assert content.reviewers[0].minutes == pytest.approx(1.5)
+    assert (content.reviewers[0].proposals, content.reviewers[0].undone) == (2, 1)
     assert content.reviewers[1].proposals == content.status.count("proposed")
 
 

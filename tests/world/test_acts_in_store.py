@@ -97,11 +97,23 @@ def test_the_last_sequence_is_over_all_kinds_and_of_one_annotator(store):
     assert store.reviews.last_sequence("ada") == 70
 
 
-def test_recent_seconds_are_those_of_decisions_the_newest_first(store):
+def test_recent_seconds_are_those_of_single_decisions_that_stand_the_newest_first(store):
     append(store, *[act("drop", number, f"p{number}", seconds=number) for number in range(1, 6)])
     append(store, act("skip", 6, "p9", seconds=100), act("undo", 7), act("undo", 8))
-    assert store.reviews.recent_seconds("pair", "ada", newest=3) == [5, 4, 3]
+    assert store.reviews.recent_seconds("pair", "ada", newest=3) == [4, 3, 2]
+    assert store.reviews.recent_seconds("pair", "ada", newest=9) == [4, 3, 2, 1]
     assert store.reviews.recent_seconds("proposal", "ada", newest=3) == []
+
+
+def test_an_act_on_many_items_says_nothing_of_how_long_one_takes(store):
+    append(store, *[act("drop", number, f"p{number}", seconds=1.9) for number in range(1, 9)])
+    many = [f"p{number}" for number in range(5, 29)]
+    append(store, act("flip", 9, *many, seconds=0.1))
+    assert store.reviews.recent_seconds("pair", "ada", newest=30) == [1.9] * 8
+    append(store, act("undo", 10))
+    assert store.reviews.recent_seconds("pair", "ada", newest=30) == [1.9] * 8
+    append(store, act("undo", 11))
+    assert store.reviews.recent_seconds("pair", "ada", newest=30) == [1.9] * 7
 
 
 def test_windows_of_one_annotator_that_undo_at_once_take_back_different_acts(store):

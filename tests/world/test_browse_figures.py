@@ -55,6 +55,7 @@ def test_review_tallies_count_events_and_add_their_seconds():
         ("pair", "flip", "ada", 2),
         ("pair", "undo", "ada", 3),
         ("proposal", "accept", "bo", 1),
+        *(("proposal", "accept", "cy", 1), ("proposal", "skip", "cy", 2), ("proposal", "reject", "cy", 3)),
     ]
     store.reviews.append(
         [
@@ -62,8 +63,15 @@ def test_review_tallies_count_events_and_add_their_seconds():
             for kind, action, name, number in acts
         ]
     )
+    # Two on one item: the first undo takes back a skip and the next a decision.
+    late = enumerate(["reject", "skip", "undo", "undo", "accept"], start=11)
+    store.reviews.append([ReviewEvent("proposal", "item 3", action, "cy", number, moment) for number, action in late])
     assert store.browse.review_tallies() == [
         ReviewTally("pair", "ada", "flip", 2, 3.0),
         ReviewTally("pair", "ada", "undo", 1, 1.5),
         ReviewTally("proposal", "bo", "accept", 1, 1.5),
+        ReviewTally("proposal", "cy", "accept", 2, 1.5),
+        ReviewTally("proposal", "cy", "reject", 2, 1.5, undone=1),
+        ReviewTally("proposal", "cy", "skip", 2, 1.5, undone=1),
+        ReviewTally("proposal", "cy", "undo", 2, 0.0),
     ]

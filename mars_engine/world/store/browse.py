@@ -1,15 +1,18 @@
 """Columns of many pairs at once, without their texts, and searches that give ids."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Select, Text, case, exists, func, or_, select, type_coerce
 
+from mars_engine.maths.review_state import undone_actions
 from mars_engine.words.columns import (
     DistanceColumns,
     IdArray,
@@ -24,7 +27,7 @@ from mars_engine.words.columns import (
     RewardColumns,
     TriageColumns,
 )
-from mars_engine.words.records import ModelRecord, Split
+from mars_engine.words.records import ItemKind, ModelRecord, ReviewAction, Split
 from mars_engine.world.store import schema
 from mars_engine.world.store.column_types import PromptText
 from mars_engine.world.store.database import Database
@@ -134,7 +137,12 @@ class SqlBrowseStore:
         kind = (reviews.item_kind, reviews.annotator, reviews.action)
         statement = select(*kind, func.count(), func.sum(reviews.seconds)).group_by(*kind)
         with self.database.read() as connection:
-            return [ReviewTally(*row) for row in connection.execute(statement.order_by(reviews.annotator, *kind))]
+            undone = _undone(connection)
+            rows = connection.execute(statement.order_by(reviews.annotator, *kind)).all()
+        return [
+            ReviewTally(item_kind, name, action, events, seconds, undone[(item_kind, name, action)])
+            for item_kind, name, action, events, seconds in rows
+        ]
 
     def refinements(self) -> dict[str, int]:
         outcome = schema.proposal_sources.c.refinement
@@ -254,3 +262,17 @@ def _contains(column: ColumnElement[Any], words: str, *, sqlite: bool) -> Column
     # SQLite's plain LIKE takes upper and lower case in ASCII as the same, and is quicker than comparing lower().
     spellings = {words} if words.isascii() else {words, words.lower(), words.upper(), words.title()}
     return or_(*(column.contains(spelling, autoescape=True) for spelling in sorted(spellings)))
+
+
+def _undone(connection: Connection) -> Counter[tuple[ItemKind, str, ReviewAction]]:
+    """How many events were taken back, by kind, annotator and action. Only items with an undo are looked through."""
+    reviews = schema.reviews.c
+    others = schema.reviews.alias()
+    same = (others.c.item_kind == reviews.item_kind, others.c.item_id == reviews.item_id)
+    has_undo = exists().where(*same, others.c.annotator == reviews.annotator, others.c.action == "undo")
+    whose = (reviews.item_kind, reviews.annotator, reviews.item_id)
+    events = select(*whose, reviews.action).where(has_undo).order_by(*whose, reviews.sequence)
+    counts: Counter[tuple[ItemKind, str, ReviewAction]] = Counter()
+    for (kind, annotator, _), acts in groupby(connection.execute(events), key=lambda row: tuple(row[:3])):
+        counts.update((kind, annotator, action) for action in undone_actions(row.action for row in acts))
+    return counts

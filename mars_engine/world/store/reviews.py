@@ -10,7 +10,15 @@ from sqlalchemy import Connection, Select, func, select, tuple_
 
 from mars_engine.maths.review_acts import Trace, standing_acts
 from mars_engine.words.errors import StoreError
-from mars_engine.words.records import ItemKind, RecordedAct, ReviewAction, ReviewEvent, ReviewMark, StandingAct
+from mars_engine.words.records import (
+    ItemKind,
+    Presentation,
+    RecordedAct,
+    ReviewAction,
+    ReviewEvent,
+    ReviewMark,
+    StandingAct,
+)
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
 from mars_engine.world.store.statements import (
@@ -25,6 +33,9 @@ from mars_engine.world.store.statements import (
 
 EVENTS_AT_ONCE = 1_000
 """Events that are read at a time when looking for what an undo takes back."""
+
+EVENTS_PER_DECISION = 10
+"""So many skips, undos and undone decisions are looked through for one that stands, when asking for the pace."""
 
 _Key = tuple[str, str, str, int]
 _EVENTS = select(*record_columns(ReviewEvent, schema.reviews))
@@ -91,13 +102,21 @@ class SqlReviewStore:
         Write transactions take turns, so no event comes later under a smaller row.
         """
         reviews = schema.reviews.c
-        statement = select(reviews.id, reviews.item_id, reviews.action, reviews.annotator, reviews.sequence)
+        columns = (reviews.id, reviews.item_id, reviews.action, reviews.annotator, reviews.sequence, reviews.presented)
+        statement = select(*columns)
         statement = statement.where(reviews.id > after, reviews.item_kind == item_kind).order_by(reviews.id)
         with self.database.read() as connection:
             # The same few words many times: kept once, a hundred thousand marks take a third of the memory.
             return [
-                ReviewMark(row, item_id, cast(ReviewAction, sys.intern(action)), sys.intern(annotator), sequence)
-                for row, item_id, action, annotator, sequence in connection.execute(statement)
+                ReviewMark(
+                    row,
+                    item_id,
+                    cast(ReviewAction, sys.intern(action)),
+                    sys.intern(annotator),
+                    sequence,
+                    cast(Presentation, sys.intern(presented)),
+                )
+                for row, item_id, action, annotator, sequence, presented in connection.execute(statement)
             ]
 
     def standing_acts(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[StandingAct]:
@@ -114,17 +133,19 @@ class SqlReviewStore:
             return max(int(found.scalar_one()) for found in kinds)
 
     def recent_seconds(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[float]:
-        """The seconds spent on an annotator's newest decisions; skips and undos are none, what was undone counts."""
+        """The seconds spent on an annotator's newest decisions about single items that stand; see ReviewStore."""
         reviews = schema.reviews.c
-        statement = (
-            select(reviews.seconds)
-            .where(reviews.annotator == annotator, reviews.item_kind == item_kind)
-            .where(reviews.action.not_in(["skip", "undo"]))
-            .order_by(reviews.sequence.desc())
-            .limit(newest)
-        )
+        # An act on many items and its undo take the same items, so both can be left out. Each group is one event.
+        item_id, action, seconds = (func.min(each) for each in (reviews.item_id, reviews.action, reviews.seconds))
+        single = select(reviews.sequence, item_id, action, seconds)
+        single = single.where(reviews.annotator == annotator, reviews.item_kind == item_kind)
+        single = single.group_by(reviews.sequence).having(func.count() == 1)
+        single = single.order_by(reviews.sequence.desc()).limit(newest * EVENTS_PER_DECISION)
         with self.database.read() as connection:
-            return list(connection.execute(statement).scalars())
+            rows = connection.execute(single).all()
+        decided = {sequence: spent for sequence, _, done, spent in rows if done not in ("skip", "undo")}
+        acts = standing_acts(Trace(sequence, item, done) for sequence, item, done, _ in rows)
+        return list(islice((decided[act.sequence] for act in acts if act.sequence in decided), newest))
 
 
 def _append_act(

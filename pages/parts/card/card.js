@@ -26,6 +26,7 @@ class Deck {
     this.queue = []; // ids to read, the first is the one to read now
     this.front = []; // ids taken back by undo, to be read first
     this.decided = new Map(); // id -> sequence of the newest act on it in this page
+    this.seen = new Set(); // ids whose labels were learnt in this page: never blind again, as what the server says
     this.history = []; // acts that stand, oldest first: {sequence, action, items, note, …}
     this.looking = null; // {act, id} of `past()` while looking back
     this.editing = null; // id of the card that is being edited
@@ -191,6 +192,7 @@ class Deck {
   applyAct(act) {
     if (act.action !== "undo") {
       this.history.push(act);
+      if (revealsLabels(act)) for (const id of act.items) this.seen.add(id);
       for (const id of act.items) this.decided.set(id, act.sequence);
       return;
     }
@@ -356,7 +358,7 @@ class Deck {
   }
 
   presented(card) {
-    if (!this.isBlindNow()) return "open";
+    if (!this.isBlindNow(card)) return "open";
     return card.swapped ? "blind_swapped" : "blind";
   }
 
@@ -449,6 +451,7 @@ class Deck {
     const card = this.shown;
     if (!card || card.kind !== "proposal") return;
     this.editing = card.id;
+    this.learn(card); // the fields say which side is which
     const proposal = this.proposalShown(card);
     const look = this.lookOf();
     this.fields = sidesOf(card, look).map((side, position) => this.field(side, sideName(side, position, look), proposal[side]));
@@ -578,12 +581,22 @@ class Deck {
 
   // -------------------------------------------------------------------------------------------------- drawing
 
-  isBlindNow() {
-    return this.blind && !this.isGrid && this.looking === null && this.editing === null;
+  /** Whether a card is shown without labels: in blind mode, until the annotator has learnt them. */
+  isBlindNow(card = this.shown) {
+    return this.blind && !this.isGrid && this.editing === null && !(card && this.hasSeen(card));
   }
 
-  lookOf() {
-    return { blind: this.isBlindNow(), differences: this.differences, isWide: window.innerWidth > 700 };
+  hasSeen(card) {
+    return card.seen || this.seen.has(card.id);
+  }
+
+  /** Keep that the annotator has seen the labels of a card that was hidden: a vote on it is blind no more. */
+  learn(card) {
+    if (card && this.blind && !this.isGrid) this.seen.add(card.id);
+  }
+
+  lookOf(card = this.shown) {
+    return { blind: this.isBlindNow(card), differences: this.differences, isWide: window.innerWidth > 700 };
   }
 
   show() {
@@ -601,7 +614,6 @@ class Deck {
     }
     if (hadFocus) this.root.focus({ preventScroll: true });
     this.root.dataset.card = card ? card.id : "";
-    this.liftDecisions(Boolean(card));
     this.shownAt = performance.now();
     if (card && this.looking === null) remember(this.placeName("card"), card.id);
     this.drawStatus();
@@ -633,7 +645,13 @@ class Deck {
     if (this.log.acts.size || this.log.attempt > this.log.answered) return "Fetching the next cards …";
     if (this.isServerIll) return "The next cards come as soon as the database can be read.";
     if (this.data.progress.waiting) return "Others are reading the rest. What they leave comes here by itself.";
-    return "Nothing waits here: all is decided.";
+    return "Nothing waits here.";
+  }
+
+  /** Whether all is decided and saved: then there is nothing that a decision could be about. */
+  get isOver() {
+    const isSettled = !this.awaited && !this.log.acts.size && this.log.attempt <= this.log.answered && !this.isServerIll;
+    return isSettled && !this.queue.length && !this.looking && this.data.progress.waiting === 0;
   }
 
   /** Note when the card is painted; then draw what was left for late, and prepare the next card. */
@@ -665,7 +683,7 @@ class Deck {
   prepareNext() {
     const card = this.cards.get(this.queue[1]);
     if (!card || this.isGrid || this.looking || this.editing !== null) return;
-    const look = this.lookOf();
+    const look = this.lookOf(card);
     if (look.differences) {
       for (const [name, before, after] of comparisonsOf(card)) comparisonOf(card, name, before, after, { slowly: true });
     }
@@ -681,6 +699,7 @@ class Deck {
     const moved = open.reduce((sum, act) => sum + (act.action === "undo" ? -1 : act.items.length), 0);
     const { decided, waiting, ...rest } = this.data.progress;
     const progress = { decided: Math.max(0, decided + moved), waiting: Math.max(0, waiting - moved), ...rest };
+    this.progress.title = this.data.kind === "proposal" ? COUNTED : "";
     this.progress.textContent = progressLine(progress, this.data.kind);
     const unsaved = this.log.acts.size;
     const words = unsaved ? `${unsaved.toLocaleString("en")} unsaved` : "saved";
@@ -693,6 +712,7 @@ class Deck {
       const empty = this.stage.querySelector(".empty");
       if (empty) empty.textContent = this.emptyWords();
     }
+    this.liftDecisions(Boolean(this.shown));
   }
 
   /** What accepting the card adds to the grid of its source: it changes with every decision about the source. */
@@ -720,7 +740,8 @@ class Deck {
       this.banner.textContent = `${place}: ${DONE[act.action]}.${note} A decision now decides anew; → goes on.`;
       return;
     }
-    this.banner.textContent = this.lastWords();
+    const isKnown = this.blind && this.shown && this.hasSeen(this.shown);
+    this.banner.textContent = [this.lastWords(), isKnown ? SEEN_BEFORE : ""].filter(Boolean).join(" ");
   }
 
   /** What was decided last; after a blind vote, what it meant. */
@@ -730,7 +751,7 @@ class Deck {
     const many = last.many || last.items.length;
     const done = many > 1 ? `${DONE[last.action]} (${count(many, "card", "cards")})` : DONE[last.action];
     const card = this.cards.get(last.items[0]);
-    if (!card || !last.presented || last.presented === "open") return `Last: ${done}.`;
+    if (!card || !last.presented || last.presented === "open" || !revealsLabels(last)) return `Last: ${done}.`;
     const chosen = last.presented === "blind_swapped" ? "B" : "A";
     const margin = card.figures[0];
     const figure = margin ? `, ${margin.label} ${number(margin.before)} ${margin.unit || ""}` : "";
@@ -767,11 +788,13 @@ class Deck {
     }
   }
 
-  /** Let the buttons that decide about a card be pressed only while there is one. */
+  /** Let the buttons that decide about a card be pressed only while there is one, and show none where all is over. */
   liftDecisions(hasCard) {
     for (const button of this.bar.children) {
       const { name } = button.dataset;
-      button.disabled = !hasCard && !this.isGrid && (DECISIONS.has(name) || name === "note");
+      const decides = DECISIONS.has(name) || name === "note";
+      button.disabled = !hasCard && !this.isGrid && decides;
+      button.hidden = decides && this.isOver;
     }
   }
 
@@ -790,6 +813,7 @@ class Deck {
   }
 
   toggleBlind() {
+    this.learn(this.shown); // where it was hidden, its labels come up now
     this.blind = !this.blind;
     this.drawButtons();
     this.show();
@@ -818,6 +842,11 @@ class Deck {
     );
     this.help.replaceChildren(element("table", {}, element("tbody", {}, ...rows)));
   }
+}
+
+/** Whether who did this knows the labels of its items since: a decision says what it meant, a blind skip does not. */
+function revealsLabels(act) {
+  return act.action !== "undo" && (act.action !== "skip" || act.presented === "open");
 }
 
 function editedCard(card, proposal) {

@@ -3,6 +3,9 @@
 const MOST_WORDS = 5000; // of one text; longer ones are shown without marks
 const MOST_CHANGES = 1200; // words; texts further apart than this are "too different"
 const LEAST_COMMON = 0.2; // share of the longer text's words; below it nearly everything would be marked
+const TOO_LONG = `too long to mark single words: over ${MOST_WORDS.toLocaleString("en")} words`;
+const MANY_CHANGES = `too different to mark single words: over ${MOST_CHANGES.toLocaleString("en")} of them differ`;
+const LITTLE_IN_COMMON = `too different to mark single words: under ${100 * LEAST_COMMON}% of them are in both`;
 
 /** Split a text into words and marks, each with the white space after it; joined they give the text again. */
 function splitWords(text) {
@@ -12,13 +15,13 @@ function splitWords(text) {
 /**
  * Compare two texts word by word (Myers 1986, greedy).
  *
- * Returns {before, after}: runs {text, changed} that joined give the texts; or null where the texts are too long or
- * too different to mark anything of use.
+ * Returns {before, after, why}: runs {text, changed} that joined give the texts. Where the texts are too long or too
+ * different to mark anything of use, there are no runs, and `why` says which of the two it is.
  */
 function compareTexts(before, after) {
   const old = splitWords(before);
   const young = splitWords(after);
-  if (old.length > MOST_WORDS || young.length > MOST_WORDS) return null;
+  if (old.length > MOST_WORDS || young.length > MOST_WORDS) return unmarked(TOO_LONG);
   const oldWords = old.map((word) => word.trimEnd());
   const youngWords = young.map((word) => word.trimEnd());
   let start = 0;
@@ -32,7 +35,7 @@ function compareTexts(before, after) {
     end += 1;
   }
   const common = commonWords(oldWords.slice(start, old.length - end), youngWords.slice(start, young.length - end));
-  if (common === null) return null;
+  if (common === null) return unmarked(MANY_CHANGES);
   const oldKept = new Uint8Array(old.length).fill(1);
   const youngKept = new Uint8Array(young.length).fill(1);
   oldKept.fill(0, start, old.length - end);
@@ -42,8 +45,12 @@ function compareTexts(before, after) {
     youngKept[start + y] = 1;
   }
   const kept = start + end + common.length;
-  if (kept < LEAST_COMMON * Math.max(old.length, young.length)) return null;
-  return { before: asRuns(old, oldKept), after: asRuns(young, youngKept) };
+  if (kept < LEAST_COMMON * Math.max(old.length, young.length)) return unmarked(LITTLE_IN_COMMON);
+  return { before: asRuns(old, oldKept), after: asRuns(young, youngKept), why: "" };
+}
+
+function unmarked(why) {
+  return { before: null, after: null, why };
 }
 
 /** Positions [x, y] of a longest common subsequence, or null where it takes more than MOST_CHANGES to find. */

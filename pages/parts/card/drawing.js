@@ -114,21 +114,21 @@ function fillCompared(card, name, before, after, look, late) {
       if (box) fill(box, compared[side], mark, late);
     }
   };
-  const compared = look.differences ? comparisonOf(card, name, before.text, after.text) : null;
-  if (compared) {
+  const compared = look.differences ? comparisonOf(card, name, before.text, after.text) : undefined;
+  if (compared && !compared.why) {
     marked(compared);
     return;
   }
   if (before.box) plain(before.box, before.text);
   if (after.box) plain(after.box, after.text);
   if (!look.differences) return;
-  const say = () => after.note && after.note.replaceChildren("too different or too long to mark single words");
-  if (compared === null) say();
+  const say = (why) => after.note && after.note.replaceChildren(why);
+  if (compared) say(compared.why);
   else {
     late.push(() => {
       const found = comparisonOf(card, name, before.text, after.text, { slowly: true });
-      if (!found) {
-        say();
+      if (found.why) {
+        say(found.why);
         return;
       }
       for (const box of [before.box, after.box]) if (box) box.replaceChildren();

@@ -147,7 +147,7 @@ class Grid {
     if (card.unchanged_sides.includes(side)) return element("span", { class: "answer" }, name, " unchanged");
     const text = element("span", { dir: "auto" });
     const compared = this.deck.differences ? comparisonOf(card, side, card.source[side], card.proposal[side]) : null;
-    fill(text, compared ? fromFirstChange(compared.after) : [{ text: card.proposal[side], changed: false }], "ins", []);
+    fill(text, compared?.after ? fromFirstChange(compared.after) : [{ text: card.proposal[side], changed: false }], "ins", []);
     return element("span", { class: "answer" }, name, " ", text);
   }
 }

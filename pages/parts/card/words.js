@@ -68,6 +68,8 @@ const DONE = {
   drop: "dropped",
   ambiguous: "ambiguous",
 };
+const COUNTED = "Accepted proposals are counted without what others decided on those that wait for you too: that stays hidden until you have decided.";
+const SEEN_BEFORE = "You have seen which answer is which here, so this card is shown openly and does not count as blind.";
 const DECISIONS = new Set([...Object.keys(DONE), "left", "right"]);
 
 const MEANING = {
@@ -86,7 +88,7 @@ const MEANING = {
   skip: "decide later",
   undo: "take your newest decision back; again for the one before",
   note: "write a note for the next decision; Enter keeps it, Esc drops it",
-  blind: "hide labels, figures and gates until you have decided",
+  blind: "hide labels, figures and gates until you have decided; what you have seen stays open",
   differences: "mark words that differ, or not",
   back: "look at what you decided before; a decision there decides anew",
   forward: "go on towards the card to read",

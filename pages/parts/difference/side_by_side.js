@@ -1,7 +1,5 @@
 // A prompt and two answers side by side. Texts go in as text nodes only.
 
-const NOTHING_MARKED = "The answers are too different or too long to mark single words.";
-
 function node(tag, className, ...children) {
   const made = document.createElement(tag);
   if (className) made.className = className;
@@ -47,7 +45,7 @@ function draw(root, data, marked) {
   );
   root.replaceChildren(drawPrompt(data.prompt));
   if (data.can_switch) root.append(drawSwitch(root, data, marked));
-  if (marked && !compared) root.append(node("p", "label", NOTHING_MARKED));
+  if (compared && compared.why) root.append(node("p", "label", `The answers are ${compared.why}.`));
   root.append(two);
 }
 
