@@ -72,7 +72,7 @@ class LiveFigures:
     stamp: str
     """At which state of the store it stands; see `live_stamp`."""
     decisions: int
-    """Items of this kind about which something is decided, and agreed on."""
+    """Items of this kind about which people have decided."""
     heldout_accuracy: float
     heldout_pairs: int
     queue_margin: float
@@ -238,7 +238,7 @@ class LiveProbe:
         return LiveFigures(
             kind=kind,
             stamp=fit.stamp,
-            decisions=len(fit.decided.labels) if kind == "pair" else len(fit.decided.settled),
+            decisions=len(fit.decided.labels if kind == "pair" else fit.decided.read),
             heldout_accuracy=accuracy,
             heldout_pairs=len(heldout),
             queue_margin=queue_margin,
