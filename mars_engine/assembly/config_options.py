@@ -112,8 +112,20 @@ def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Co
     declarations = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
     if (section, name) in SHORT_FLAGS:
         declarations.append(SHORT_FLAGS[section, name])
-    help_text = f"{field.description} [default: mars.toml, else {field.default}]"
+    allowed = f"{said}; " if (said := _allowed(field)) else ""
+    help_text = f"{field.description} [{allowed}default: mars.toml, else {field.default}]"
     return click.option(*declarations, f"{section}_{name}", type=_click_type(field), default=None, help=help_text)
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Say the range that a number must be in, "" where it has none."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return ", ".join(
+        f"{sign} {getattr(each, name)}"
+        for each in field.metadata
+        for name, sign in signs.items()
+        if hasattr(each, name)
+    )
 
 
 def _flag(section: str, name: str) -> str:

@@ -47,6 +47,12 @@ def test_every_command_and_option_explains_itself(command):
             assert option.help, f"{command} {option.name} has no help"
 
 
+def test_options_say_the_range_of_their_numbers():
+    helps = {option.name: option.help for option in mars.commands["init"].params}
+    assert "[≥ 1, ≤ 1000; default: mars.toml, else 5]" in helps["reward_model_epochs"]
+    assert "≥" not in helps["chat_model"]
+
+
 def test_settings_of_the_configuration_are_options_with_its_own_help():
     options = {option.name: option for option in mars.commands["init"].params}
     for section in ("allocation", "triage", "gate", "propose", "chat", "quality", "probe"):
