@@ -238,7 +238,9 @@ def show_compose(console: Console, report: ComposeReport) -> None:
     )
     if report.short:
         console.print(
-            f"  {report.short:,} of the budget of {report.wanted:,} remain unspent: no more approved variants are left"
+            f"  {report.short:,} of the budget of {report.wanted:,} remain unspent: all that the approved variants of "
+            "its sources give is composed, so the law chose the sources and no more. With a smaller budget_per_pair "
+            "or more variants it would choose how much each gets"
         )
 
 

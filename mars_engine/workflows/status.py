@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mars_engine.words.protocols import Store
-from mars_engine.words.records import BoolArray, ModelRecord
+from mars_engine.words.records import BoolArray, Composition, ModelRecord
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
 
 StepName = Literal["import", "warm up", "score", "propose", "review", "compose", "retrain", "evaluate"]
@@ -111,7 +111,7 @@ def _funnel_of_new_pairs(store: Store, model: ModelRecord | None) -> list[Funnel
             "composed",
             store.compositions.count(composition.id) if composition else 0,
             "new pairs",
-            f"round {composition.round}" if composition else "",
+            _said_of_composition(composition) if composition else "",
         ),
         FunnelStep(
             "trained",
@@ -120,6 +120,12 @@ def _funnel_of_new_pairs(store: Store, model: ModelRecord | None) -> list[Funnel
             model.label if model else "",
         ),
     ]
+
+
+def _said_of_composition(composition: Composition) -> str:
+    short = int(composition.summary.get("wanted", 0)) - int(composition.summary.get("new_pairs", 0))
+    said = f"round {composition.round}"
+    return f"{said}: all that the approved variants give, {short:,} short of the budget" if short > 0 else said
 
 
 def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> NextStep:  # noqa: PLR0911 (one return a step)

@@ -1,5 +1,7 @@
 """Between the steps: settings that change back, decisions that come late, pairs that were composed before them."""
 
+import re
+
 import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
@@ -85,7 +87,10 @@ def test_two_laws_that_come_to_the_same_pairs_share_a_model_that_is_the_later_on
     assert [model.label for model in trained] == ["uniform round 1", "signed round 1"]
     assert bench.store.models.latest().label == "signed round 1"
     score_model(bench, trained[-1])
-    assert workspace_status(bench.store).step == "evaluate"
+    status = workspace_status(bench.store)
+    assert status.step == "evaluate"
+    (note,) = [step.note for step in status.funnel if step.name == "composed"]
+    assert re.fullmatch(r"round 1: all that the approved variants give, [\d,]+ short of the budget", note)
 
 
 def test_a_dry_run_stores_no_plan():
