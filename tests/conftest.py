@@ -11,7 +11,8 @@ from mars_engine.words.config import EncoderConfig
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 
-settings.register_profile("mars", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure. A person's runs draw other examples each time; .ci/run answers the same for a commit.
+settings.register_profile("mars", deadline=None, derandomize="MARS_SAME_EXAMPLES" in os.environ)
 settings.load_profile("mars")
 
 ROOT = Path(__file__).resolve().parents[1]
