@@ -221,7 +221,8 @@ def test_work_that_was_no_job_cannot_be_retried_but_cancelled(workspace, store, 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: store.runs.all() and store.runs.all()[0].progress.get("done", 0) > 0)
         (run,) = store.runs.all()
-        cancel_job(store, run, clock=utc_now)  # at once, before it ends by itself
+        # At once, before it ends by itself, and with all the time that it needs on a busy machine.
+        cancel_job(store, run, clock=utc_now, grace_seconds=60)
         assert process.wait(60) == 130
     assert ended(store, run).state == "cancelled"
     assert (run.command, run.log, log_tail(workspace, run)) == ((), "", "")
