@@ -45,10 +45,9 @@ class Visitor:
         self.browser.get(f"{self.address}/{page}")
         self.wait(lambda: words in self.text, words)
 
-    def click(self, label: str) -> None:
-        # The last of them: what is chosen above has the name of the button that starts it.
+    def click(self, label: str, *, among: str = "button") -> None:
         named = "b => b.innerText.trim().endsWith(arguments[0])"
-        find = f"return [...document.querySelectorAll('button')].filter({named}).pop()"
+        find = f"return [...document.querySelectorAll('{among}')].filter({named}).pop()"
         self.wait(lambda: self.browser.execute_script(find, label), f"a button {label!r}")
         self.browser.execute_script("arguments[0].click()", self.browser.execute_script(find, label))
 
@@ -99,7 +98,8 @@ def test_from_an_empty_workspace_to_a_trained_probe(tmp_path):
         visitor.card.wait_until_saved()
 
         visitor.open("train", "Close the round and retrain")
-        visitor.click("Close the round and retrain")
+        # What is chosen above has the name of the button that starts it, and is there before it.
+        visitor.click("Close the round and retrain", among=".st-key-start button")
         visitor.wait(lambda: "finished: close-round" in visitor.text, "the round is closed", seconds=300)
         visitor.picture("train")
 
