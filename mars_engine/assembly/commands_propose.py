@@ -8,6 +8,7 @@ from rich.console import Console
 from mars_engine.assembly import headlines, printing, printing_generation
 from mars_engine.assembly.command_frame import Overrides, Session, looking, reporting, working
 from mars_engine.assembly.config_options import section_options
+from mars_engine.assembly.forecast_reading import SECTIONS
 from mars_engine.assembly.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.assembly.workspace import find_workspace, open_workbench
 from mars_engine.words.errors import NotReadyError
@@ -39,7 +40,7 @@ from mars_engine.world.generators.chat.prompts import NAMES
     is_flag=True,
     help="Ask anew for answers that could not be used, too; this costs again what they cost.",
 )
-@section_options("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
+@section_options(*SECTIONS)
 @reporting
 def propose(
     session: Session, dry_run: bool, pair_set: str, retry_failed: bool, retry_refused: bool, overrides: Overrides

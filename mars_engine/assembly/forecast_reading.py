@@ -12,7 +12,7 @@ from mars_engine.words.config import ChatConfig
 from mars_engine.workflows.generation_forecast import GenerationForecast
 
 SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
-"""Of the configuration, on which it depends."""
+"""Of the configuration, on which it depends: those that 'mars propose' takes."""
 
 
 def read_forecast(root: Path, overrides: Mapping[str, Mapping[str, Any]], config: ChatConfig) -> list[str]:

@@ -469,9 +469,9 @@ class LiveProbe:
 
     def _sources_without(self, proposal_ids: Collection[str]) -> Collection[str]:
         """The source pairs of all proposals but these."""
-        columns = self._store.browse.proposals()
-        proposals, sources = _as_texts(columns.ids), _as_texts(columns.source_ids)
-        return {source for proposal, source in zip(proposals, sources, strict=True) if proposal not in proposal_ids}
+        queue = self._read_queue()
+        pairs = zip(queue.ids, queue.source_ids, strict=True)
+        return {source for proposal, source in pairs if proposal not in proposal_ids}
 
     def _queue_margin(self, queue: Collection[str], fit: _Fit) -> tuple[float, int]:
         """Return the mean margin of a queue's pairs, as their sides stand by now, and of how many it is."""

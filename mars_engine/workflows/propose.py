@@ -117,7 +117,6 @@ def propose(
     drafter = Drafter(paraphraser, refiner, encoder, config.propose, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
     rows = rows_in_question(store, plan, store.proposals.plan_rows(plan.id))
-    done = store.proposals.sources_done(drafter.settings_id)
     work = find_work(store, drafter.settings_id, rows, oriented, retry=retry)
     drafter = replace(drafter, ask_again=work.ask_again)
     chunks = list(_chunks(work.pairs, config.propose.chunk))
@@ -130,8 +129,7 @@ def propose(
             _judge_and_store(store, proposer, keeper, written)
             task.advance(len(written.drafted))
     wanted = {row.pair_id: done_mark(row, oriented[row.pair_id]) for row in rows}
-    done_before = sum(each in done for each in wanted.values())
-    return _report(store, proposer, wanted, done_before=done_before, gates=settings_of_gates(config.quality))
+    return _report(store, proposer, wanted, done_before=work.done_before, gates=settings_of_gates(config.quality))
 
 
 def validate_yield(report: ProposeReport) -> None:
@@ -167,6 +165,8 @@ class Work:
 
     pairs: list[tuple[PlanRow, Pair]]
     """Rows of the plan with their source pairs as they are oriented."""
+    done_before: int
+    """For how many rows there are proposals already."""
     ask_again: frozenset[tuple[str, str]] = frozenset()
     """Source and target of what was answered already: without being asked for anew, the answer would be the same."""
 
@@ -183,14 +183,17 @@ def find_work(
         oriented: source pairs by id.
         retry: which failures are tried again.
     """
+    done = store.proposals.sources_done(settings_id)
+    pairs = [(row, oriented[row.pair_id]) for row in rows]
+    waiting = [(row, pair) for row, pair in pairs if done_mark(row, pair) not in done]
+    done_before = len(pairs) - len(waiting)
     if retry is None:
-        done = store.proposals.sources_done(settings_id)
-        pairs = [(row, oriented[row.pair_id]) for row in rows]
-        return Work([(row, pair) for row, pair in pairs if done_mark(row, pair) not in done])
+        return Work(waiting, done_before)
     failures = [each for each in store.proposals.failures(settings_id) if each.retryable or retry == "all"]
     failed = {failure.source_id for failure in failures}
     return Work(
-        [(row, oriented[row.pair_id]) for row in rows if row.pair_id in failed],
+        [(row, pair) for row, pair in pairs if row.pair_id in failed],
+        done_before,
         frozenset((each.source_id, each.target) for each in failures if not each.retryable),
     )
 

@@ -1,6 +1,7 @@
 """Around the card of Check and Review: who reads, which cards in which order, and the card itself."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import streamlit as st
 
@@ -8,9 +9,9 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.words.config import ReviewConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ItemKind
-from mars_engine.workflows.deck import ALL, ORDERS, UNREAD, deal
+from mars_engine.workflows.deck import ALL, ORDERS, UNREAD
 from mars_engine.workflows.gain_order import GainOrder
-from pages.parts.card import Dealing, answer_browser, mount, mount_whole_run
+from pages.parts.card import Dealing, answer_browser, deal_cards, mount, mount_whole_run
 from pages.parts.forms import verbatim
 from pages.parts.frame import ANNOTATOR, annotator, empty_state, show_error
 from pages.parts.live import draw_live
@@ -291,17 +292,5 @@ def _unread(desk: Desk, dealing: Dealing) -> int:
     """How many proposals wait that only a policy decided, where they are not what is being read."""
     if dealing.kind != "proposal" or dealing.source != ALL:
         return 0
-    dealt = deal(
-        desk.store,
-        desk.index(),
-        desk.config,
-        kind=dealing.kind,
-        annotator=dealing.annotator,
-        clock=desk.clock,
-        source=UNREAD,
-        limit_cards=1,
-        overlap_percent=dealing.overlap_percent,
-        cache=desk.deck_cache,
-        read_only=True,
-    )
-    return dealt.progress.waiting
+    unread = replace(dealing, source=UNREAD, read_only=True)
+    return deal_cards(desk, unread, limit_cards=1).progress.waiting

@@ -13,7 +13,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.errors import StoreError
 from mars_engine.words.records import ItemKind, content_id
-from mars_engine.workflows.deck import ALL, LogOutcome, as_json, deal, outcome_as_json, take_log
+from mars_engine.workflows.deck import ALL, Deal, LogOutcome, as_json, deal, outcome_as_json, take_log
 from pages.parts.keys import load_keys
 
 FOLDER = Path(__file__).parent
@@ -150,25 +150,28 @@ NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None
 """What the component is told where the database cannot be read: it keeps the cards that it has, and asks again."""
 
 
+def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int) -> Deal:
+    """Deal the next cards of a reading."""
+    return deal(
+        desk.store,
+        desk.index(),
+        desk.config,
+        kind=dealing.kind,
+        annotator=dealing.annotator,
+        clock=desk.clock,
+        order=dealing.order,
+        source=dealing.source,
+        limit_cards=limit_cards,
+        overlap_percent=dealing.overlap_percent,
+        cache=desk.deck_cache,
+        read_only=dealing.read_only,
+        gains=desk.gains.look("proposal").figures if dealing.by_gain else None,
+    )
+
+
 def _deal(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
     """The next cards, what was decided last, and how far the annotator has come."""
-    dealt = as_json(
-        deal(
-            desk.store,
-            desk.index(),
-            desk.config,
-            kind=dealing.kind,
-            annotator=dealing.annotator,
-            clock=desk.clock,
-            order=dealing.order,
-            source=dealing.source,
-            limit_cards=_cards_to_hold(dealing),
-            overlap_percent=dealing.overlap_percent,
-            cache=desk.deck_cache,
-            read_only=dealing.read_only,
-            gains=desk.gains.look("proposal").figures if dealing.by_gain else None,
-        )
-    )
+    dealt = as_json(deal_cards(desk, dealing, limit_cards=_cards_to_hold(dealing)))
     st.session_state[_waiting_name(dealing)] = dealt["progress"]["waiting"]
     told = {name: dealt[name] for name in ("last_sequence", "progress", "grids", "gains")}
     return {**_cards(dealt, request), **told}
