@@ -31,6 +31,8 @@ from mars_engine.words.records import Run
 from mars_engine.world.store import open_store
 
 ROWS = 80_000
+ROWS_NEVER_READ = 2_000_000
+"""So many that a job still reads them, which it leaves at once, when a test cancels or kills it."""
 TRAIN_FILE, HELDOUT_FILE = (str(shipped("data") / name) for name in ("demo-train.jsonl", "demo-test.jsonl"))
 
 
@@ -47,9 +49,17 @@ def store(workspace) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def long_work(tmp_path_factory) -> list[str]:
+def some_work(tmp_path_factory) -> list[str]:
     """A command that needs no model and works for several seconds: an import of many rows."""
     return ["import", str(write_rows(tmp_path_factory.mktemp("many") / "many.jsonl", ROWS))]
+
+
+@pytest.fixture(scope="module")
+def long_work(tmp_path_factory) -> Iterator[list[str]]:
+    """Work that no test sees the end of, however quick the machine."""
+    rows = write_rows(tmp_path_factory.mktemp("many") / "many.jsonl", ROWS_NEVER_READ)
+    yield ["import", str(rows)]
+    rows.unlink()
 
 
 def write_rows(path: Path, count: int) -> Path:
@@ -149,8 +159,8 @@ def test_a_killed_job_is_lost_and_another_can_start(workspace, store, long_work)
     assert ended(store, start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)).state == "finished"
 
 
-def test_a_job_that_is_not_heard_of_is_lost_until_it_goes_on(workspace, store, long_work):
-    run = working(store, workspace, long_work)
+def test_a_job_that_is_not_heard_of_is_lost_until_it_goes_on(workspace, store, some_work):
+    run = working(store, workspace, some_work)
     process = psutil.Process(run.process_id)
     process.suspend()
     assert running_run(store, clock=utc_now).id == run.id, "a moment's silence is no loss"
@@ -214,15 +224,13 @@ def test_a_job_that_fails_says_so_in_its_run(workspace, store):
     assert "mars import" in run.error
 
 
-def test_work_that_was_no_job_cannot_be_retried_but_cancelled(workspace, store, tmp_path):
-    rows = write_rows(tmp_path / "more.jsonl", 5 * ROWS)  # not through before it is cancelled, on a slow machine either
+def test_work_that_was_no_job_cannot_be_retried_but_cancelled(workspace, store, long_work):
     mars = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(workspace.root)]
-    command = [*mars, "import", str(rows)]
+    command = [*mars, *long_work]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: store.runs.all() and store.runs.all()[0].progress.get("done", 0) > 0)
         (run,) = store.runs.all()
-        # At once, before it ends by itself, and with all the time that it needs on a busy machine.
-        cancel_job(store, run, clock=utc_now, grace_seconds=60)
+        cancel_job(store, run, clock=utc_now, grace_seconds=60)  # all the time that it needs on a busy machine
         assert process.wait(60) == 130
     assert ended(store, run).state == "cancelled"
     assert (run.command, run.log, log_tail(workspace, run)) == ((), "", "")
@@ -244,8 +252,8 @@ with open_workspace_store(workspace) as store:
 
 
 @pytest.mark.parametrize("fate", ["finished", "cancelled"])
-def test_a_job_outlives_the_server_that_started_it(workspace, store, long_work, fate):
-    command = [sys.executable, "-c", STARTER, str(workspace.root), *long_work]
+def test_a_job_outlives_the_server_that_started_it(workspace, store, some_work, long_work, fate):
+    command = [sys.executable, "-c", STARTER, str(workspace.root), *(some_work if fate == "finished" else long_work)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         run_id = server.stdout.readline().strip()
         server.kill()
