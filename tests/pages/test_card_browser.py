@@ -260,9 +260,13 @@ def test_looking_back_shows_decisions_and_decides_anew(card, store, request):
 
 def test_blind_mode_hides_labels_and_says_which_side_was_meant(browser, server, store):
     card = open_card(browser, server, "check", "blind-reader")
+    opened = card.painted
     card.press("b")
+    card.wait(lambda: "does not count as blind" in card.text(".banner"), "that its labels were seen")
+    assert "Chosen" in card.text(".sides")
+    card.press_next("r")
     card.wait(lambda: "Answer A" in card.text(".sides"), "hidden labels")
-    wanted = []
+    wanted = [(opened, "label_right", "open")]
     for key in "1212":
         assert not card.deck("!!found.querySelector('.known')")
         assert "Chosen" not in card.text(".sides")

@@ -175,9 +175,9 @@ def test_the_trail_is_folded_and_shows_each_try_as_it_is(tmp_path):
             labels = card.deck(f"[...{folded}.querySelectorAll('li .label')].map(each => each.textContent)")
             assert all(each.verdict in label for each, label in zip(trail, labels, strict=True))
             assert all("by replacing 1" in label for label in labels)
-            card.press("b")
-            card.wait(lambda: card.deck(f"!{folded}"), "no trail while labels are hidden")
-            card.press("b")
+            card = open_card(browser, server, "review", "ada", "&blind=1")
+            card.wait_for_card(painted)
+            assert card.deck(f"!{folded}"), "no trail while labels are hidden"
             browser.get(f"{server.address}/pair?id={sources[painted]}")
             page = "return document.querySelector('[data-testid=stMain]')?.innerText || ''"
             card.wait(lambda: "Sharpening the contrast" in browser.execute_script(page), "the trail on the page Pair")

@@ -26,7 +26,7 @@ class Deck {
     this.queue = []; // ids to read, the first is the one to read now
     this.front = []; // ids taken back by undo, to be read first
     this.decided = new Map(); // id -> sequence of the newest act on it in this page
-    this.seen = new Set(); // ids whose labels were learnt in this page: never blind again, as what the server says
+    this.seen = new Set(); // ids whose labels were shown in this page: never blind again, as what the server says
     this.history = []; // acts that stand, oldest first: {sequence, action, items, note, …}
     this.looking = null; // {act, id} of `past()` while looking back
     this.editing = null; // id of the card that is being edited
@@ -451,7 +451,7 @@ class Deck {
     const card = this.shown;
     if (!card || card.kind !== "proposal") return;
     this.editing = card.id;
-    this.learn(card); // the fields say which side is which
+    this.seen.add(card.id); // the fields say which side is which
     const proposal = this.proposalShown(card);
     const look = this.lookOf();
     this.fields = sidesOf(card, look).map((side, position) => this.field(side, sideName(side, position, look), proposal[side]));
@@ -590,11 +590,6 @@ class Deck {
     return card.seen || this.seen.has(card.id);
   }
 
-  /** Keep that the annotator has seen the labels of a card that was hidden: a vote on it is blind no more. */
-  learn(card) {
-    if (card && this.blind && !this.isGrid) this.seen.add(card.id);
-  }
-
   lookOf(card = this.shown) {
     return { blind: this.isBlindNow(card), differences: this.differences, isWide: window.innerWidth > 700 };
   }
@@ -608,6 +603,7 @@ class Deck {
     if (this.isGrid) {
       this.grid.draw();
     } else if (card) {
+      if (!this.isBlindNow()) this.seen.add(card.id);
       late = this.putOnStage(card);
     } else {
       this.stage.replaceChildren(element("p", { class: "empty" }, this.emptyWords()));
@@ -813,11 +809,10 @@ class Deck {
   }
 
   toggleBlind() {
-    this.learn(this.shown); // where it was hidden, its labels come up now
     this.blind = !this.blind;
     this.drawButtons();
     this.show();
-    this.say(this.blind ? "blind: labels are hidden" : "labels are shown");
+    this.say(this.blind ? "blind: labels are hidden, from the next card on where they were seen" : "labels are shown");
     this.send();
   }
 

@@ -61,6 +61,7 @@ class Grid {
     this.page = Math.min(this.page, Math.max(0, Math.ceil(matching.length / TILES) - 1));
     this.tiles = matching.slice(this.page * TILES, (this.page + 1) * TILES);
     this.selected = new Set(this.chosen());
+    for (const id of this.tiles) this.deck.seen.add(id);
     const tiles = this.tiles.map((id) => this.tile(this.deck.cards.get(id)));
     const grid = tiles.length
       ? element("div", { class: "tiles", role: "group", "aria-label": "Proposals" }, ...tiles)
