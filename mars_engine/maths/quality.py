@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from mars_engine.maths.text_facts import (
     changed_names,
+    changed_numbers,
     code_spans,
     negation_count,
     normalized,
-    numbers,
     personal_data,
     refusals,
 )
@@ -178,8 +178,8 @@ def find_drift(evidence: Evidence, config: QualityConfig) -> Findings:
 
 def find_changed_numbers(evidence: Evidence, _config: QualityConfig) -> Findings:
     for text in evidence.paraphrased:
-        before, after = numbers(text.base), numbers(text.new)
-        yield from _lost_and_added(text.name, list(before - after), list(after - before))
+        lost, added = changed_numbers(text.base, text.new)
+        yield from _lost_and_added(text.name, list(lost), list(added))
 
 
 def find_changed_names(evidence: Evidence, _config: QualityConfig) -> Findings:

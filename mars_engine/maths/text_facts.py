@@ -9,6 +9,19 @@ from collections import Counter
 from collections.abc import Iterator
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+"""A number with commas between its thousands."""
+_TO_TWENTY = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty"
+)
+_TENS = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
+NUMBER_WORDS = (
+    {word: str(number) for number, word in enumerate(_TO_TWENTY.split(), start=2)}
+    | {word: str(number) for number, word in zip(range(30, 101, 10), _TENS, strict=True)}
+    | {"thousand": "1000", "million": "1000000"}
+)
+"""English number words and their digits; without "one", which is a pronoun as well."""
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 INLINE_CODE = re.compile(r"`[^`\n]+`")
@@ -68,8 +81,27 @@ def normalized(text: str) -> str:
 
 
 def numbers(text: str) -> Counter[str]:
-    """Return the numbers in digits, as they are written."""
-    return Counter(NUMBER.findall(text))
+    """Return the numbers in digits, as they are written but for commas between thousands."""
+    return Counter(NUMBER.findall(THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)))
+
+
+def number_words(text: str) -> Counter[str]:
+    """Return the numbers in English words, in digits."""
+    found = (NUMBER_WORDS.get(match.casefold()) for match in re.findall(r"[^\W\d_]+", text))
+    return Counter(number for number in found if number is not None)
+
+
+def changed_numbers(base: str, new: str) -> tuple[Counter[str], Counter[str]]:
+    """Return the numbers of `base` that `new` lacks, and those of `new` that `base` lacks, in digits.
+
+    A number in digits may become one in words, and the other way. One in words alone may be lost or added (the two,
+    both), but not exchanged for another.
+    """
+    before, after = numbers(base), numbers(new)
+    said_before, said_after = number_words(base), number_words(new)
+    lost, added = before - after - said_after, after - before - said_before
+    word_lost, word_added = said_before - said_after - after, said_after - said_before - before
+    return (lost + word_lost, added + word_added) if word_lost and word_added else (lost, added)
 
 
 def words(text: str) -> frozenset[str]:

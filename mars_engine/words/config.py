@@ -524,7 +524,7 @@ class QualityConfig(Section):
     min_fidelity: Annotated[
         float, Field(ge=-1, le=1, description="Least cosine similarity of a paraphrase to the text it paraphrases.")
     ] = 0.8
-    numbers: Annotated[bool, Field(description="Gate: paraphrases keep all numbers in digits.")] = True
+    numbers: Annotated[bool, Field(description="Gate: paraphrases keep all numbers, in digits or in words.")] = True
     names: Annotated[bool, Field(description="Gate: paraphrases keep all names (capitalised words).")] = True
     negations: Annotated[bool, Field(description="Gate: paraphrases keep the number of English negations.")] = True
     code: Annotated[bool, Field(description="Gate: paraphrases keep code between backticks as it is.")] = True

@@ -152,15 +152,25 @@ def test_numbers_fails_exactly_where_they_are_others(base, one, other):
 @pytest.mark.parametrize(
     ("base", "new", "changed"),
     [
-        ("5 apples", "five apples", True),
+        ("5 apples", "five apples", False),
+        ("twelve apples", "12 apples", False),
+        ("5 apples", "six apples", True),
+        ("three apples", "four apples", True),
+        ("three apples and 4 pears", "four apples and 3 pears", False),
+        ("the two of them", "both of them", False),
+        ("both of them", "the two of them", False),
+        ("one of them", "1 of them", True),
         ("3.50 euros", "3,50 euros", True),
-        ("1,000 pairs", "1000 pairs", True),
+        ("1,000 pairs", "1000 pairs", False),
+        ("1,000 pairs", "a thousand pairs", False),
+        ("1,000 pairs", "10,000 pairs", True),
+        ("in 1,2 and 3", "in 12 and 3", True),
         ("5 apples", "5 apples, all 5", True),
         ("from 2 to 10", "up to 10, from 2", False),
         ("about 10.", "roughly 10", False),
     ],
 )
-def test_numbers_are_kept_as_they_are_written(base, new, changed):
+def test_numbers_are_kept_in_digits_or_words(base, new, changed):
     assert fails("numbers", base, new) == changed
 
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from mars_engine.maths.text_facts import code_spans, names, negation_count, numbers, personal_data, refusals
+from mars_engine.maths.text_facts import (
+    code_spans,
+    names,
+    negation_count,
+    number_words,
+    numbers,
+    personal_data,
+    refusals,
+)
 
 
 def test_names_are_capitalised_words_in_the_midst_of_sentences():
@@ -31,8 +39,9 @@ def test_negations(text, count):
     assert negation_count(text) == count
 
 
-def test_numbers_are_counted_as_written():
-    assert numbers("3 of 3, 1,000 and 2.5.") == {"3": 2, "1,000": 1, "2.5": 1}
+def test_numbers_are_counted_as_written_without_commas_between_thousands():
+    assert numbers("3 of 3, 1,000 and 2.5, 1,2 or 1,000,00.") == {"3": 2, "1000": 1, "2.5": 1, "1,2": 1, "1,000,00": 1}
+    assert number_words("Two of twenty-two, a hundred, and one") == {"2": 2, "20": 1, "100": 1}
 
 
 def test_code_is_what_stands_between_backticks():
