@@ -111,6 +111,12 @@ def cancel_job(store: Store, run: Run, *, clock: Clock, grace_seconds: float = S
     ).start()
 
 
+def wait_until_stopped(run: Run) -> None:
+    """Wait until a cancelled run stores nothing any more: at the latest after its time of grace."""
+    while is_alive(run):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
 def running_run(store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work, None where there is none; those whose process is gone are marked as lost."""
     mark_lost_runs(store, clock)
@@ -208,8 +214,7 @@ def _see_it_stopped(store: Store, run: Run, clock: Clock, grace_seconds: float) 
         time.sleep(SECONDS_BETWEEN_LOOKS)
     if is_alive(run):
         _signal(run, signal.SIGKILL)
-        while is_alive(run):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        wait_until_stopped(run)
     now = store.runs.get(run.id)
     if now is not None and now.state in {"running", "lost"}:  # it could not say so itself
         store.runs.finish(run.id, "cancelled", clock(), summary=now.summary)

@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.jobs import cancel_job
+from mars_engine.assembly.jobs import cancel_job, wait_until_stopped
 from mars_engine.assembly.selection_export import export_selection
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import Plan, Run
@@ -161,7 +161,9 @@ def _undo_proposing(desk: Desk, done: Done) -> None:
     """Stop the run if it is not over, and let the plan before stand again. The set stays while its run may need it."""
     run = desk.store.runs.get(done.run_id)
     if run is not None and run.state in ("queued", "running"):
-        cancel_job(desk.store, run, clock=desk.clock)
+        with st.spinner("Stopping the run"):
+            cancel_job(desk.store, run, clock=desk.clock)
+            wait_until_stopped(run)  # or it may still store its plan, which would be newer than the one before
     before = done.plan_before
     if before is not None:
         desk.store.proposals.add_plan(before, desk.store.proposals.plan_rows(before.id))

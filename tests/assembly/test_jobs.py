@@ -21,6 +21,7 @@ from mars_engine.assembly.jobs import (
     running_run,
     see_to_jobs,
     start_job,
+    wait_until_stopped,
 )
 from mars_engine.assembly.recorded_run import is_alive
 from mars_engine.assembly.shipped import shipped
@@ -121,7 +122,8 @@ def test_it_reports_progress_and_that_it_is_alive(workspace, store, long_work):
 def test_a_cancelled_job_stops_gently_and_stores_nothing_half(workspace, store, long_work):
     run = working(store, workspace, long_work)
     cancel_job(store, run, clock=utc_now)
-    cancelled = settled(store, run)
+    wait_until_stopped(run)
+    cancelled = store.runs.get(run.id)
     assert (cancelled.state, cancelled.error) == ("cancelled", "")
     assert "interrupted" in log_tail(workspace, cancelled)
     assert store.pairs.count("train") == 0
