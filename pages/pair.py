@@ -15,6 +15,7 @@ from pages.parts import charts
 from pages.parts.colours import DASHES, SERIES
 from pages.parts.difference import show_pair
 from pages.parts.explore_filters import NAMES
+from pages.parts.explore_state import PAIR, carried_view
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.numbers import true_minus
 from pages.parts.tables import draw_table, formatted
@@ -28,7 +29,7 @@ NEAREST_BY = {
 
 
 def draw(desk: Desk) -> None:
-    pair_id = st.query_params.get("id", "")
+    pair_id = st.query_params.get(PAIR, "")
     if not pair_id:
         empty_state(
             "No pair is named in the address.",
@@ -40,7 +41,7 @@ def draw(desk: Desk) -> None:
     dossier = open_dossier(desk.store, desk.index(), desk.explorer, pair_id)
     if not presenting():
         with st.container(horizontal=True):
-            st.page_link("pages/explore.py", label="Explore", icon=":material/arrow_back:")
+            st.page_link("pages/explore.py", label="Explore", icon=":material/arrow_back:", query_params=carried_view())
     draw_figures(dossier.figures)
     pair = dossier.pair
     show_pair(pair.prompt, pair.chosen, pair.rejected, key=f"pair {pair.id}", can_switch=not presenting())
@@ -157,16 +158,23 @@ def draw_proposals(dossier: Dossier) -> None:
 def draw_neighbours(dossier: Dossier) -> None:
     if dossier.same_prompt:
         st.subheader("Pairs with the same prompt", anchor=False)
-        _draw_list("same prompt", dossier.same_prompt)
+        _draw_list(f"same prompt {dossier.pair.id}", dossier.same_prompt)
     st.subheader("Nearest pairs", anchor=False)
     if dossier.nearest_by is None:
         st.text("They are found by the embeddings of a map: make one on the Explore page.")
         return
     st.text(f"By {NEAREST_BY[dossier.nearest_by]}.")
-    _draw_list("nearest", dossier.nearest)
+    _draw_list(f"nearest {dossier.pair.id}", dossier.nearest)
 
 
-def _draw_list(name: str, neighbours: Sequence[Neighbour]) -> None:
+def _draw_list(key: str, neighbours: Sequence[Neighbour]) -> None:
+    """Draw a list of pairs, of which one is opened; the key is of this page's pair, or its choice would stand on the
+    next one's list too."""
+
+    def open_chosen() -> None:
+        if rows := st.session_state[key]["selection"]["rows"]:
+            st.query_params[PAIR] = neighbours[rows[0]].pair_id
+
     columns = {
         "cosine": [each.cosine for each in neighbours],
         "margin": [each.margin for each in neighbours],
@@ -183,12 +191,9 @@ def _draw_list(name: str, neighbours: Sequence[Neighbour]) -> None:
     if presenting():
         st.dataframe(shown, hide_index=True, column_config=config)
         return
-    state = st.dataframe(
-        shown, hide_index=True, column_config=config, on_select="rerun", selection_mode="single-row", key=name
+    st.dataframe(
+        shown, hide_index=True, column_config=config, on_select=open_chosen, selection_mode="single-row", key=key
     )
-    if rows := state["selection"]["rows"]:
-        st.query_params["id"] = neighbours[rows[0]].pair_id
-        st.rerun()
 
 
 def draw_history(dossier: Dossier) -> None:

@@ -18,6 +18,9 @@ from mars_engine.workflows.explore_view import (
     read_view,
 )
 
+PAIR = "id"
+"""Name in the query parameters of the pair that the page Pair shows."""
+
 
 def current_view() -> ReadView:
     """Return the view that the address describes."""
@@ -35,9 +38,18 @@ def changing(**changes: Any) -> Callable[[], None]:
 
 
 def show(view: View) -> None:
-    """Put a view into the address; what else stands there stays."""
-    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in LINK_KEYS}
+    """Put a view into the address; what else stands there stays, but for the pair that was opened from it."""
+    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in {*LINK_KEYS, PAIR}}
     st.query_params.from_dict({**others, **link_parameters(view)})
+
+
+def carried_view() -> dict[str, list[str]]:
+    """Return the view's part of the address, for a page that leads back to the view.
+
+    A change of page leaves an entry in the browser's history that has the new page's parameters on the old page's
+    path: only where the view is among them does going back find it.
+    """
+    return {key: st.query_params.get_all(key) for key in LINK_KEYS if key in st.query_params}
 
 
 def brushed(field: str, chart_key: str) -> None:

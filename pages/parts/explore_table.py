@@ -8,7 +8,7 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.workflows.explore import Scene, TablePage, table_page
 from mars_engine.workflows.explore_view import SORTS
 from pages.parts.explore_filters import NAMES
-from pages.parts.explore_state import change, changing
+from pages.parts.explore_state import PAIR, carried_view, change, changing
 from pages.parts.frame import presenting
 from pages.parts.tables import formatted
 
@@ -63,7 +63,7 @@ def draw_table(desk: Desk, scene: Scene) -> None:
     )
     _draw_pager(shown, scene.count)
     if rows := state["selection"]["rows"]:
-        st.switch_page(PAIR_PAGE, query_params={"id": shown.rows[rows[0]].pair_id})
+        st.switch_page(PAIR_PAGE, query_params={**carried_view(), PAIR: shown.rows[rows[0]].pair_id})
 
 
 def _columns(shown: TablePage, scene: Scene) -> dict[str, list[Any]]:

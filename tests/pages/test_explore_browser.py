@@ -160,18 +160,64 @@ def test_nothing_moves_while_one_brushes(address):
         assert max(tops) - min(tops) < 1, tops
 
 
-def test_a_row_opens_the_pairs_page(address):
-    with open_browser() as browser:
-        page = ExplorePage(browser, f"{address}/explore?split=heldout")
-        table = browser.find_element("css selector", "[data-testid=stDataFrame] canvas")
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", table)
-        from selenium.webdriver.common.action_chains import ActionChains
+def choose_row(page: ExplorePage, table: int) -> None:
+    """Tick the first row of a table, as a person does."""
+    from selenium.webdriver.common.action_chains import ActionChains
 
-        time.sleep(0.5)
-        corner = (-table.size["width"] // 2 + 18, -table.size["height"] // 2 + 52)
-        ActionChains(browser).move_to_element_with_offset(table, *corner).click().perform()
-        page.until(lambda: "/pair?id=" in browser.current_url)
+    grid = page.browser.find_elements("css selector", "[data-testid=stDataFrame] canvas[data-testid=data-grid-canvas]")[
+        table
+    ]
+    page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", grid)
+    time.sleep(0.5)
+    corner = (-grid.size["width"] // 2 + 18, -grid.size["height"] // 2 + 52)
+    ActionChains(page.browser).move_to_element_with_offset(grid, *corner).click().perform()
+
+
+def pair_shown(browser: Any) -> str:
+    script = "return new URLSearchParams(location.search).get('id')"
+    return str(browser.execute_script(script)) if "/pair?" in browser.current_url else ""
+
+
+def test_a_row_opens_the_pairs_page_and_both_ways_back_lead_to_the_view(address):
+    with open_browser() as browser:
+        view = f"{address}/explore?split=train"
+        page = ExplorePage(browser, view)
+        assert page.selected() == 20
+        choose_row(page, 0)
+        page.until(lambda: pair_shown(browser))
         page.until(lambda: "Mark the words that differ" in text_of_component(browser))
+        browser.find_element("css selector", "[data-testid=stPageLink] a").click()
+        page.until(lambda: len(page.plots()) == 3)
+        assert "/explore?" in browser.current_url
+        assert page.selected() == 20
+        browser.get(view)
+        page.until(lambda: len(page.plots()) == 3)
+        choose_row(page, 0)
+        page.until(lambda: pair_shown(browser))
+        page.until(lambda: "Mark the words that differ" in text_of_component(browser))
+        browser.back()
+        page.until(lambda: len(page.plots()) == 3)
+        page.until(lambda: page.selected() == 20)
+
+
+def test_one_of_the_nearest_pairs_opens_once_and_back_leads_to_the_pair_before(address):
+    with open_browser() as browser:
+        page = ExplorePage(browser, f"{address}/explore?split=train")
+        choose_row(page, 0)
+        page.until(lambda: pair_shown(browser))
+        page.until(lambda: "Nearest pairs" in browser.find_element("tag name", "body").text)
+        first = pair_shown(browser)
+        choose_row(page, -1)
+        page.until(lambda: pair_shown(browser) not in ("", first))
+        nearest, entries = pair_shown(browser), browser.execute_script("return history.length")
+        time.sleep(3)
+        assert (pair_shown(browser), browser.execute_script("return history.length")) == (nearest, entries)
+        browser.back()
+        page.until(lambda: pair_shown(browser) == first)
+        time.sleep(1)
+        assert pair_shown(browser) == first
+        choose_row(page, -1)
+        page.until(lambda: pair_shown(browser) == nearest)
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=["large", "small"])
