@@ -842,6 +842,10 @@ class BrowseStore(Protocol):
         """The newest model that has scored any pair."""
         ...
 
+    def newest_triaged_model(self) -> ModelRecord | None:
+        """The newest warm-up under which labels were triaged."""
+        ...
+
     def margins(self, model_id: str) -> MarginColumns:
         """Score margins of the pairs that a model has scored, in any order, as all that follow here."""
         ...

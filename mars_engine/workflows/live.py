@@ -355,7 +355,7 @@ class LiveProbe:
         if self._fit is not None and self._fit.stamp.split("-")[1:] == stamp.split("-")[1:]:
             return self._fit.base
         columns = self._store.browse.pairs()
-        warm_up = self._store.models.latest(warm_up=True)
+        warm_up = self._store.browse.newest_triaged_model()
         suspects: frozenset[str] = frozenset()
         if warm_up is not None:
             triage = self._store.browse.triage(warm_up.id)

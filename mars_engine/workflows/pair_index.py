@@ -64,10 +64,12 @@ class PairIndex:
     margin: Column
     """Score margin as labelled (not exchanged where the label was flipped), in reward units."""
     out_of_fold_margin: Column
-    """Mean over the draws of triage, under the newest warm-up."""
+    """Mean over the draws of triage, under `triaged_by`."""
     out_of_fold_std: Column
     verdict: Codes
     """Index into VERDICT_CODES."""
+    triaged_by: ModelRecord | None
+    """The newest warm-up under which labels were triaged: while a newer one is at it, the verdicts before it stand."""
     distance: Column
     """Semantic distance, 1 − cos: the newest plan's, else as stored under the encoder of `model` or, where there is
     none, under the encoder with the most."""
@@ -175,6 +177,7 @@ class _Margins:
 
 @dataclass(frozen=True, eq=False)
 class _Triage:
+    by: ModelRecord | None
     margin: Column
     std: Column
     verdict: Codes
@@ -255,6 +258,7 @@ class _Reader:
             out_of_fold_margin=self.triage.margin,
             out_of_fold_std=self.triage.std,
             verdict=self.triage.verdict,
+            triaged_by=self.triage.by,
             distance=np.where(np.isnan(planned.distance), self.distance, planned.distance),
             plan=planned.plan,
             budget=planned.budget,
@@ -289,12 +293,13 @@ class _Reader:
         return _Margins(model, self.pairs.spread(places, scored.margin, missing=np.nan))
 
     def _triage(self) -> _Triage:
-        warm_up = self.store.models.latest(warm_up=True)
+        warm_up = self.store.browse.newest_triaged_model()
         if warm_up is None:
-            return _Triage(self._unknown(), self._unknown(), np.zeros(len(self.pairs.ids), dtype=np.int16))
+            return _Triage(None, self._unknown(), self._unknown(), np.zeros(len(self.pairs.ids), dtype=np.int16))
         rows = self.store.browse.triage(warm_up.id)
         places = self.pairs.places(rows.pair_ids)
         return _Triage(
+            warm_up,
             self.pairs.spread(places, rows.margin_mean, missing=np.nan),
             self.pairs.spread(places, rows.margin_std, missing=np.nan),
             self.pairs.spread(places, _codes(rows.verdict, VERDICT_CODES)),

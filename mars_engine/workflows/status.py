@@ -135,7 +135,7 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
         return NextStep("import", "mars import FILE: there are no training pairs yet")
     if model is None:
         return NextStep("warm up", "mars train: warm up a reward model on the base pairs")
-    if not _has_scored_training_pairs(index, model):
+    if not _has_scored_training_pairs(index, model) or not _is_triaged(store, index):
         return NextStep("score", "mars score: triage the labels by out-of-fold margins")
     if plan is None or not index.proposals.any():
         return NextStep("propose", "mars propose: spend the budget on low-margin pairs")
@@ -149,11 +149,16 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
     return NextStep("evaluate", "mars evaluate: see what was gained")
 
 
+def _is_triaged(store: Store, index: PairIndex) -> bool:
+    """Whether labels were triaged under the newest warm-up."""
+    newest = store.models.latest(warm_up=True)
+    return newest is not None and index.triaged_by is not None and index.triaged_by.id == newest.id
+
+
 def _has_scored_training_pairs(index: PairIndex, model: ModelRecord) -> bool:
-    """Whether the model has scored all training pairs, and their labels were triaged.
+    """Whether the model has scored all training pairs.
 
     The index has the margins of the newest model that scored any.
     """
     training, is_newest = _is_training(index), index.model is not None and index.model.id == model.id
-    is_triaged = bool((index.verdict[training] != VERDICT_CODES.index("")).any())
-    return is_newest and is_triaged and not np.isnan(index.margin[training]).any()
+    return is_newest and not np.isnan(index.margin[training]).any()

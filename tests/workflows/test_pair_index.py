@@ -22,6 +22,7 @@ from mars_engine.workflows.pair_index import (
     PairIndexCache,
 )
 from mars_engine.workflows.rounds import make_plan, make_proposals, run_rounds, score_model, train_warm_up
+from mars_engine.workflows.status import workspace_status
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.store import SqlStore
 
@@ -117,6 +118,26 @@ def test_each_column_says_what_the_records_say(bench):
         counted[proposal.source_id] += 1
     assert by_id(index, index.proposals) == counted
     assert index.pending.tolist() == index.proposals.tolist()
+
+
+def test_verdicts_stand_until_a_newer_warm_up_has_triaged(bench):
+    store = bench.store
+    first = train_warm_up(bench)
+    score_model(bench, first)
+    index = PairIndexCache(store).current()
+    assert index.triaged_by == first
+    assert index.verdict.any()
+    decide(store, "pair", store.pairs.pairs("train")[0].id, "drop")
+    second = train_warm_up(bench)
+    assert second.id != first.id
+    between = PairIndexCache(store).current()
+    assert between.triaged_by == first
+    assert np.array_equal(between.verdict, index.verdict)
+    assert workspace_status(store, index=between).step == "score"
+    score_model(bench, second)
+    after = PairIndexCache(store).current()
+    assert after.triaged_by == second
+    assert workspace_status(store, index=after).step == "propose"
 
 
 def test_distances_of_the_models_encoder_are_preferred_and_the_plans_before_them(bench):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, exists, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, case, exists, func, or_, select, type_coerce
 
 from mars_engine.maths.review_state import undone_actions
 from mars_engine.words.columns import (
@@ -76,9 +76,15 @@ class SqlBrowseStore:
         return LengthColumns(*self._columns(statement, _ids, _int32, _int32))
 
     def newest_scored_model(self) -> ModelRecord | None:
+        return self._newest_model_with(schema.scores)
+
+    def newest_triaged_model(self) -> ModelRecord | None:
+        return self._newest_model_with(schema.triage)
+
+    def _newest_model_with(self, rows: Table) -> ModelRecord | None:
         models = schema.reward_models.c
-        has_scores = exists().where(schema.scores.c.model_id == models.id)
-        statement = select(*record_columns(ModelRecord, schema.reward_models)).where(has_scores)
+        has_rows = exists().where(rows.c.model_id == models.id)
+        statement = select(*record_columns(ModelRecord, schema.reward_models)).where(has_rows)
         with self.database.read() as connection:
             return first_record(connection, ModelRecord, statement.order_by(models.ordinal.desc()))
 
