@@ -377,6 +377,59 @@ def test_many_are_decided_in_one_act(browser, server, store):
     assert set(again) >= set(decided)
 
 
+def test_an_edit_that_the_grid_breaks_off_opens_again_with_its_card(browser, server):
+    card = open_card(browser, server, "review", "grid-editor")
+    painted = card.painted
+    card.press("e")
+    card.wait(lambda: card.deck("!!found.querySelector('form.edit')"), "the fields")
+    area = "found.querySelector('form.edit .chosen textarea')"
+    card.deck(f"{area}.value = 'Begun.', {area}.dispatchEvent(new Event('input'))")
+
+    def choose(view: str) -> None:
+        (button,) = [each for each in browser.find_elements("css selector", "button") if each.text == view]
+        button.click()
+
+    choose("Grid")
+    card.wait(lambda: card.deck("found.querySelectorAll('.tile').length") > 0, "small cards")
+    assert "opens again" in card.text(".banner")
+    choose("Card")
+    card.wait(lambda: card.deck("!!found.querySelector('form.edit')"), "the fields again")
+    assert card.deck(f"{area}.value") == "Begun."
+    card.press("Escape")
+    card.wait_for_card(painted)
+    choose("Grid")
+    card.wait(lambda: card.deck("found.querySelectorAll('.tile').length") > 0, "small cards")
+    assert "opens again" not in card.text(".banner")
+
+
+def test_what_is_decided_in_one_tab_leaves_the_other(browser, server, store):
+    first = open_card(browser, server, "review", "two-tabs")
+    one = browser.current_window_handle
+    shown = first.painted
+    browser.switch_to.new_window("tab")
+    try:
+        second = open_card(browser, server, "review", "two-tabs")
+        assert second.painted == shown
+        following = second.press_next("a")
+        second.wait_until_saved()
+        other = browser.current_window_handle
+        browser.switch_to.window(one)
+        first.wait_for_card(following)
+        first.wait(lambda: "1 decided" in first.text(".progress"), "what the other tab decided")
+        first.press_next("x")
+        first.wait_until_saved()
+        assert standing(store, "two-tabs") == {shown: "accept", following: "reject"}
+        first.press_next("u")
+        first.press_next("u")
+        first.wait_until_saved()
+        assert standing(store, "two-tabs") == {}, "what the other tab did is taken back too"
+        browser.switch_to.window(other)
+        second.wait(lambda: "0 decided" in second.text(".progress"), "that nothing is decided any more")
+    finally:
+        browser.close()
+        browser.switch_to.window(one)
+
+
 def test_the_card_fits_a_small_screen(server):
     with open_browser(SMALL) as browser:
         for page in ("check", "review"):

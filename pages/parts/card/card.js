@@ -35,6 +35,7 @@ class Deck {
     this.isPainted = false;
     this.paintedAt = 0;
     this.held = 0; // timer of a request that waits for its moment
+    this.isBehind = false; // another tab of the annotator stored something since this one asked for cards
     this.build();
     this.grid = new Grid(this);
     this.onKey = (event) => this.takeKey(event);
@@ -43,6 +44,10 @@ class Deck {
     window.addEventListener("keydown", this.onKey, true);
     window.addEventListener("beforeunload", this.onLeave);
     window.addEventListener("online", this.onReturn);
+    this.onOtherTab = (event) => this.hearOtherTab(event);
+    this.onLook = () => this.catchUp();
+    window.addEventListener("storage", this.onOtherTab);
+    document.addEventListener("visibilitychange", this.onLook);
     this.timer = window.setInterval(() => this.tick(), 500);
     keyboardOwner = this;
   }
@@ -51,6 +56,8 @@ class Deck {
     window.removeEventListener("keydown", this.onKey, true);
     window.removeEventListener("beforeunload", this.onLeave);
     window.removeEventListener("online", this.onReturn);
+    window.removeEventListener("storage", this.onOtherTab);
+    document.removeEventListener("visibilitychange", this.onLook);
     window.clearInterval(this.timer);
     window.clearTimeout(this.held);
     this.root.remove();
@@ -92,7 +99,10 @@ class Deck {
     this.data = data.queue ? data : { ...data, ...NOTHING_DEALT };
     data = this.data;
     if (isFirst) this.begin(data);
-    if (isOtherView) this.looking = null;
+    if (isOtherView) {
+      this.looking = null;
+      this.putEditAside();
+    }
     this.settle(data);
     const isRescue = this.resumeRescued();
     for (const card of data.cards) this.cards.set(card.id, card);
@@ -106,7 +116,7 @@ class Deck {
     if (isFirst || (isOther && document.activeElement?.closest(CHOICE_OF_ORDER))) {
       this.root.focus({ preventScroll: true }); // once the order is chosen, keys decide again
     }
-    if (isFirst || isRescue) this.takeUpDraft();
+    if (isOtherView || isRescue) this.takeUpDraft();
     if (this.log.acts.size || this.hasNews) this.send();
   }
 
@@ -259,6 +269,32 @@ class Deck {
     // Streamlit puts what is said in one moment into one request; this one has to be a request of its own.
     if (isUnheard) window.setTimeout(() => window.dispatchEvent(new Event("mars:whole-run")), 250);
     this.drawStatus();
+  }
+
+  /** Another tab of the annotator decided, which takes its cards from here, or the database has what it decided. */
+  hearOtherTab(event) {
+    if (!this.data || !event.key || !event.key.startsWith(this.log.prefix)) return;
+    const act = parsed(event.newValue);
+    if (act === null) {
+      this.isBehind = true;
+      this.catchUp();
+      return;
+    }
+    this.log.saw(act.sequence);
+    const shown = this.shown;
+    for (const id of act.items) this.decided.set(id, act.sequence);
+    this.queue = this.queue.filter((id) => !this.decided.has(id));
+    this.front = this.front.filter((id) => !this.decided.has(id));
+    if (this.shown === shown && !this.isGrid) return;
+    this.show();
+    this.say("decided in another tab");
+  }
+
+  /** Ask for what another tab changed, once this one is looked at. */
+  catchUp() {
+    if (!this.isBehind || document.hidden || !this.data) return;
+    this.isBehind = false;
+    this.send();
   }
 
   /** Send again what was not answered, and ask for cards while there are none. */
@@ -437,14 +473,23 @@ class Deck {
     this.noted.replaceChildren(this.note ? element("p", {}, `Note for the next decision: ${this.note}`) : "");
   }
 
-  /** Go on with an edit that a reload or a lost connection broke off. */
+  /** Go on with an edit that a reload, a lost connection or the other view broke off. */
   takeUpDraft() {
     if (this.draft && this.shown && this.shown.id === this.draft.id && !this.isGrid) this.edit(this.draft.texts);
   }
 
   keepDraft() {
     const texts = Object.fromEntries(this.fields.map(({ name, area }) => [name, area.value]));
-    remember(this.placeName("draft"), { id: this.editing, texts });
+    this.draft = { id: this.editing, texts };
+    remember(this.placeName("draft"), this.draft);
+  }
+
+  /** Leave an edit for the other view; it opens again with its card. */
+  putEditAside() {
+    if (this.editing === null) return;
+    this.keepDraft();
+    this.editing = null;
+    this.bar.hidden = false;
   }
 
   edit(draft = {}) {
@@ -517,6 +562,7 @@ class Deck {
     this.editing = null;
     this.bar.hidden = false;
     this.problem.hidden = true;
+    this.draft = null;
     remember(this.placeName("draft"), null);
     this.root.focus({ preventScroll: true });
   }
@@ -734,6 +780,10 @@ class Deck {
       const note = act.note ? ` Note: ${act.note}.` : "";
       const place = `Looking back, ${this.placeIn(past) + 1} of ${past.length}`;
       this.banner.textContent = `${place}: ${DONE[act.action]}.${note} A decision now decides anew; → goes on.`;
+      return;
+    }
+    if (this.isGrid && this.draft && !this.decided.has(this.draft.id)) {
+      this.banner.textContent = "The edit that you began is kept: it opens again in the view Card.";
       return;
     }
     const isKnown = this.blind && this.shown && this.hasSeen(this.shown);
