@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.workflows.check import check_figures
+from mars_engine.workflows.check import CheckFigures, check_figures
 from pages.parts.card import Dealing
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
@@ -17,7 +17,8 @@ def draw_stakes(desk: Desk) -> None:
     if not figures.suspects:
         st.text("Triage suspects no label: the lowest margins come first.")
         return
-    with st.container(horizontal=True, gap="large"):
+    _draw_in_short(figures)
+    with st.container(horizontal=True, gap="large", key="stakes"):
         _metric("suspects unchecked", f"{figures.open:,} of {figures.suspects:,}", "Triage suspects their labels.")
         if figures.open_share is not None:
             _metric(
@@ -44,6 +45,18 @@ def draw_stakes(desk: Desk) -> None:
             "new pairs saved",
             f"{figures.new_pairs_saved:,}" if rate else NOT_YET,
             "Would have been made of what was flipped or dropped, had nobody looked.",
+        )
+
+
+def _draw_in_short(figures: CheckFigures) -> None:
+    """The most telling of them on two lines, for a small screen, where the card is to stand near the top."""
+    rate = figures.mislabel_rate
+    share = f"{figures.open_share:.1%}" if figures.open_share is not None else NOT_YET
+    wrong, saved = (f"{rate.estimate:.0%}", f"{figures.new_pairs_saved:,}") if rate else (NOT_YET, NOT_YET)
+    with st.container(key="stakes-in-short"):
+        st.text(
+            f"{figures.open:,} of {figures.suspects:,} suspects unchecked · {share} of the budget\n"
+            f"{wrong} of those checked were wrong · {saved} new pairs saved"
         )
 
 

@@ -144,6 +144,7 @@ def draw_plane(desk: Desk, scene: Scene) -> None:
             "Select a quadrant",
             [quarter.name for quarter in parted.quarters],
             key="explore quadrant",
+            wrap=True,
             on_change=lambda: _choose_quadrant(parted, draw_cloud(index.margin, index.distance, scene)),
         )
     st.text(_describe(cloud))

@@ -16,7 +16,7 @@ def draw(desk: Desk) -> None:
     draw_queue(desk)
     if not presenting():
         _draw_start(desk, running)
-    draw_failures(desk, running, read_only=presenting())
+        draw_failures(desk, running)
     draw_runs(desk)
 
 

@@ -1,5 +1,7 @@
 """The demo's report: the method's steps in reading order, each with its figures."""
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from mars_engine.assembly import printing
@@ -32,4 +34,4 @@ def show_demo(console: Console, report: DemoReport) -> None:
         "loss; 'warm-up' has no augmentation. With so few held-out pairs, expect wide intervals."
     )
     console.rule("Where this workspace stands")
-    printing.show_status(console, report.status)
+    printing.show_status(console, replace(report.status, next_step="mars app: look at all of this in the browser"))

@@ -98,5 +98,5 @@ def _write(content: BinaryIO, part: Path) -> str:
             digest.update(block)
             stream.write(block)
     if not size:
-        raise LoadError("the file is empty", expected="at least one preference pair")
+        raise LoadError("the file is empty", expected="at least one preference pair", remedy="choose another file")
     return digest.hexdigest()

@@ -282,7 +282,7 @@ def say_comparison(comparison: Comparison) -> str:
     if points == "0.0":
         change, than = "as many", "as"
     return (
-        f"{comparison.first} ranks {change} held-out pairs rightly {than} "
+        f"The reward model {comparison.first} ranks {change} held-out pairs rightly {than} "
         f"{comparison.second} ({difference.level:.0%} interval {signed_points(difference.low)} to "
         f"{signed_points(difference.high)} points): {comparison.verdict}."
     )

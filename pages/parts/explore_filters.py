@@ -43,10 +43,19 @@ NAMES = {
 }
 """What the app calls the values of a view."""
 
-FILTERS = (
-    *("margin", "distance", "split", "subsets", "datasets", "verdicts", "decisions", "proposals", "words", "meaning"),
-    "pair_set",
-)
+FILTERS = {
+    "margin": "Margin",
+    "distance": "Distance",
+    "split": "Split",
+    "subsets": "Subset",
+    "datasets": "Dataset",
+    "verdicts": "Triage",
+    "decisions": "Label decision",
+    "proposals": "Proposals",
+    "words": "Words",
+    "meaning": "Meaning",
+    "pair_set": "Set",
+}
 BRUSHES = {
     "margin_brush": "Brush on the margins",
     "map_brush": "Brush on the map",
@@ -85,21 +94,15 @@ def draw_filters(desk: Desk, scene: Scene) -> None:
 
 
 def draw_restrictions(view: View) -> None:
-    """Draw a button to clear the filters, which says how many are set, one for each brush, and one for everything."""
+    """Draw a button to clear each filter and each brush that is set, and one for everything."""
     st.html(RESTRICTIONS_STYLE)
     with st.container(horizontal=True, vertical_alignment="center", key="explore-restrictions"):
         if not view.is_filtered:
             st.text("No filter is set and nothing brushed.")
             return
-        count = sum(getattr(view, name) != getattr(View(), name) for name in FILTERS)
-        if count:
-            label = "1 filter ✕" if count == 1 else f"{count} filters ✕"
-            st.button(
-                label, key="clear filters", help="Clear the filters, and keep the brushes", on_click=_clear(FILTERS)
-            )
-        for field, label in BRUSHES.items():
-            if getattr(view, field) is not None:
-                st.button(f"{label} ✕", key=f"clear {field}", help="Clear this brush", on_click=_clear((field,)))
+        for field, label in (FILTERS | BRUSHES).items():
+            if getattr(view, field) != getattr(View(), field):
+                st.button(f"{label} ✕", key=f"clear {field}", on_click=_clear((field,)))
         draw_clear_all("Clear all filters and brushes", key="clear all", type="tertiary")
 
 

@@ -13,7 +13,7 @@ REASONS_SHOWN = 50
 RETRY = ("propose", "--retry-failed")
 
 
-def draw_failures(desk: Desk, running: Run | None, *, read_only: bool) -> None:
+def draw_failures(desk: Desk, running: Run | None) -> None:
     """Draw a small table of what failed under the present settings; nothing where nothing did."""
     stored = desk.store.proposals.failures()
     if not stored:
@@ -41,7 +41,7 @@ def draw_failures(desk: Desk, running: Run | None, *, read_only: bool) -> None:
         )
         if len(groups) > REASONS_SHOWN:
             st.text(f"The most frequent {REASONS_SHOWN:,} of {len(groups):,} reasons.")
-        if retryable and not read_only:
+        if retryable:
             label = "Try again what may pass" + (", once its turn has come" if running is not None else "")
             if st.button(label, icon=":material/refresh:", key="retry-failed"):
                 begin(lambda: desk.start_job(*RETRY))

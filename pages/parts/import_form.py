@@ -74,6 +74,8 @@ def _draw_outcome(desk: Desk) -> None:
         draw_queue(desk)
     elif run is not None and run.state != "running":
         draw_ended(desk, run)
+        if run.state == "finished":
+            st.page_link("pages/overview.py", label="What is next", icon=":material/arrow_forward:")
 
 
 # ------------------------------------------------------------------------------------------------------------- sources

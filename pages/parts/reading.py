@@ -30,14 +30,16 @@ WHAT_TO_READ = "What to read"
 READING_STYLE = """
 <style>
   .st-key-reading-choices [data-testid="stButtonGroup"] button { min-height: 2.5rem; }
+  [data-testid="stLayoutWrapper"]:has(> .st-key-stakes-in-short) { display: none; }
   @media (max-width: 640px) {
     .stMainBlockContainer { padding-top: 3.5rem; }
     .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .5rem; }
     .stMainBlockContainer [data-testid="stHeading"] h1 { font-size: 1.4rem; padding: 0; }
     .stMainBlockContainer [data-testid="stHeading"] div { margin-bottom: 0 !important; }
     [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
-    [data-testid="stLayoutWrapper"]:has(> .st-key-deck-figures) { order: 1; }
-    .st-key-deck-figures [data-testid="stHorizontalBlock"] { gap: .25rem 1.25rem; }
+    [data-testid="stLayoutWrapper"]:has(> .st-key-stakes) { display: none; }
+    [data-testid="stLayoutWrapper"]:has(> .st-key-stakes-in-short) { display: flex; }
+    .st-key-stakes-in-short [data-testid="stText"] { font-size: .85rem; line-height: 1.3; }
     .st-key-reading-choices { gap: .4rem; }
     .st-key-reading-choices [data-testid="stWidgetLabel"] { display: none; }
     .st-key-reading-choices [data-testid="stElementContainer"][class*="-order"] { order: 1; flex: 1 1 100%; }

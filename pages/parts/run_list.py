@@ -7,6 +7,7 @@ from mars_engine.words.records import Run
 from mars_engine.workflows.run_history import run_seconds
 from pages.parts.frame import presenting
 from pages.parts.run_panel import STATE_WORDS, as_text, draw_ended, duration, moment
+from pages.parts.tables import draw_table
 
 RUNS_SHOWN = 50
 RUN = "run"
@@ -21,19 +22,20 @@ def draw_runs(desk: Desk) -> None:
         st.text("Nothing has run here yet.")
         return
     shown = runs[:RUNS_SHOWN]
-    st.dataframe(
-        {
-            "what": [run.kind for run in shown],
-            "state": [STATE_WORDS[run.state] for run in shown],
-            "started": [moment(run.started_at) for run in shown],
-            "took": [duration(run_seconds(run, run.ended_at)) if run.ended_at else "" for run in shown],
-            "result": [_result(run) for run in shown],
-        },
-        hide_index=True,
-        width="stretch",
-        column_config={"took": st.column_config.TextColumn(alignment="right")},
-        key="runs",
-    )
+    columns = {
+        "what": [run.kind for run in shown],
+        "state": [STATE_WORDS[run.state] for run in shown],
+        "started": [moment(run.started_at) for run in shown],
+        "took": [duration(run_seconds(run, run.ended_at)) if run.ended_at else "" for run in shown],
+        "result": [_result(run) for run in shown],
+    }
+    if presenting():  # an audience cannot widen a column that is cut
+        draw_table(
+            "Runs, the newest first", tuple(columns), list(zip(*columns.values(), strict=True)), numbers=("took",)
+        )
+    else:
+        config = {"took": st.column_config.TextColumn(alignment="right")}
+        st.dataframe(columns, hide_index=True, width="stretch", column_config=config, key="runs")
     if len(runs) > len(shown):
         st.text(f"The newest {len(shown):,} of {len(runs):,} runs.")
     ended = [run for run in shown if run.state not in ("queued", "running")]

@@ -147,7 +147,7 @@ def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
         ("Flipped", f"{base.flipped:,}"),
         ("Undecided suspects", f"{base.suspects:,}"),
     )
-    softened = f" {base.softened:,} count with a softened label." if base.softened else ""
+    softened = f" With a softened label: {base.softened:,}." if base.softened else ""
     st.text(
         f"Of {base.imported:,} imported pairs people dropped {base.dropped:,}, and the policy "
         f"{config.triage.policy!r} leaves out {base.left_out:,}. Each pair has the same weight.{softened}"
