@@ -109,6 +109,50 @@ def test_a_turnstile_lets_the_next_in_where_one_gave_up():
     assert entered == ["now", "ahead", "ahead too", "last"]
 
 
+def test_what_was_inside_before_goes_before_what_was_not_and_stays_behind_what_is_wanted():
+    entered: list[str] = []
+
+    async def enter(turnstile: Turnstile, name: str, **kind: bool) -> None:
+        async with turnstile.passed(**kind):
+            entered.append(name)
+
+    async def crowd() -> None:
+        turnstile = Turnstile(1)
+        async with asyncio.TaskGroup() as tasks, turnstile.passed(ahead=False):
+            tasks.create_task(enter(turnstile, "ahead", ahead=True, begun=False))
+            tasks.create_task(enter(turnstile, "ahead again", ahead=True, begun=True))
+            tasks.create_task(enter(turnstile, "now", ahead=False, begun=False))
+            tasks.create_task(enter(turnstile, "now again", ahead=False, begun=True))
+            await asyncio.sleep(0)
+
+    asyncio.run(crowd())
+    assert entered == ["now again", "now", "ahead again", "ahead"]
+
+
+def test_while_a_request_waits_to_be_sent_again_others_are_sent():
+    def broken_once(asked: Asked) -> Answer:
+        is_broken = asked.attempt == 0 and "number 0" in asked.text
+        return Answer("oh no", status=500) if is_broken else rewrites(asked)
+
+    with paraphrasing(broken_once, concurrency=1, first_wait_seconds=2.0) as (server, bench):
+        answers = bench.paraphraser.paraphrase(requests(6))
+        assert all(each.candidates for each in answers)
+        assert [asked.text[-1] for asked in server.asked] == ["0", "1", "2", "3", "4", "5", "0"]
+        assert server.most_at_once == 1
+        assert sum(each.attempts for each in bench.store.chat.all()) == len(server.asked)
+
+
+def test_no_more_requests_are_begun_than_a_kill_may_lose():
+    def broken_at_first(asked: Asked) -> Answer:
+        return Answer("oh no", status=500) if asked.attempt == 0 else rewrites(asked)
+
+    with paraphrasing(broken_at_first, concurrency=2, first_wait_seconds=1.0) as (server, bench):
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(8)))
+        attempts = [asked.attempt for asked in server.asked]
+    assert attempts[:5] == [0, 0, 0, 0, 1], "the fifth request waits until one of the first is kept"
+    assert sorted(attempts) == [0] * 8 + [1] * 8
+
+
 def test_requests_are_spaced_evenly_under_a_rate():
     with paraphrasing(rewrites, requests_per_minute=600) as (_, bench):
         began = time.monotonic()
@@ -439,6 +483,25 @@ def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
             time.sleep(0.2)  # the answers are read, and being written
             slow.close()
             assert len(store.all()) == 3
+
+
+def test_a_request_that_waits_to_be_sent_again_leaves_its_attempts_when_the_work_is_ended():
+    def broken(asked: Asked) -> Answer:
+        return Answer("oh no", status=500) if "number 0" in asked.text else rewrites(asked)
+
+    with paraphrasing(broken, concurrency=1, first_wait_seconds=60.0) as (server, bench):
+        bench.paraphraser.expect(requests(2))
+        deadline = time.monotonic() + 20
+        while not server.answered:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        began = time.monotonic()
+        bench.paraphraser.correspondence.close()
+        assert time.monotonic() - began < 10
+        failed, answered = sorted(bench.store.chat.all(), key=lambda kept: kept.failure, reverse=True)
+        assert answered.answer is not None
+        assert failed.failure == "the server failed (500: oh no); then the work was ended"
+        assert (failed.attempts, failed.is_settled) == (1, False)
 
 
 def test_a_database_that_refuses_ends_the_work_with_its_words():

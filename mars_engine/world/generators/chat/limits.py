@@ -18,7 +18,9 @@ Keep = Callable[[Sequence[KeptAnswer]], None]
 
 
 class Turnstile:
-    """Lets so many in at a time: what is wanted first, then what is asked ahead, each in the order in which it came.
+    """Lets so many in at a time: what is wanted first, then what is asked ahead.
+
+    Of either kind those come first that were begun before, and else each in the order in which it came.
 
     Args:
         most: how many at a time.
@@ -26,24 +28,24 @@ class Turnstile:
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[bool, bool, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
     @asynccontextmanager
-    async def passed(self, *, ahead: bool) -> AsyncIterator[None]:
-        """Be one of those inside; `ahead` where nobody waits for it yet."""
-        await self._enter(ahead)
+    async def passed(self, *, ahead: bool, begun: bool = False) -> AsyncIterator[None]:
+        """Be one of those inside; `ahead` where nobody waits for it yet, `begun` where it was inside before."""
+        await self._enter(ahead, begun)
         try:
             yield
         finally:
             self._leave()
 
-    async def _enter(self, ahead: bool) -> None:
+    async def _enter(self, ahead: bool, begun: bool) -> None:
         if self._free:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (ahead, next(self._arrivals), turn))
+        heapq.heappush(self._waiting, (ahead, not begun, next(self._arrivals), turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -53,7 +55,7 @@ class Turnstile:
 
     def _leave(self) -> None:
         while self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
+            *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from mars_engine.words.chat_records import KeptAnswer, Spending
 from mars_engine.words.config import ChatConfig
+from mars_engine.words.errors import StoreError
 from mars_engine.words.protocols import Clock
 from mars_engine.world.generators.chat.backend import Order, Reply, record
 from mars_engine.world.generators.chat.dialect import Dialect
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 60.0
 """Seconds between two attempts at most, unless the server wants more."""
-LONGEST_HOLD = 300.0
-"""A server that wants to be left alone for longer than so many seconds is not waited for."""
 MOST_BYTES = 4_000_000
 """Of the body of an answer; the rest is not read."""
 EXCERPT = 2_000
@@ -67,13 +66,32 @@ class _Line:
     loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
     slots: Turnstile
-    """For requests under way."""
+    """For requests under way; one that waits to be sent again has none."""
     not_kept: Turnstile
-    """For requests under way and answers that are not on the disk yet: what a kill can lose."""
+    """For requests that were begun and of which nothing is on the disk yet: under way, waiting to be sent again, or
+    being written. Those that wait count, as their attempts are known here alone: that is all that a kill can lose."""
     pace: Pace
     breaker: Breaker
     ledger: Ledger
     books: Books
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Of all requests, those included that have not begun."""
+
+
+@dataclass
+class _Asking:
+    """A request on its way, and what its attempts have come to."""
+
+    order: Order
+    ahead: bool
+    left_out: set[str] = field(default_factory=set)
+    """Arguments that the server does not take."""
+    attempts: int = 0
+    retries: int = 0
+    billed: int = 0
+    """Attempts that may be billed though no answer came."""
+    trouble: Trouble | None = None
+    """Of the last attempt that failed."""
 
 
 @dataclass
@@ -127,8 +145,7 @@ class ChatServer:
         for future in list(self._under_way):
             future.cancel()
         if self._portal is not None and self._line is not None:
-            self._portal.call(self._line.books.finish)
-            self._portal.call(self._line.client.close)
+            self._portal.call(self._end, self._line)
             self._portal.call(self._portal.stop, True)
         self._portal = self._line = None
         self._stack.close()
@@ -161,58 +178,81 @@ class ChatServer:
             Books(self.keep),
         )
 
+    async def _end(self, line: _Line) -> None:
+        await asyncio.gather(*line.tasks, return_exceptions=True)  # what they raise was told to those who wait for it
+        await line.books.finish()
+        await line.client.close()
+
     # ------------------------------------------------------------------------------------------------- one request
 
     async def _answer(self, line: _Line, order: Order, ahead: bool) -> Reply:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (this runs in one)
+        line.tasks.add(task)
+        task.add_done_callback(line.tasks.discard)
         # While an answer is written the next request is under way; but where writing is slow, asking waits for it.
         async with line.not_kept.passed(ahead=ahead):
-            async with line.slots.passed(ahead=ahead):
-                if self._fatal is not None:
-                    raise self._fatal
-                reply = await self._ask(line, order)
+            asking = _Asking(order, ahead)
+            try:
+                reply = await self._ask(line, asking)
+            except BaseException:
+                if asking.trouble is not None:  # its attempts count, though no more of them are made
+                    with suppress(StoreError):  # the work ends already
+                        await line.books.keep(self._cut_short(asking, "the work was ended"))
+                raise
             if reply.kept is not None:
                 await line.books.keep(reply.kept)
         return reply
 
-    async def _ask(self, line: _Line, order: Order) -> Reply:
-        """Send a request until it is answered, refused, or its retries are used up."""
-        attempts = billed = 0
-        trouble: Trouble | None = None
-        retries_left = self.config.retries
-        left_out: set[str] = set()
-        worst = self._worst(order)
+    async def _ask(self, line: _Line, asking: _Asking) -> Reply:
+        """Send a request until it is answered, refused, or its retries are used up; in its waits others are sent."""
         while True:
-            arguments = self._dialect.arguments(order, left_out)
+            async with line.slots.passed(ahead=asking.ahead, begun=asking.attempts > 0):
+                if self._fatal is not None:
+                    raise self._fatal
+                reply = await self._try(line, asking)
+            if isinstance(reply, Reply):
+                return reply
+            asking.retries += 1
+            await self._wait(line, reply, asking.retries)
+
+    async def _try(self, line: _Line, asking: _Asking) -> Reply | Trouble:
+        """Send a request once, and again at once without what the server does not take.
+
+        Returns what came of it, or the trouble after which it is to be sent again.
+        """
+        worst = self._worst(asking.order)
+        while True:
+            arguments = self._dialect.arguments(asking.order, asking.left_out)
             obstacle = line.breaker.reason or await line.ledger.reserve(worst)
             if obstacle:
-                return self._stopped(order, attempts, trouble, obstacle, billed=billed)
-            attempts += 1
+                return self._stopped(asking, obstacle)
+            asking.attempts += 1
             real = Spending(requests=1)
             try:
                 await line.pace.turn()
                 began = asyncio.get_running_loop().time()
                 completion = await self._send(line.client, arguments)
                 real = self._spent_on(completion)
-                self._dialect.learn(left_out)
+                self._dialect.learn(asking.left_out)
                 line.breaker.answered()
-                seconds = asyncio.get_running_loop().time() - began
-                return Reply(self._kept(order, completion, attempts=attempts, seconds=seconds, billed=billed))
+                return Reply(self._kept(asking, completion, asyncio.get_running_loop().time() - began))
             except OF_THE_REQUEST as error:
                 if culprit := self._dialect.culprit(arguments, message_of(error)):
-                    left_out.add(culprit)
+                    asking.left_out.add(culprit)
                     continue
                 trouble = self._trouble_of(error)
             except NO_ANSWER as error:
-                self._validate_access(error, order)
+                self._validate_access(error, asking.order)
                 trouble = self._trouble_of(error)
-                billed += trouble.may_be_billed
+                asking.billed += trouble.may_be_billed
                 real = worst if trouble.may_be_billed else real
             finally:
                 await line.ledger.settle(worst, real)
-            if not trouble.retry or not retries_left or (trouble.wait_seconds or 0) > LONGEST_HOLD:
-                return self._failed(line, order, attempts, trouble, billed=billed)
-            retries_left -= 1
-            await self._wait(line, trouble, self.config.retries - retries_left)
+            asking.trouble = trouble
+            if not trouble.passes_soon or asking.retries == self.config.retries:
+                return self._failed(line, asking, trouble)
+            return trouble
 
     async def _send(self, client: "AsyncOpenAI", arguments: dict[str, Any]) -> Completion:
         """Send one request, and read its answer as far as an answer can go."""
@@ -258,47 +298,47 @@ class ChatServer:
 
     # --------------------------------------------------------------------------------------------- what is kept of it
 
-    def _kept(self, order: Order, completion: Completion, *, attempts: int, seconds: float, billed: int) -> KeptAnswer:
+    def _kept(self, asking: _Asking, completion: Completion, seconds: float) -> KeptAnswer:
         return record(
-            order,
+            asking.order,
             server=self.place,
             at=self.clock(),
             answer=_storable(self._redact(completion.text)),
             finish_reason=completion.finish_reason,
             failure=completion.failure,
             seconds=seconds,
-            attempts=attempts,
-            **self._costs(order, billed, completion.input_tokens, completion.output_tokens),
+            attempts=asking.attempts,
+            **self._costs(asking, completion.input_tokens, completion.output_tokens),
         )
 
-    def _failed(self, line: _Line, order: Order, attempts: int, trouble: Trouble, *, billed: int) -> Reply:
+    def _failed(self, line: _Line, asking: _Asking, trouble: Trouble) -> Reply:
         line.breaker.failed(trouble.reason, of_request=trouble.of_request)
-        reason = trouble.reason + (f", in {attempts} attempts" if attempts > 1 else "")
-        return Reply(
-            self._without_answer(order, attempts, _storable(reason), retryable=trouble.may_pass, billed=billed)
-        )
+        reason = trouble.reason + (f", in {asking.attempts} attempts" if asking.attempts > 1 else "")
+        return Reply(self._without_answer(asking, reason, retryable=trouble.may_pass))
 
-    def _stopped(self, order: Order, attempts: int, trouble: Trouble | None, obstacle: str, *, billed: int) -> Reply:
-        if not attempts:
-            return Reply(None, obstacle)
-        tried = f"{trouble.reason}; then {obstacle}" if trouble else obstacle
-        return Reply(self._without_answer(order, attempts, _storable(tried), retryable=True, billed=billed))
+    def _stopped(self, asking: _Asking, obstacle: str) -> Reply:
+        return Reply(self._cut_short(asking, obstacle)) if asking.attempts else Reply(None, obstacle)
 
-    def _without_answer(self, order: Order, attempts: int, reason: str, *, retryable: bool, billed: int) -> KeptAnswer:
+    def _cut_short(self, asking: _Asking, obstacle: str) -> KeptAnswer:
+        """What is kept of a request that was to be sent again and is not."""
+        reason = f"{asking.trouble.reason}; then {obstacle}" if asking.trouble else obstacle
+        return self._without_answer(asking, reason, retryable=True)
+
+    def _without_answer(self, asking: _Asking, reason: str, *, retryable: bool) -> KeptAnswer:
         return record(
-            order,
+            asking.order,
             server=self.place,
             at=self.clock(),
-            failure=reason,
+            failure=_storable(reason),
             retryable=retryable,
-            attempts=attempts,
-            **self._costs(order, billed),
+            attempts=asking.attempts,
+            **self._costs(asking),
         )
 
-    def _costs(self, order: Order, billed: int, input_tokens: int = 0, output_tokens: int = 0) -> dict[str, Any]:
+    def _costs(self, asking: _Asking, input_tokens: int = 0, output_tokens: int = 0) -> dict[str, Any]:
         """Tokens and money of an asking: of its answer, and at worst of attempts that may be billed without one."""
-        said, answered = self._worst_tokens(order)
-        tokens = (input_tokens + billed * said, output_tokens + billed * answered)
+        said, answered = self._worst_tokens(asking.order)
+        tokens = (input_tokens + asking.billed * said, output_tokens + asking.billed * answered)
         return {"input_tokens": tokens[0], "output_tokens": tokens[1], "cost": cost_of(self.config, *tokens)}
 
     # -------------------------------------------------------------------------------------------------------- figures

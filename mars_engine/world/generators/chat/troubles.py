@@ -12,6 +12,8 @@ import openai
 from mars_engine.words.errors import GenerationError
 
 LONGEST_REASON = 500
+LONGEST_HOLD = 300.0
+"""A server that wants to be left alone for longer than so many seconds is not waited for."""
 PAYMENT_REQUIRED, REQUEST_TIMEOUT = 402, 408
 
 
@@ -41,6 +43,11 @@ class Trouble:
     may_be_billed: bool = False
     of_request: bool = False
     """Whether the server is well and has something against this very request."""
+
+    @property
+    def passes_soon(self) -> bool:
+        """Whether the request is worth sending again, and that within the time that a server is waited for."""
+        return self.retry and (self.wait_seconds or 0.0) <= LONGEST_HOLD
 
 
 def trouble_of(error: Exception, redact: Redact, *, timeout: float, now: datetime) -> Trouble:
