@@ -351,9 +351,19 @@ class ChatConfig(Section):
     breaker: Annotated[
         int,
         Field(
-            ge=1, description="After so many failures in a row, each in spite of all retries, nothing more is asked."
+            ge=1,
+            description="After so many failures in a row, each in spite of all retries, nothing more is asked, or not "
+            "for a while (breaker_wait_seconds).",
         ),
     ] = 5
+    breaker_wait_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long a server that had answered and then failed so often is waited for, in seconds; one "
+            "request at a time tries whether it is back. 0 means not at all.",
+        ),
+    ] = 600.0
     max_requests: Annotated[
         int, Field(ge=0, description="Budget of this workspace in requests, retries included; 0 means no limit.")
     ] = 0

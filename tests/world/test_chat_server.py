@@ -1,6 +1,7 @@
 """Asking a server: retries, waits, limits, what it does not take, and what is kept."""
 
 import asyncio
+import io
 import itertools
 import json
 import time
@@ -22,6 +23,7 @@ from mars_engine.world.generators.chat.limits import Pace, Turnstile
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.world.generators.chat.server import ChatServer
 from mars_engine.world.generators.chat.troubles import retry_after
+from mars_engine.world.progress import PlainProgress
 
 CODE = "First:\n\n```python\nif a < b:\n\treturn 'ä'\n```\n\nUser: hi\nAssistant: ho  \n"
 
@@ -358,6 +360,104 @@ def test_an_answer_that_is_no_completion_or_breaks_off_is_asked_for_again():
         (answer,) = bench.paraphraser.paraphrase(requests(1))
         assert answer.candidates
         assert len(server.asked) == 3
+
+
+def down_from(first: int, count: int, status: int = 503):
+    """A script: well but for so many requests in a row."""
+    seen = itertools.count()
+
+    def script(asked: Asked) -> Answer:
+        return Answer("restarting", status=status) if first <= next(seen) < first + count else rewrites(asked)
+
+    return script
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_short_outage_costs_what_opened_the_breaker_and_the_trials_that_failed(concurrency):
+    began: list[float] = []
+
+    def down_for_a_second(asked: Asked) -> Answer:
+        if len(server.asked) > 20 and not began:
+            began.append(time.monotonic())
+        is_down = began and time.monotonic() - began[0] < 1.0
+        return Answer("restarting", status=503) if is_down else rewrites(asked)
+
+    outage = {"retries": 1, "breaker": 3, "breaker_wait_seconds": 60.0, "first_wait_seconds": 0.05}
+    with paraphrasing(down_for_a_second, concurrency=concurrency, **outage) as (server, bench):
+        answers = bench.paraphraser.paraphrase(requests(100))
+        assert time.monotonic() - began[0] < 30
+        failed = [each for each in answers if not each.candidates]
+        kept = bench.store.chat.all()
+        trials = 4  # 0.1, 0.3, 0.7 and 1.5 seconds after it opened
+        assert 3 <= len(failed) <= 3 + trials
+        assert all("the server failed (503: restarting)" in each.failure and each.retryable for each in failed)
+        assert sum(each.attempts for each in kept) == len(server.asked)
+        assert len(kept) == 100
+        again = bench.paraphraser.paraphrase(requests(100))
+        assert all(each.candidates for each in again)
+    assert max(server.answered.values()) == 1
+
+
+def test_in_an_outage_one_request_at_a_time_is_tried():
+    moments: list[float] = []
+
+    def down_after_the_first(asked: Asked) -> Answer:
+        moments.append(time.monotonic())
+        return rewrites(asked) if len(moments) == 1 else Answer("down", status=503)
+
+    waits = {"retries": 0, "breaker": 1, "breaker_wait_seconds": 2.0, "first_wait_seconds": 0.2}
+    with paraphrasing(down_after_the_first, concurrency=1, **waits) as (server, bench):
+        began = time.monotonic()
+        answers = bench.paraphraser.paraphrase(requests(50))
+        assert 2.0 <= time.monotonic() - began < 10
+        assert server.most_at_once == 1
+        gaps = [later - earlier for earlier, later in itertools.pairwise(moments[1:])]
+    assert len(gaps) == 4
+    assert all(gap >= cool_down for gap, cool_down in zip(gaps, (0.2, 0.4, 0.8, 0.3), strict=True))
+    assert sum(bool(each.candidates) for each in answers) == 1
+    unasked = [each.failure for each in answers if "not asked" in each.failure]
+    assert len(unasked) == 50 - 1 - 5
+    assert set(unasked) == {
+        "not asked: 1 requests in a row and trials for 2 s had failed, the last because the server failed (503: down)"
+    }
+    assert all(each.retryable for each in answers if each.failure)
+
+
+def test_no_server_is_waited_for_where_that_is_not_wanted_or_cannot_help():
+    for status, waits, words in ((503, 0.0, "503"), (402, 600.0, "402")):
+        outage = {"retries": 0, "breaker": 2, "breaker_wait_seconds": waits, "first_wait_seconds": 60.0}
+        with paraphrasing(down_from(5, 1000, status), concurrency=1, **outage) as (server, bench):
+            answers = bench.paraphraser.paraphrase(requests(20))
+            assert sum(bool(each.candidates) for each in answers) == 5
+            assert len(server.asked) == 5 + 2
+            assert "not asked: 2 requests in a row had failed" in answers[-1].failure
+            assert words in answers[-1].failure
+
+
+def test_that_a_server_is_waited_for_is_shown(monkeypatch):
+    monkeypatch.setattr("mars_engine.world.progress.SECONDS_BETWEEN_LINES", 0.0)
+    shown = io.StringIO()
+    outage = {"retries": 0, "breaker": 1, "breaker_wait_seconds": 120.0, "first_wait_seconds": 3.0}
+    with paraphrasing(down_from(3, 1), concurrency=1, **outage) as (_, bench):
+        bench.paraphraser.correspondence.progress = PlainProgress(shown)
+        answers = bench.paraphraser.paraphrase(requests(10))
+    assert sum(bool(each.candidates) for each in answers) == 9
+    assert "waiting for the chat server in seconds (the server failed (503: restarting)): 2 of 120" in shown.getvalue()
+
+
+def test_work_that_is_ended_in_an_outage_ends_at_once():
+    outage = {"retries": 2, "breaker": 1, "breaker_wait_seconds": 600.0, "first_wait_seconds": 0.01}
+    with paraphrasing(down_from(1, 1000), concurrency=2, **outage) as (server, bench):
+        bench.paraphraser.expect(requests(20))
+        backend = bench.paraphraser.correspondence._backend
+        deadline = time.monotonic() + 20
+        while not backend.outage:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        began = time.monotonic()
+        bench.paraphraser.correspondence.close()
+        assert time.monotonic() - began < 5
+        assert sum(each.attempts for each in bench.store.chat.all()) == len(server.asked)
 
 
 def test_a_server_that_is_not_there_is_said_plainly():

@@ -48,6 +48,11 @@ def seed_of(order: Order) -> int:
 class ChatBackend(Protocol):
     """Answers requests, and keeps each answer before it is handed on."""
 
+    @property
+    def outage(self) -> str:
+        """Why nothing is answered for the moment though the requests wait; empty otherwise."""
+        ...
+
     def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:
         """Begin to answer; a server's client returns at once, a model that runs here when all is answered.
 

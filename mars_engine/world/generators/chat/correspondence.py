@@ -1,8 +1,9 @@
 """Asking once: what was answered before is taken from the store, only the rest is sent."""
 
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 from mars_engine.words.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.words.config import ChatConfig
@@ -13,6 +14,10 @@ from mars_engine.world.generators.chat.limits import cost_of
 
 CHARACTERS_A_TOKEN = 4
 """About, in English, for an estimate."""
+SECONDS_BETWEEN_LOOKS = 1
+"""At whether a server is waited for."""
+LONGEST_SHOWN = 80
+"""Characters of what a server fails of, in the name of a task."""
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Correspondence:
         try:
             with self.progress.task("chat model", len(waiting)) as task:
                 for request_id, future in waiting.items():
+                    self._show_outages(future)
                     replies[request_id] = future.result()
                     task.advance()
         except BaseException:
@@ -71,6 +77,19 @@ class Correspondence:
         for request_id in waiting:
             del self._under_way[request_id]
         return replies
+
+    def _show_outages(self, future: Future[Reply]) -> None:
+        """Return when a request is done; meanwhile show how long its server has been waited for, in seconds."""
+        while not _is_done_soon(future):
+            if outage := self._outage:
+                name = f"waiting for the chat server in seconds ({shorten(outage, LONGEST_SHOWN)})"
+                with self.progress.task(name, round(self.config.breaker_wait_seconds)) as task:
+                    while self._outage and not _is_done_soon(future):
+                        task.advance(SECONDS_BETWEEN_LOOKS)
+
+    @property
+    def _outage(self) -> str:
+        return self._backend.outage if self._backend is not None else ""
 
     def settled(self, requests: Sequence[ChatRequest]) -> dict[str, Reply]:
         """Return what came of those requests that were answered before, by id; nothing is asked."""
@@ -138,3 +157,8 @@ class Correspondence:
         if self._backend is None:
             self._backend = self.open_backend()
         return self._backend.start(orders, ahead=ahead)
+
+
+def _is_done_soon(future: Future[Reply]) -> bool:
+    """Wait a little for a request; return whether it is done."""
+    return bool(wait([future], timeout=SECONDS_BETWEEN_LOOKS).done)

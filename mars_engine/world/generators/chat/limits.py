@@ -1,4 +1,4 @@
-"""What holds requests back: the rate, the circuit breaker, the budget. All belong to one event loop."""
+"""What holds requests back: their number, the rate, the budget, and the writing. All belong to one event loop."""
 
 import asyncio
 import heapq
@@ -86,36 +86,6 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Send nothing for so long: the server said so in one of its answers, and it means all of us."""
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
-
-
-class Breaker:
-    """Opens for good when so many requests in a row have failed in spite of all retries.
-
-    Args:
-        most_failures: how many.
-    """
-
-    def __init__(self, most_failures: int) -> None:
-        self._most = most_failures
-        self._in_a_row = 0
-        self._has_answered = False
-        self.reason = ""
-        """Why nothing is asked any more; empty while it is closed."""
-
-    def answered(self) -> None:
-        self._in_a_row = 0
-        self._has_answered = True
-
-    def failed(self, reason: str, *, of_request: bool = False) -> None:
-        """Count a failure, `of_request` where the server is well and refused this request for what is in it.
-
-        Such a one counts only as long as nothing at all was answered: then it may be every request that is refused.
-        """
-        if of_request and self._has_answered:
-            return
-        self._in_a_row += 1
-        if self._in_a_row >= self._most and not self.reason:
-            self.reason = f"not asked: {self._in_a_row} requests in a row had failed, the last because {reason}"
 
 
 class Ledger:

@@ -50,6 +50,11 @@ class LocalModels:
     progress: Progress
     _loaded: dict[str, "LocalModel"] = field(default_factory=dict, repr=False)
 
+    @property
+    def outage(self) -> str:
+        """Empty: what runs here is not waited for."""
+        return ""
+
     def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:  # noqa: ARG002 (all at once)
         """Answer requests, and return when all are answered."""
         replies: dict[str, Reply] = {}

@@ -19,8 +19,9 @@ from mars_engine.words.config import ChatConfig
 from mars_engine.words.errors import StoreError
 from mars_engine.words.protocols import Clock
 from mars_engine.world.generators.chat.backend import Order, Reply, record
+from mars_engine.world.generators.chat.breaker import Breaker, seconds_to_wait
 from mars_engine.world.generators.chat.dialect import Dialect
-from mars_engine.world.generators.chat.limits import Books, Breaker, Keep, Ledger, Pace, Turnstile, cost_of
+from mars_engine.world.generators.chat.limits import Books, Keep, Ledger, Pace, Turnstile, cost_of
 from mars_engine.world.generators.chat.troubles import (
     NO_ANSWER,
     OF_THE_REQUEST,
@@ -34,8 +35,6 @@ from mars_engine.world.generators.chat.troubles import (
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-LONGEST_WAIT = 60.0
-"""Seconds between two attempts at most, unless the server wants more."""
 MOST_BYTES = 4_000_000
 """Of the body of an answer; the rest is not read."""
 EXCERPT = 2_000
@@ -66,7 +65,7 @@ class _Line:
     loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
     slots: Turnstile
-    """For requests under way; one that waits to be sent again has none."""
+    """For requests under way. One that waits to be sent again has none; in an outage those inside wait, as all do."""
     not_kept: Turnstile
     """For requests that were begun and of which nothing is on the disk yet: under way, waiting to be sent again, or
     being written. Those that wait count, as their attempts are known here alone: that is all that a kill can lose."""
@@ -131,6 +130,11 @@ class ChatServer:
         parts = urlsplit(self.config.base_url)
         return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
+    @property
+    def outage(self) -> str:
+        """Of what the server fails while nothing is sent but trials; empty otherwise. May be read from any thread."""
+        return self._line.breaker.outage if self._line is not None else ""
+
     def start(self, orders: Sequence[Order], *, ahead: bool = False) -> list[Future[Reply]]:
         """Begin to answer requests, and return at once; those `ahead` come after all that are not."""
         line = self._opened()
@@ -173,7 +177,7 @@ class ChatServer:
             Turnstile(config.concurrency),
             Turnstile(2 * config.concurrency),
             Pace(config.requests_per_minute),
-            Breaker(config.breaker),
+            Breaker(config),
             Ledger(config, self.spent),
             Books(self.keep),
         )
@@ -207,13 +211,13 @@ class ChatServer:
     async def _ask(self, line: _Line, asking: _Asking) -> Reply:
         """Send a request until it is answered, refused, or its retries are used up; in its waits others are sent."""
         while True:
-            async with line.slots.passed(ahead=asking.ahead, begun=asking.attempts > 0):
+            slot = line.slots.passed(ahead=asking.ahead, begun=asking.attempts > 0)
+            async with slot, line.breaker.passed():
                 if self._fatal is not None:
                     raise self._fatal
                 reply = await self._try(line, asking)
             if isinstance(reply, Reply):
                 return reply
-            asking.retries += 1
             await self._wait(line, reply, asking.retries)
 
     async def _try(self, line: _Line, asking: _Asking) -> Reply | Trouble:
@@ -250,8 +254,13 @@ class ChatServer:
             finally:
                 await line.ledger.settle(worst, real)
             asking.trouble = trouble
-            if not trouble.passes_soon or asking.retries == self.config.retries:
-                return self._failed(line, asking, trouble)
+            # In a cool-down it fell with those that opened the breaker: that is no retry.
+            is_retry = not line.breaker.is_cooling_down
+            for_good = not trouble.passes_soon or (is_retry and asking.retries == self.config.retries)
+            line.breaker.failed(trouble, for_good=for_good)
+            if for_good:
+                return self._failed(asking, trouble)
+            asking.retries += is_retry
             return trouble
 
     async def _send(self, client: "AsyncOpenAI", arguments: dict[str, Any]) -> Completion:
@@ -269,15 +278,14 @@ class ChatServer:
                         return _overlong(bytes(body), arguments)
         return _read_body(bytes(body), arguments)
 
-    async def _wait(self, line: _Line, trouble: Trouble, failed: int) -> None:
+    async def _wait(self, line: _Line, trouble: Trouble, retries: int) -> None:
         """Wait before a request is sent again: as long as the server says, else longer each time, with jitter."""
         jitter = float(self.rng.random())
         if trouble.wait_seconds:
             line.pace.hold(trouble.wait_seconds)
             await asyncio.sleep(trouble.wait_seconds * (1 + jitter / 10))
             return
-        longest = min(LONGEST_WAIT, self.config.first_wait_seconds * 2.0 ** (failed - 1))
-        await asyncio.sleep(longest * (0.5 + jitter / 2))
+        await asyncio.sleep(seconds_to_wait(self.config, retries) * (0.5 + jitter / 2))
 
     def _trouble_of(self, error: Exception) -> Trouble:
         return trouble_of(error, self._redact, timeout=self.config.timeout_seconds, now=self.clock())
@@ -311,8 +319,7 @@ class ChatServer:
             **self._costs(asking, completion.input_tokens, completion.output_tokens),
         )
 
-    def _failed(self, line: _Line, asking: _Asking, trouble: Trouble) -> Reply:
-        line.breaker.failed(trouble.reason, of_request=trouble.of_request)
+    def _failed(self, asking: _Asking, trouble: Trouble) -> Reply:
         reason = trouble.reason + (f", in {asking.attempts} attempts" if asking.attempts > 1 else "")
         return Reply(self._without_answer(asking, reason, retryable=trouble.may_pass))
 
