@@ -137,7 +137,7 @@ def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, cloc
         config,
         key=_read_key(config.api_key_variable),
         keep=store.keep,
-        spent=store.spent(),
+        spent=store.spent,
         rng=np.random.default_rng(),  # waits need not be the same again
         clock=clock,
     )

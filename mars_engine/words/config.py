@@ -392,6 +392,10 @@ class ChatConfig(Section):
         ),
     ] = 0
 
+    @property
+    def has_budget(self) -> bool:
+        return bool(self.max_requests or self.max_total_tokens or self.max_cost)
+
     @model_validator(mode="after")
     def _priced_where_money_is_limited(self) -> "ChatConfig":
         if self.max_cost and not (self.input_price or self.output_price):

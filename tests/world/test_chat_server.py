@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 import httpx2
 import numpy as np
 import pytest
-from chat_tools import QUICK, chat_bench, chat_config
+from chat_tools import QUICK, an_answer, chat_bench, chat_config
 from scripted_chat import Answer, Asked, rewrites, serving
 
 from mars_engine.words.chat_records import Spending
@@ -266,6 +267,70 @@ def test_what_may_be_billed_without_an_answer_counts_in_the_next_run_too():
         spent = bench.store.chat.spent()
     assert kept.output_tokens > 100, "what the request without an answer may have cost at worst, and the answer"
     assert spent.cost == kept.cost == pytest.approx((kept.input_tokens + kept.output_tokens) / 1000)
+
+
+LOOKS = "mars_engine.world.generators.chat.limits.SECONDS_BETWEEN_LOOKS"
+
+
+def test_what_another_process_spends_of_the_budget_counts_as_soon_as_it_is_seen(monkeypatch):
+    monkeypatch.setattr(LOOKS, 0.0)
+    with paraphrasing(rewrites, max_requests=20) as (server, bench):
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(3)))
+        bench.store.chat.keep([an_answer(source_id="of another process", attempts=14)])
+        answers = bench.paraphraser.paraphrase(requests(13))
+        assert sum(bool(each.candidates) for each in answers) == 3 + 3
+        assert "the budget of 20 requests" in answers[-1].failure
+        assert len(server.asked) == 6
+        assert bench.store.chat.spent().requests == 20
+
+
+def test_looking_at_what_others_spend_counts_nothing_twice(monkeypatch):
+    monkeypatch.setattr(LOOKS, 0.0)
+
+    def broken_at_first(asked: Asked) -> Answer:
+        return Answer("oh no", status=500) if asked.attempt < 3 and "0" in asked.text else rewrites(asked)
+
+    with paraphrasing(broken_at_first, max_requests=45, retries=1, breaker=1000) as (server, bench):
+        first = bench.paraphraser.paraphrase(requests(30))
+        assert sum(not each.candidates for each in first) == 3
+        assert len(server.asked) == 27 + 2 * 3
+        second = bench.paraphraser.paraphrase(requests(60))
+        assert len(server.asked) == bench.store.chat.spent().requests == 45
+        assert all(not each.failure or "the budget of 45 requests" in each.failure for each in second)
+
+
+def test_two_at_a_time_keep_to_one_budget(tmp_path, monkeypatch):
+    monkeypatch.setattr(LOOKS, 0.05)
+    with serving(rewrites, latency_seconds=0.05) as server:
+        config = chat_config(server.base_url, chat=QUICK.model_copy(update={"max_requests": 60, "concurrency": 2}))
+        url = f"sqlite:///{tmp_path / 'mars.sqlite'}"
+        with chat_bench(config, url=url) as one, chat_bench(config, url=url) as other, ThreadPoolExecutor() as pool:
+            mine, yours = requests(60), [replace(each, text=f"other {each.text}") for each in requests(60)]
+            list(pool.map(lambda each: each[0].paraphraser.paraphrase(each[1]), ((one, mine), (other, yours))))
+            assert one.store.chat.spent().requests == len(server.asked)
+    assert 60 <= len(server.asked) <= 60 + 2 * 2 + 8, "what the other has begun, and was answered since the last look"
+
+
+@pytest.mark.parametrize(("budget", "looks"), [(0, 0), (1000, 1)])
+def test_what_others_spend_is_looked_at_now_and_then_where_there_is_a_budget(budget, looks, monkeypatch):
+    monkeypatch.setattr(LOOKS, 3600.0)
+    looked: list[Spending] = []
+
+    def spent() -> Spending:
+        looked.append(Spending())
+        return looked[-1]
+
+    with paraphrasing(rewrites) as (server, bench):
+        bench.paraphraser.correspondence.open_backend = lambda: ChatServer(
+            QUICK.model_copy(update={"base_url": server.base_url, "max_requests": budget}),
+            key="",
+            keep=bench.store.chat.keep,
+            spent=spent,
+            rng=np.random.default_rng(0),
+            clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(30)))
+    assert len(looked) == looks
 
 
 def test_after_they_were_held_back_requests_leave_one_after_another():
@@ -571,7 +636,7 @@ def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
                 config.chat,
                 key="",
                 keep=keep_slowly,
-                spent=Spending(),
+                spent=Spending,
                 rng=np.random.default_rng(0),
                 clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
             )
@@ -613,7 +678,7 @@ def test_a_database_that_refuses_ends_the_work_with_its_words():
             QUICK.model_copy(update={"base_url": server.base_url}),
             key="",
             keep=refuse,
-            spent=Spending(),
+            spent=Spending,
             rng=np.random.default_rng(0),
             clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )

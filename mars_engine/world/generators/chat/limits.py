@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -15,6 +15,8 @@ from mars_engine.words.config import ChatConfig
 SECONDS_A_MINUTE = 60.0
 Keep = Callable[[Sequence[KeptAnswer]], None]
 """Stores answers in one transaction; what it has returned from is on the disk."""
+SECONDS_BETWEEN_LOOKS = 5.0
+"""At what other processes have spent of a workspace's budget."""
 
 
 class Turnstile:
@@ -91,24 +93,36 @@ class Pace:
 class Ledger:
     """Keeps a budget: a request is let through only if what it may cost at worst still fits.
 
-    Where it does not fit beside the requests under way, it waits for their real cost.
+    Where it does not fit beside the requests under way, it waits for their real cost. What other processes have spent
+    of the budget is looked up every SECONDS_BETWEEN_LOOKS while requests come, so that the budget can be exceeded only
+    by what the others have stored since the last look, and by what they have begun and not stored yet.
 
     Args:
         config: the budget and the prices.
-        spent: what was spent before.
+        spent_by_others: what was spent of the budget, beside what was booked here.
     """
 
-    def __init__(self, config: ChatConfig, spent: Spending) -> None:
+    def __init__(self, config: ChatConfig, spent_by_others: Callable[[], Awaitable[Spending]]) -> None:
         self._config = config
-        self._spent = spent
+        self._spent_by_others = spent_by_others
+        self._by_others = Spending()
+        self._spent = Spending()
+        """By what was booked here."""
+        self._next_look = 0.0
         self._reserved = Spending()
         self._under_way = 0
         self._changed = asyncio.Condition()
 
     async def reserve(self, worst: Spending) -> str:
-        """Reserve what a request may cost at worst; return why that is not possible, or nothing."""
+        """Reserve what a request may cost at worst; return why that is not possible, or nothing.
+
+        Raises:
+            StoreError: what others have spent cannot be looked up.
+        """
+        if asyncio.get_running_loop().time() >= self._next_look:
+            await self.look()
         async with self._changed:
-            while exceeded := self._exceeded(self._spent + self._reserved + worst):
+            while exceeded := self._exceeded(self._by_others + self._spent + self._reserved + worst):
                 if not self._under_way:
                     return f"not asked: {exceeded} is used up"
                 await self._changed.wait()
@@ -123,6 +137,12 @@ class Ledger:
             self._under_way -= 1
             self._spent += real
             self._changed.notify_all()
+
+    async def look(self) -> None:
+        """Look up what others have spent; who comes meanwhile goes by the last look."""
+        self._next_look = asyncio.get_running_loop().time() + SECONDS_BETWEEN_LOOKS
+        if self._config.has_budget:
+            self._by_others = await self._spent_by_others()
 
     def _exceeded(self, total: Spending) -> str:
         config = self._config
@@ -140,22 +160,28 @@ class Books:
 
     Args:
         keep: stores answers.
+        spent: what was spent on all that is stored.
     """
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: Keep, spent: Callable[[], Spending]) -> None:
         self._keep = keep
-        self._waiting: list[KeptAnswer] = []
+        self._spent = spent
+        self._written = Spending()
+        """Spent on what was written here."""
+        self._waiting: list[tuple[KeptAnswer, Spending]] = []
         self._turn = asyncio.Lock()
         self._broken: Exception | None = None
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def keep(self, answer: KeptAnswer) -> None:
-        """Return when the answer is on the disk. Cancelled, it is written all the same: it was paid for.
+    async def keep(self, answer: KeptAnswer, spent: Spending) -> None:
+        """Return when an answer, with what was spent on it here, is on the disk.
+
+        Cancelled, it is written all the same: it was paid for.
 
         Raises:
             StoreError: the database refuses.
         """
-        self._waiting.append(answer)
+        self._waiting.append((answer, spent))
         writing = asyncio.get_running_loop().create_task(self._write())
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -165,6 +191,15 @@ class Books:
         """Return when nothing is left to be written; what cannot be was told to those who gave it."""
         await asyncio.gather(*self._writing, return_exceptions=True)
 
+    async def spent_by_others(self) -> Spending:
+        """Return what was spent on all that is stored and was not written here; nothing is written meanwhile.
+
+        Raises:
+            StoreError: the database refuses.
+        """
+        async with self._turn:
+            return await anyio.to_thread.run_sync(self._spent) - self._written
+
     async def _write(self) -> None:
         async with self._turn:
             if self._broken is not None:
@@ -172,10 +207,11 @@ class Books:
             batch, self._waiting = self._waiting, []
             if batch:
                 try:
-                    await anyio.to_thread.run_sync(partial(self._keep, batch))
+                    await anyio.to_thread.run_sync(partial(self._keep, [answer for answer, _ in batch]))
                 except Exception as error:
                     self._broken = error
                     raise
+                self._written = sum((spent for _, spent in batch), self._written)
 
 
 def cost_of(config: ChatConfig, input_tokens: int, output_tokens: int) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -89,6 +89,7 @@ class _Asking:
     retries: int = 0
     billed: int = 0
     """Attempts that may be billed though no answer came."""
+    spent: Spending = field(default_factory=Spending)
     trouble: Trouble | None = None
     """Of the last attempt that failed."""
 
@@ -104,7 +105,7 @@ class ChatServer:
         config: which server, how, and the limits.
         key: the server's API key; empty for none. It is sent to the server and goes nowhere else.
         keep: stores answers.
-        spent: what the workspace has spent before.
+        spent: tells what was spent on all that is stored, by whichever process; called from another thread.
         rng: draws the jitter of the waits.
         clock: tells when an answer came.
     """
@@ -112,7 +113,7 @@ class ChatServer:
     config: ChatConfig
     key: str = field(repr=False)
     keep: Keep
-    spent: Spending
+    spent: Callable[[], Spending]
     rng: np.random.Generator
     clock: Clock
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
@@ -162,6 +163,9 @@ class ChatServer:
 
     async def _open_line(self) -> _Line:
         config = self.config
+        books = Books(self.keep, self.spent)
+        ledger = Ledger(config, books.spent_by_others)
+        await ledger.look()
         client = openai.AsyncOpenAI(
             base_url=config.base_url,
             api_key=self.key or "none",
@@ -178,8 +182,8 @@ class ChatServer:
             Turnstile(2 * config.concurrency),
             Pace(config.requests_per_minute),
             Breaker(config),
-            Ledger(config, self.spent),
-            Books(self.keep),
+            ledger,
+            books,
         )
 
     async def _end(self, line: _Line) -> None:
@@ -202,10 +206,10 @@ class ChatServer:
             except BaseException:
                 if asking.trouble is not None:  # its attempts count, though no more of them are made
                     with suppress(StoreError):  # the work ends already
-                        await line.books.keep(self._cut_short(asking, "the work was ended"))
+                        await line.books.keep(self._cut_short(asking, "the work was ended"), asking.spent)
                 raise
             if reply.kept is not None:
-                await line.books.keep(reply.kept)
+                await line.books.keep(reply.kept, asking.spent)
         return reply
 
     async def _ask(self, line: _Line, asking: _Asking) -> Reply:
@@ -252,6 +256,7 @@ class ChatServer:
                 asking.billed += trouble.may_be_billed
                 real = worst if trouble.may_be_billed else real
             finally:
+                asking.spent += real
                 await line.ledger.settle(worst, real)
             asking.trouble = trouble
             # In a cool-down it fell with those that opened the breaker: that is no retry.
