@@ -154,7 +154,10 @@ class TrainingNotes(Protocol):
         ...
 
     def add_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
-        """Keep the base pairs' margins after an epoch, counted from 1, by pair id; told again, they are replaced."""
+        """Keep the base pairs' margins after an epoch, counted from 1, by pair id; told again, they are replaced.
+
+        They are signed by the label that is trained on: those of a flipped pair not as it was imported.
+        """
         ...
 
 
@@ -584,7 +587,8 @@ class ModelStore(Protocol):
     def save_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
         """Store base pairs' margins after an epoch of a model's training, replacing those there, in one transaction.
 
-        The model itself need not be stored: it is still in training.
+        They are signed by the label that the model is trained on (see `TrainingNotes.add_epoch`). The model itself need
+        not be stored: it is still in training.
         """
         ...
 

@@ -58,6 +58,7 @@ class Trajectory:
 
     model_label: str
     margins: tuple[float, ...]
+    """Signed by the label that the model was trained on, where `Dossier.rewards` are of the sides as imported."""
     confidence: float
     variability: float
     right_epochs: int

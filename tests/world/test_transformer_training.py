@@ -314,6 +314,17 @@ def test_each_step_and_each_epoch_are_told(backbone, tmp_path):
     assert list(later.points["training loss"]) == [11, 12, 13, 14]  # the next round's curve follows the first's
 
 
+def test_margins_after_an_epoch_are_signed_by_the_label_that_is_trained_on(backbone, tmp_path):
+    """Of a pair that a person flipped they are the other way round than its rewards, which are of the sides as
+    imported; of a smoothed pair and of one called ambiguous they are not."""
+    notes, few = Notes(), TrainingSet.plain(PAIRS[:8])
+    examples = replace(few, label_confidence=np.array([0.0, 0.7, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0]))
+    model = train(trainer(backbone, tmp_path, trajectory=True), examples, notes)
+    final = model.score(few.pairs, progress=SILENT).margins * (-1, 1, 1, -1, 1, 1, 1, 1)
+    kept = [notes.epochs[2][pair.id] for pair in few.pairs]
+    np.testing.assert_allclose(kept, final, atol=1e-5)
+
+
 def test_quick_steps_share_a_point(backbone, tmp_path, monkeypatch):
     """The first step and the last have one, and between them their mean."""
     every, shared = Notes(), Notes()

@@ -18,7 +18,8 @@ class Examples:
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     base: tuple[TokenizedPair, ...]
-    """The base pairs, whose margins are kept epoch by epoch."""
+    """The base pairs, whose margins are kept epoch by epoch; the sides of flipped ones are exchanged, as they are
+    trained on."""
 
 
 def make_examples(
@@ -47,7 +48,7 @@ def make_examples(
         )
         for index, (row, source) in enumerate(zip(rows, source_of, strict=True))
     ]
-    base = tuple(row for row, source in zip(rows, source_of, strict=True) if source < 0)
+    base = tuple(_right_way_round(training_set, rows, place) for place, source in enumerate(source_of) if source < 0)
     if validation_percent == 0:
         return Examples(tuple(examples), (), base)
     prompts = [training_set.pairs[source if source >= 0 else index].prompt_id for index, source in enumerate(source_of)]
@@ -74,9 +75,9 @@ def _validate_weights(training_set: TrainingSet) -> None:
         raise ModelError(f"all {len(weights):,} pairs have the weight 0", expected="a weight above 0 for some pair")
 
 
-def _right_way_round(training_set: TrainingSet, rows: Sequence[TokenizedPair], source: int) -> TokenizedPair:
-    row = rows[source]
-    return TokenizedPair(row.id, row.rejected, row.chosen) if training_set.label_confidence[source] == 0 else row
+def _right_way_round(training_set: TrainingSet, rows: Sequence[TokenizedPair], place: int) -> TokenizedPair:
+    row = rows[place]
+    return TokenizedPair(row.id, row.rejected, row.chosen) if training_set.label_confidence[place] == 0 else row
 
 
 def _prompts_aside(prompts: Sequence[str], percent: int, seed: int) -> set[str]:
