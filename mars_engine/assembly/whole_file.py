@@ -2,9 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+from mars_engine.words.errors import MarsError, WorkspaceError
 
 
 @contextmanager
@@ -18,3 +21,24 @@ def completed_file(path: Path) -> Iterator[Path]:
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> Iterator[TextIO]:
+    """Open a text file that a person named, which appears there when all was written; lines end as they are written.
+
+    Raises:
+        MarsError: its ending is none of `endings`, or it exists and is not to be overwritten.
+        WorkspaceError: it cannot be written.
+    """
+    if path.suffix.lower() not in endings:
+        raise MarsError(f"{path} has no ending that is known", expected=f"one of {', '.join(endings)}")
+    if path.exists() and not overwrite:
+        raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
+    try:
+        with completed_file(path) as part, part.open("x", encoding="utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be written: {error}", remedy="check its folder and the space on the disk"
+        ) from error
