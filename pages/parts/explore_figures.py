@@ -2,7 +2,6 @@
 
 from functools import partial
 from html import escape
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,12 +10,22 @@ from mars_engine.words.records import Float32Array
 from mars_engine.workflows.explore import Cloud, Histogram, Quadrants, Scene
 from mars_engine.workflows.explore_view import Box, Interval, Region
 from pages.parts import charts
-from pages.parts.colours import LABEL_GROUND, NAME_GROUND, PALE, RIGHT, WRONG
+from pages.parts.colours import NAME_GROUND, PALE, RIGHT, WRONG
 from pages.parts.explore_density import density_image
 from pages.parts.explore_labels import place_names
 from pages.parts.explore_state import brushed
 from pages.parts.frame import presenting
-from pages.parts.margin_points import add_points, colour_axis, ground, ink, reach_of, size_for, theme
+from pages.parts.margin_points import (
+    add_points,
+    colour_axis,
+    ground,
+    ink,
+    label,
+    label_size,
+    reach_of,
+    size_for,
+    theme,
+)
 
 MARGIN_AXIS = "score margin (reward units)"
 DISTANCE_AXIS = "semantic distance (1 − cosine)"
@@ -93,7 +102,7 @@ def show_map(scene: Scene, cloud: Cloud) -> None:
         yaxis=bare | {"range": [cloud.window.y.low, cloud.window.y.high]},
         dragmode="lasso",
         annotations=[
-            _label(
+            label(
                 name.cluster.x,
                 name.cluster.y,
                 escape(name.text),
@@ -101,7 +110,7 @@ def show_map(scene: Scene, cloud: Cloud) -> None:
                 yshift=name.yshift,
                 bgcolor=NAME_GROUND[theme()],
             )
-            for name in place_names(places.clusters, cloud.window, height=MAP_HEIGHT, type_size=_label_size())
+            for name in place_names(places.clusters, cloud.window, height=MAP_HEIGHT, type_size=label_size())
         ],
     )
     if scene.view.map_brush is not None:
@@ -134,7 +143,7 @@ def _part(figure: go.Figure, parted: Quadrants) -> None:
     figure.update_layout(
         shapes=[{"type": "line", "line": line, **ends} for ends in (upright, level)],
         annotations=[
-            _label(
+            label(
                 0.01 if quarter.is_hard else 0.99,
                 0.01 if quarter.is_close else 0.99,
                 f"<b>{escape(quarter.name)}</b><br>{escape(quarter.advice)}<br>{quarter.selected:,} selected",
@@ -147,24 +156,6 @@ def _part(figure: go.Figure, parted: Quadrants) -> None:
             for quarter in parted.quarters
         ],
     )
-
-
-def _label_size() -> int:
-    return charts.PRESENTED_SIZE - 2 if presenting() else 11
-
-
-def _label(x: float, y: float, text: str, **where: Any) -> dict[str, Any]:
-    """A label over points, in the page's own text colour: plotly's is too pale to be read there."""
-    return {
-        "x": x,
-        "y": y,
-        "text": text,
-        "showarrow": False,
-        "font": {"size": _label_size(), "color": ink()},
-        "bgcolor": LABEL_GROUND[theme()],
-        "borderpad": 3,
-        **where,
-    }
 
 
 # -------------------------------------------------------------------------------------------------------------- clouds

@@ -1,16 +1,30 @@
 """Pairs as points coloured by their margin: the same scale, symbols and legend wherever they stand."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from mars_engine.words.records import Float32Array
-from pages.parts.colours import GROUND, INK, MARGIN_SCALE, RIGHT, RIM, WRONG
+from mars_engine.words.records import Float32Array, FloatArray
+from pages.parts import charts
+from pages.parts.colours import GROUND, INK, LABEL_GROUND, MARGIN_SCALE, RIGHT, RIM, WRONG
+from pages.parts.frame import presenting
+
+AnyFloats = Float32Array | FloatArray
 
 MOST_LARGE = 5_000
 """Beyond so many points they are drawn smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Points that are alike, by their symbol as well as by colour: their name and sign in the legend."""
+
+    name: str
+    symbol: str
+    colour: str
 
 
 def theme() -> str:
@@ -35,14 +49,19 @@ def reach_of(margins: Float32Array) -> float:
 
 def colour_axis(reach: float, *, bar: bool) -> dict[str, Any]:
     """The scale of margins as plotly's `coloraxis`."""
+    return scale(-reach, reach, title="margin<br>(reward<br>units)", bar=bar)
+
+
+def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
+    """The scale from wrong to right as plotly's `coloraxis`, with the colours of margins."""
     return {
         "colorscale": MARGIN_SCALE,
-        "cmin": -reach,
-        "cmax": reach,
-        "cmid": 0,
+        "cmin": low,
+        "cmax": high,
+        "cmid": (low + high) / 2,
         "showscale": bar,
         "colorbar": {
-            "title": {"text": "margin<br>(reward<br>units)", "side": "top"},
+            "title": {"text": title, "side": "top"},
             "thickness": 10,
             "len": 0.6,
             "outlinewidth": 0,
@@ -54,25 +73,58 @@ def add_points(
     figure: go.Figure, x: Float32Array, y: Float32Array, margins: Float32Array, *, size: float, hover: str
 ) -> None:
     """Add a point for each pair, a cross where it is ranked wrong, all with a rim so that none is lost on the page."""
-    for name, symbol, colour, kept in (
-        ("no margin yet", "circle-open", "gray", np.isnan(margins)),
-        ("ranked right", "circle", RIGHT, margins >= 0),
-        ("ranked wrong", "x", WRONG, margins < 0),
+    for band, kept in (
+        (Band("no margin yet", "circle-open", "gray"), np.isnan(margins)),
+        (Band("ranked right", "circle", RIGHT), margins >= 0),
+        (Band("ranked wrong", "x", WRONG), margins < 0),
     ):
-        if not kept.any():
-            continue
-        # The points are coloured by margin, which a legend cannot show: it has an entry of its own.
-        sign = {"symbol": symbol, "color": colour, "size": 9}
-        figure.add_scattergl(x=[None], y=[None], mode="markers", name=name, marker=sign)
-        marker: dict[str, Any] = {
-            "symbol": symbol,
-            "size": size,
-            "line": {"width": 0.5, "color": RIM[theme()]},
-            "opacity": 0.9,
-        }
-        is_unknown = np.isnan(margins[kept]).all()
-        marker |= {"color": colour} if is_unknown else {"color": margins[kept], "coloraxis": "coloraxis"}
-        figure.add_scattergl(x=x[kept], y=y[kept], mode="markers", showlegend=False, marker=marker, hovertemplate=hover)
+        add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover)
+
+
+def add_band(
+    figure: go.Figure,
+    band: Band,
+    x: AnyFloats,
+    y: AnyFloats,
+    values: AnyFloats,
+    *,
+    size: float,
+    hover: str,
+    **more: Any,
+) -> None:
+    """Add the points of a band, if it has any, coloured by their values on the figure's scale."""
+    if not len(values):
+        return
+    # The points are coloured by value, which a legend cannot show: it has an entry of its own.
+    sign = {"symbol": band.symbol, "color": band.colour, "size": 9}
+    figure.add_scattergl(x=[None], y=[None], mode="markers", name=band.name, marker=sign)
+    marker: dict[str, Any] = {
+        "symbol": band.symbol,
+        "size": size,
+        "line": {"width": 0.5, "color": RIM[theme()]},
+        "opacity": 0.9,
+    }
+    is_unknown = np.isnan(values).all()
+    marker |= {"color": band.colour} if is_unknown else {"color": values, "coloraxis": "coloraxis"}
+    figure.add_scattergl(x=x, y=y, mode="markers", showlegend=False, marker=marker, hovertemplate=hover, **more)
+
+
+def label_size() -> int:
+    return charts.PRESENTED_SIZE - 2 if presenting() else 11
+
+
+def label(x: float, y: float, text: str, **where: Any) -> dict[str, Any]:
+    """A label over points, in the page's own text colour: plotly's is too pale to be read there."""
+    return {
+        "x": x,
+        "y": y,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": label_size(), "color": ink()},
+        "bgcolor": LABEL_GROUND[theme()],
+        "borderpad": 3,
+        **where,
+    }
 
 
 def size_for(points: int) -> int:

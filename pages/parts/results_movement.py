@@ -1,6 +1,5 @@
 """How margins moved from one model to another: their distributions on one axis, and the pairs that crossed zero."""
 
-from collections.abc import Sequence
 from html import escape
 from typing import cast
 
@@ -9,39 +8,23 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.assembly.desk import Desk
-from mars_engine.words.records import Pair, Split
-from mars_engine.workflows.quality import last_turn
+from mars_engine.words.records import Split
 from mars_engine.workflows.results import Movement
 from pages.parts import charts
 from pages.parts.colours import SERIES
-from pages.parts.frame import presenting
 from pages.parts.numbers import true_minus
-from pages.parts.tables import draw_table, formatted
+from pages.parts.results_pairs import choose, draw_pairs, rows_shown
 
 SPLIT = "split"
 """Name in the query parameters of the split whose margins are shown."""
 
-SPLIT_WORDS: dict[Split, str] = {"heldout": "held-out pairs", "train": "training pairs"}
-ROWS_A_PAGE = 25
-ROWS_PRESENTED = 5
-TEXT_SHOWN = 160
+SPLIT_WORDS = {"heldout": "held-out pairs", "train": "training pairs"}
 
 
 def choose_split() -> Split:
     """Ask for the split; the address says which."""
     st.subheader("How margins moved", anchor=False)
-    asked = cast(Split, st.query_params.get(SPLIT, "heldout"))
-    begin: Split = asked if asked in SPLIT_WORDS else "heldout"
-    if presenting():
-        return begin
-    if "results-split" not in st.session_state:
-        st.session_state["results-split"] = begin
-    chosen = st.segmented_control(
-        "Pairs", list(SPLIT_WORDS), format_func=lambda split: SPLIT_WORDS[split], required=True, key="results-split"
-    )
-    split: Split = chosen or begin
-    st.query_params[SPLIT] = split
-    return split
+    return cast(Split, choose("Pairs", SPLIT_WORDS, name=SPLIT, begin="heldout"))
 
 
 def draw_movement(movement: Movement, *, models: int) -> None:
@@ -87,56 +70,22 @@ def draw_crossed(desk: Desk, movement: Movement) -> None:
         f"{movement.now_right:,} pairs are ranked right now that were not, {movement.now_wrong:,} no longer are; "
         "the greatest change first."
     )
-    total = len(movement.crossed_ids)
-    if not total:
+    if not len(movement.crossed_ids):
         return
-    if presenting():
-        _draw_rows(desk, movement, range(min(total, ROWS_PRESENTED)))
-        return
-    pages = -(-total // ROWS_A_PAGE)
-    page = st.pagination(pages, key="crossed-page") if pages > 1 else 1
-    first = (page - 1) * ROWS_A_PAGE
-    _draw_rows(desk, movement, range(first, min(first + ROWS_A_PAGE, total)))
-
-
-def _draw_rows(desk: Desk, movement: Movement, places: Sequence[int]) -> None:
-    ids = [movement.crossed_ids[place].decode() for place in places]
-    pairs = desk.store.pairs.by_id(ids)
+    places = rows_shown(len(movement.crossed_ids), key="crossed")
     before, after = movement.crossed_before[places], movement.crossed_after[places]
-    is_right = after > 0
-    outcome = ["▲ right now" if right else "▼ wrong now" for right in is_right]
-    if presenting():
-        numbers = ("before", "after")
-        rows = [
-            (said, true_minus(f"{first:+.3f}"), true_minus(f"{second:+.3f}"), shorten(pairs[pair_id]))
-            for said, first, second, pair_id in zip(outcome, before, after, ids, strict=True)
-        ]
-        draw_table("Pairs that crossed zero", ("", *numbers, "prompt"), rows, numbers=numbers)
-        return
-    columns = {
-        "pair": [f"/pair?id={pair_id}" for pair_id in ids],
-        "now": outcome,
-        "before": before,
-        "after": after,
-        "change": after - before,
-        "subset": [pairs[pair_id].subset for pair_id in ids],
-        "prompt": [shorten(pairs[pair_id]) for pair_id in ids],
-    }
-    st.dataframe(
-        formatted(columns, dict.fromkeys(("before", "after", "change"), "+.3f")),
-        hide_index=True,
-        column_config={
-            "pair": st.column_config.LinkColumn(display_text=r"id=(.{8})", width="small"),
-            "before": st.column_config.NumberColumn(help="Score margin, reward units."),
-            "after": st.column_config.NumberColumn(help="Score margin, reward units."),
-            "change": st.column_config.NumberColumn(help="Reward units."),
-            "prompt": st.column_config.TextColumn(width="large"),
+    draw_pairs(
+        desk,
+        "Pairs that crossed zero",
+        [movement.crossed_ids[place].decode() for place in places],
+        {
+            "now": ["▲ right now" if is_right else "▼ wrong now" for is_right in after > 0],
+            "before": before,
+            "after": after,
+            "change": after - before,
         },
+        formats=dict.fromkeys(("before", "after", "change"), "+.3f"),
+        helps=dict.fromkeys(("before", "after"), "Score margin, reward units.") | {"change": "Reward units."},
+        presented=("now", "before", "after"),
         key="crossed",
     )
-
-
-def shorten(pair: Pair) -> str:
-    """The last turn of a pair's prompt, cut with a mark where it is long."""
-    text = last_turn(pair)
-    return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}…"

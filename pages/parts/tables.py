@@ -59,12 +59,13 @@ def formatted(columns: Mapping[str, Any], formats: Mapping[str, str]) -> Any:
         columns: values by heading.
         formats: such as "+.3f" by heading, of the columns of numbers.
     """
-
-    def say(value: float, form: str) -> str:
-        return "–" if value is None or isnan(value) else true_minus(format(value, form))
-
     writers = {heading: partial(say, form=form) for heading, form in formats.items() if heading in columns}
     return DataFrame(dict(columns)).style.format(writers)
+
+
+def say(value: float, form: str) -> str:
+    """A number of a table as text, with a true minus sign; a dash where it is not known."""
+    return "–" if value is None or isnan(value) else true_minus(format(value, form))
 
 
 def _cell(text: str, kind: str) -> str:
