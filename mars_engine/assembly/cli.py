@@ -19,7 +19,7 @@ from mars_engine.assembly.commands_app import app, demo
 from mars_engine.assembly.commands_data import export, import_, init, status
 from mars_engine.assembly.commands_experiment import experiment
 from mars_engine.assembly.commands_jobs import job
-from mars_engine.assembly.commands_keeping import backup, history
+from mars_engine.assembly.commands_keeping import backup, history, trajectories
 from mars_engine.assembly.commands_map import map_
 from mars_engine.assembly.commands_propose import failures, prompts, propose
 from mars_engine.assembly.commands_quality import regate_
@@ -104,6 +104,7 @@ for command in (
     report,
     job,
     history,
+    trajectories,
     backup,
     status,
     demo,

@@ -596,6 +596,10 @@ class ModelStore(Protocol):
         """Margins after each epoch of a model's training, by pair id; those of epochs 1, 2, … in their order."""
         ...
 
+    def with_trajectories(self) -> list[ModelRecord]:
+        """The models with margins after each epoch, the latest last."""
+        ...
+
     def trajectories_of(self, pair_id: str) -> dict[str, list[float]]:
         """A pair's margins after each epoch, by the id of the model in training."""
         ...

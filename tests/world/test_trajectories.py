@@ -32,6 +32,15 @@ def test_margins_come_back_by_pair_in_the_order_of_the_epochs(store):
     assert store.models.trajectories("unknown") == {}
 
 
+def test_models_that_have_them_are_known_once_they_are_stored(store):
+    fill(store)
+    first = store.pairs.pairs("train")[0].id
+    store.models.save_epoch("in training", 1, {first: 1.0})
+    assert store.models.with_trajectories() == []
+    store.models.save_epoch(MODEL.id, 1, {first: 1.0})
+    assert store.models.with_trajectories() == [MODEL]
+
+
 def test_they_go_with_their_pairs(store):
     pairs = make_pairs(2)
     dataset = a_dataset(pair_count=2)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 
 from mars_engine.words.records import ModelRecord, Rewards, TriageRow
 from mars_engine.world.store import schema
@@ -92,6 +92,12 @@ class SqlModelStore:
             for pair_id, margin in connection.execute(statement):
                 margins[pair_id].append(margin)
         return dict(margins)
+
+    def with_trajectories(self) -> list[ModelRecord]:
+        models = schema.reward_models.c
+        is_kept = exists().where(schema.trajectories.c.model_id == models.id)
+        with self.database.read() as connection:
+            return records(connection, ModelRecord, _MODELS.where(is_kept).order_by(models.ordinal))
 
     def trajectories_of(self, pair_id: str) -> dict[str, list[float]]:
         stored = schema.trajectories.c
