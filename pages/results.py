@@ -29,6 +29,7 @@ from pages.parts.results_figures import (
 )
 from pages.parts.results_movement import choose_split, draw_crossed, draw_movement
 from pages.parts.results_rewardbench import draw_rewardbench
+from pages.parts.results_training import draw_training_dynamics
 
 MODELS = "models"
 """Name in the query parameters of the ids of the models compared."""
@@ -108,6 +109,7 @@ def draw_models_compared(desk: Desk) -> None:
 
 def draw(desk: Desk) -> None:
     draw_models_compared(desk)
+    draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
     draw_rewardbench(desk.store)
 
 

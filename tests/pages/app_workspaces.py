@@ -9,8 +9,8 @@ from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.assembly.shipped import shipped
-from mars_engine.assembly.workspace import create_workspace
-from mars_engine.words.records import Run
+from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
+from mars_engine.words.records import ModelRecord, Run
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.rounds import run_rounds, score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
@@ -68,3 +68,16 @@ def open_results(root: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> A
     app.run()
     assert not app.exception
     return app
+
+
+def keep_trajectories(root: Path, *, epochs: int = 4) -> ModelRecord:
+    """Give a complete workspace's newest model margins after each epoch, from pairs never learned to steady ones."""
+    with open_workspace_store(find_workspace(root)) as store:
+        model = store.models.all()[-1]
+        pairs = store.pairs.pairs("train")
+        for epoch in range(epochs):
+            # Each fifth pair is never learned, each fifth is forgotten in every second epoch, the others are steady.
+            signs = [-1 if place % 5 == 0 or (place % 5 == 1 and epoch % 2) else 1 for place in range(len(pairs))]
+            margins = {pair.id: sign * (0.5 + epoch) for pair, sign in zip(pairs, signs, strict=True)}
+            store.models.save_epoch(model.id, epoch + 1, margins)
+        return model
