@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mars_engine.maths.text_facts import (
     changed_names,
     changed_numbers,
@@ -38,9 +40,9 @@ class TextChange:
     """What was paraphrased: the source's text, or what refining made of it."""
     new: str
     fidelity: float
-    """Cosine similarity of the new text to `base`."""
+    """Similarity of the new text to `base`, see `similarity`."""
     source_similarity: float | None = None
-    """Cosine similarity of the new text to `source`."""
+    """Similarity of the new text to `source`, see `similarity`."""
     prompt_similarity: tuple[float, float] | None = None
     """Cosine similarity to the source's prompt, of the source's answer and of the new one; None of a prompt."""
     languages: tuple[str | None, str | None] = (None, None)
@@ -84,7 +86,7 @@ class Evidence:
     distance_after: float
     variant: int = 0
     vectors: tuple[FloatArray, FloatArray] | None = None
-    """Unit-length embeddings of the chosen and the rejected text, shape (d,) each."""
+    """Unit-length embeddings of the pieces of the chosen and of the rejected text, shape (pieces, d) each."""
     margins: OutOfFoldMargins | None = None
     leak: Leak | None = None
     judged_wrong: bool | None = None
@@ -245,11 +247,11 @@ def find_refusals(evidence: Evidence, _config: QualityConfig) -> Findings:
 
 
 def find_changed_personal_data(evidence: Evidence, _config: QualityConfig) -> Findings:
-    """The reason names the kind alone, so that no address is copied into it."""
+    """Refining may leave some out, and add none. The reason names the kind alone: no address is copied into it."""
     for text in evidence.texts:
         own, before, after = personal_data(text.source), personal_data(text.base), personal_data(text.new)
         lost = Counter(kind for kind, _ in (before - after).elements())
-        added = Counter(kind for kind, _ in (after - before - own).elements())
+        added = Counter(kind for kind, _ in (after - own).elements())
         yield from (f"{text.name}, {kind} altered" for kind in sorted(lost & added))
         yield from (f"{text.name}, {kind} lost" for kind in sorted(lost - added))
         yield from (f"{text.name}, {kind} added" for kind in sorted(added - lost))
@@ -328,9 +330,9 @@ def _repeats(evidence: Evidence, earlier: Sequence[Evidence], config: QualityCon
     if not config.near_duplicate or evidence.vectors is None:
         return
     for other in earlier:
-        similarity = _similarity(evidence, other)
-        if similarity >= config.max_variant_similarity:
-            yield f"{NEAR_DUPLICATE}: both answers resemble variant {other.variant}, similarity {similarity:.3f}"
+        nearness = _similarity(evidence, other)
+        if nearness >= config.max_variant_similarity:
+            yield f"{NEAR_DUPLICATE}: both answers resemble variant {other.variant}, similarity {nearness:.3f}"
             return
 
 
@@ -338,7 +340,20 @@ def _similarity(one: Evidence, other: Evidence) -> float:
     """The similarity of the answers in which two variants differ most."""
     if one.vectors is None or other.vectors is None:
         return -1.0
-    return min(float(a @ b) for a, b in zip(one.vectors, other.vectors, strict=True))
+    return min(similarity(a, b) for a, b in zip(one.vectors, other.vectors, strict=True))
+
+
+def similarity(one: FloatArray, other: FloatArray) -> float:
+    """Return how alike two texts are that an encoder read in pieces: by the piece of either that the other lacks most.
+
+    Of texts in one piece each it is the cosine. A piece counts by the piece of the other text that it is nearest to.
+
+    Args:
+        one: unit-length embeddings of a text's pieces, shape (pieces, d), or (d,) of one.
+        other: those of the other text.
+    """
+    cosines = np.atleast_2d(one) @ np.atleast_2d(other).T
+    return float(min(cosines.max(axis=0).min(), cosines.max(axis=1).min()))
 
 
 def gate_of(reason: str) -> Gate | None:

@@ -1,14 +1,15 @@
 """Facts of a text that a paraphrase must keep: numbers, names, negations, code, personal data; and new refusals.
 
-Found by patterns, so that each can be told to a person. Negations and refusals are known in English alone; in other
-languages none are found, and nothing is said of them.
+Found by patterns, so that each can be told to a person. Negations, refusals and numbers in words are known in English
+alone; in other languages none are found, and nothing is said of them.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?:(?<![\w)\]])[-−])?\d+(?:[.,]\d+)*")
+"""With a minus sign before it, which a hyphen behind a word is not."""
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 """A number with commas between its thousands."""
 _TO_TWENTY = (
@@ -23,13 +24,15 @@ NUMBER_WORDS = (
 )
 """English number words and their digits; without "one", which is a pronoun as well."""
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-INLINE_CODE = re.compile(r"`[^`\n]+`")
+FENCED = re.compile(r"(```|~~~).*?(?:\1|\Z)", re.DOTALL)
+INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)")
 NOT_A_SENTENCE_START = re.compile(r"[\w,;%’'\"”][ \t]+[\"“'(\[]?\Z")
 """What stands before a word in the midst of a sentence."""
 NAMES_ALWAYS_CAPITAL = frozenset({"i", "i'm", "i’m", "i'd", "i’d", "i'll", "i’ll", "i've", "i’ve", "ok", "okay"})
 NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|nowhere|cannot|without|unable|impossible|unlikely|"
+    r"hardly|barely|scarcely|rarely|seldom|illegal(?:ly)?|unlawful(?:ly)?|avoid(?:s|ed|ing)?|dislik(?:e|es|ed|ing)|"
+    r"refus(?:e|es|ed|ing)|fail(?:s|ed|ing)?(?= to\b)|"
     r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|wo|would|should|must|might|need|ai|sha)n['’]?t)\b",
     re.IGNORECASE,
 )
@@ -55,14 +58,18 @@ REFUSALS = {
         r"\bi(?:['’]m| am) (?:just |only |merely )?an? (?:ai\b|artificial intelligence|(?:large )?language model)|"
         r"\bas a (?:responsible |helpful )?(?:ai|virtual|digital) assistant\b|"
         r"\bi (?:don['’]t|do not) have (?:any |personal )*(?:opinions|beliefs|feelings|emotions|consciousness)\b|"
-        r"\bmy (?:knowledge cut-?off|training data|programming)\b",
+        r"\bmy (?:knowledge cut-?off|training data|programming)\b|"
+        r"\bi(?:['’]m| am) (?:claude|chatgpt|gpt-?\d|gemini|bard|llama|qwen|deepseek)\b|"
+        r"\b(?:made|developed|created|trained) by (?:anthropic|openai|google|meta|mistral|alibaba|deepseek)\b",
         re.IGNORECASE,
     ),
     "refusal": re.compile(
         r"\bi(?:['’]m| am)?(?: really| very)?(?: sorry| afraid)?,?(?: but)?(?: i(?:['’]m| am)?)? ?"
         r"(?:can ?not|can['’]?t|won['’]?t|will not|(?:am )?unable to|(?:am )?not able to|must decline to) "
-        r"(?:\w+ ){0,2}?(?:help|assist|provide|comply|fulfil|fulfill|answer|engage|support|create|write|discuss|share|"
-        r"do that|continue|paraphrase|rewrite|generate|give)\b|"
+        r"(?:\w+ ){0,3}?(?:help|assist|provide|comply|fulfil|fulfill|answer|engage|support|create|write|discuss|share|"
+        r"do that|continue|paraphrase|rewrite|generate|give|process)\b|"
+        r"\bi(?:['’]m| am) sorry,? (?:i )?(?:can ?not|can['’]?t|won['’]?t)(?=[.!]|\Z)|"
+        r"\bi must refuse\b|\bi (?:can ?not|can['’]?t) in good conscience\b|\bnot something (?:that )?i can help\b|"
         r"\bi(?:['’]m| am) sorry,? but i\b|\b(?:i apologi[sz]e|my apologies),? but\b|"
         r"\bi(?: must|['’]ll have to| will have to| have to)(?: respectfully)? decline\b|"
         r"\bi(?:['’]d| would)(?: much)? (?:rather|prefer) not\b|"
@@ -72,7 +79,13 @@ REFUSALS = {
         r"\bviolat\w+ (?:my|our) (?:\w+ ){0,2}?(?:guidelines|polic(?:y|ies)|principles|rules)\b",
         re.IGNORECASE,
     ),
+    "announcement": re.compile(
+        r"\A\W*(?:(?:sure|certainly|of course|absolutely|okay|ok)\b[!,.:]? *)?here(?:['’]s| is| are)\b[^\n:]{0,25}"
+        r"\b(?:paraphras\w+|re-?writ\w+|rephras\w+|reworded)\b[^\n:]{0,20}:",
+        re.IGNORECASE,
+    ),
 }
+"""Patterns by kind of what a chat model says instead of a rewrite, or before it."""
 
 
 def normalized(text: str) -> str:
@@ -82,7 +95,8 @@ def normalized(text: str) -> str:
 
 def numbers(text: str) -> Counter[str]:
     """Return the numbers in digits, as they are written but for commas between thousands."""
-    return Counter(NUMBER.findall(THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)))
+    plain = THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
+    return Counter(number.replace("−", "-") for number in NUMBER.findall(plain))
 
 
 def number_words(text: str) -> Counter[str]:
@@ -102,6 +116,20 @@ def changed_numbers(base: str, new: str) -> tuple[Counter[str], Counter[str]]:
     lost, added = before - after - said_after, after - before - said_before
     word_lost, word_added = said_before - said_after - after, said_after - said_before - before
     return (lost + word_lost, added + word_added) if word_lost and word_added else (lost, added)
+
+
+def in_pieces(text: str, halvings: int) -> list[str]:
+    """Return a text in 2 ** `halvings` pieces at most, each cut near its middle where a line, sentence or word ends."""
+    if halvings == 0:
+        return [text]
+    middle = len(text) // 2
+    for end in (r"\n+", r"[.!?][\"')\]]*\s+", r"\s+"):
+        ends = [match.end() for match in re.finditer(end, text) if abs(match.end() - middle) <= len(text) // 8]
+        if ends:
+            middle = min(ends, key=lambda place: abs(place - middle))
+            break
+    halves = [half for half in (text[:middle], text[middle:]) if half.strip()]
+    return [piece for half in halves or [text] for piece in in_pieces(half, halvings - 1)]
 
 
 def words(text: str) -> frozenset[str]:
@@ -136,8 +164,8 @@ def negation_count(text: str) -> int:
 
 def code_spans(text: str) -> Counter[str]:
     """Return the code between backticks: fenced blocks and spans in a line, as they are written."""
-    blocks = [match.strip() for match in FENCED.findall(text)]
-    return Counter([*blocks, *INLINE_CODE.findall(FENCED.sub(" ", text))])
+    blocks = [match.group().strip() for match in FENCED.finditer(text)]
+    return Counter([*blocks, *[match.group() for match in INLINE_CODE.finditer(FENCED.sub(" ", text))]])
 
 
 def personal_data(text: str) -> Counter[tuple[str, str]]:
@@ -162,5 +190,5 @@ def _is_card(digits: str) -> bool:
 
 
 def refusals(text: str) -> Iterator[str]:
-    """Yield "refusal" and "as an AI" where the text says such a thing."""
+    """Yield "refusal", "as an AI" and "announcement" where the text says such a thing."""
     return (kind for kind, pattern in REFUSALS.items() if pattern.search(text))

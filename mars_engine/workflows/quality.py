@@ -18,6 +18,7 @@ from mars_engine.maths.quality import (
     TextChange,
     Verdict,
     judge_variants,
+    similarity,
 )
 from mars_engine.maths.review_state import proposal_states
 from mars_engine.words.config import MarsConfig, QualityConfig
@@ -32,7 +33,8 @@ from mars_engine.words.protocols import (
     Progress,
     Store,
 )
-from mars_engine.words.records import FloatArray, IntArray, Pair, Passage, Proposal, content_id
+from mars_engine.words.records import FloatArray, IntArray, Pair, Proposal, content_id
+from mars_engine.workflows.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.workflows.score import draw_folds
 from mars_engine.workflows.sources import load_sources, training_set
 
@@ -143,15 +145,16 @@ class Gatekeeper:
         """Return what the gates look at, for each candidate. No judge is asked: that costs money."""
         if not candidates:
             return []
-        vector_of = self._embed(candidates)
+        compared = [texts for candidate in candidates for texts in _texts_by_name(candidate).values()]
+        embedded = embed_texts(self.encoder, compared, progress=self.progress)
         margins = self._margins(candidates)
         return [
             Evidence(
-                texts=self._changes(candidate, vector_of),
+                texts=self._changes(candidate, embedded),
                 distance_before=candidate.distance_before,
                 distance_after=candidate.distance_after,
                 variant=candidate.variant,
-                vectors=(vector_of[candidate.new.chosen], vector_of[candidate.new.rejected]),
+                vectors=(embedded.pieces(candidate.new.chosen), embedded.pieces(candidate.new.rejected)),
                 margins=margins[place] if margins else None,
                 leak=self.leaks.leak(candidate.new) if self.leaks else None,
             )
@@ -194,40 +197,26 @@ class Gatekeeper:
             verdicts.update(zip(own, judged, strict=True))
         return [verdicts[place] for place in range(len(candidates))]
 
-    def _embed(self, candidates: Sequence[Candidate]) -> dict[str, FloatArray]:
-        texts = dict.fromkeys(
-            text
-            for candidate in candidates
-            for pair in (candidate.original, candidate.base, candidate.new)
-            for text in (last_turn(pair), pair.chosen, pair.rejected)
-        )
-        vectors = self.encoder.encode([Passage(text) for text in texts], progress=self.progress).vectors
-        return dict(zip(texts, vectors.astype(np.float64), strict=True))
-
-    def _changes(self, candidate: Candidate, vector_of: Mapping[str, FloatArray]) -> tuple[TextChange, ...]:
+    def _changes(self, candidate: Candidate, embedded: EmbeddedTexts) -> tuple[TextChange, ...]:
         question = last_turn(candidate.original)
-        sides = [
-            (PROMPT, *(last_turn(pair) for pair in (candidate.original, candidate.base, candidate.new))),
-            ("chosen", candidate.original.chosen, candidate.base.chosen, candidate.new.chosen),
-            ("rejected", candidate.original.rejected, candidate.base.rejected, candidate.new.rejected),
-        ]
+        whole, pieces = embedded.whole, embedded.pieces
         return tuple(
             TextChange(
                 name=name,
                 source=source,
                 base=base,
                 new=new,
-                fidelity=float(vector_of[base] @ vector_of[new]),
-                source_similarity=float(vector_of[source] @ vector_of[new]),
+                fidelity=similarity(pieces(base), pieces(new)),
+                source_similarity=similarity(pieces(source), pieces(new)),
                 prompt_similarity=None
                 if name == PROMPT or not question
                 else (
-                    float(vector_of[source] @ vector_of[question]),
-                    float(vector_of[new] @ vector_of[question]),
+                    float(whole[source] @ whole[question]),
+                    float(whole[new] @ whole[question]),
                 ),
                 languages=self._languages_of(source, new),
             )
-            for name, source, base, new in sides
+            for name, (source, base, new) in _texts_by_name(candidate).items()
         )
 
     def _languages_of(self, source: str, new: str) -> tuple[str | None, str | None]:
@@ -267,6 +256,16 @@ class Gatekeeper:
                     JudgeFailure(candidate.source_id, self.asked_judge.card.name, reason, retryable)
                 )
         return wrong
+
+
+def _texts_by_name(candidate: Candidate) -> dict[str, tuple[str, str, str]]:
+    """Return the texts of the original, of what is paraphrased, and of the new pair, by name."""
+    pairs = (candidate.original, candidate.base, candidate.new)
+    return {
+        PROMPT: (last_turn(pairs[0]), last_turn(pairs[1]), last_turn(pairs[2])),
+        "chosen": (pairs[0].chosen, pairs[1].chosen, pairs[2].chosen),
+        "rejected": (pairs[0].rejected, pairs[1].rejected, pairs[2].rejected),
+    }
 
 
 def _places_that_pass(verdicts: Sequence[Verdict]) -> set[int]:

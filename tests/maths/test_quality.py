@@ -165,6 +165,9 @@ def test_numbers_fails_exactly_where_they_are_others(base, one, other):
         ("1,000 pairs", "a thousand pairs", False),
         ("1,000 pairs", "10,000 pairs", True),
         ("in 1,2 and 3", "in 12 and 3", True),
+        ("at -20 degrees", "at 20 degrees", True),
+        ("at −20 degrees", "at -20 degrees", False),
+        ("COVID-19, in 2019-2020", "in 2019-2020, COVID 19", False),
         ("5 apples", "5 apples, all 5", True),
         ("from 2 to 10", "up to 10, from 2", False),
         ("about 10.", "roughly 10", False),
@@ -264,6 +267,12 @@ def test_personal_data_fails_exactly_where_they_are_others(text, own, other):
     assert fails("personal_data", f"{text} {own} {text}", f"so {text}, {other} {text}") == (own != other)
     assert fails("personal_data", text, f"{text} {other}")
     assert all(other not in said for said in reasons("personal_data", evidence(change(text, f"{text} {other}"))))
+
+
+def test_refining_adds_no_personal_data():
+    refined = change("Thanks.", "Thanks. Mail a@example.org.")
+    kept = replace(refined, base=refined.new)
+    assert reasons("personal_data", evidence(kept)) == ("personal data changed: chosen, e-mail address added",)
 
 
 def test_refining_may_leave_personal_data_out_and_a_paraphrase_of_it_brings_none_back():

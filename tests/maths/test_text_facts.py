@@ -33,6 +33,8 @@ def test_sentence_starts_lists_and_i_are_no_names(text):
         ("He wanted a knot in the nothingness of Norway.", 0),
         ("cannot, can’t, won't, without", 4),
         ("Not only this", 0),
+        ("Avoid it: it is illegal, it hardly works, and he refused; it failed to start", 5),
+        ("a failure, illegible", 0),
     ],
 )
 def test_negations(text, count):
@@ -47,6 +49,7 @@ def test_numbers_are_counted_as_written_without_commas_between_thousands():
 def test_code_is_what_stands_between_backticks():
     text = "Use `ls -l` or\n```sh\ncat `f`\n```\nthen `ls -l`, and ```open"
     assert code_spans(text) == {"`ls -l`": 2, "```sh\ncat `f`\n```": 1, "```open": 1}
+    assert code_spans("``a`b`` and\n~~~\nx\n~~~") == {"``a`b``": 1, "~~~\nx\n~~~": 1}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,16 @@ def test_personal_data_by_kind(text, kinds):
         ("You can't help it. She can't answer. An AI helps.", set()),
         ("I can help you with that.", set()),
         ("I'm sorry to hear that.", set()),
+        ("I'm unable to process this.", {"refusal"}),
+        ("I must refuse.", {"refusal"}),
+        ("I'm sorry, I can't.", {"refusal"}),
+        ("I won't be able to help with this.", {"refusal"}),
+        ("I cannot in good conscience do so", {"refusal"}),
+        ("It's not something I can help with.", {"refusal"}),
+        ("I'm Claude, an assistant.", {"as an AI"}),
+        ("Sure! Here's a paraphrase: It rains.", {"announcement"}),
+        ("Here are the rewritten answers:\nIt rains.", {"announcement"}),
+        ("Here is a list of rewriting tools that I like, and here it is: a, b", set()),
     ],
 )
 def test_refusals_by_kind(text, kinds):
