@@ -35,6 +35,12 @@ def forecast_lines(forecast: GenerationForecast, config: ChatConfig) -> list[str
             f"{_range(low.input_tokens, high.input_tokens)} tokens in and "
             f"{_range(low.output_tokens, high.output_tokens)} out{_money(low, high, config)}"
         )
+    if high.too_long:
+        lines.append(
+            f"{_range(low.too_long, high.too_long)} of these are for long texts, and their answers may be cut off at "
+            f"{config.max_tokens:,} tokens (chat.max_tokens): allow more, or ask for fewer than {config.candidates:,} "
+            "rewrites at once (chat.candidates)"
+        )
     if judging.requests:
         lines.append(
             f"a judge is asked about what passes the other gates, in both orders: up to {judging.to_ask:,} requests "

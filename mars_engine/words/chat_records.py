@@ -102,6 +102,8 @@ class GenerationEstimate:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    too_long: int = 0
+    """How many answers, of those to ask for, are about as long as the limit of an answer or longer."""
 
     def __add__(self, other: "GenerationEstimate") -> "GenerationEstimate":
         return GenerationEstimate(
@@ -110,6 +112,7 @@ class GenerationEstimate:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cost + other.cost,
+            self.too_long + other.too_long,
         )
 
     def __mul__(self, times: int) -> "GenerationEstimate":
@@ -119,6 +122,7 @@ class GenerationEstimate:
             times * self.input_tokens,
             times * self.output_tokens,
             times * self.cost,
+            times * self.too_long,
         )
 
     @property

@@ -286,8 +286,9 @@ class ChatConfig(Section):
     base_url: Annotated[
         str,
         Field(
-            pattern="^https?://[!-?A-~]+$",
-            description="Address of the server, with its /v1 where it has one, and without any key in it.",
+            pattern='^https?://[!"$->A-~]+$',
+            description="Address of the server, with its /v1 where it has one, and without a user, '?' or any key in "
+            "it.",
         ),
     ] = "http://127.0.0.1:8000/v1"
     model: Annotated[
@@ -750,9 +751,19 @@ def say_complaints(error: ValidationError) -> str:
         place = ".".join(str(part) for part in item["loc"])
         said = item["msg"].removeprefix("Value error, ")
         said = f"{said[:1].lower()}{said[1:]}"
+        if item["type"] == "string_pattern_mismatch" and (meant := _description(place)):
+            said = f"it is not what is meant here: {meant[:1].lower()}{meant[1:].rstrip('.')}"
         given = "" if place.endswith(NEVER_REPEATED) else f" = {item['input']!r}"
         complaints.append(f"{place}{given}: {said}" if place else said)
     return "; ".join(complaints)
+
+
+def _description(place: str) -> str:
+    """Return the help of the setting that a complaint is about; empty where its place names none."""
+    section, _, key = place.partition(".")
+    settings = MarsConfig.model_fields.get(section)
+    fields = getattr(settings.annotation, "model_fields", {}) if settings else {}
+    return fields[key].description or "" if key in fields else ""
 
 
 def load_config(path: Path) -> MarsConfig:

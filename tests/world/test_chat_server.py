@@ -16,10 +16,12 @@ import pytest
 from chat_tools import QUICK, an_answer, chat_bench, chat_config
 from scripted_chat import Answer, Asked, rewrites, serving
 
-from mars_engine.words.chat_records import Spending
+from mars_engine.assembly.printing_generation import forecast_lines
+from mars_engine.words.chat_records import GenerationEstimate, Spending
 from mars_engine.words.errors import ConfigError, GenerationError, StoreError
 from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.words.records import Turn
+from mars_engine.workflows.generation_forecast import GenerationForecast
 from mars_engine.world.generators.chat.limits import Pace, Turnstile
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.world.generators.chat.server import ChatServer
@@ -557,6 +559,44 @@ def test_no_temperature_leaves_the_sampling_to_the_server():
     with paraphrasing(rewrites, temperature=-1.0) as (server, bench):
         bench.paraphraser.paraphrase(requests(1))
         assert not {"temperature", "top_p"} & server.asked[0].body.keys()
+
+
+def test_answers_that_cannot_be_read_count_at_worst_for_a_budget_of_tokens():
+    def broken_off(_asked: Asked) -> Answer:
+        return Answer(body=b'{"choices": [{"mess', headers={"Connection": "close"})
+
+    with paraphrasing(broken_off, max_total_tokens=20_000, retries=20, breaker=1000, concurrency=1) as (server, bench):
+        answers = bench.paraphraser.paraphrase(requests(20))
+        assert "the budget of 20,000 tokens" in answers[-1].failure
+        spent = bench.store.chat.spent()
+        assert spent.requests == len(server.asked) < 20
+        assert 0 < spent.tokens <= 20_000
+
+
+def test_an_answer_withheld_says_why():
+    def withheld(_asked: Asked) -> Answer:
+        choice = {"message": {"content": None, "refusal": "No."}, "finish_reason": "content_filter"}
+        return Answer(body=json.dumps({"choices": [choice]}).encode())
+
+    with paraphrasing(withheld) as (_, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.failure == "the model refused: No."
+
+
+def test_a_key_too_short_to_be_a_secret_changes_no_text(monkeypatch):
+    monkeypatch.setenv("MARS_CHAT_API_KEY", "o")
+    with paraphrasing(rewrites) as (_, bench):
+        (answer,) = bench.paraphraser.paraphrase(requests(1))
+        assert answer.candidates[0] == "text number 0 in other words 1"
+
+
+def test_the_estimate_says_that_answers_about_long_texts_may_be_cut_off():
+    with paraphrasing(rewrites, candidates=5) as (_, bench):
+        long, short = (ParaphraseRequest(text[:9], text, 5, 0) for text in ("word " * 400, "a short text"))
+        estimate = bench.paraphraser.estimate([long, short])
+        assert (estimate.requests, estimate.too_long) == (2, 1)
+    said = forecast_lines(GenerationForecast(1, estimate, estimate, GenerationEstimate(), Spending()), QUICK)
+    assert any("1 of these are for long texts" in line and "chat.max_tokens" in line for line in said)
 
 
 def test_without_a_model_nothing_is_asked():

@@ -13,6 +13,8 @@ from mars_engine.world.generators.chat.backend import ChatBackend, Order, Reply
 from mars_engine.world.generators.chat.limits import cost_of
 
 CHARACTERS_A_TOKEN = 4
+NEARLY_ALL = 0.9
+"""Of an answer's limit of tokens: one that is guessed to be longer may well be cut off."""
 """About, in English, for an estimate."""
 SECONDS_BETWEEN_LOOKS = 1
 """At whether a server is waited for."""
@@ -111,9 +113,9 @@ class Correspondence:
         new = [each for request_id, each in told.items() if request_id not in settled]
         tokens_in = sum(len(turn.content) for request, _ in new for turn in request.messages) // CHARACTERS_A_TOKEN
         tokens_out = sum(min(out // CHARACTERS_A_TOKEN, request.most_tokens) for request, out in new)
-        return GenerationEstimate(
-            len(told), len(settled), tokens_in, tokens_out, cost_of(self.config, tokens_in, tokens_out)
-        )
+        cost = cost_of(self.config, tokens_in, tokens_out)
+        too_long = sum(out // CHARACTERS_A_TOKEN >= NEARLY_ALL * request.most_tokens for request, out in new)
+        return GenerationEstimate(len(told), len(settled), tokens_in, tokens_out, cost, too_long)
 
     def close(self) -> None:
         """End what is under way, and let go of connections and models."""

@@ -1,4 +1,4 @@
-"""Reading a chat model's answer: rewrites out of JSON, fenced or cut off, or of a list; and which can be used."""
+"""Reading a chat model's answer: rewrites out of JSON, fenced, cut off or damaged, or of a list; which can be used."""
 
 import json
 import re
@@ -29,20 +29,26 @@ SCHEMA_OF_JUDGEMENT: dict[str, Any] = {
 
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 _THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+_END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>")
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _ANY_LIST = re.compile(r"\{\s*\"[^\"\n]{0,100}\"\s*:\s*\[|\[")
 _NAMED_LIST = re.compile(rf"\{{\s*\"{REWRITES}\"\s*:\s*\[")
+_AFTER_AN_ITEM = re.compile(r"[ \t\r\n]*(?:,|\]|\Z)")
 _BETWEEN_ITEMS = frozenset(" \t\r\n,")
+_NAME_OF_A_REWRITE = re.compile(r"(?:rewrite|paraphrase|version|variant|option|text|answer)?[ _-]*\d*", re.IGNORECASE)
+"""Under which a JSON object may have a rewrite each; what it says beside them has other names."""
 _MOST_STARTS = 50
 _NUMBERED = re.compile(r"^[ ]{0,3}(?:\*\*)?(\d{1,3})[.):](?:\*\*)?[ \t]+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The whole rewrites that an answer holds, and how many more were begun and cut off."""
+    """The whole rewrites that an answer holds, and how many more were begun and cut off, or are damaged."""
 
     rewrites: tuple[str, ...]
     lost: int = 0
+    damaged: int = 0
+    """Rewrites that nobody can tell the end of, as where quotation marks in them are not escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +64,18 @@ class Vetted:
 
 
 def read_rewrites(answer: str, *, finish_reason: str, wanted: int, source: str = "") -> Reading:
-    """Return the rewrites in an answer; none that was cut off.
+    """Return the rewrites in an answer; none that was cut off, and none of what a model thought before it answered.
 
     Understood are a JSON object with one list, a JSON list, both in a fence or after other words, and both cut off;
-    a numbered list, unless the source has one itself; and, where one rewrite was wanted, a plain text.
+    a numbered list, unless the source has one itself; and, where one rewrite was wanted, a plain text. A list by the
+    name that was agreed comes before any other.
     """
-    text = _THOUGHTS.sub("", answer)
-    for piece in (text, *(match[2] for match in _FENCED.finditer(text))):
-        # One plain text may hold code of its own: there, JSON counts only where it says that it is the answer.
-        found = _read_json(piece, named_only=wanted == 1 and not (piece is text and _opens_json(text)))
+    text = _without_thoughts(answer)
+    pieces = [text, *(match[2] for match in _FENCED.finditer(text))]
+    # One plain text may hold code of its own: there, JSON counts only where it says that it is the answer.
+    any_named = pieces if wanted > 1 else pieces[:1] if _opens_json(text) else []
+    for piece, named_only in [*[(piece, True) for piece in pieces], *[(piece, False) for piece in any_named]]:
+        found = _read_json(piece, named_only=named_only)
         if found is not None:
             return found
     was_cut = finish_reason == CUT_OFF
@@ -75,6 +84,13 @@ def read_rewrites(answer: str, *, finish_reason: str, wanted: int, source: str =
     if wanted == 1 and text.strip() and not _opens_json(text):
         return Reading((), 1) if was_cut else Reading((text.strip(),))
     return Reading((), int(was_cut and bool(text.strip())))
+
+
+def _without_thoughts(answer: str) -> str:
+    """Return an answer without what was thought before it; its opening tag may stand in the server's template."""
+    text = _THOUGHTS.sub("", answer)
+    ends = [] if _opens_json(text) else list(_END_OF_THOUGHTS.finditer(text))
+    return text[ends[-1].end() :] if ends else text
 
 
 def _opens_json(text: str) -> bool:
@@ -119,8 +135,10 @@ def _texts_in(value: Any) -> list[str] | None:
             return [named]
         if len(lists) == 1:
             return _texts_in(lists[0])
-        texts = list(value.values())
-        return texts if texts and all(isinstance(each, str) for each in texts) else None
+        is_each_a_rewrite = all(
+            isinstance(text, str) and _NAME_OF_A_REWRITE.fullmatch(name) for name, text in value.items()
+        )
+        return list(value.values()) if value and is_each_a_rewrite else None
     if isinstance(value, list):
         texts = [_text_of(item) for item in value]
         return [text for text in texts if text is not None] if any(text is not None for text in texts) else None
@@ -151,8 +169,11 @@ def _read_cut_list(text: str, start: int, *, named_only: bool) -> Reading | None
         except (json.JSONDecodeError, RecursionError):
             is_text = text[position] in '"{'
             return Reading(tuple(items), int(is_text)) if items or is_text else None
-        if (found := _text_of(value)) is not None:
-            items.append(found)
+        if (found := _text_of(value)) is None:
+            continue
+        if not _AFTER_AN_ITEM.match(text, position):
+            return Reading(tuple(items), damaged=1)
+        items.append(found)
 
 
 def _read_numbered(text: str) -> list[str]:
@@ -197,6 +218,7 @@ def vet_rewrites(reading: Reading, *, source: str, others: Sequence[str], wanted
         else:
             usable[key] = text
     faults["cut off"] += reading.lost
+    faults["damaged (quotation marks that are not escaped?)"] += reading.damaged
     kept = tuple(usable.values())[:wanted]
     return Vetted(kept, "" if len(kept) >= wanted else _shortfall(len(kept), wanted, +faults))
 
@@ -218,7 +240,7 @@ def _shortfall(usable: int, wanted: int, faults: Counter[str]) -> str:
 
 def read_judgement(answer: str) -> Literal["first", "second", "tie"] | None:
     """Return which answer a judge prefers; None where it does not say so plainly."""
-    text = _THOUGHTS.sub("", answer)
+    text = _without_thoughts(answer)
     for piece in (text, *(match[2] for match in _FENCED.finditer(text))):
         for start in _starts(piece):
             try:

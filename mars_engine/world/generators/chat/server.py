@@ -43,6 +43,8 @@ BYTES_A_TOKEN = 4
 """About; where the server does not count tokens."""
 TOKENS_A_MESSAGE = 8
 HIDDEN = "[key]"
+SHORTEST_SECRET = 8
+"""Characters of a key that is a secret: shorter ones are made up for servers that want any, and stand in any text."""
 UNSENT: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
 """Headers that the client would make of environment variables, for whatever server."""
 
@@ -277,10 +279,15 @@ class ChatServer:
             async with client.chat.completions.with_streaming_response.create(
                 **arguments, extra_headers=headers
             ) as response:
-                async for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > MOST_BYTES:
-                        return _overlong(bytes(body), arguments)
+                try:
+                    async for piece in response.iter_bytes():
+                        body += piece
+                        if len(body) > MOST_BYTES:
+                            return _overlong(bytes(body), arguments)
+                except httpx2.TimeoutException:
+                    raise
+                except (httpx2.HTTPError, httpx2.StreamError) as error:
+                    raise UnreadableBody(f"it breaks off ({type(error).__name__})") from error
         return _read_body(bytes(body), arguments)
 
     async def _wait(self, line: _Line, trouble: Trouble, retries: int) -> None:
@@ -370,7 +377,7 @@ class ChatServer:
         return Spending(1, sum(tokens), cost_of(self.config, *tokens))
 
     def _redact(self, text: str) -> str:
-        return text.replace(self.key, HIDDEN) if self.key else text
+        return text.replace(self.key, HIDDEN) if len(self.key) >= SHORTEST_SECRET else text
 
 
 def _read_body(body: bytes, arguments: dict[str, Any]) -> Completion:
@@ -384,6 +391,7 @@ def _read_body(body: bytes, arguments: dict[str, Any]) -> Completion:
         choice = value["choices"][0]
         text = _text_of(choice["message"].get("content"))
         reason = str(choice.get("finish_reason") or "")
+        refused = "" if text.strip() else _why_withheld(choice["message"].get("refusal"), reason)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         beginning = body[:200].decode("utf-8", "replace")
         raise UnreadableBody(f"it is no chat completion: {beginning!r}") from error
@@ -394,7 +402,15 @@ def _read_body(body: bytes, arguments: dict[str, Any]) -> Completion:
         reason,
         _count(usage.get("prompt_tokens"), said // BYTES_A_TOKEN),
         _count(usage.get("completion_tokens"), len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN),
+        failure=refused,
     )
+
+
+def _why_withheld(refusal: Any, finish_reason: str) -> str:
+    """Return why an answer is empty, where the server says so."""
+    if isinstance(refusal, str) and refusal.strip():
+        return f"the model refused: {_storable(refusal.strip()[:EXCERPT])}"
+    return "the server's content filter withheld the answer" if finish_reason == "content_filter" else ""
 
 
 def _overlong(beginning: bytes, arguments: dict[str, Any]) -> Completion:

@@ -57,7 +57,8 @@ def trouble_of(error: Exception, redact: Redact, *, timeout: float, now: datetim
     if isinstance(error, openai.APIStatusError):
         return _refusal(error, redact, now)
     if isinstance(error, UnreadableBody):
-        return Trouble(f"the server's answer cannot be read: {redact(str(error))}", may_pass=True, retry=True)
+        reason = f"the server's answer cannot be read: {redact(str(error))}"
+        return Trouble(reason, may_pass=True, retry=True, may_be_billed=True)
     detail = type(error.__cause__ or error).__name__
     return Trouble(f"the connection failed ({detail})", may_pass=True, retry=True)
 

@@ -16,7 +16,7 @@ from mars_engine.world.generators.chat.reading import SCHEMA_OF_REWRITES, read_r
 
 CHARACTERS_BESIDE = 40
 """Of an answer, beside its rewrites."""
-READING_VERSION = "1"
+READING_VERSION = "2"
 """Of how answers are read; part of the cards, since another reading makes other texts of the same answers."""
 
 
