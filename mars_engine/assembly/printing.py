@@ -185,6 +185,8 @@ def show_propose(console: Console, report: ProposeReport) -> None:
             "present ones; 'mars regate' judges them anew"
         )
     console.print("  refining: " + ", ".join(f"{count:,} {name}" for name, count in report.refinements.items()))
+    if report.failures:
+        console.print("  what could not be written, in this run or before it:")
     for reason, count in report.failures.items():
         console.print(f"  {count:,} × {reason}")
     if report.failed:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mars_engine.maths.curvature import hessian, information_gains
 from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import MarsConfig
-from mars_engine.words.errors import GenerationError
+from mars_engine.words.errors import GenerationError, NotReadyError
 from mars_engine.words.protocols import (
     Encoder,
     LinearRewardModel,
@@ -182,6 +182,9 @@ def find_work(
         rows: rows of a plan with a budget.
         oriented: source pairs by id.
         retry: which failures are tried again.
+
+    Raises:
+        NotReadyError: there is nothing to try again, since all that failed did so under other settings.
     """
     done = store.proposals.sources_done(settings_id)
     pairs = [(row, oriented[row.pair_id]) for row in rows]
@@ -189,7 +192,13 @@ def find_work(
     done_before = len(pairs) - len(waiting)
     if retry is None:
         return Work(waiting, done_before)
-    failures = [each for each in store.proposals.failures(settings_id) if each.retryable or retry == "all"]
+    stored = store.proposals.failures(settings_id)
+    if not stored and (elsewhere := store.proposals.failures()):
+        raise NotReadyError(
+            f"nothing has failed under the present settings; {len(elsewhere):,} failures are of other settings",
+            remedy="run 'mars propose', which writes under the present settings; or try again under the earlier ones",
+        )
+    failures = [each for each in stored if each.retryable or retry == "all"]
     failed = {failure.source_id for failure in failures}
     return Work(
         [(row, pair) for row, pair in pairs if row.pair_id in failed],

@@ -10,7 +10,7 @@ from chat_tools import QUICK, chat_bench, chat_config, planned
 from scripted_chat import TEN_MEGABYTES, Answer, Asked, ScriptedServer, key_of_kept, rewrites, serving, well_behaved
 
 from mars_engine.words.config import ChatConfig
-from mars_engine.words.errors import GenerationError
+from mars_engine.words.errors import GenerationError, NotReadyError
 from mars_engine.workflows.generation_forecast import forecast_generation
 from mars_engine.workflows.rounds import make_proposals
 
@@ -174,6 +174,21 @@ def test_what_failed_is_tried_again_alone_and_the_failures_are_replaced():
         check_counts(server, bench)
         assert make_proposals(bench, plan, retry="all").failed == 0
         assert len(server.asked) == before + len(asked_again)
+
+
+def test_trying_again_under_other_settings_says_why_there_is_nothing_to_try():
+    def broken(_asked: Asked) -> Answer:
+        return Answer("no")
+
+    with serving(broken) as server, chat_bench(chat_config(server.base_url), pairs=10) as bench:
+        plan = planned(bench)
+        failed = make_proposals(bench, plan).failed
+        assert failed
+        card = bench.paraphraser.card
+        other = replace(bench.paraphraser, config=bench.config.chat.model_copy(update={"max_tokens": 8192}))
+        assert other.card != card
+        with pytest.raises(NotReadyError, match=f"{failed} failures are of other settings"):
+            make_proposals(replace(bench, paraphraser=other), plan, retry="all")
 
 
 def test_unusable_answers_are_asked_for_anew_only_where_that_is_wanted():
