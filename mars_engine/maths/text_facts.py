@@ -31,7 +31,8 @@ NOT_A_SENTENCE_START = re.compile(r"[\w,;%’'\"”][ \t]+[\"“'(\[]?\Z")
 NAMES_ALWAYS_CAPITAL = frozenset({"i", "i'm", "i’m", "i'd", "i’d", "i'll", "i’ll", "i've", "i’ve", "ok", "okay"})
 NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|nowhere|cannot|without|unable|impossible|unlikely|"
-    r"hardly|barely|scarcely|rarely|seldom|illegal(?:ly)?|unlawful(?:ly)?|avoid(?:s|ed|ing)?|dislik(?:e|es|ed|ing)|"
+    r"hardly|barely|scarcely|rarely|seldom|illegal(?:ly)?|unlawful(?:ly)?|avoid(?:s|ed|ing)?|"
+    r"steer(?:s|ed|ing)? clear of|(?:stay|keep)(?:s|ed|ing)? away from|dislik(?:e|es|ed|ing)|"
     r"refus(?:e|es|ed|ing)|fail(?:s|ed|ing)?(?= to\b)|"
     r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|wo|would|should|must|might|need|ai|sha)n['’]?t)\b",
     re.IGNORECASE,

@@ -35,6 +35,7 @@ def test_sentence_starts_lists_and_i_are_no_names(text):
         ("Not only this", 0),
         ("Avoid it: it is illegal, it hardly works, and he refused; it failed to start", 5),
         ("a failure, illegible", 0),
+        ("Steer clear of it, stay away from it", 2),
     ],
 )
 def test_negations(text, count):
