@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -89,12 +90,7 @@ def somebody_writing(url: str) -> Iterator[None]:
 
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack an archive; the one folder in it."""
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(folder)  # noqa: S202 (our own archive)
-    else:
-        with tarfile.open(archive) as packed_tar:
-            packed_tar.extractall(folder, filter="data")
+    shutil.unpack_archive(archive, folder)
     (root,) = folder.iterdir()
     return root
 
