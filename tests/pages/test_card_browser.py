@@ -24,7 +24,7 @@ CONTROL = 2
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
-    return make_reading(tmp_path_factory.mktemp("reading") / "workspace", pairs=220)
+    return make_reading(tmp_path_factory.mktemp("reading") / "workspace", pairs=330)
 
 
 @pytest.fixture
