@@ -35,5 +35,5 @@ GROUND = {"light": "#ffffff", "dark": "#12171e"}
 LABEL_GROUND = {"light": "rgba(255, 255, 255, 0.6)", "dark": "rgba(18, 23, 30, 0.6)"}
 """Behind a label over points, by theme: they shine through, and the words stay readable."""
 
-NAME_GROUND = {"light": "rgba(255, 255, 255, 0.65)", "dark": "rgba(18, 23, 30, 0.65)"}
+NAME_GROUND = {"light": "rgba(255, 255, 255, 0.85)", "dark": "rgba(18, 23, 30, 0.85)"}
 """Behind the names of clusters, which stand where their points are densest."""

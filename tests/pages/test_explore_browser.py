@@ -186,7 +186,8 @@ def test_a_row_opens_the_pairs_page_and_both_ways_back_lead_to_the_view(address)
         choose_row(page, 0)
         page.until(lambda: pair_shown(browser))
         page.until(lambda: "Mark the words that differ" in text_of_component(browser))
-        browser.find_element("css selector", "[data-testid=stPageLink] a").click()
+        link = browser.find_element("css selector", "[data-testid=stPageLink] a")
+        browser.execute_script("arguments[0].click()", link)  # wherever the page is scrolled to
         page.until(lambda: len(page.plots()) == 3)
         assert "/explore?" in browser.current_url
         assert page.selected() == 20
