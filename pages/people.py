@@ -5,6 +5,7 @@ import streamlit as st
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.records import ItemKind
 from mars_engine.workflows.agreement import AgreementReport, agreement
+from mars_engine.workflows.pair_index import revision_of
 from mars_engine.workflows.people import Contribution, contributions
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.people_agreement import draw_agreement
@@ -61,8 +62,7 @@ def draw(desk: Desk) -> None:
         return
     draw_contributions(people)
     kind = _chosen_kind(people)
-    revisions = desk.store.browse.revisions()
-    revision = "-".join(str(revisions.get(subject, 0)) for subject in ("reviews", "proposals", "removals"))
+    revision = revision_of(desk.store, "reviews", "proposals", "removals")
     report = _agreement(str(desk.root), kind, revision, desk.config.evaluate.model_dump_json(), desk)
     draw_agreement(report)
     draw_disputes(desk, kind, report.disputed)

@@ -834,8 +834,8 @@ class BrowseStore(Protocol):
 
     def revisions(self) -> dict[str, int]:
         """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
-        "proposals", "chat", "reviews", "sets", "compositions", "evaluations", and "removals", how often rows of these
-        were removed; a subject that never changed is left out."""
+        "proposals", "chat", "reviews", "sets", "compositions", "evaluations", "trajectories", and "removals", how
+        often rows of these were removed; a subject that never changed is left out."""
         ...
 
     def pairs(self) -> PairColumns:

@@ -28,7 +28,7 @@ from mars_engine.workflows.evaluate import (
     evaluate_model,
     with_distinct_labels,
 )
-from mars_engine.workflows.pair_index import SPLIT_CODES, PairIndex, positions_of
+from mars_engine.workflows.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
 
 MOVEMENT_BINS = 48
 RESULT_SUBJECTS = ("pairs", "models", "scores", "plans", "compositions")
@@ -117,8 +117,7 @@ class Movement:
 
 def results_revision(store: Store) -> str:
     """Return what differs whenever the figures here may differ: the key for caching them."""
-    revisions = store.browse.revisions()
-    return "-".join(str(revisions.get(subject, 0)) for subject in RESULT_SUBJECTS)
+    return revision_of(store, *RESULT_SUBJECTS)
 
 
 def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.records import IntArray, ModelRecord
-from mars_engine.workflows.pair_index import DECISION_CODES
+from mars_engine.workflows.pair_index import DECISION_CODES, revision_of
 from mars_engine.workflows.training_map import (
     HOW_TO_KEEP,
     TELLING,
@@ -85,8 +85,7 @@ def _choose_map(desk: Desk, models: Sequence[ModelRecord]) -> TrainingMap:
     if len(models) > 1:
         names = {model.id: model.label for model in reversed(models)}
         model_id = choose("Training of", names, name=TRAINED, begin=model_id)
-    revisions = desk.store.browse.revisions()
-    revision = "-".join(str(revisions.get(subject, 0)) for subject in ("pairs", "models", "trajectories"))
+    revision = revision_of(desk.store, "pairs", "models", "trajectories")
     return _map(str(desk.root), revision, model_id, desk, by_id[model_id])
 
 

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,13 @@ CODE = "First:\n\n```python\nif a < b:\n\treturn 'ä'\n```\n\nUser: hi\nAssistan
 
 def requests(count: int, *, candidates: int = 2) -> list[ParaphraseRequest]:
     return [ParaphraseRequest(f"k{number}", f"text number {number}", candidates, 0) for number in range(count)]
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -69,10 +77,7 @@ def test_equal_requests_are_sent_once_and_all_allowed_are_under_way_at_once():
 def test_what_is_expected_is_under_way_before_it_is_asked_for():
     with paraphrasing(rewrites, latency_seconds=0.1) as (server, bench):
         bench.paraphraser.expect(requests(8))
-        deadline = time.monotonic() + 20
-        while server.answered.total() < 8:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: server.answered.total() >= 8)
         assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(8)))
         assert len(server.asked) == 8
 
@@ -517,10 +522,7 @@ def test_work_that_is_ended_in_an_outage_ends_at_once():
     with paraphrasing(down_from(1, 1000), concurrency=2, **outage) as (server, bench):
         bench.paraphraser.expect(requests(20))
         backend = bench.paraphraser.correspondence._backend
-        deadline = time.monotonic() + 20
-        while not backend.outage:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: backend.outage)
         began = time.monotonic()
         bench.paraphraser.correspondence.close()
         assert time.monotonic() - began < 5
@@ -681,10 +683,7 @@ def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
                 clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
             )
             bench.paraphraser.expect(requests(3))
-            deadline = time.monotonic() + 20
-            while server.answered.total() < 3:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: server.answered.total() >= 3)
             time.sleep(0.2)  # the answers are read, and being written
             slow.close()
             assert len(store.all()) == 3
@@ -696,10 +695,7 @@ def test_a_request_that_waits_to_be_sent_again_leaves_its_attempts_when_the_work
 
     with paraphrasing(broken, concurrency=1, first_wait_seconds=60.0) as (server, bench):
         bench.paraphraser.expect(requests(2))
-        deadline = time.monotonic() + 20
-        while not server.answered:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: server.answered)
         began = time.monotonic()
         bench.paraphraser.correspondence.close()
         assert time.monotonic() - began < 10

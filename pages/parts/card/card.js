@@ -283,8 +283,7 @@ class Deck {
     this.log.saw(act.sequence);
     const shown = this.shown;
     for (const id of act.items) this.decided.set(id, act.sequence);
-    this.queue = this.queue.filter((id) => !this.decided.has(id));
-    this.front = this.front.filter((id) => !this.decided.has(id));
+    this.dropDecided();
     if (this.shown === shown && !this.isGrid) return;
     this.show();
     this.say("decided in another tab");
@@ -415,10 +414,15 @@ class Deck {
     });
     if (action !== "undo") this.setNote("");
     this.applyAct(act);
-    this.queue = this.queue.filter((id) => !this.decided.has(id));
-    this.front = this.front.filter((id) => !this.decided.has(id));
+    this.dropDecided();
     this.send();
     return act;
+  }
+
+  /** Take from the cards to read what was decided here, or in another tab. */
+  dropDecided() {
+    this.queue = this.queue.filter((id) => !this.decided.has(id));
+    this.front = this.front.filter((id) => !this.decided.has(id));
   }
 
   undo() {

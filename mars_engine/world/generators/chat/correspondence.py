@@ -13,9 +13,9 @@ from mars_engine.world.generators.chat.backend import ChatBackend, Order, Reply
 from mars_engine.world.generators.chat.limits import cost_of
 
 CHARACTERS_A_TOKEN = 4
+"""About, in English, for an estimate."""
 NEARLY_ALL = 0.9
 """Of an answer's limit of tokens: one that is guessed to be longer may well be cut off."""
-"""About, in English, for an estimate."""
 SECONDS_BETWEEN_LOOKS = 1
 """At whether a server is waited for."""
 LONGEST_SHOWN = 80
