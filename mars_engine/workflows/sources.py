@@ -21,9 +21,7 @@ from mars_engine.words.records import (
     Side,
     TrainingSet,
 )
-
-KEPT = "kept"
-"""The verdict in a refinement's trail on the text that was kept."""
+from mars_engine.workflows.trails import KEPT, trails_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +110,10 @@ def training_set(
 def refined_sides(store: Store, composed: Sequence[ComposedPair]) -> dict[str, Side]:
     """Return which side was refined, by proposal, of the proposals that composed pairs are made of."""
     used = {proposal_id for row in composed for proposal_id in (row.chosen_from, row.rejected_from) if proposal_id}
-    sides: dict[str, Side] = {}
-    for proposal in store.proposals.by_id(used).values():
-        for tried in proposal.generators.get("refine", {}).get("trail", ()):
-            if tried["verdict"] == KEPT:
-                sides[proposal.id] = tried["side"]
-    return sides
+    trails = trails_of(store, store.proposals.by_id(used).values())
+    return {
+        proposal_id: tried.side for proposal_id, trail in trails.items() for tried in trail if tried.verdict == KEPT
+    }
 
 
 def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source]) -> list[ComposedPair]:
