@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from mars_engine.maths.triage import LabelDecision
+from mars_engine.maths.treatment import LabelDecision
 from mars_engine.words.records import Pair, Presentation, Prompt, Proposal, ReviewAction, ReviewEvent
 
 ProposalStatus = Literal["pending", "accepted", "rejected", "flagged", "disputed"]

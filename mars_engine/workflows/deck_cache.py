@@ -19,7 +19,7 @@ from mars_engine.maths.review_state import (
     standing_events,
     status_by_actions,
 )
-from mars_engine.maths.triage import LabelDecision, treat_pair
+from mars_engine.maths.treatment import LabelDecision, treat_pair
 from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.protocols import Store

@@ -21,7 +21,7 @@ from mars_engine.maths.review_state import (
     label_decision,
     proposal_state,
 )
-from mars_engine.maths.triage import LabelDecision, PairTreatment, treat_pair
+from mars_engine.maths.treatment import LabelDecision, PairTreatment, treat_pair
 from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.maths.review_state import label_decisions
-from mars_engine.maths.triage import PairTreatment, treat_pair
+from mars_engine.maths.treatment import PairTreatment, treat_pair
 from mars_engine.words.config import TriageConfig, TriagePolicy
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Store

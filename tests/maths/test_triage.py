@@ -1,13 +1,12 @@
-"""Triage: folds that keep a prompt together, verdicts on labels, and what becomes of a pair."""
+"""Triage: folds that keep a prompt together, and verdicts on labels."""
 
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.maths.triage import PairTreatment, assign_folds, judge_labels, treat_pair
+from mars_engine.maths.triage import assign_folds, judge_labels
 
 groups = st.lists(st.sampled_from("abcdefghijkl"), min_size=1, max_size=60)
 
@@ -68,33 +67,3 @@ def test_no_pairs_give_no_verdicts():
     judgement = judge_labels(np.zeros((3, 0)), near_zero=0.25)
     assert judgement.verdicts == ()
     assert judgement.suspected.shape == (0,)
-
-
-def test_a_suspected_pair_is_treated_by_the_policy():
-    def treated(policy):
-        return treat_pair(suspected=True, policy=policy, smoothing=0.25, decision=None)
-
-    assert treated("keep") == PairTreatment(trained_on=True, label_confidence=1.0, gets_budget=True)
-    assert treated("ask") == PairTreatment(trained_on=True, label_confidence=1.0, gets_budget=False)
-    assert treated("leave_out") == PairTreatment(trained_on=False, label_confidence=1.0, gets_budget=False)
-    assert treated("smooth") == PairTreatment(trained_on=True, label_confidence=0.75, gets_budget=True)
-    assert treated("flip") == PairTreatment(trained_on=True, label_confidence=0.0, gets_budget=True)
-
-
-@pytest.mark.parametrize("policy", ["ask", "keep", "leave_out", "smooth", "flip"])
-def test_a_policy_never_touches_a_pair_that_is_not_suspected(policy):
-    assert treat_pair(suspected=False, policy=policy, smoothing=0.25, decision=None) == PairTreatment()
-
-
-@pytest.mark.parametrize("suspected", [True, False])
-@pytest.mark.parametrize("policy", ["ask", "keep", "leave_out", "smooth", "flip"])
-def test_a_persons_decision_overrules_every_policy(policy, suspected):
-    def treated(decision):
-        return treat_pair(suspected=suspected, policy=policy, smoothing=0.25, decision=decision)
-
-    assert treated("label_right") == PairTreatment()
-    assert treated("flip") == PairTreatment(label_confidence=0.0)
-    assert treated("ambiguous") == PairTreatment(label_confidence=0.5, gets_budget=False)
-    dropped = treated("drop")
-    assert not dropped.trained_on
-    assert not dropped.gets_budget
