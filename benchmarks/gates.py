@@ -25,8 +25,8 @@ from mars_engine.maths.text_facts import NEGATION, NUMBER, code_spans, names
 from mars_engine.words.config import AllocationConfig, MarsConfig, TriageConfig
 from mars_engine.words.protocols import FoldTrainer, ParaphraseRequest
 from mars_engine.words.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
+from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.plan import response_distances
 from mars_engine.workflows.quality import Candidate, Gatekeeper, last_turn, make_gatekeeper, regate
 from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workflows.score import draw_folds

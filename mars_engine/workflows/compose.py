@@ -24,7 +24,7 @@ from mars_engine.words.records import (
     Proposal,
     content_id,
 )
-from mars_engine.workflows.plan import response_distances
+from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.sources import Source, load_sources, standing_pairs, triage_of_plan
 
 LENGTH_BEFORE, LENGTH_AFTER = "length_before", "length_after"

@@ -6,7 +6,6 @@ Chunk by chunk. A generator that answers from elsewhere is at work on the follow
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mars_engine.maths.gate import semantic_distance
 from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import ProposeConfig
 from mars_engine.words.protocols import (
@@ -31,6 +30,7 @@ from mars_engine.words.records import (
     Turn,
     content_id,
 )
+from mars_engine.workflows.distances import semantic_distance
 from mars_engine.workflows.quality import last_turn
 from mars_engine.workflows.trails import KEPT
 

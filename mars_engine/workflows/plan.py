@@ -13,7 +13,7 @@ from mars_engine.maths.allocation import (
     scale_margins,
     summarize_allocation,
 )
-from mars_engine.maths.gate import gate_threshold, is_high, semantic_distance
+from mars_engine.maths.gate import gate_threshold, is_high
 from mars_engine.words.config import LAWS, AllocationConfig, AllocationLaw, GateConfig, MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Clock, Encoder, Progress, Store
@@ -22,12 +22,11 @@ from mars_engine.words.records import (
     FloatArray,
     IntArray,
     ModelRecord,
-    Pair,
-    Passage,
     Plan,
     PlanRow,
     content_id,
 )
+from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.sources import Source, load_sources, open_suspects, oriented_margins
 
 
@@ -245,13 +244,6 @@ def _pairs_of_set(store: Store, set_id: str, sources: Sequence[Source]) -> BoolA
             remedy="select the pairs on Explore and propose from there",
         )
     return among
-
-
-def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
-    """Return the semantic distance of each pair's two responses, shape (n,)."""
-    passages = [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)]
-    vectors = encoder.encode(passages, progress=progress).vectors
-    return semantic_distance(vectors[0::2], vectors[1::2])
 
 
 def gate_pairs(distances: FloatArray, config: GateConfig) -> BoolArray:

@@ -31,8 +31,8 @@ from mars_engine.words.records import (
     ProposalMethod,
     content_id,
 )
+from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.drafting import PROMPT, Draft, Drafter, Variant, Written, write_chunks
-from mars_engine.workflows.plan import response_distances
 from mars_engine.workflows.quality import (
     Candidate,
     Gatekeeper,

@@ -12,7 +12,7 @@ from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
 from mars_engine.words.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
-from mars_engine.workflows.plan import response_distances
+from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.sources import load_sources, training_set
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")

@@ -8,11 +8,11 @@ from fakes import BagOfWordsEncoder, ListSource, SuffixParaphraser, make_bench, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mars_engine.maths.gate import semantic_distance
 from mars_engine.words.config import GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.words.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.words.records import GeneratorCard, Pair, Passage, RefineTry
 from mars_engine.workflows.cards import Ranking, proposal_card
+from mars_engine.workflows.distances import semantic_distance
 from mars_engine.workflows.dossier import open_dossier
 from mars_engine.workflows.explore import Explorer
 from mars_engine.workflows.import_pairs import import_pairs
