@@ -27,7 +27,7 @@ from mars_engine.words.protocols import FoldTrainer, ParaphraseRequest
 from mars_engine.words.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
 from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.quality import Candidate, Gatekeeper, last_turn, make_gatekeeper, regate
+from mars_engine.workflows.quality import Candidate, Gatekeeper, QualityTools, last_turn, make_gatekeeper, regate
 from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workflows.score import draw_folds
 from mars_engine.workflows.workbench import Workbench
@@ -64,7 +64,7 @@ def propose_for_some(bench: Workbench, name: str, folder: Path) -> list[Proposal
     drawn = fresh_random().sample(ids, SOURCES[name])
     bench.store.pair_sets.add(PairSet("some", "some", "benchmark", utc_now(), len(drawn)), drawn)
     make_proposals(bench, make_plan(bench, model, pair_set="some").plan)
-    regate(bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress)
+    regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
     found = bench.store.proposals.proposals()
     return fresh_random().sample(found, min(PROPOSALS, len(found)))
 
@@ -376,7 +376,7 @@ def main(folder: Path, work: Path) -> None:
             show_catches(name, proposals)
             write_passed(bench, proposals, work / f"passed-{name}.txt")
             keeper = make_gatekeeper(
-                bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=SILENT
+                bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=SILENT
             )
             show_damage(name, bench, keeper, proposals)
             show_flips(name, bench.probe_trainer, bench.store.pairs.pairs("train"))

@@ -7,7 +7,7 @@ import click
 from mars_engine.assembly import headlines, printing
 from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
 from mars_engine.assembly.config_options import section_options
-from mars_engine.workflows.quality import regate
+from mars_engine.workflows.quality import QualityTools, regate
 
 
 @click.command(name="regate")
@@ -20,6 +20,8 @@ def regate_(session: Session, overrides: Overrides) -> Any:
     have decided stands. Settings given here hold for this run alone; lasting ones belong in mars.toml.
     """
     with working(session, "regate", overrides) as (bench, notes):
-        report = regate(bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress)
+        report = regate(
+            bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
+        )
         notes.summary |= headlines.of_regate(report)
     return report, lambda console: printing.show_regate(console, report)

@@ -1,9 +1,9 @@
 """Quality: gather what the gates look at, for many proposals at once, and judge proposals, new ones or stored ones."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mars_engine.maths.review_state import proposal_states
 from mars_engine.words.config import MarsConfig, QualityConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
+    BenchmarkTexts,
     Encoder,
     FoldModels,
     FoldTrainer,
@@ -32,23 +33,18 @@ from mars_engine.words.protocols import (
     LanguageDetector,
     Progress,
     Store,
+    no_benchmarks,
 )
 from mars_engine.words.records import FloatArray, IntArray, Pair, Proposal, content_id
 from mars_engine.workflows.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.workflows.score import draw_folds
 from mars_engine.workflows.sources import load_sources, training_set
+from mars_engine.workflows.workbench import Workbench
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""
 HELD_OUT = "a held-out pair"
 SOURCES_AT_ONCE = 64
-
-BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
-"""Returns the texts of the benchmarks that were evaluated, by the name they are told by."""
-
-
-def no_benchmarks() -> Mapping[str, Sequence[str]]:
-    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,11 @@ class QualityTools:
     languages: LanguageDetector | None = None
     benchmark_texts: BenchmarkTexts = no_benchmarks
     judge: Judge | None = None
+
+    @classmethod
+    def of(cls, bench: Workbench) -> Self:
+        """The tools of a workspace's workbench."""
+        return cls(bench.probe_trainer, bench.languages, bench.benchmark_texts, bench.judge)
 
 
 @dataclass(frozen=True, slots=True)

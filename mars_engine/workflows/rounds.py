@@ -16,6 +16,7 @@ from mars_engine.workflows.compose import ComposeReport, compose
 from mars_engine.workflows.evaluate import Evaluation, evaluate
 from mars_engine.workflows.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
 from mars_engine.workflows.propose import ProposeReport, Retry, propose, validate_yield
+from mars_engine.workflows.quality import QualityTools
 from mars_engine.workflows.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.workflows.score import ScoreReport, score_pairs
 from mars_engine.workflows.train import retrain, warm_up
@@ -293,7 +294,7 @@ def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) 
         bench.encoder,
         bench.paraphraser,
         bench.refiner,
-        tools=bench.quality_tools,
+        tools=QualityTools.of(bench),
         config=bench.config,
         progress=bench.progress,
         retry=retry,

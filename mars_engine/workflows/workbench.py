@@ -1,10 +1,11 @@
 """Everything that the method needs of the world, in one place: what the assembly builds and the rounds use."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import (
+    AddPoint,
+    BenchmarkTexts,
     Clock,
     Encoder,
     FoldTrainer,
@@ -16,15 +17,9 @@ from mars_engine.words.protocols import (
     Refiner,
     RewardModelTrainer,
     Store,
+    forget_point,
+    no_benchmarks,
 )
-from mars_engine.workflows.quality import BenchmarkTexts, QualityTools, no_benchmarks
-
-AddPoint = Callable[[str, int, float], None]
-"""Notes a metric's value at a step, for the curves that are seen while a run works."""
-
-
-def forget_point(_metric: str, _step: int, _value: float) -> None:
-    """For work that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,3 @@ class Workbench:
     """For the gate that asks whether a proposal stands in a benchmark that was evaluated."""
     judge: Judge | None = None
     """For the gate that asks a judge model in both orders."""
-
-    @property
-    def quality_tools(self) -> QualityTools:
-        return QualityTools(self.probe_trainer, self.languages, self.benchmark_texts, self.judge)

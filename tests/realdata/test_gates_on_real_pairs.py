@@ -14,7 +14,7 @@ from mars_engine.words.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.words.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.words.records import GeneratorCard, Pair
 from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.quality import Candidate, Gatekeeper, make_gatekeeper
+from mars_engine.workflows.quality import Candidate, Gatekeeper, QualityTools, make_gatekeeper
 from mars_engine.world.generators import RuleParaphraser
 from mars_engine.world.languages import PackagedLanguageDetector
 from mars_engine.world.loaders import open_source
@@ -68,7 +68,7 @@ def real(real_data, packaged_encoder) -> Real:
         source = open_source(str(real_data / f"hh-harmless-{part}.jsonl.gz"))
         import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
     keeper = make_gatekeeper(
-        bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress
+        bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
     )
     train, heldout, code = (
         read_pairs(real_data / f"{name}.jsonl.gz")

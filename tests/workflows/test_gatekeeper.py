@@ -14,6 +14,7 @@ from mars_engine.workflows.cards import gate_results
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.quality import (
     Candidate,
+    QualityTools,
     judged_by,
     leak_index,
     make_gatekeeper,
@@ -59,7 +60,7 @@ def proposed(bench: Workbench) -> list[Proposal]:
 
 def keeper_of(bench: Workbench):
     return make_gatekeeper(
-        bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress
+        bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
     )
 
 
@@ -186,7 +187,7 @@ def test_judging_anew_follows_the_settings_says_what_changed_and_is_done_after_o
     review_by_policy(bench.store, "gates", clock=bench.clock)
 
     def judge_anew(config: MarsConfig):
-        return regate(bench.store, bench.encoder, bench.quality_tools, config=config, progress=bench.progress)
+        return regate(bench.store, bench.encoder, QualityTools.of(bench), config=config, progress=bench.progress)
 
     stale = make_proposals(replace(bench, config=strict), bench.store.proposals.latest_plan())
     assert stale.judged_otherwise == stale.proposals == len(before), "old verdicts are told, not passed off as new"
@@ -208,7 +209,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
     bench = scored_bench(MarsConfig(triage=KEEP), endings=("indeed", "in 7 days", "and so on"))
     before = proposed(bench)
     assert {"refined", "refined+paraphrase", "paraphrase"} == {each.method for each in before}
-    regate(bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress)
+    regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
     after = {each.id: each.flags for each in bench.store.proposals.proposals()}
     assert {each.id: each.flags for each in before} == after
 
@@ -216,7 +217,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
 def test_there_must_be_something_to_judge():
     bench = scored_bench(only())
     with pytest.raises(NotReadyError, match="mars propose"):
-        regate(bench.store, bench.encoder, bench.quality_tools, config=bench.config, progress=bench.progress)
+        regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
 
 
 def test_another_generators_copies_of_what_passed_are_told():
