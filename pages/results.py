@@ -6,7 +6,7 @@ import streamlit as st
 
 from mars_engine.assembly.desk import Desk
 from mars_engine.words.records import ModelRecord, Split
-from mars_engine.workflows.evaluate import with_distinct_labels
+from mars_engine.workflows.model_labels import with_distinct_labels
 from mars_engine.workflows.results import (
     Movement,
     Results,

@@ -23,7 +23,8 @@ def report(session: Session, path: Path, overwrite: bool) -> Any:
     """
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
-        html = report_html(store, PairIndexCache(store).current(), workspace, clock=utc_now)
+        index = PairIndexCache(store).current()
+        html = report_html(store, index, root=workspace.root, config=workspace.config, clock=utc_now)
     written = write_report(html, path, overwrite=overwrite)
     facts = {"path": written, "bytes": written.stat().st_size}
     return facts, lambda console: console.print(f"wrote the report to {written}, {facts['bytes']:,} bytes")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mars_engine import __version__
 from mars_engine.assembly import report_charts
-from mars_engine.assembly.workspace import Workspace
+from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import MarsError
 from mars_engine.words.protocols import Clock, Store
 from mars_engine.workflows.pair_index import PairIndex
@@ -42,9 +42,17 @@ class CutText:
 
 
 def report_html(
-    store: Store, index: PairIndex, workspace: Workspace, model_ids: Sequence[str] = (), *, clock: Clock
+    store: Store, index: PairIndex, model_ids: Sequence[str] = (), *, root: Path, config: MarsConfig, clock: Clock
 ) -> str:
     """Gather and render the report of a workspace.
+
+    Args:
+        store: the workspace's memory.
+        index: its pairs.
+        model_ids: the models to compare; the newest warm-up and the newest model where it is empty.
+        root: the workspace's folder, whose name the report bears.
+        config: its settings.
+        clock: tells when.
 
     Raises:
         NotReadyError: nothing has been imported.
@@ -52,8 +60,8 @@ def report_html(
     content = gather_report(
         store,
         index,
-        workspace=workspace.root.resolve().name,
-        config=workspace.config,
+        workspace=root.resolve().name,
+        config=config,
         versions=software_versions(),
         clock=clock,
         model_ids=model_ids,

@@ -1,8 +1,7 @@
 """Evaluate: reward models on held-out pairs that none of them saw, with intervals, beside "the longer one wins"."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from mars_engine.words.config import EvaluateConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import ModelShelf, Progress, Store
 from mars_engine.words.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
+from mars_engine.workflows.model_labels import with_distinct_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +117,6 @@ def evaluate(
             for first in records[:position]
         ),
     )
-
-
-def with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """Add the beginning of its id to a label that several models share."""
-    uses = Counter(record.label for record in records)
-    return [
-        replace(record, label=f"{record.label} ({record.id[:6]})") if uses[record.label] > 1 else record
-        for record in records
-    ]
 
 
 def _heldout_rewards(

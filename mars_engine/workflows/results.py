@@ -26,8 +26,8 @@ from mars_engine.workflows.evaluate import (
     accuracy_interval,
     compare,
     evaluate_model,
-    with_distinct_labels,
 )
+from mars_engine.workflows.model_labels import with_distinct_labels
 from mars_engine.workflows.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
 
 MOVEMENT_BINS = 48

@@ -17,7 +17,7 @@ from mars_engine.words.columns import IdArray
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Store
 from mars_engine.words.records import BoolArray, FloatArray, IntArray, ModelRecord
-from mars_engine.workflows.evaluate import with_distinct_labels
+from mars_engine.workflows.model_labels import with_distinct_labels
 
 Telling = Literal["never learned", "most forgotten", "most variable"]
 TELLING: tuple[Telling, ...] = get_args(Telling)

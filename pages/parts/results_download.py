@@ -10,11 +10,14 @@ from mars_engine.workflows.results import Results, results_as_csv
 def draw_downloads(desk: Desk, results: Results) -> None:
     """Offer the table and the report; the report is made when it is asked for."""
     st.subheader("Take it with you", anchor=False)
+    workspace = desk.workspace
     ids = [model.record.id for model in results.models]
     with st.container(horizontal=True):
         st.download_button(
             "Report (one HTML file)",
-            data=lambda: report_html(desk.store, desk.index(), desk.workspace, ids, clock=desk.clock),
+            data=lambda: report_html(
+                desk.store, desk.index(), ids, root=workspace.root, config=workspace.config, clock=desk.clock
+            ),
             file_name="mars-report.html",
             mime="text/html",
             on_click="ignore",

@@ -235,9 +235,8 @@ def test_the_same_workspace_gives_the_same_report_but_for_the_time(tmp_path):
     bench = make_bench(CONFIG)
     add(bench, make_pairs(6), "train")
     index = PairIndexCache(bench.store).current()
-    workspace = SimpleNamespace(root=tmp_path, config=CONFIG)
     now = bench.clock()
-    first, second = (report_html(bench.store, index, workspace, clock=lambda: now) for _ in range(2))
+    first, second = (report_html(bench.store, index, root=tmp_path, config=CONFIG, clock=lambda: now) for _ in range(2))
     assert first == second
 
 
