@@ -1,6 +1,7 @@
 """The report of an experiment as one HTML file: it needs nothing from elsewhere, runs nothing, and prints."""
 
 from datetime import datetime
+from pathlib import Path
 
 from mars_engine.assembly import report_charts
 from mars_engine.assembly.report_page import report_template, software_versions
@@ -8,7 +9,7 @@ from mars_engine.maths.statistics import Interval
 from mars_engine.words.experiment_plan import BASELINES, MATCHING_NOTES, METHOD_NOTES, ExperimentPlan, Method
 from mars_engine.workflows.experiment_results import Comparison, ExperimentResults, points, say_how_many
 
-TEMPLATE = "experiment.html.j2"
+TEMPLATE = Path(__file__).with_name("experiment.html.j2")
 
 
 def experiment_html(results: ExperimentResults, plan: ExperimentPlan, *, made_at: datetime) -> str:

@@ -23,7 +23,7 @@ from mars_engine.workflows.results import say_accuracy, say_comparison, signed_p
 if TYPE_CHECKING:
     from jinja2 import Template
 
-TEMPLATE = "report.html.j2"
+TEMPLATE = Path(__file__).with_name("report.html.j2")
 LONGEST_TEXT = 2_000
 """Characters of a text that the report shows."""
 WORDS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -116,12 +116,12 @@ def mark_changes(text: str, before: str) -> list[tuple[bool, str]]:
 
 
 @cache
-def report_template(name: str) -> "Template":
-    """Return a template of this folder, with the filters that reports share."""
+def report_template(path: Path) -> "Template":
+    """Return a template, with the style and the filters that reports share."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([path.parent, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
     )
@@ -135,4 +135,4 @@ def report_template(name: str) -> "Template":
         "say_accuracy": say_accuracy,
         "say_comparison": say_comparison,
     }
-    return environment.get_template(name)
+    return environment.get_template(path.name)
