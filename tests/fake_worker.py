@@ -1,4 +1,4 @@
-"""A worker without a model: the real loop, pipes and messages, over an office that does what a text tells it to."""
+"""A worker without a model: the real loop, pipes and messages, over a service that does what a text tells it to."""
 
 import os
 import signal

@@ -31,8 +31,8 @@ from mars_engine.world.store import SqlStore, open_store
 NICENESS = 10
 
 
-class Office(Protocol):
-    """What can be asked of a worker."""
+class WorkerService(Protocol):
+    """What a worker can be asked."""
 
     def embed(self, texts: Sequence[str]) -> Float32Array: ...
 
@@ -41,7 +41,7 @@ class Office(Protocol):
     def gain_order(self) -> GainOrder: ...
 
 
-class WorkspaceOffice:
+class WorkspaceService:
     """Answers for a workspace, under its settings as they are when asked."""
 
     def __init__(self, root: Path, store: SqlStore) -> None:
@@ -79,8 +79,8 @@ class WorkspaceOffice:
         self._probe = LiveProbe(self._store, trainer, config=config, progress=SilentProgress())
 
 
-class Tray:
-    """Requests that wait. The thread that reads puts them in, the thread that works takes them out."""
+class RequestQueue:
+    """Waiting requests. The reading thread puts them in, the working thread takes them out."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -119,32 +119,36 @@ class Replies:
 
 
 def serve(
-    open_office: Callable[[], Office], requests: IO[bytes], replies: IO[bytes], *, end: Callable[[int], NoReturn]
+    open_service: Callable[[], WorkerService],
+    requests: IO[bytes],
+    replies: IO[bytes],
+    *,
+    end: Callable[[int], NoReturn],
 ) -> NoReturn:
     """Answer requests until they end.
 
     Args:
-        open_office: opens what can be asked; its error is the answer to every request.
+        open_service: opens what can be asked; its error is the answer to every request.
         requests: messages with "do": "embed", "live" or "order".
         replies: gets an answer to each, by its number.
         end: ends the process at once, from whichever thread.
     """
-    tray, out = Tray(), Replies(replies)
+    waiting, out = RequestQueue(), Replies(replies)
 
     def read_requests() -> None:
         while (request := read_message(requests)) is not None:
-            overtaken = tray.put(request)
+            overtaken = waiting.put(request)
             if overtaken is not None:
                 out.send(overtaken, {"overtaken": True})
         end(0)  # whoever asks is gone, so that nobody waits for what is being worked on
 
     threading.Thread(target=read_requests, name="requests", daemon=True).start()
-    office: Office | None = None
+    service: WorkerService | None = None
     while True:
-        request = tray.take()
+        request = waiting.take()
         try:
-            office = office or open_office()
-            header, body = _work(office, request)
+            service = service or open_service()
+            header, body = _work(service, request)
         except Exception as error:  # noqa: BLE001 (whatever it is, the server is told, and the worker goes on)
             traceback.print_exc(file=sys.stderr)
             header, body = {"error": _as_plain(error)}, b""
@@ -154,13 +158,13 @@ def serve(
             end(0)
 
 
-def _work(office: Office, request: Message) -> tuple[dict[str, Any], bytes]:
+def _work(service: WorkerService, request: Message) -> tuple[dict[str, Any], bytes]:
     if request.header["do"] == "embed":
-        vectors = office.embed(request.header["texts"])
+        vectors = service.embed(request.header["texts"])
         return {"shape": vectors.shape}, vectors.tobytes()
     if request.header["do"] == "order":
-        return pack_gain_order(office.gain_order())
-    return {"figures": asdict(office.live(request.header["kind"]))}, b""
+        return pack_gain_order(service.gain_order())
+    return {"figures": asdict(service.live(request.header["kind"]))}, b""
 
 
 def _as_plain(error: Exception) -> dict[str, str]:
@@ -190,10 +194,10 @@ def main() -> NoReturn:
     os.nice(NICENESS)
     root = Path(sys.argv[1])
 
-    def open_office() -> Office:
-        return WorkspaceOffice(root, open_store(find_workspace(root).database_url))
+    def open_service() -> WorkerService:
+        return WorkspaceService(root, open_store(find_workspace(root).database_url))
 
-    serve(open_office, requests, replies, end=os._exit)
+    serve(open_service, requests, replies, end=os._exit)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from fakes import BagOfWordsEncoder, ListSource, make_pairs
 
 from mars_engine.assembly.live_watch import LiveWatch
 from mars_engine.assembly.worker import LOG_FILE, Message, WorkerClient, read_message, write_message
-from mars_engine.assembly.worker_process import Tray
+from mars_engine.assembly.worker_process import RequestQueue
 from mars_engine.assembly.workspace import create_workspace, open_workbench
 from mars_engine.words.config import EncoderConfig, MarsConfig
 from mars_engine.words.errors import MarsError, NotReadyError, WorkerError
@@ -161,22 +161,22 @@ def test_what_libraries_print_is_no_answer(client, tmp_path):
 
 
 def test_embeddings_come_first_and_of_live_requests_about_one_kind_only_the_newest_counts():
-    tray = Tray()
+    waiting = RequestQueue()
     older, newer, other = (
         Message({"number": number, "do": "live", "kind": kind})
         for number, kind in enumerate(("pair", "pair", "proposal"))
     )
     texts = [Message({"number": number, "do": "embed"}) for number in (3, 4)]
-    assert [tray.put(each) for each in (older, other, newer, *texts)] == [None, None, older, None, None]
-    assert [tray.take() for _ in range(4)] == [*texts, other, newer]
+    assert [waiting.put(each) for each in (older, other, newer, *texts)] == [None, None, older, None, None]
+    assert [waiting.take() for _ in range(4)] == [*texts, other, newer]
 
 
 def test_a_request_for_an_order_overtakes_the_one_before_and_no_live_request():
-    tray = Tray()
+    waiting = RequestQueue()
     live = Message({"number": 1, "do": "live", "kind": "proposal"})
     older, newer = (Message({"number": number, "do": "order", "kind": "proposal"}) for number in (2, 3))
-    assert [tray.put(each) for each in (live, older, newer)] == [None, None, older]
-    assert [tray.take() for _ in range(2)] == [live, newer]
+    assert [waiting.put(each) for each in (live, older, newer)] == [None, None, older]
+    assert [waiting.take() for _ in range(2)] == [live, newer]
 
 
 def test_a_live_request_that_was_overtaken_is_told_so_at_once(client):
