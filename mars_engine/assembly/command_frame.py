@@ -16,7 +16,7 @@ import click
 
 from mars_engine.assembly import printing
 from mars_engine.assembly.config_options import override_config
-from mars_engine.assembly.jobs import see_to_jobs
+from mars_engine.assembly.jobs import start_next_job
 from mars_engine.assembly.recorded_run import RunNotes, recorded_run
 from mars_engine.assembly.training_lock import TRAINING_KINDS, only_training
 from mars_engine.assembly.workspace import find_workspace, open_workbench
@@ -101,4 +101,4 @@ def working(session: Session, kind: str, overrides: Overrides | None = None) -> 
                 yield dataclasses.replace(bench, add_point=notes.add_point), notes
         finally:
             with suppress(MarsError):  # the next job's trouble is not this one's
-                see_to_jobs(workspace, bench.store, clock=bench.clock)
+                start_next_job(workspace, bench.store, clock=bench.clock)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mars_engine.assembly.command_frame import Session, reporting
-from mars_engine.assembly.jobs import cancel_job, log_tail, retry_job, see_to_jobs, start_job
+from mars_engine.assembly.jobs import cancel_job, log_tail, retry_job, start_job, start_next_job
 from mars_engine.assembly.printing import table
 from mars_engine.assembly.workspace import Workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.words.errors import JobError
@@ -68,7 +68,7 @@ def list_(session: Session, show_all: bool) -> Any:
     """List the runs, the newest first: what waits, what is at work and how far it is, and how the others ended."""
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
-        see_to_jobs(workspace, store, clock=utc_now)
+        start_next_job(workspace, store, clock=utc_now)
         runs = store.runs.all()
         shown = runs if show_all else runs[:RUNS_SHOWN]
         remarks = [_remark(run, store) for run in shown]
@@ -108,7 +108,7 @@ def cancel(session: Session, run_id: str) -> Any:
         cancel_job(store, run, clock=utc_now)
         while (run := _find(store, run.id)).state == "running":
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        see_to_jobs(workspace, store, clock=utc_now)
+        start_next_job(workspace, store, clock=utc_now)
     return run, lambda console: _say(console, run)
 
 
@@ -160,7 +160,7 @@ def _wait(workspace: Workspace, store: Store, run: Run, *, quiet: bool) -> Run:
         while run.state in NOT_ENDED:
             status.update(Text(f"{run.kind}: {_how_far(run, store)}"))
             time.sleep(SECONDS_BETWEEN_LOOKS)
-            see_to_jobs(workspace, store, clock=utc_now)
+            start_next_job(workspace, store, clock=utc_now)
             run = _find(store, run.id)
     return run
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mars_engine.assembly.jobs import see_to_jobs, start_job
+from mars_engine.assembly.jobs import start_job, start_next_job
 from mars_engine.assembly.live_watch import LiveWatch
 from mars_engine.assembly.recorded_run import mark_lost_runs
 from mars_engine.assembly.worker import WorkerClient
@@ -89,7 +89,7 @@ class Desk:
 
     def running_job(self) -> Run | None:
         """The run that is at work, None where there is none; what waits in the queue begins when its turn has come."""
-        return see_to_jobs(self.workspace, self.store, clock=self.clock)
+        return start_next_job(self.workspace, self.store, clock=self.clock)
 
     def start_job(self, *command: str) -> Run:
         """Start `mars COMMAND…` in the background, or queue it; see `jobs.start_job`."""

@@ -4,7 +4,7 @@ A job is known by its row among the runs, which its own process writes (`recorde
 job is held in the memory of the server: any process that opens the workspace can watch, cancel and retry it.
 
 One job is at work at a time, since each builds on what the one before stored; the others wait in a queue. Whatever
-ends its work in the workspace starts the next, and so does whoever looks (`see_to_jobs`), should a job be killed.
+ends its work in the workspace starts the next, and so does whoever looks (`start_next_job`), should a job be killed.
 """
 
 import fcntl
@@ -51,11 +51,11 @@ def start_job(workspace: Workspace, store: Store, command: Sequence[str], *, clo
             return _begin(workspace, store, ticket)
         _queue(store, ticket, clock)
     # What it waits for may have ended just before it stood in the queue.
-    see_to_jobs(workspace, store, clock=clock)
+    start_next_job(workspace, store, clock=clock)
     return _stored(store, ticket.run_id)
 
 
-def see_to_jobs(workspace: Workspace, store: Store, *, clock: Clock) -> Run | None:
+def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work; where there is none, start the first in the queue that can be started.
 
     One that cannot is marked as failed, with the reason. Where somebody else is starting a job, nothing is started.

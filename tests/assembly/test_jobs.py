@@ -19,8 +19,8 @@ from mars_engine.assembly.jobs import (
     queued_runs,
     retry_job,
     running_run,
-    see_to_jobs,
     start_job,
+    start_next_job,
     wait_until_stopped,
 )
 from mars_engine.assembly.recorded_run import is_alive
@@ -198,7 +198,7 @@ def test_what_is_taken_out_of_the_queue_never_begins(workspace, store, long_work
     cancel_job(store, second, clock=utc_now)
     cancel_job(store, run, clock=utc_now)
     settled(store, run)
-    assert see_to_jobs(workspace, store, clock=utc_now) is None
+    assert start_next_job(workspace, store, clock=utc_now) is None
     assert store.runs.get(second.id).state == "cancelled"
     assert store.pairs.count("train") == 0
 
@@ -207,7 +207,7 @@ def test_whoever_looks_starts_what_waits_behind_a_killed_job(workspace, store, l
     run = working(store, workspace, long_work)
     second = start_job(workspace, store, ["import", TRAIN_FILE], clock=utc_now)
     os.kill(run.process_id, signal.SIGKILL)
-    until(lambda: see_to_jobs(workspace, store, clock=utc_now).id == second.id)
+    until(lambda: start_next_job(workspace, store, clock=utc_now).id == second.id)
     assert store.runs.get(run.id).state == "lost"
     assert ended(store, second).state == "finished"
 

@@ -237,7 +237,7 @@ def test_proposals_are_made_for_the_selection_alone_and_undo_stops_that_and_brin
 
     monkeypatch.setattr("mars_engine.assembly.desk.start_job", start_job)
     monkeypatch.setattr("pages.parts.explore_actions.wait_until_stopped", store_plan_at_the_last_moment)
-    monkeypatch.setattr("mars_engine.assembly.desk.see_to_jobs", lambda *_, **__: None)
+    monkeypatch.setattr("mars_engine.assembly.desk.start_next_job", lambda *_, **__: None)
     with open_workspace_store(find_workspace(complete)) as store:
         before = store.proposals.latest_plan()
         app = open_page("explore", complete, monkeypatch, split="train")
