@@ -1,4 +1,4 @@
-"""What the workflows need of the world, as protocols: they never import a model, a generator or a database."""
+"""What the steps of the method need, as protocols: they never import a model, a generator or a database."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -441,11 +441,11 @@ class Refiner(Protocol):
 
 
 @runtime_checkable
-class Foresighted(Protocol):
-    """A paraphraser or refiner that can begin to work on requests before it is asked to answer them."""
+class Prefetching(Protocol):
+    """A paraphraser or refiner that can start on requests before their answers are needed."""
 
-    def expect(self, requests: Sequence[Any], *, soon: bool = False) -> None:
-        """Begin to work on requests that will be asked for, and return at once; those wanted soon before the others."""
+    def prefetch(self, requests: Sequence[Any], *, soon: bool = False) -> None:
+        """Start on requests whose answers will be needed, and return at once; those needed soon go first."""
         ...
 
 

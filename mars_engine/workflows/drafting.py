@@ -10,10 +10,10 @@ from mars_engine.maths.text_facts import normalized
 from mars_engine.words.config import ProposeConfig
 from mars_engine.words.protocols import (
     Encoder,
-    Foresighted,
     Generation,
     Paraphraser,
     ParaphraseRequest,
+    Prefetching,
     Progress,
     Refiner,
     RefineRequest,
@@ -36,8 +36,7 @@ from mars_engine.workflows.trails import KEPT
 
 PROMPT = "prompt"
 CHUNKS_AHEAD = 3
-"""With how many chunks a generator begins before it is asked for them, where it can: the steps of a chunk wait for each
-other, and a chunk is measured and judged in between."""
+"""Chunks to prefetch, where a generator can: while one chunk is measured and judged, it works on the next ones."""
 REFINE_ORDER: tuple[Side, Side] = ("rejected", "chosen")
 """The rejected side first: rewriting it cannot make the better answer worse."""
 
@@ -111,9 +110,9 @@ def _not_postponed(drafted: Sequence[Draft]) -> list[Draft]:
 
 def write_chunks(drafter: Drafter, chunks: Sequence[Sequence[tuple[PlanRow, Pair]]]) -> Iterator[Written]:
     """Yield each chunk when its texts are written; generators that can write the following ones while it is judged."""
-    is_ahead = isinstance(drafter.paraphraser, Foresighted)
+    is_ahead = isinstance(drafter.paraphraser, Prefetching)
     for chunk in chunks[:CHUNKS_AHEAD]:
-        _expect(drafter, chunk)
+        _prefetch(drafter, chunk)
     following = _refine_ahead(drafter, chunks, 0) if chunks else None
     for number in range(len(chunks)):
         drafted, refine_failures = following or _refine_where_close(drafter, chunks[number])
@@ -133,22 +132,22 @@ def _refine_ahead(
 ) -> tuple[list[Draft], list[ProposalFailure]]:
     """Refine a chunk, and let the paraphraser begin with it, and all with a later one."""
     for chunk in chunks[number + CHUNKS_AHEAD : number + CHUNKS_AHEAD + 1]:
-        _expect(drafter, chunk)
+        _prefetch(drafter, chunk)
     drafted, failures = _refine_where_close(drafter, chunks[number])
-    if isinstance(drafter.paraphraser, Foresighted):
+    if isinstance(drafter.paraphraser, Prefetching):
         texts = [text for draft in _not_postponed(drafted) for text in texts_of(draft.source_id, draft.base)]
-        drafter.paraphraser.expect(paraphrase_requests(drafter.config, texts), soon=True)
+        drafter.paraphraser.prefetch(paraphrase_requests(drafter.config, texts), soon=True)
     return drafted, failures
 
 
-def _expect(drafter: Drafter, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
-    """Let the generators begin with what they will be asked for a chunk in any case."""
-    if isinstance(drafter.refiner, Foresighted):
+def _prefetch(drafter: Drafter, chunk: Sequence[tuple[PlanRow, Pair]]) -> None:
+    """Let the generators prefetch what a chunk will need in any case."""
+    if isinstance(drafter.refiner, Prefetching):
         low = [(row, pair) for row, pair in chunk if row.gate == "low"]
-        drafter.refiner.expect(refine_requests(drafter.config, low, "rejected"))
-    if isinstance(drafter.paraphraser, Foresighted):
+        drafter.refiner.prefetch(refine_requests(drafter.config, low, "rejected"))
+    if isinstance(drafter.paraphraser, Prefetching):
         texts = [text for row, pair in chunk if row.gate == "high" for text in texts_of(row.pair_id, pair)]
-        drafter.paraphraser.expect(paraphrase_requests(drafter.config, texts))
+        drafter.paraphraser.prefetch(paraphrase_requests(drafter.config, texts))
 
 
 # --------------------------------------------------------------------------------------------------------- refine

@@ -23,7 +23,7 @@ from mars_engine.words.errors import ConfigError, GenerationError, StoreError
 from mars_engine.words.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.words.records import Turn
 from mars_engine.workflows.generation_forecast import GenerationForecast
-from mars_engine.world.generators.chat.limits import Pace, Turnstile
+from mars_engine.world.generators.chat.limits import PrioritySemaphore, RateLimiter
 from mars_engine.world.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.world.generators.chat.server import ChatServer
 from mars_engine.world.generators.chat.troubles import retry_after
@@ -76,7 +76,7 @@ def test_equal_requests_are_sent_once_and_all_allowed_are_under_way_at_once():
 
 def test_what_is_expected_is_under_way_before_it_is_asked_for():
     with paraphrasing(rewrites, latency_seconds=0.1) as (server, bench):
-        bench.paraphraser.expect(requests(8))
+        bench.paraphraser.prefetch(requests(8))
         until(lambda: server.answered.total() >= 8)
         assert all(each.candidates for each in bench.paraphraser.paraphrase(requests(8)))
         assert len(server.asked) == 8
@@ -86,8 +86,8 @@ def test_what_is_wanted_goes_before_what_is_asked_ahead():
     with paraphrasing(rewrites, latency_seconds=0.2, concurrency=2) as (server, bench):
         ahead = requests(10)
         wanted = [ParaphraseRequest("wanted", "wanted now", 2, 0)]
-        bench.paraphraser.expect(ahead)
-        bench.paraphraser.expect([ParaphraseRequest("soon", "wanted soon", 2, 0)], soon=True)
+        bench.paraphraser.prefetch(ahead)
+        bench.paraphraser.prefetch([ParaphraseRequest("soon", "wanted soon", 2, 0)], soon=True)
         bench.paraphraser.paraphrase(wanted)
         bench.paraphraser.paraphrase(ahead)
         texts = [asked.messages[-1]["content"] for asked in server.asked]
@@ -99,20 +99,20 @@ def test_what_is_wanted_goes_before_what_is_asked_ahead():
 def test_a_turnstile_lets_the_next_in_where_one_gave_up():
     entered: list[str] = []
 
-    async def enter(turnstile: Turnstile, name: str, *, ahead: bool) -> None:
-        async with turnstile.passed(ahead=ahead):
+    async def enter(semaphore: PrioritySemaphore, name: str, *, ahead: bool) -> None:
+        async with semaphore.acquired(ahead=ahead):
             entered.append(name)
 
     async def crowd() -> None:
-        turnstile = Turnstile(1)
-        async with turnstile.passed(ahead=False):
+        semaphore = PrioritySemaphore(1)
+        async with semaphore.acquired(ahead=False):
             names = [("ahead", True), ("ahead too", True), ("gave up", False), ("now", False)]
-            tasks = {name: asyncio.create_task(enter(turnstile, name, ahead=ahead)) for name, ahead in names}
+            tasks = {name: asyncio.create_task(enter(semaphore, name, ahead=ahead)) for name, ahead in names}
             await asyncio.sleep(0)
             tasks["gave up"].cancel()
             await asyncio.sleep(0)
         await asyncio.wait(tasks.values())
-        async with asyncio.timeout(1), turnstile.passed(ahead=True):
+        async with asyncio.timeout(1), semaphore.acquired(ahead=True):
             entered.append("last")
 
     asyncio.run(crowd())
@@ -122,17 +122,17 @@ def test_a_turnstile_lets_the_next_in_where_one_gave_up():
 def test_what_was_inside_before_goes_before_what_was_not_and_stays_behind_what_is_wanted():
     entered: list[str] = []
 
-    async def enter(turnstile: Turnstile, name: str, **kind: bool) -> None:
-        async with turnstile.passed(**kind):
+    async def enter(semaphore: PrioritySemaphore, name: str, **kind: bool) -> None:
+        async with semaphore.acquired(**kind):
             entered.append(name)
 
     async def crowd() -> None:
-        turnstile = Turnstile(1)
-        async with asyncio.TaskGroup() as tasks, turnstile.passed(ahead=False):
-            tasks.create_task(enter(turnstile, "ahead", ahead=True, begun=False))
-            tasks.create_task(enter(turnstile, "ahead again", ahead=True, begun=True))
-            tasks.create_task(enter(turnstile, "now", ahead=False, begun=False))
-            tasks.create_task(enter(turnstile, "now again", ahead=False, begun=True))
+        semaphore = PrioritySemaphore(1)
+        async with asyncio.TaskGroup() as tasks, semaphore.acquired(ahead=False):
+            tasks.create_task(enter(semaphore, "ahead", ahead=True, begun=False))
+            tasks.create_task(enter(semaphore, "ahead again", ahead=True, begun=True))
+            tasks.create_task(enter(semaphore, "now", ahead=False, begun=False))
+            tasks.create_task(enter(semaphore, "now again", ahead=False, begun=True))
             await asyncio.sleep(0)
 
     asyncio.run(crowd())
@@ -342,12 +342,12 @@ def test_what_others_spend_is_looked_at_now_and_then_where_there_is_a_budget(bud
 
 def test_after_they_were_held_back_requests_leave_one_after_another():
     async def moments() -> list[float]:
-        pace, loop = Pace(1200), asyncio.get_running_loop()
+        rate, loop = RateLimiter(1200), asyncio.get_running_loop()
         began = loop.time()
-        pace.hold(0.2)
+        rate.hold(0.2)
 
         async def leave() -> float:
-            await pace.turn()
+            await rate.turn()
             return loop.time() - began
 
         return sorted(await asyncio.gather(*(leave() for _ in range(4))))
@@ -520,7 +520,7 @@ def test_that_a_server_is_waited_for_is_shown(monkeypatch):
 def test_work_that_is_ended_in_an_outage_ends_at_once():
     outage = {"retries": 2, "breaker": 1, "breaker_wait_seconds": 600.0, "first_wait_seconds": 0.01}
     with paraphrasing(down_from(1, 1000), concurrency=2, **outage) as (server, bench):
-        bench.paraphraser.expect(requests(20))
+        bench.paraphraser.prefetch(requests(20))
         backend = bench.paraphraser.correspondence._backend
         until(lambda: backend.outage)
         began = time.monotonic()
@@ -682,7 +682,7 @@ def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
                 rng=np.random.default_rng(0),
                 clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
             )
-            bench.paraphraser.expect(requests(3))
+            bench.paraphraser.prefetch(requests(3))
             until(lambda: server.answered.total() >= 3)
             time.sleep(0.2)  # the answers are read, and being written
             slow.close()
@@ -694,7 +694,7 @@ def test_a_request_that_waits_to_be_sent_again_leaves_its_attempts_when_the_work
         return Answer("oh no", status=500) if "number 0" in asked.text else rewrites(asked)
 
     with paraphrasing(broken, concurrency=1, first_wait_seconds=60.0) as (server, bench):
-        bench.paraphraser.expect(requests(2))
+        bench.paraphraser.prefetch(requests(2))
         until(lambda: server.answered)
         began = time.monotonic()
         bench.paraphraser.correspondence.close()

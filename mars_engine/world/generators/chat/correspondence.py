@@ -40,8 +40,8 @@ class Correspondence:
     _backend: ChatBackend | None = None
     _under_way: dict[str, Future[Reply]] = field(default_factory=dict)
 
-    def expect(self, requests: Sequence[ChatRequest], *, soon: bool) -> None:
-        """Begin to ask what will be wanted, where a server works while its caller does something else."""
+    def prefetch(self, requests: Sequence[ChatRequest], *, soon: bool) -> None:
+        """Send requests whose answers will be needed, if a server answers them while its caller does something else."""
         if self.config.backend == "server":
             self._send(requests, again=(), ahead=not soon)
 

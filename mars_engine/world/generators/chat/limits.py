@@ -1,4 +1,4 @@
-"""What holds requests back: their number, the rate, the budget, and the writing. All belong to one event loop."""
+"""What limits requests: how many run at once, the rate, the budget, and the writing. All belong to one event loop."""
 
 import asyncio
 import heapq
@@ -19,13 +19,13 @@ SECONDS_BETWEEN_LOOKS = 5.0
 """At what other processes have spent of a workspace's budget."""
 
 
-class Turnstile:
-    """Lets so many in at a time: what is wanted first, then what is asked ahead.
+class PrioritySemaphore:
+    """A semaphore that lets requests in by priority: those that somebody waits for before prefetched ones.
 
-    Of either kind those come first that were begun before, and else each in the order in which it came.
+    Within each kind, requests that have begun before go first; the rest keep the order in which they came.
 
     Args:
-        most: how many at a time.
+        most: how many hold it at a time.
     """
 
     def __init__(self, most: int) -> None:
@@ -34,8 +34,8 @@ class Turnstile:
         self._arrivals = count()
 
     @asynccontextmanager
-    async def passed(self, *, ahead: bool, begun: bool = False) -> AsyncIterator[None]:
-        """Be one of those inside; `ahead` where nobody waits for it yet, `begun` where it was inside before."""
+    async def acquired(self, *, ahead: bool, begun: bool = False) -> AsyncIterator[None]:
+        """Hold a slot; `ahead` for a prefetched request, `begun` for one that has held a slot before."""
         await self._enter(ahead, begun)
         try:
             yield
@@ -64,7 +64,7 @@ class Turnstile:
         self._free += 1
 
 
-class Pace:
+class RateLimiter:
     """Spaces requests evenly, and holds all of them back while the server asks for it.
 
     Args:
@@ -90,7 +90,7 @@ class Pace:
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
 
 
-class Ledger:
+class BudgetGuard:
     """Keeps a budget: a request is let through only if what it may cost at worst still fits.
 
     Where it does not fit beside the requests under way, it waits for their real cost. What other processes have spent
@@ -155,7 +155,7 @@ class Ledger:
         return ""
 
 
-class Books:
+class AnswerWriter:
     """Stores each answer as soon as it has come; those that come while it writes are written together next.
 
     Args:

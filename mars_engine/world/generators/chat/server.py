@@ -21,7 +21,14 @@ from mars_engine.words.protocols import Clock
 from mars_engine.world.generators.chat.backend import Order, Reply, record
 from mars_engine.world.generators.chat.breaker import Breaker, seconds_to_wait
 from mars_engine.world.generators.chat.dialect import Dialect
-from mars_engine.world.generators.chat.limits import Books, Keep, Ledger, Pace, Turnstile, cost_of
+from mars_engine.world.generators.chat.limits import (
+    AnswerWriter,
+    BudgetGuard,
+    Keep,
+    PrioritySemaphore,
+    RateLimiter,
+    cost_of,
+)
 from mars_engine.world.generators.chat.troubles import (
     NO_ANSWER,
     OF_THE_REQUEST,
@@ -66,15 +73,15 @@ class _Line:
 
     loop: asyncio.AbstractEventLoop
     client: "AsyncOpenAI"
-    slots: Turnstile
-    """For requests under way. One that waits to be sent again has none; in an outage those inside wait, as all do."""
-    not_kept: Turnstile
-    """For requests that were begun and of which nothing is on the disk yet: under way, waiting to be sent again, or
-    being written. Those that wait count, as their attempts are known here alone: that is all that a kill can lose."""
-    pace: Pace
+    slots: PrioritySemaphore
+    """For requests under way. A request waiting to retry releases its slot; in an outage those with a slot keep it."""
+    not_kept: PrioritySemaphore
+    """For requests that have begun and are not on the disk yet: under way, waiting to retry, or being written. Those
+    that wait count too, since only this process knows of their attempts: that is all a kill can lose."""
+    rate: RateLimiter
     breaker: Breaker
-    ledger: Ledger
-    books: Books
+    budget: BudgetGuard
+    writer: AnswerWriter
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     """Of all requests, those included that have not begun."""
 
@@ -165,9 +172,9 @@ class ChatServer:
 
     async def _open_line(self) -> _Line:
         config = self.config
-        books = Books(self.keep, self.spent)
-        ledger = Ledger(config, books.spent_by_others)
-        await ledger.look()
+        writer = AnswerWriter(self.keep, self.spent)
+        budget = BudgetGuard(config, writer.spent_by_others)
+        await budget.look()
         client = openai.AsyncOpenAI(
             base_url=config.base_url,
             api_key=self.key or "none",
@@ -180,17 +187,17 @@ class ChatServer:
         return _Line(
             asyncio.get_running_loop(),
             client,
-            Turnstile(config.concurrency),
-            Turnstile(2 * config.concurrency),
-            Pace(config.requests_per_minute),
+            PrioritySemaphore(config.concurrency),
+            PrioritySemaphore(2 * config.concurrency),
+            RateLimiter(config.requests_per_minute),
             Breaker(config),
-            ledger,
-            books,
+            budget,
+            writer,
         )
 
     async def _end(self, line: _Line) -> None:
         await asyncio.gather(*line.tasks, return_exceptions=True)  # what they raise was told to those who wait for it
-        await line.books.finish()
+        await line.writer.finish()
         await line.client.close()
 
     # ------------------------------------------------------------------------------------------------- one request
@@ -201,23 +208,23 @@ class ChatServer:
         line.tasks.add(task)
         task.add_done_callback(line.tasks.discard)
         # While an answer is written the next request is under way; but where writing is slow, asking waits for it.
-        async with line.not_kept.passed(ahead=ahead):
+        async with line.not_kept.acquired(ahead=ahead):
             asking = _Asking(order, ahead)
             try:
                 reply = await self._ask(line, asking)
             except BaseException:
                 if asking.trouble is not None:  # its attempts count, though no more of them are made
                     with suppress(StoreError):  # the work ends already
-                        await line.books.keep(self._cut_short(asking, "the work was ended"), asking.spent)
+                        await line.writer.keep(self._cut_short(asking, "the work was ended"), asking.spent)
                 raise
             if reply.kept is not None:
-                await line.books.keep(reply.kept, asking.spent)
+                await line.writer.keep(reply.kept, asking.spent)
         return reply
 
     async def _ask(self, line: _Line, asking: _Asking) -> Reply:
         """Send a request until it is answered, refused, or its retries are used up; in its waits others are sent."""
         while True:
-            slot = line.slots.passed(ahead=asking.ahead, begun=asking.attempts > 0)
+            slot = line.slots.acquired(ahead=asking.ahead, begun=asking.attempts > 0)
             async with slot, line.breaker.passed():
                 if self._fatal is not None:
                     raise self._fatal
@@ -234,13 +241,13 @@ class ChatServer:
         worst = self._worst(asking.order)
         while True:
             arguments = self._dialect.arguments(asking.order, asking.left_out)
-            obstacle = line.breaker.reason or await line.ledger.reserve(worst)
+            obstacle = line.breaker.reason or await line.budget.reserve(worst)
             if obstacle:
                 return self._stopped(asking, obstacle)
             asking.attempts += 1
             real = Spending(requests=1)
             try:
-                await line.pace.turn()
+                await line.rate.turn()
                 began = asyncio.get_running_loop().time()
                 completion = await self._send(line.client, arguments)
                 real = self._spent_on(completion)
@@ -259,7 +266,7 @@ class ChatServer:
                 real = worst if trouble.may_be_billed else real
             finally:
                 asking.spent += real
-                await line.ledger.settle(worst, real)
+                await line.budget.settle(worst, real)
             asking.trouble = trouble
             # In a cool-down it fell with those that opened the breaker: that is no retry.
             is_retry = not line.breaker.is_cooling_down
@@ -294,7 +301,7 @@ class ChatServer:
         """Wait before a request is sent again: as long as the server says, else longer each time, with jitter."""
         jitter = float(self.rng.random())
         if trouble.wait_seconds:
-            line.pace.hold(trouble.wait_seconds)
+            line.rate.hold(trouble.wait_seconds)
             await asyncio.sleep(trouble.wait_seconds * (1 + jitter / 10))
             return
         await asyncio.sleep(seconds_to_wait(self.config, retries) * (0.5 + jitter / 2))

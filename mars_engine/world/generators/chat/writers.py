@@ -53,9 +53,9 @@ class ChatParaphraser:
         """Answer each request, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
-    def expect(self, requests: Sequence[ParaphraseRequest], *, soon: bool = False) -> None:
+    def prefetch(self, requests: Sequence[ParaphraseRequest], *, soon: bool = False) -> None:
         """Begin to work on requests that will be asked for, on those wanted soon before the others."""
-        self.correspondence.expect(_requests([self._job(request) for request in requests]), soon=soon)
+        self.correspondence.prefetch(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[ParaphraseRequest]) -> GenerationEstimate:
         """Return what answering these requests would take; nothing is asked."""
@@ -95,9 +95,9 @@ class ChatRefiner:
         """Answer each request, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
-    def expect(self, requests: Sequence[RefineRequest], *, soon: bool = False) -> None:
+    def prefetch(self, requests: Sequence[RefineRequest], *, soon: bool = False) -> None:
         """Begin to work on requests that will be asked for, on those wanted soon before the others."""
-        self.correspondence.expect(_requests([self._job(request) for request in requests]), soon=soon)
+        self.correspondence.prefetch(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[RefineRequest]) -> GenerationEstimate:
         """Return what answering these requests would take; nothing is asked."""
