@@ -89,16 +89,16 @@ def effective_events(events: Sequence[AnyMark]) -> dict[str, list[AnyMark]]:
     }
 
 
-def having_a_say(decisions: Mapping[str, AnyMark]) -> dict[str, AnyMark]:
-    """Return the decisions of those who have a say, by annotator: adjudicators, else people, else policies."""
+def binding_decisions(decisions: Mapping[str, AnyMark]) -> dict[str, AnyMark]:
+    """Return the decisions that bind, by annotator: those of adjudicators, else of people, else of policies."""
     adjudicators = {name: event for name, event in decisions.items() if name.startswith(ADJUDICATOR_PREFIX)}
     people = {name: event for name, event in decisions.items() if not name.startswith(POLICY_PREFIX)}
     return adjudicators or people or dict(decisions)
 
 
 def decisions_that_count(events: Sequence[AnyMark]) -> dict[str, AnyMark]:
-    """Return the newest decision in force of each annotator who has a say."""
-    return having_a_say({annotator: stack[-1] for annotator, stack in effective_events(events).items()})
+    """Return the newest decision in force of each annotator whose decisions bind."""
+    return binding_decisions({annotator: stack[-1] for annotator, stack in effective_events(events).items()})
 
 
 def _approved(proposal: Proposal, event: ReviewEvent, annotator: str) -> ProposalState:

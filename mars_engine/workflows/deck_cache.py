@@ -13,7 +13,7 @@ from mars_engine.maths.fixed_draws import fixed_numbers
 from mars_engine.maths.review_state import (
     ADJUDICATOR_PREFIX,
     POLICY_PREFIX,
-    having_a_say,
+    binding_decisions,
     proposal_state,
     reveals_labels,
     standing_events,
@@ -588,7 +588,7 @@ class _Ledger:
         self.policies[slot], self.adjudicated[slot] = int(policies > 0), int(adjudicators > 0)
         if self.kind == "pair":
             return True
-        actions = [mark.action for mark in having_a_say(decisions).values()]
+        actions = [mark.action for mark in binding_decisions(decisions).values()]
         status = status_by_actions(actions)
         by_policies = [mark.action for name, mark in decisions.items() if name.startswith(POLICY_PREFIX)]
         self.accepted_by_policies[slot] = int(status_by_actions(by_policies) == "accepted")

@@ -230,8 +230,10 @@ class Laboratory:
         numbers = np.repeat(np.arange(len(cells)), [len(each) for each in cells])
         margins = bench.shelf.load(layer.warm_up).score(candidates, progress=bench.progress).margins
         kept = keep_highest(numbers, margins, keep=self.plan.keep_highest).tolist()
-        surety = {source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources}
-        confidence = [surety[rows[numbers[place]].pair_id] for place in kept]
+        label_confidence = {
+            source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources
+        }
+        confidence = [label_confidence[rows[numbers[place]].pair_id] for place in kept]
         return self._as_rows(
             _joined(layer.base, [candidates[place] for place in kept], confidence),
             new_pairs=len(kept),

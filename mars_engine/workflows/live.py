@@ -415,12 +415,12 @@ class LiveProbe:
             for proposal_id, pair in decided.accepted.items()
             if self._treatment(decided.accepted_sources[proposal_id], base, decided).trained_on
         }
-        surety = [
+        label_confidence = [
             self._treatment(decided.accepted_sources[proposal_id], base, decided).label_confidence
             for proposal_id in accepted
         ]
         # Where the source was flipped, the proposal has the right sides already.
-        confidence += [1.0 if value == 0.0 else value for value in surety]
+        confidence += [1.0 if value == 0.0 else value for value in label_confidence]
         self._load(rows)
         self._features.add(
             list({pair.id: pair for pair in accepted.values() if self._features.missing([pair.id])}.values())

@@ -95,8 +95,12 @@ def training_set(
     """
     refined = refined or {}
     base = [source for source in sources if source.treatment.trained_on]
-    surety = {source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources}
-    confidence = [source.treatment.label_confidence for source in base] + [surety[row.source_id] for row in composed]
+    label_confidence = {
+        source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources
+    }
+    confidence = [source.treatment.label_confidence for source in base] + [
+        label_confidence[row.source_id] for row in composed
+    ]
     pairs = (*[source.pair for source in base], *[row.pair for row in composed])
     place = {source.pair.id: index for index, source in enumerate(base)}
     source_of = (*[-1] * len(base), *[place[row.source_id] for row in composed]) if composed else ()
