@@ -13,7 +13,7 @@ from mars_engine.words.records import TrainingSet, content_id
 from mars_engine.world.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.checkpoints import last_whole_checkpoint
-from mars_engine.world.reward_models.transformer.processes import tell_others
+from mars_engine.world.reward_models.transformer.processes import broadcast
 
 if TYPE_CHECKING:
     from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
@@ -112,7 +112,7 @@ class TransformerTrainer:
             "checkpoints": checkpoints,
             "resumed": last_whole_checkpoint(checkpoints),
         }
-        tell_others(share_training, **work)
+        broadcast(share_training, **work)
         tuned = fine_tune(**work, progress=progress, notes=notes, steps_before=self._steps_done)
         self._steps_done += tuned.steps
         return tuned.model

@@ -17,7 +17,7 @@ from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.transformer.backbone import Backbone, find_device, load_trained
 from mars_engine.world.reward_models.transformer.collator import Padding
 from mars_engine.world.reward_models.transformer.first_token import last_layer_for_first_token
-from mars_engine.world.reward_models.transformer.processes import process_count, process_number, tell_others
+from mars_engine.world.reward_models.transformer.processes import broadcast, process_count, process_number
 from mars_engine.world.reward_models.transformer.tokenize import TokenizedPair, count_truncation
 
 
@@ -43,7 +43,7 @@ class TransformerRewardModel:
         """
         rows = self.backbone.pairs.tokenize(pairs, progress=progress)
         if self.folder is not None and process_count() > 1:
-            tell_others(share_scoring, folder=self.folder, batch_tokens=self.batch_tokens, rows=rows)
+            broadcast(share_scoring, folder=self.folder, batch_tokens=self.batch_tokens, rows=rows)
             return _score_share(self, rows, progress)
         return score_tokenized(
             self.backbone.model, rows, self.backbone.padding, batch_tokens=self.batch_tokens, progress=progress

@@ -39,19 +39,19 @@ def join_processes() -> None:
     PartialState(cpu=asked_for_cpu or not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
-def tell_others(share: Callable[..., None], **arguments: Any) -> None:
-    """Have every other process call `share`, a function of a module; the caller does its own share itself."""
-    _broadcast((share, arguments))
+def broadcast(share: Callable[..., None], **arguments: Any) -> None:
+    """Have every other process call `share`, a module's function; the caller does its own share itself."""
+    _pass_on((share, arguments))
 
 
 def release_others() -> None:
     """Let the other processes end. A first process that ends in an error needs not: the launcher ends them then."""
-    _broadcast(None)
+    _pass_on(None)
 
 
 def follow() -> None:
     """Do this process's share of each piece of work, until released."""
-    while (told := _broadcast(None)) is not None:
+    while (told := _pass_on(None)) is not None:
         share, arguments = told
         try:
             share(**arguments)
@@ -60,7 +60,7 @@ def follow() -> None:
             raise
 
 
-def _broadcast(told: Any) -> Any:
+def _pass_on(told: Any) -> Any:
     """Return what the first process tells."""
     if process_count() == 1:
         return told
