@@ -1,4 +1,4 @@
-"""What is made anew in the background when pages look, such as a workspace's live figures; nobody waits for it."""
+"""Refreshes a workspace's live figures in the background when a page looks at them."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Figures = TypeVar("Figures", bound=Stamped)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveView(Generic[Figures]):
+class WatchedFigures(Generic[Figures]):
     """What there is to show at this moment."""
 
     figures: Figures | None
@@ -57,8 +57,8 @@ class LiveWatch(Generic[Figures]):
         self._lock = threading.Lock()
         self._lines: dict[ItemKind, _Line[Figures]] = {"pair": _Line(), "proposal": _Line()}
 
-    def look(self, kind: ItemKind) -> LiveView[Figures]:
-        """Return what is there, at once; where it is out of date, have it made anew in the background.
+    def look(self, kind: ItemKind) -> WatchedFigures[Figures]:
+        """Return the figures there are, at once; refresh them in the background if they are out of date.
 
         Raises:
             StoreError: the database cannot be read.
@@ -70,7 +70,7 @@ class LiveWatch(Generic[Figures]):
             if not known and not line.under_way and line.error_stamp != stamp:
                 line.under_way = True
                 threading.Thread(target=self._renew, args=(kind, stamp), name=f"live-{kind}", daemon=True).start()
-            return LiveView(line.figures, line.under_way, None if known else line.error)
+            return WatchedFigures(line.figures, line.under_way, None if known else line.error)
 
     def _renew(self, kind: ItemKind, stamp: str) -> None:
         figures: Figures | None = None

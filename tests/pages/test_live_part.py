@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.assembly.live_watch import LiveView
+from mars_engine.assembly.live_watch import WatchedFigures
 from mars_engine.maths.curvature import Curvature
 from mars_engine.words.errors import NotReadyError
 from mars_engine.workflows.live import Gain, LiveFigures, MovedMargin
@@ -35,10 +35,10 @@ def figures(**changes) -> LiveFigures:
 class Watch:
     """A watch that shows what it is told to."""
 
-    def __init__(self, view: LiveView) -> None:
+    def __init__(self, view: WatchedFigures) -> None:
         self.view = view
 
-    def look(self, kind) -> LiveView:  # noqa: ARG002
+    def look(self, kind) -> WatchedFigures:  # noqa: ARG002
         return self.view
 
 
@@ -48,7 +48,7 @@ def script(desk) -> None:
     draw_live(desk, "pair")
 
 
-def open_page(view: LiveView) -> tuple[AppTest, Watch]:
+def open_page(view: WatchedFigures) -> tuple[AppTest, Watch]:
     watch = Watch(view)
     app = AppTest.from_function(script, kwargs={"desk": SimpleNamespace(live=watch)}, default_timeout=30).run()
     assert not app.exception
@@ -60,22 +60,22 @@ def words(app: AppTest) -> str:
 
 
 def test_before_the_first_figures_and_before_the_first_decision_it_waits():
-    waiting, _ = open_page(LiveView(None, under_way=True, error=None))
+    waiting, _ = open_page(WatchedFigures(None, under_way=True, error=None))
     assert words(waiting) == "The first live figures are being made."
-    idle, _ = open_page(LiveView(figures(), under_way=False, error=None))
+    idle, _ = open_page(WatchedFigures(figures(), under_way=False, error=None))
     assert words(idle) == "Live figures start with the first decision."
     assert not idle.metric
 
 
 def test_without_a_model_it_says_what_to_do():
     error = NotReadyError("no reward model is trained yet", remedy="train one first")
-    app, _ = open_page(LiveView(None, under_way=False, error=error))
+    app, _ = open_page(WatchedFigures(None, under_way=False, error=error))
     assert words(app) == "⚠ no reward model is trained yet.\nWhat to do: train one first."
 
 
 def test_figures_stand_with_their_change_since_the_page_was_opened(monkeypatch):
     monkeypatch.setattr("pages.parts.live.annotator", lambda: "ada")
-    app, watch = open_page(LiveView(figures(), under_way=False, error=None))
+    app, watch = open_page(WatchedFigures(figures(), under_way=False, error=None))
     moved = {"ada": MovedMargin("a", -0.2, 0.3), "bert": MovedMargin("b", 1.0, 2.0)}
     newer = figures(
         stamp="2",
@@ -86,7 +86,7 @@ def test_figures_stand_with_their_change_since_the_page_was_opened(monkeypatch):
         gain=Gain(mislabel_rate=0.4, judged=5, open_suspects=30, accuracy=0.012),
         sample="fitted on 5,000 of 100,000 training pairs",
     )
-    watch.view = LiveView(newer, under_way=True, error=None)
+    watch.view = WatchedFigures(newer, under_way=True, error=None)
     app.run()
     assert not app.exception
     shown = {metric.label: (metric.value, metric.delta) for metric in app.metric}
@@ -108,7 +108,7 @@ def test_where_all_that_is_unread_comes_up_its_margin_is_shown():
         draw_live(desk, "proposal", of_unread=True)
 
     by_policy = figures(kind="proposal", decisions=3, queue_pairs=0, queue_margin=float("nan"))
-    watch = Watch(LiveView(by_policy, under_way=False, error=None))
+    watch = Watch(WatchedFigures(by_policy, under_way=False, error=None))
     app = AppTest.from_function(script, kwargs={"desk": SimpleNamespace(live=watch)}, default_timeout=30).run()
     assert not app.exception
     shown = {metric.label: metric.value for metric in app.metric}
@@ -118,6 +118,6 @@ def test_where_all_that_is_unread_comes_up_its_margin_is_shown():
 
 def test_without_held_out_pairs_it_says_so():
     nothing = figures(decisions=1, heldout_pairs=0, heldout_accuracy=float("nan"))
-    app, _ = open_page(LiveView(nothing, under_way=False, error=None))
+    app, _ = open_page(WatchedFigures(nothing, under_way=False, error=None))
     assert "There are no held-out pairs" in words(app)
     assert not any("accuracy" in metric.label for metric in app.metric)
