@@ -22,7 +22,7 @@ from mars_engine.words.errors import WorkspaceError
 from mars_engine.words.experiment_plan import MATCHING_NOTES
 from mars_engine.words.experiment_records import ExperimentCell
 from mars_engine.words.records import EvaluationRecord
-from mars_engine.workflows.experiment import Outlook, outlook, plan_cells, run_experiment
+from mars_engine.workflows.experiment import ExperimentForecast, forecast_experiment, plan_cells, run_experiment
 from mars_engine.workflows.experiment_results import (
     Comparison,
     ExperimentResults,
@@ -65,9 +65,9 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
     if dry_run:
         with _unrecorded(session) as bench:
             found = open_experiment(session.root, plan_path, bench)
-            prospect = outlook(found.plan, found.datasets, found.cells.load())
-        facts = {"id": found.id, "outlook": prospect}
-        return facts, lambda console: _show_outlook(console, found, prospect)
+            forecast = forecast_experiment(found.plan, found.datasets, found.cells.load())
+        facts = {"id": found.id, "forecast": forecast}
+        return facts, lambda console: _show_forecast(console, found, forecast)
     if report_only:
         with _unrecorded(session) as bench:
             found = open_experiment(session.root, plan_path, bench)
@@ -135,11 +135,11 @@ def _note(notes: RunNotes, report: ExperimentReport) -> None:
     }
 
 
-def _show_outlook(console: Console, experiment: WorkspaceExperiment, prospect: Outlook) -> None:
+def _show_forecast(console: Console, experiment: WorkspaceExperiment, forecast: ExperimentForecast) -> None:
     plan = experiment.plan
     console.print(
         f"{plan.name}: {len(plan.methods)} methods × {len(plan.seeds)} seeds × {len(plan.datasets)} datasets × "
-        f"{len(plan.matchings)} matchings = {prospect.cells:,} cells, of which {prospect.finished:,} are finished"
+        f"{len(plan.matchings)} matchings = {forecast.cells:,} cells, of which {forecast.finished:,} are finished"
     )
     for dataset in plan.datasets:
         pairs = experiment.datasets[dataset.name]
@@ -148,8 +148,8 @@ def _show_outlook(console: Console, experiment: WorkspaceExperiment, prospect: O
             f"each seed {dataset.base_pairs:,} base and {dataset.heldout_pairs:,} held-out pairs"
         )
     console.print(
-        f"  at most {prospect.texts_to_embed:,} texts to embed; the {prospect.missing:,} missing cells take "
-        f"{_about(prospect.seconds)} (a rough guess)"
+        f"  at most {forecast.texts_to_embed:,} texts to embed; the {forecast.missing:,} missing cells take "
+        f"{_about(forecast.seconds)} (a rough guess)"
     )
 
 

@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ExperimentForecast:
     """What running a plan would mean."""
 
     cells: int
@@ -145,14 +145,16 @@ TEXTS_A_REFINED_PAIR = 20
 """Sentences and tries that are embedded to sharpen the contrast of a pair: nothing but a first guess."""
 
 
-def outlook(plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], cells: Sequence[ExperimentCell]) -> Outlook:
+def forecast_experiment(
+    plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], cells: Sequence[ExperimentCell]
+) -> ExperimentForecast:
     """Return how many cells are missing, and about how long they take: by the finished cells, or else by a guess."""
     wanted = wanted_cells(plan)
     finished = plan_cells(plan, cells)
     texts = sum(_texts_to_embed(plan, dataset, datasets[dataset.name]) for dataset in plan.datasets)
     missing = len(wanted) - len(finished)
     seconds = _seconds_a_cell(finished) * missing if finished else texts * SECONDS_A_TEXT + missing * SECONDS_A_CELL
-    return Outlook(len(wanted), len(finished), texts, seconds)
+    return ExperimentForecast(len(wanted), len(finished), texts, seconds)
 
 
 def _seconds_a_cell(finished: Sequence[ExperimentCell]) -> float:

@@ -57,7 +57,7 @@ def test_a_dry_run_counts_and_stores_nothing(tmp_path):
     create_workspace(tmp_path / "w")
     result = experiment(tmp_path / "w", write_plan(tmp_path), "--dry-run", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["outlook"]["cells"] == 30
+    assert json.loads(result.stdout)["forecast"]["cells"] == 30
     assert not list((tmp_path / "w" / "artifacts").iterdir())
     with open_workspace_store(find_workspace(tmp_path / "w")) as store:
         assert store.runs.all() == []

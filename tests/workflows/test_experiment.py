@@ -11,7 +11,7 @@ from mars_engine.maths.metrics import sigmoid
 from mars_engine.words.errors import LoadError
 from mars_engine.words.experiment_plan import METHODS, DatasetPlan, ExperimentPlan, Method
 from mars_engine.words.records import Pair
-from mars_engine.workflows.experiment import experiment_id, outlook, run_experiment, wanted_cells
+from mars_engine.workflows.experiment import experiment_id, forecast_experiment, run_experiment, wanted_cells
 from mars_engine.workflows.experiment_draws import draw_pairs
 from mars_engine.workflows.experiment_methods import Laboratory
 from mars_engine.workflows.experiment_tools import ExperimentTools
@@ -237,10 +237,10 @@ def test_too_few_pairs_are_said_in_numbers():
 
 def test_the_outlook_counts_what_is_missing(finished):
     plan, _, cells = finished
-    before = outlook(plan, DATA, [])
+    before = forecast_experiment(plan, DATA, [])
     assert (before.cells, before.finished, before.missing) == (60, 0, 60)
     assert before.seconds > 0
     assert before.texts_to_embed > 140
-    midway = outlook(plan, DATA, cells[:30])
+    midway = forecast_experiment(plan, DATA, cells[:30])
     assert (midway.finished, midway.missing) == (30, 30)
-    assert outlook(plan, DATA, cells).seconds == 0
+    assert forecast_experiment(plan, DATA, cells).seconds == 0
