@@ -36,7 +36,7 @@ def chat_config(base_url: str, *, chat: ChatConfig = QUICK, judge: bool = False,
 def chat_bench(
     config: MarsConfig, *, pairs: int = 0, url: str = "sqlite://", root: Path = NOWHERE
 ) -> Iterator[Workbench]:
-    """A workbench on fakes whose generators are the configured ones, as the assembly makes them."""
+    """A workbench on fakes whose generators are the configured ones, as opening a workspace makes them."""
     bench = make_bench(config, url=url)
     clock = TickingClock()
     with open_generators(

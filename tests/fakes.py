@@ -1,4 +1,4 @@
-"""Small deterministic stand-ins for the world, so that workflows are tested without models or files."""
+"""Small deterministic stand-ins for models and files, so that the method's steps are tested without them."""
 
 import hashlib
 from collections.abc import Sequence

@@ -87,7 +87,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
         f"{record.metrics['training_accuracy']:.3f} of which it ranks right"
     )
     if count == 1:
-        console.print("  careful: from one pair nothing is learned that holds of others; import more")
+        console.print("  careful: one pair is too few to learn from; import more")
     for remark in record.metrics.get("remarks", ()):  # models of older versions have none
         console.print(f"  {remark}")
     if curvature:  # a transformer's is not known

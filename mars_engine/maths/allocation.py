@@ -1,6 +1,6 @@
 """Spending an augmentation budget: from margins to how many new pairs each source pair gets.
 
-Deciding is not doing: these functions return counts, the propose and compose workflows obey them.
+Deciding is not doing: these functions return counts, proposing and composing obey them.
 """
 
 from dataclasses import dataclass

@@ -267,7 +267,7 @@ def say_accuracy(result: ModelResult) -> str:
     """Say how often a model is right, in words that need no statistics."""
     accuracy = result.evaluation.accuracy
     return (
-        f"The reward model {result.label} ranks {accuracy.estimate:.1%} of held-out pairs rightly; "
+        f"The reward model {result.label} ranks {accuracy.estimate:.1%} of held-out pairs correctly; "
         f"with {accuracy.level:.0%} confidence between {accuracy.low:.1%} and {accuracy.high:.1%}."
     )
 
@@ -281,7 +281,7 @@ def say_comparison(comparison: Comparison) -> str:
     if points == "0.0":
         change, than = "as many", "as"
     return (
-        f"The reward model {comparison.first} ranks {change} held-out pairs rightly {than} "
+        f"The reward model {comparison.first} ranks {change} held-out pairs correctly {than} "
         f"{comparison.second} ({difference.level:.0%} interval {signed_points(difference.low)} to "
         f"{signed_points(difference.high)} points): {comparison.verdict}."
     )

@@ -1,4 +1,4 @@
-"""Everything that the method needs of the world, in one place: what the assembly builds and the rounds use."""
+"""Everything the method needs, in one place: opening a workspace builds it, the rounds use it."""
 
 from dataclasses import dataclass
 

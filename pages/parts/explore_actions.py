@@ -93,7 +93,7 @@ def _draw_proposing(desk: Desk, scene: Scene, pairs: str, running: Run | None) -
         st.text("This needs margins: train a reward model first.")
         return
     if running is not None:
-        st.text(f"A run ({running.kind}) is at work. This one waits in the queue for its end.")
+        st.text(f"A run ({running.kind}) is at work. Your job starts when it finishes.")
     if st.button("Start proposing", type="primary", key="explore propose"):
         _propose(desk, scene, pairs)
 

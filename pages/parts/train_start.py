@@ -116,7 +116,7 @@ def _draw_button(desk: Desk, task: Task, command: Sequence[str], running: Run | 
     if obstacle:
         st.text(obstacle)
     elif running is not None:
-        st.text(f"A run ({running.kind}) is at work. What is started now waits in the queue for its end.")
+        st.text(f"A run ({running.kind}) is at work. Your job starts when it finishes.")
     label = f"{task.label}, once its turn has come" if running is not None else task.label
     pressed = st.button(label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
     if pressed:

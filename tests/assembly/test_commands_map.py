@@ -1,4 +1,4 @@
-"""`mars map` on the command line; what it does with pairs is tested with its workflow."""
+"""`mars map` on the command line; what it does with pairs is tested beside the maps."""
 
 import json
 

@@ -221,7 +221,7 @@ def test_a_run_at_work_shows_its_progress_and_can_be_cancelled_and_others_queued
     assert "encode *texts*: 300 of 1,200, 30.0 a second, about 30 s left of this task" in words(app)
     assert "<script>alert(1)</script> $x$" in words(app)
     assert app.button(key="start").label.endswith("once its turn has come")
-    assert "What is started now waits in the queue for its end." in words(app)
+    assert "Your job starts when it finishes." in words(app)
     assert app.button(key=f"cancel-{'r' * 32}").label == "Cancel"
     assert len(app.get("plotly_chart")) >= 2
     now = utc_now()

@@ -124,7 +124,7 @@ def test_a_hostile_example_is_shown_whole_up_to_the_limit(content):
 
 def test_it_says_the_figures_in_plain_words_and_how_examples_were_chosen(page, content):
     accuracy = content.results.models[-1].evaluation.accuracy
-    assert f"ranks {accuracy.estimate:.1%} of held-out pairs rightly; with 95% confidence between" in page.text
+    assert f"ranks {accuracy.estimate:.1%} of held-out pairs correctly; with 95% confidence between" in page.text
     assert content.results.comparisons[0].verdict in page.text
     assert "chosen by a rule, not by hand" in page.text
     assert "stand-in" in page.text

@@ -102,11 +102,11 @@ def test_a_comparison_is_said_with_its_sign_and_never_as_minus_zero():
         for estimate in (0.034, -0.034, -0.0001)
     }
     assert said[0.034].startswith(
-        "The reward model b ranks 3.4 percentage points more held-out pairs rightly than a (95% interval −6.6 to"
+        "The reward model b ranks 3.4 percentage points more held-out pairs correctly than a (95% interval −6.6 to"
     )
     assert said[-0.034].startswith("The reward model b ranks 3.4 percentage points fewer")
     assert said[-0.0001].startswith(
-        "The reward model b ranks as many held-out pairs rightly as a (95% interval −10.0 to +20.0 points)"
+        "The reward model b ranks as many held-out pairs correctly as a (95% interval −10.0 to +20.0 points)"
     )
 
 

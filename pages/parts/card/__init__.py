@@ -225,7 +225,7 @@ def _remember_blind(blind: bool) -> None:
 
 
 def _read_request(state: Any) -> _Request:
-    """What the component's state says; an odd state counts as nothing said."""
+    """Read what the component asks for. Malformed state is treated as empty."""
     log = state.get("log") if hasattr(state, "get") else None
     if not isinstance(log, dict):
         return _Request()
