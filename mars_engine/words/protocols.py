@@ -1,6 +1,6 @@
 """What the steps of the method need, as protocols: they never import a model, a generator or a database."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,14 +144,6 @@ class RemarkedModel(RewardModel, Protocol):
     def remarks(self) -> tuple[str, ...]:
         """How it computes, and what was done to make a reward model of its backbone, as clauses."""
         ...
-
-
-AddPoint = Callable[[str, int, float], None]
-"""Notes a metric's value at a step, for the curves that are seen while a run works."""
-
-
-def forget_point(_metric: str, _step: int, _value: float) -> None:
-    """For work that nobody watches."""
 
 
 class TrainingNotes(Protocol):
@@ -491,14 +483,6 @@ class Judgement:
     prefers: Literal["first", "second"] | None
     failure: str = ""
     retryable: bool = False
-
-
-BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
-"""Returns the texts of the benchmarks that were evaluated, by the name they are told by."""
-
-
-def no_benchmarks() -> Mapping[str, Sequence[str]]:
-    return {}
 
 
 class Judge(Protocol):

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.experiment_records import CellStore
-from mars_engine.words.protocols import AddPoint, LinearTrainer, Progress, StepTrainer, ViewFeatures, forget_point
+from mars_engine.words.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
 from mars_engine.words.records import IntArray
-from mars_engine.workflows.workbench import Workbench
+from mars_engine.workflows.workbench import AddPoint, Workbench, forget_point
 
 
 class Laboratories(Protocol):

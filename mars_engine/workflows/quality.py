@@ -24,7 +24,6 @@ from mars_engine.maths.review_state import proposal_states
 from mars_engine.words.config import MarsConfig, QualityConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
-    BenchmarkTexts,
     Encoder,
     FoldModels,
     FoldTrainer,
@@ -33,13 +32,12 @@ from mars_engine.words.protocols import (
     LanguageDetector,
     Progress,
     Store,
-    no_benchmarks,
 )
 from mars_engine.words.records import FloatArray, IntArray, Pair, Proposal, content_id
 from mars_engine.workflows.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.workflows.score import draw_folds
 from mars_engine.workflows.sources import load_sources, training_set
-from mars_engine.workflows.workbench import Workbench
+from mars_engine.workflows.workbench import BenchmarkTexts, Workbench, no_benchmarks
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""

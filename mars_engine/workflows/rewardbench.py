@@ -32,7 +32,7 @@ from mars_engine.maths.rewardbench import (
 )
 from mars_engine.words.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.words.errors import LoadError, ModelError
-from mars_engine.words.protocols import AddPoint, Clock, Progress, RewardModel, Store, forget_point
+from mars_engine.words.protocols import Clock, Progress, RewardModel, Store
 from mars_engine.words.records import (
     EvaluationKind,
     EvaluationRecord,
@@ -41,6 +41,7 @@ from mars_engine.words.records import (
     Truncation,
     content_id,
 )
+from mars_engine.workflows.workbench import AddPoint, forget_point
 
 PAIRS_AT_ONCE = 256
 """Pairs that are scored, and whose rewards are kept, at a time."""

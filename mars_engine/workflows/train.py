@@ -10,7 +10,6 @@ from mars_engine.maths.metrics import summarize_margins
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
-    AddPoint,
     Clock,
     LinearRewardModel,
     ModelShelf,
@@ -19,7 +18,6 @@ from mars_engine.words.protocols import (
     RewardModel,
     RewardModelTrainer,
     Store,
-    forget_point,
 )
 from mars_engine.words.records import Composition, FloatArray, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.workflows.sources import (
@@ -29,6 +27,7 @@ from mars_engine.workflows.sources import (
     training_set,
     triage_of_composition,
 )
+from mars_engine.workflows.workbench import AddPoint, forget_point
 
 WARM_UP = "warm-up"
 SPLITS: tuple[Split, Split] = ("train", "heldout")

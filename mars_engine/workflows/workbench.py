@@ -1,11 +1,10 @@
 """Everything the method needs, in one place: opening a workspace builds it, the rounds use it."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import (
-    AddPoint,
-    BenchmarkTexts,
     Clock,
     Encoder,
     FoldTrainer,
@@ -17,9 +16,22 @@ from mars_engine.words.protocols import (
     Refiner,
     RewardModelTrainer,
     Store,
-    forget_point,
-    no_benchmarks,
 )
+
+AddPoint = Callable[[str, int, float], None]
+"""Notes a metric's value at a step, for the curves that are seen while a run works."""
+
+
+def forget_point(_metric: str, _step: int, _value: float) -> None:
+    """For work that nobody watches."""
+
+
+BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
+"""Returns the texts of the benchmarks that were evaluated, by the name they are told by."""
+
+
+def no_benchmarks() -> Mapping[str, Sequence[str]]:
+    return {}
 
 
 @dataclass(frozen=True)
