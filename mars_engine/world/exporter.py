@@ -23,8 +23,10 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ExportRow, Pair, Prompt
+from mars_engine.world.file_names import fault_of_name
 
 ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
+MANIFEST_ENDING = ".manifest.json"
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
@@ -73,7 +75,7 @@ def export_pairs(
     with _completed_file(path) as stream:
         _write_records(first, chain([first], records), stream, path.name.lower())
     sha256 = _sha256(path)
-    manifest_path = path.with_name(f"{path.name}.manifest.json")
+    manifest_path = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
     with _completed_file(manifest_path) as stream:
         stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
@@ -97,6 +99,8 @@ def _validate_target(path: Path, shape: str, *, overwrite: bool) -> None:
         raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
     if not path.name.lower().endswith(FILE_ENDINGS):
         raise MarsError(f"{path} has no file ending that is known", expected=f"one of {', '.join(FILE_ENDINGS)}")
+    if fault := fault_of_name(path, suffix=MANIFEST_ENDING):
+        raise MarsError(fault, remedy="choose another name")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
 
@@ -188,7 +192,7 @@ def _write_parquet(first: Mapping[str, Any], records: Iterable[dict[str, Any]], 
 @contextmanager
 def _completed_file(path: Path) -> Iterator[BinaryIO]:
     """Open a hidden file beside `path` that takes its place once it is written and safe on the disk, or goes."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as stream:
             yield cast("BinaryIO", stream)

@@ -11,6 +11,7 @@ from pathlib import Path
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
 from mars_engine.words.records import ParsedRow
+from mars_engine.world.file_names import fault_of_name
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
 from mars_engine.world.loaders.pku_saferlhf import Preference
@@ -88,6 +89,8 @@ def open_rows(location: str) -> OpenedRows:
         dataset = load_hub_set(address, location)
         return OpenedRows(address.name, str(dataset._fingerprint), partial(hub_rows, dataset))
     path = Path(location)
+    if fault := fault_of_name(path):
+        raise LoadError(fault, remedy="rename the file")
     read = partial(reader_of(path), path)
     return OpenedRows(_stem(path), _file_hash(path), read)
 
