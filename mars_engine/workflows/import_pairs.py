@@ -1,16 +1,28 @@
 """Import: read every row of a source, count what is dropped and why, store the rest in one transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
-from mars_engine.maths.metrics import longer_wins, pairwise_accuracy
+import numpy as np
+
+from mars_engine.maths.metrics import pairwise_accuracy
 from mars_engine.words.errors import LoadError
-from mars_engine.words.protocols import Clock, PairSource, Progress, Store
+from mars_engine.words.protocols import (
+    Clock,
+    CountedSource,
+    PairSource,
+    Progress,
+    ProgressTask,
+    StagedPairs,
+    Store,
+)
 from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, content_id
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
+IDS_AT_A_TIME = 10_000
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -20,9 +32,9 @@ IN_OTHER_SPLIT = {
 
 @dataclass
 class Sieve:
-    """Collects what is kept and what is dropped while a source is read."""
+    """Collects what is kept and what is dropped while a source is read; what is kept is on the disk."""
 
-    kept: dict[str, tuple[int, Pair]] = field(default_factory=dict)
+    kept: StagedPairs
     dropped: Counter[str] = field(default_factory=Counter)
     examples: list[DroppedRow] = field(default_factory=list)
     rows_read: int = 0
@@ -33,10 +45,9 @@ class Sieve:
             self.examples.append(DroppedRow(row, detail or reason))
 
     def keep(self, row: int, pair: Pair) -> None:
-        if pair.id in self.kept:
-            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {self.kept[pair.id][0]}")
-        else:
-            self.kept[pair.id] = (row, pair)
+        earlier = self.kept.add(row, pair)
+        if earlier is not None:
+            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {earlier}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +58,45 @@ class ImportPreview:
     first: tuple[Pair, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How what was kept stands to what the store has."""
+
+    present: frozenset[str]
+    """Ids of the pairs that were there before."""
+    shared_prompts: int
+
+
 def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:
     """Import a source's pairs into a split.
 
     Nothing is stored before the last row has been read, and then all in one transaction. Importing the same source
-    again adds nothing.
+    again adds nothing, also at the same time. Memory is bounded: pairs wait on the disk.
 
     Raises:
         LoadError: the source cannot be read, or has no usable pair; nothing was stored.
     """
-    sieve, fresh, report = _sift(source, store, split, progress)
-    dataset = DatasetRecord(
-        id=report.dataset_id,
-        name=source.name,
-        location=source.location,
-        format=source.format,
-        split=split,
-        content_hash=source.content_hash,
-        imported_at=clock(),
-        pair_count=len(sieve.kept),
-        report=asdict(report),
-    )
-    store.pairs.add_dataset(dataset, fresh)
-    return report
+    with store.pairs.staging() as staged:
+        sieve = _read(source, staged, progress)
+        while True:
+            revision = store.browse.revisions().get("pairs", 0)
+            standing = _sift(source, sieve, store, split)
+            report = _report(source, sieve, split, standing)
+            dataset = DatasetRecord(
+                id=report.dataset_id,
+                name=source.name,
+                location=source.location,
+                format=source.format,
+                split=split,
+                content_hash=source.content_hash,
+                imported_at=clock(),
+                pair_count=len(staged),
+                report=asdict(report),
+            )
+            with progress.task(f"store {source.name}", report.kept) as task:
+                fresh = _advancing(_fresh(staged, standing), task)
+                if store.pairs.add_dataset(dataset, fresh, since=revision):
+                    return report  # else others stored pairs meanwhile, which may be the same
 
 
 def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
@@ -78,36 +105,53 @@ def preview_import(source: PairSource, store: Store, *, split: Split, progress: 
     Raises:
         LoadError: as `import_pairs`.
     """
-    sieve, _, report = _sift(source, store, split, progress)
-    return ImportPreview(report, tuple(pair for _, pair in list(sieve.kept.values())[:PAIRS_IN_PREVIEW]))
+    with store.pairs.staging() as staged:
+        sieve = _read(source, staged, progress)
+        standing = _sift(source, sieve, store, split)
+        first = tuple(pair for _, pair in islice(staged.pairs(), PAIRS_IN_PREVIEW))
+        return ImportPreview(_report(source, sieve, split, standing), first)
 
 
-def _sift(
-    source: PairSource, store: Store, split: Split, progress: Progress
-) -> tuple[Sieve, list[tuple[int, Pair]], ImportReport]:
-    """Return what was kept and dropped, what of it is new, and the report."""
-    sieve = _read(source, progress)
-    present = store.pairs.present(sieve.kept)
-    for pair_id, stored_split in present.items():
-        if stored_split != split:
-            row, _ = sieve.kept.pop(pair_id)
-            sieve.drop(row, IN_OTHER_SPLIT[split])
-    if not sieve.kept:
+def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split) -> _Standing:
+    """Drop what the other split has, and return how the rest stands to the store."""
+    other_split: Split = "heldout" if split == "train" else "train"
+    present: set[str] = set()
+    leaking: list[tuple[str, int]] = []
+    prompts: list[str] = []
+    ids = sieve.kept.ids()
+    while group := list(islice(ids, IDS_AT_A_TIME)):
+        found = store.pairs.present([pair_id for pair_id, _, _ in group])
+        present |= {pair_id for pair_id, stored_in in found.items() if stored_in == split}
+        leaking += [(pair_id, row) for pair_id, _, row in group if found.get(pair_id, split) != split]
+        prompts_of_kept = [prompt for pair_id, prompt, _ in group if found.get(pair_id, split) == split]
+        shared = store.pairs.prompts_present(other_split, prompts_of_kept)
+        prompts += [prompt for prompt in prompts_of_kept if prompt in shared]
+    for _, row in leaking:
+        sieve.drop(row, IN_OTHER_SPLIT[split])
+    sieve.kept.discard(pair_id for pair_id, _ in leaking)
+    if not len(sieve.kept):
         raise LoadError(
             f"{source.location} has no usable pair in {sieve.rows_read} row(s): {_reasons(sieve.dropped)}",
             expected=f"rows in the format {source.format!r}",
             remedy="look at the rows named, or name another format with --format",
         )
-    fresh = [(row, pair) for pair_id, (row, pair) in sieve.kept.items() if pair_id not in present]
-    other_split: Split = "heldout" if split == "train" else "train"
-    other_prompts = {pair.prompt_id for pair in store.pairs.pairs(other_split)}
-    shared = sum(pair.prompt_id in other_prompts for _, pair in sieve.kept.values())
-    return sieve, fresh, _report(source, sieve, split, fresh=len(fresh), shared=shared)
+    return _Standing(frozenset(present), len(prompts))
 
 
-def _read(source: PairSource, progress: Progress) -> Sieve:
-    sieve = Sieve()
-    with progress.task(f"read {source.name}", 0) as task:
+def _fresh(staged: StagedPairs, standing: _Standing) -> Iterator[tuple[int, Pair]]:
+    return ((row, pair) for row, pair in staged.pairs() if pair.id not in standing.present)
+
+
+def _advancing(pairs: Iterator[tuple[int, Pair]], task: ProgressTask) -> Iterator[tuple[int, Pair]]:
+    for each in pairs:
+        yield each
+        task.advance()
+
+
+def _read(source: PairSource, staged: StagedPairs, progress: Progress) -> Sieve:
+    sieve = Sieve(staged)
+    expected = source.expected_rows if isinstance(source, CountedSource) else 0
+    with progress.task(f"read {source.name}", expected) as task:
         for parsed in source.rows():
             sieve.rows_read += 1
             task.advance()
@@ -118,26 +162,27 @@ def _read(source: PairSource, progress: Progress) -> Sieve:
     return sieve
 
 
-def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int, shared: int) -> ImportReport:
-    pairs = [pair for _, pair in sieve.kept.values()]
+def _report(source: PairSource, sieve: Sieve, split: Split, standing: _Standing) -> ImportReport:
+    kept = len(sieve.kept)
     return ImportReport(
         dataset_id=content_id(source.content_hash, source.format, split),
         name=source.name,
         format=source.format,
         split=split,
         rows_read=sieve.rows_read,
-        kept=fresh,
-        already_present=len(pairs) - fresh,
+        kept=kept - len(standing.present),
+        already_present=len(standing.present),
         dropped=dict(sieve.dropped.most_common()),
         examples=tuple(sieve.examples),
-        prompts_in_other_split=shared,
-        longer_wins=longer_wins_accuracy(pairs),
+        prompts_in_other_split=standing.shared_prompts,
+        longer_wins=_longer_wins_accuracy(sieve.kept),
     )
 
 
-def longer_wins_accuracy(pairs: Sequence[Pair]) -> float:
+def _longer_wins_accuracy(pairs: StagedPairs) -> float:
     """Return the accuracy of "the longer response is the better one", ties 0.5."""
-    return pairwise_accuracy(longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]))
+    differences = np.fromiter((len(pair.chosen) - len(pair.rejected) for _, pair in pairs.pairs()), dtype=np.float64)
+    return pairwise_accuracy(differences)
 
 
 def _reasons(dropped: Counter[str]) -> str:
