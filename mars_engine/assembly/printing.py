@@ -96,6 +96,14 @@ def show_model(console: Console, record: ModelRecord) -> None:
             f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
         )
     show_truncation(console, record)
+    if indistinct := record.metrics.get("indistinct_pairs"):  # models of older versions do not say
+        console.print(f"  {say_indistinct(indistinct)}")
+
+
+def say_indistinct(count: int) -> str:
+    """Say how many pairs' two sides are the same to the model."""
+    pairs = "pair has two sides" if count == 1 else "pairs have two sides each"
+    return f"{count:,} {pairs} that are the same to the model, as after truncation: a tie, which counts half"
 
 
 def show_truncation(console: Console, record: ModelRecord) -> None:
@@ -128,6 +136,8 @@ def show_score(console: Console, report: ScoreReport) -> None:
         f"Triage by out-of-fold margins: {verdicts['clear']:,} clear, {verdicts['hard']:,} hard, "
         f"{verdicts['suspected']:,} suspected mislabels"
     )
+    if verdicts["indistinct"]:
+        console.print(f"  {say_indistinct(verdicts['indistinct'])}; they get no budget")
 
 
 def show_laws(console: Console, laws: Mapping[AllocationLaw, AllocationSummary]) -> None:

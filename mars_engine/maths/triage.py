@@ -2,15 +2,17 @@
 
 Out-of-fold margins come from models that never saw the pair, over several draws of the folds. A pair whose margin is
 negative again and again, and not near zero, is suspected of a wrong label; a pair near zero, or one about which the
-draws disagree, is hard.
+draws disagree, is hard. A pair that is a tie under every draw is indistinct: to the model its two sides are the same,
+so that no margin says anything of its label.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from mars_engine.maths.metrics import correctness, is_tie
 from mars_engine.words.records import BoolArray, FloatArray, IntArray, TriageVerdict
 
 
@@ -49,10 +51,13 @@ def judge_labels(margins: FloatArray, *, near_zero: float) -> TriageJudgement:
         near_zero: a mean margin within this many standard deviations (of all margins) of 0 is near zero.
     """
     mean = margins.mean(axis=0)
-    negative_share = (margins < 0).mean(axis=0)
+    negative_share = 1.0 - correctness(margins).mean(axis=0)
+    indistinct: BoolArray = np.all(is_tie(margins), axis=0)
     boundary = -near_zero * float(margins.std()) if margins.size else 0.0
 
     def verdict(pair: int) -> TriageVerdict:
+        if indistinct[pair]:
+            return "indistinct"
         if mean[pair] >= 0:
             return "clear"
         return "suspected" if negative_share[pair] == 1.0 and mean[pair] < boundary else "hard"
@@ -82,11 +87,26 @@ class PairTreatment:
 def treat_pair(
     *,
     suspected: bool,
+    indistinct: bool = False,
     policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
     smoothing: float,
     decision: LabelDecision | None,
 ) -> PairTreatment:
-    """Return how a source pair is treated; a person's decision always overrules the policy."""
+    """Return how a source pair is treated; a person's decision always overrules the policy.
+
+    Whatever is decided, no budget goes to a pair that is indistinct: new pairs made of it would teach nothing.
+    """
+    treatment = _treat_label(suspected=suspected, policy=policy, smoothing=smoothing, decision=decision)
+    return replace(treatment, gets_budget=False) if indistinct else treatment
+
+
+def _treat_label(
+    *,
+    suspected: bool,
+    policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
+    smoothing: float,
+    decision: LabelDecision | None,
+) -> PairTreatment:
     if decision is not None:
         return {
             "label_right": PairTreatment(),

@@ -258,7 +258,7 @@ class ModelEvidence:
     """Mean −log σ(Δ) of the held-out pairs, in nats; NaN without any."""
 
 
-TriageVerdict = Literal["clear", "hard", "suspected"]
+TriageVerdict = Literal["clear", "hard", "suspected", "indistinct"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,10 @@ def test_verdicts_by_hand():
     )
     judgement = judge_labels(margins, near_zero=0.25)
     # The boundary is a quarter of the standard deviation of all margins, 1.9: about -0.47.
-    assert judgement.verdicts == ("clear", "suspected", "hard", "hard", "clear", "clear")
+    assert judgement.verdicts == ("clear", "suspected", "hard", "hard", "clear", "indistinct")
     np.testing.assert_allclose(judgement.margin_mean, [2.5, -2.5, -0.1, -1.5, 0.05, 0.0])
     np.testing.assert_allclose(judgement.margin_std, [0.5, 0.5, 0.0, 2.5, 0.45, 0.0])
-    np.testing.assert_allclose(judgement.negative_share, [0.0, 1.0, 1.0, 0.5, 0.5, 0.0])
+    np.testing.assert_allclose(judgement.negative_share, [0.0, 1.0, 1.0, 0.5, 0.5, 0.5])
     assert judgement.suspected.tolist() == [False, True, False, False, False, False]
 
 
@@ -98,3 +98,18 @@ def test_a_persons_decision_overrules_every_policy(policy, suspected):
     dropped = treated("drop")
     assert not dropped.trained_on
     assert not dropped.gets_budget
+
+
+def test_a_tie_under_every_draw_is_indistinct_and_counts_half():
+    margins = np.array([[0.0, 5e-7, -5e-7, 0.0, -1.0], [0.0, 0.0, 0.0, -1.0, 0.0]])
+    judgement = judge_labels(margins, near_zero=0.0)
+    assert judgement.verdicts == ("indistinct", "indistinct", "indistinct", "hard", "hard")
+    np.testing.assert_allclose(judgement.negative_share, [0.5, 0.5, 0.5, 0.75, 0.75])
+
+
+@pytest.mark.parametrize("decision", [None, "label_right", "flip"])
+@pytest.mark.parametrize("policy", ["ask", "keep", "smooth", "flip"])
+def test_an_indistinct_pair_gets_no_budget_whatever_is_decided(decision, policy):
+    treatment = treat_pair(suspected=False, indistinct=True, policy=policy, smoothing=0.1, decision=decision)
+    assert not treatment.gets_budget
+    assert treatment.trained_on
