@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.own_process import ask_mars
 from mars_engine.words.errors import LoadError
-from mars_engine.words.records import DroppedRow, ImportReport, Pair, Turn
+from mars_engine.words.records import DroppedRow, ImportReport, Pair, Turn, UnusedColumn
 from mars_engine.workflows.import_pairs import ImportPreview
 from mars_engine.world.loaders import FORMAT_NAMES
 
@@ -78,7 +78,8 @@ def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """
     longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
     examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples})
+    unused = tuple(UnusedColumn(**each) for each in plain.get("unused", ()))  # reports of older versions have none
+    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
 
 
 def _preview(plain: Mapping[str, Any]) -> ImportPreview:

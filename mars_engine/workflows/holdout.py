@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mars_engine.words.protocols import PairSource
 from mars_engine.words.records import Pair, ParsedRow, Split
@@ -43,7 +43,7 @@ class HoldoutPart:
             pairs = tuple(pair for pair in parsed.pairs if self._is_heldout(pair) == (self.split == "heldout"))
             dropped = parsed.dropped if self.split == "train" else ()
             if pairs or dropped:
-                yield ParsedRow(parsed.row, pairs, dropped)
+                yield replace(parsed, pairs=pairs, dropped=dropped, notes=parsed.notes if pairs else ())
 
     def _is_heldout(self, pair: Pair) -> bool:
         bucket = int.from_bytes(hashlib.sha256(pair.prompt_id.encode()).digest()[:8]) % BUCKETS

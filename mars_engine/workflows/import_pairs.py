@@ -1,16 +1,19 @@
 """Import: read every row of a source, count what is dropped and why, store the rest in one transaction."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from mars_engine.maths.metrics import longer_wins, pairwise_accuracy
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import Clock, PairSource, Progress, Store
-from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, content_id
+from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, UnusedColumn, content_id
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
+LONGEST_EXAMPLE = 80
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -26,6 +29,17 @@ class Sieve:
     dropped: Counter[str] = field(default_factory=Counter)
     examples: list[DroppedRow] = field(default_factory=list)
     rows_read: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+    unused_examples: dict[str, str] = field(default_factory=dict)
+
+    def note(self, notes: Sequence[str], unused: Mapping[str, Any]) -> None:
+        """Count what is odd about a row that was kept, and the columns of it that nothing was made of."""
+        self.notes.update(notes)
+        self.unused.update(unused.keys())
+        for name, value in unused.items():
+            if name not in self.unused_examples:
+                self.unused_examples[name] = _shortened(value)
 
     def drop(self, row: int, reason: str, *, detail: str = "") -> None:
         self.dropped[reason] += 1
@@ -47,16 +61,27 @@ class ImportPreview:
     first: tuple[Pair, ...]
 
 
-def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:
+def import_pairs(
+    source: PairSource,
+    store: Store,
+    *,
+    split: Split,
+    clock: Clock,
+    progress: Progress,
+    may_be_empty: bool = False,
+) -> ImportReport:
     """Import a source's pairs into a split.
 
     Nothing is stored before the last row has been read, and then all in one transaction. Importing the same source
-    again adds nothing.
+    again adds nothing. `may_be_empty` is for a part of a source, which may get no pair; `validate_some_kept` then
+    judges all parts together.
 
     Raises:
         LoadError: the source cannot be read, or has no usable pair; nothing was stored.
     """
-    sieve, fresh, report = _sift(source, store, split, progress)
+    sieve, fresh, report = _sift(source, store, split, progress, may_be_empty=may_be_empty)
+    if not sieve.kept:
+        return report
     dataset = DatasetRecord(
         id=report.dataset_id,
         name=source.name,
@@ -72,18 +97,36 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
     return report
 
 
-def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
+def preview_import(
+    source: PairSource, store: Store, *, split: Split, progress: Progress, may_be_empty: bool = False
+) -> ImportPreview:
     """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
 
     Raises:
         LoadError: as `import_pairs`.
     """
-    sieve, _, report = _sift(source, store, split, progress)
+    sieve, _, report = _sift(source, store, split, progress, may_be_empty=may_be_empty)
     return ImportPreview(report, tuple(pair for _, pair in list(sieve.kept.values())[:PAIRS_IN_PREVIEW]))
 
 
+def validate_some_kept(location: str, reports: Sequence[ImportReport]) -> None:
+    """Raise LoadError where no part of a source has a usable pair."""
+    if not any(report.kept + report.already_present for report in reports):
+        dropped = sum((Counter(report.dropped) for report in reports), Counter[str]())
+        raise _nothing_usable(location, reports[0].format, sum(report.rows_read for report in reports), dropped)
+
+
+def _nothing_usable(location: str, format: str, rows: int, dropped: Counter[str]) -> LoadError:
+    return LoadError(
+        f"{location} has no usable pair in {rows} row(s): {_reasons(dropped)}",
+        expected=f"rows in the format {format!r}",
+        remedy="look at the rows, or name another format with --format; where roles or columns go by names of their "
+        "own, say --roles name=user,other=assistant or --columns prompt=…,chosen=…,rejected=…",
+    )
+
+
 def _sift(
-    source: PairSource, store: Store, split: Split, progress: Progress
+    source: PairSource, store: Store, split: Split, progress: Progress, *, may_be_empty: bool
 ) -> tuple[Sieve, list[tuple[int, Pair]], ImportReport]:
     """Return what was kept and dropped, what of it is new, and the report."""
     sieve = _read(source, progress)
@@ -92,12 +135,8 @@ def _sift(
         if stored_split != split:
             row, _ = sieve.kept.pop(pair_id)
             sieve.drop(row, IN_OTHER_SPLIT[split])
-    if not sieve.kept:
-        raise LoadError(
-            f"{source.location} has no usable pair in {sieve.rows_read} row(s): {_reasons(sieve.dropped)}",
-            expected=f"rows in the format {source.format!r}",
-            remedy="look at the rows named, or name another format with --format",
-        )
+    if not sieve.kept and not may_be_empty:
+        raise _nothing_usable(source.location, source.format, sieve.rows_read, sieve.dropped)
     fresh = [(row, pair) for pair_id, (row, pair) in sieve.kept.items() if pair_id not in present]
     other_split: Split = "heldout" if split == "train" else "train"
     other_prompts = {pair.prompt_id for pair in store.pairs.pairs(other_split)}
@@ -115,6 +154,8 @@ def _read(source: PairSource, progress: Progress) -> Sieve:
                 sieve.drop(parsed.row, reason)
             for pair in parsed.pairs:
                 sieve.keep(parsed.row, pair)
+            if parsed.pairs:
+                sieve.note(parsed.notes, parsed.unused)
     return sieve
 
 
@@ -132,12 +173,23 @@ def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int, share
         examples=tuple(sieve.examples),
         prompts_in_other_split=shared,
         longer_wins=longer_wins_accuracy(pairs),
+        notes=dict(sieve.notes.most_common()),
+        unused=tuple(
+            UnusedColumn(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
+        ),
     )
 
 
 def longer_wins_accuracy(pairs: Sequence[Pair]) -> float:
-    """Return the accuracy of "the longer response is the better one", ties 0.5."""
+    """Return the accuracy of "the longer response is the better one", ties 0.5; NaN of no pairs."""
+    if not pairs:
+        return math.nan
     return pairwise_accuracy(longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]))
+
+
+def _shortened(value: Any) -> str:
+    text = " ".join(str(value).replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 def _reasons(dropped: Counter[str]) -> str:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import ParsedRow
+from mars_engine.words.records import ParsedRow, content_id
+from mars_engine.world.loaders.cells import columns_in
+from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
-from mars_engine.world.loaders.pku_saferlhf import Preference
-from mars_engine.world.loaders.reading import RawRow, extension_of, reader_of
+from mars_engine.world.loaders.options import Preference, ReadingOptions
+from mars_engine.world.loaders.reading import RawRow, reader_of
+from mars_engine.world.loaders.suggestions import possible_mapping
 
 ROWS_LOOKED_AT = 100
 """How many readable rows decide the format."""
@@ -48,22 +51,35 @@ class OpenedSource:
                 yield self.layout.parsed(raw.number, raw.row)
 
 
-def open_source(location: str, *, format: str | None = None, preference: Preference = "better") -> PairSource:
+def open_source(
+    location: str,
+    *,
+    format: str | None = None,
+    preference: Preference = "better",
+    options: ReadingOptions | None = None,
+) -> PairSource:
     """Open a file of preference pairs or a hub set, and recognise its format by its first 100 readable rows.
 
     Args:
-        location: a path (.jsonl, .ndjson, .json, .csv, each also with .gz, or .parquet), or
-            hub:owner/name[:config][@split]; hub:./folder loads a local folder in the same way.
+        location: a path, whose first bytes say what it is (JSON lines, a JSON array, separated text, Parquet, each also
+            in gzip or a zip of one file), or hub:owner/name[:config][@split]; hub:./folder loads a local folder.
         format: one of FORMAT_NAMES, to be taken instead of the recognised one; rows of another are dropped.
-        preference: which of PKU-SafeRLHF's two labels decides: the better or the safer response.
+        preference: which of PKU-SafeRLHF's two labels decides, where `options` are not given.
+        options: how rows are read where their columns do not say it.
 
     Raises:
-        LoadError: the source cannot be read, is empty, has no known format or a mixture of several.
+        LoadError: the source cannot be read, is empty, has no known format or a mixture of several, or lacks a column
+            that the options name.
     """
-    layouts = _layouts_named(format, formats_under(preference))
+    chosen = options or ReadingOptions(preference=preference)
+    layouts = _layouts_named(format, formats_under(chosen))
     opened = open_rows(location)
-    layout = _recognised_layout(opened.read(), layouts, location)
-    content_hash = f"{opened.content_hash}:{preference}" if layout.name == "pku-saferlhf" else opened.content_hash
+    layout = _recognised_layout(opened.read(), layouts, location, chosen)
+    content_hash = opened.content_hash
+    if layout.name == "pku-saferlhf":
+        content_hash = f"{content_hash}:{chosen.preference}"
+    if changes := chosen.changes():
+        content_hash = f"{content_hash}:{content_id(changes)}"
     return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read)
 
 
@@ -88,8 +104,8 @@ def open_rows(location: str) -> OpenedRows:
         dataset = load_hub_set(address, location)
         return OpenedRows(address.name, str(dataset._fingerprint), partial(hub_rows, dataset))
     path = Path(location)
-    read = partial(reader_of(path), path)
-    return OpenedRows(_stem(path), _file_hash(path), read)
+    content_hash = _file_hash(path)
+    return OpenedRows(_stem(path), content_hash, partial(reader_of(path), path))
 
 
 def _layouts_named(name: str | None, layouts: Sequence[Format]) -> Sequence[Format]:
@@ -119,11 +135,14 @@ def _file_hash(path: Path) -> str:
         raise LoadError(f"{path} cannot be read: {error}", remedy="check the path") from error
 
 
-def _recognised_layout(raw_rows: Iterator[RawRow], layouts: Sequence[Format], location: str) -> Format:
+def _recognised_layout(
+    raw_rows: Iterator[RawRow], layouts: Sequence[Format], location: str, options: ReadingOptions
+) -> Format:
     """Return the format of a source; of a format's layouts, the one that most rows have."""
     sample, first_problem = _sample(raw_rows)
     if not sample:
         raise _nothing_readable(location, first_problem)
+    _validate_mapped_columns(location, sample, options)
     matches = [(raw, layout) for raw in sample if (layout := _layout_of(raw, layouts)) is not None]
     if not matches:
         raise _unrecognised(location, sample, layouts)
@@ -133,6 +152,19 @@ def _recognised_layout(raw_rows: Iterator[RawRow], layouts: Sequence[Format], lo
     if len(rows_by_format) > 1:
         raise _mixture(location, rows_by_format)
     return Counter(layout for _, layout in matches).most_common(1)[0][0]
+
+
+def _validate_mapped_columns(location: str, sample: Sequence[RawRow], options: ReadingOptions) -> None:
+    for given in (options.columns, options.scores):
+        for target, path in given.items():
+            wanted = [part.strip() for part in path.split("+")]
+            missing = [part for part in wanted if not any(columns_in(part, raw.row or {}) for raw in sample)]
+            if missing:
+                raise LoadError(
+                    f"{location} has no column {missing[0]!r}, which was named for {target}",
+                    expected=f"one of its columns: {_listed_columns(sample)}",
+                    remedy="correct the name",
+                )
 
 
 def _sample(raw_rows: Iterator[RawRow]) -> tuple[list[RawRow], RawRow | None]:
@@ -164,15 +196,19 @@ def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
 
 
 def _unrecognised(location: str, sample: Sequence[RawRow], layouts: Sequence[Format]) -> LoadError:
-    columns = list(dict.fromkeys(column for raw in sample for column in raw.row or {}))
+    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts)
+    return LoadError(
+        f"{location} has no format that is known: its columns are {_listed_columns(sample)}",
+        expected=f"the columns of one format, filled as that format fills them ({needs})",
+        remedy=possible_mapping([raw.row for raw in sample if raw.row is not None]),
+    )
+
+
+def _listed_columns(sample: Sequence[RawRow]) -> str:
+    columns = [str(name) for name in dict.fromkeys(column for raw in sample for column in raw.row or {})]
     listed = ", ".join(repr(column[:60]) for column in columns[:_LISTED_COLUMNS])
     more = f" and {len(columns) - _LISTED_COLUMNS} more" if len(columns) > _LISTED_COLUMNS else ""
-    needs = "; ".join(f"{layout.name}: {', '.join(layout.columns)}" for layout in layouts)
-    return LoadError(
-        f"{location} has no format that is known: its columns are {listed or 'none'}{more}",
-        expected=f"the columns of one format, filled as that format fills them ({needs})",
-        remedy="rename the columns",
-    )
+    return f"{listed or 'none'}{more}"
 
 
 def _mixture(location: str, rows_by_format: dict[str, list[int]]) -> LoadError:
