@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.own_process import ask_mars
 from mars_engine.words.errors import LoadError
-from mars_engine.words.records import DroppedRow, ImportReport, Pair, Turn
+from mars_engine.words.records import DroppedRow, ImportReport, Pair, Turn, UnusedColumn
 from mars_engine.workflows.import_pairs import ImportPreview
 from mars_engine.world.loaders import FORMAT_NAMES
 
@@ -19,7 +19,7 @@ __all__ = ["FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_previe
 Part = Literal["train", "heldout", "both"]
 """Where the pairs go: all to be trained on, all held out, or a share of the prompts held out."""
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?(@[\w.+-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?(@[\w.+-]+)?(#[\w./+-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ def hub_location(name: str) -> str:
     """Return the location of a set on the hub.
 
     Raises:
-        LoadError: it is not of the form owner/name[:config][@split]; folders of the server cannot be named so.
+        LoadError: it is not of the form owner/name[:subset][@split][#revision]; a folder of the server is not.
     """
     if not _HUB_NAME.fullmatch(name):
         raise LoadError(
             f"{name!r} does not name a set on the hub",
-            expected="owner/name, owner/name@split or owner/name:config@split, for example Anthropic/hh-rlhf@train",
+            expected="owner/name, owner/name@split or owner/name:subset@split#revision",
         )
     return f"hub:{name}"
 
@@ -78,7 +78,8 @@ def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """
     longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
     examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples})
+    unused = tuple(UnusedColumn(**each) for each in plain.get("unused", ()))  # reports of older versions have none
+    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
 
 
 def _preview(plain: Mapping[str, Any]) -> ImportPreview:

@@ -55,12 +55,26 @@ def show_import(console: Console, report: ImportReport) -> None:
         console.print(f"    {count:,}  {reason}")
     if report.examples:
         console.print("  for example: " + "; ".join(f"row {drop.row}: {drop.reason}" for drop in report.examples[:5]))
+    for note, count in report.notes.items():
+        console.print(f"  careful, in {count:,} {_rows(count)}: {note}")
+    if report.unused:
+        console.print("  columns that were not used:")
+        for column in report.unused:
+            console.print(f"    {column.name}: in {column.rows:,} {_rows(column.rows)}, for example {column.example}")
     if report.prompts_in_other_split:
         console.print(
             f"  careful: {report.prompts_in_other_split:,} of the pairs have a prompt that is in the other split too, "
             "so that an evaluation is less independent than it looks"
         )
+    if not report.kept + report.already_present:
+        share = "held-out" if report.split == "heldout" else "training"
+        console.print(f"  careful: no prompt fell into the {share} share, so that it has no pair of this source")
+        return
     console.print(f'  "the longer response wins" is right on {report.longer_wins:.3f} of the pairs')
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
 
 
 def show_preview(console: Console, preview: ImportPreview) -> None:

@@ -48,9 +48,21 @@ class Turn:
 Prompt = tuple[Turn, ...]
 
 
+def same_text(text: str) -> str:
+    """Return a text without what says nothing: blanks at its ends, and whether lines end in LF or CRLF.
+
+    Ids are made of it, so that a pair has one id however a tool has spelled it; the texts themselves are kept as read.
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 def prompt_id(prompt: Prompt) -> str:
     """Return the id of a prompt; pairs with one prompt id are kept in one fold and one split."""
-    return content_id([[turn.role, turn.content] for turn in prompt])
+    return content_id(_said(prompt))
+
+
+def _said(prompt: Sequence[Turn]) -> list[list[str]]:
+    return [[turn.role, same_text(turn.content)] for turn in prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class Pair:
         attributes: Mapping[str, JsonValue] | None = None,
     ) -> "Pair":
         turns = tuple(prompt)
-        identity = content_id([[turn.role, turn.content] for turn in turns], chosen, rejected)
+        identity = content_id(_said(turns), same_text(chosen), same_text(rejected))
         return cls(identity, turns, chosen, rejected, subset, dict(attributes or {}))
 
     @property
@@ -106,11 +118,17 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1."""
+    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1.
+
+    `notes` say what is odd about the pairs that were kept. `unused` are the columns that hold something and were not
+    used, as they stand.
+    """
 
     row: int
     pairs: tuple[Pair, ...] = ()
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,15 @@ class DroppedRow:
 
     row: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedColumn:
+    """A column of a source that no pair was made of: how many of the rows kept hold something in it, and an example."""
+
+    name: str
+    rows: int
+    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +166,10 @@ class ImportReport:
     """Kept pairs whose prompt also has pairs in the other split: an evaluation on them is less independent."""
     longer_wins: float
     """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What is odd about rows that were kept, with the number of rows."""
+    unused: tuple[UnusedColumn, ...] = ()
+    """Columns that were read past, for a person to see whether something of theirs was left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Import: read every row of a source, count what is dropped and why, store the rest in one transaction."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from mars_engine.words.protocols import (
     StagedPairs,
     Store,
 )
-from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, content_id
+from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, UnusedColumn, content_id
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
 IDS_AT_A_TIME = 10_000
+LONGEST_EXAMPLE = 80
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -38,6 +40,17 @@ class Sieve:
     dropped: Counter[str] = field(default_factory=Counter)
     examples: list[DroppedRow] = field(default_factory=list)
     rows_read: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+    unused_examples: dict[str, str] = field(default_factory=dict)
+
+    def note(self, notes: Sequence[str], unused: Mapping[str, Any]) -> None:
+        """Count what is odd about a row that was kept, and the columns of it that nothing was made of."""
+        self.notes.update(notes)
+        self.unused.update(unused.keys())
+        for name, value in unused.items():
+            if name not in self.unused_examples:
+                self.unused_examples[name] = _shortened(value)
 
     def drop(self, row: int, reason: str, *, detail: str = "") -> None:
         self.dropped[reason] += 1
@@ -67,11 +80,20 @@ class _Standing:
     shared_prompts: int
 
 
-def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:
+def import_pairs(
+    source: PairSource,
+    store: Store,
+    *,
+    split: Split,
+    clock: Clock,
+    progress: Progress,
+    may_be_empty: bool = False,
+) -> ImportReport:
     """Import a source's pairs into a split.
 
     Nothing is stored before the last row has been read, and then all in one transaction. Importing the same source
     again adds nothing, also at the same time. Memory is bounded: pairs wait on the disk.
+    `may_be_empty` is for a part of a source, which may get no pair: `validate_some_kept` judges all parts together.
 
     Raises:
         LoadError: the source cannot be read, or has no usable pair; nothing was stored.
@@ -80,8 +102,10 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
         sieve = _read(source, staged, progress)
         while True:
             revision = store.browse.revisions().get("pairs", 0)
-            standing = _sift(source, sieve, store, split)
+            standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
             report = _report(source, sieve, split, standing)
+            if not len(staged):
+                return report
             dataset = DatasetRecord(
                 id=report.dataset_id,
                 name=source.name,
@@ -99,7 +123,9 @@ def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock
                     return report  # else others stored pairs meanwhile, which may be the same
 
 
-def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
+def preview_import(
+    source: PairSource, store: Store, *, split: Split, progress: Progress, may_be_empty: bool = False
+) -> ImportPreview:
     """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
 
     Raises:
@@ -107,17 +133,33 @@ def preview_import(source: PairSource, store: Store, *, split: Split, progress: 
     """
     with store.pairs.staging() as staged:
         sieve = _read(source, staged, progress)
-        standing = _sift(source, sieve, store, split)
+        standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
         first = tuple(pair for _, pair in islice(staged.pairs(), PAIRS_IN_PREVIEW))
         return ImportPreview(_report(source, sieve, split, standing), first)
 
 
-def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split) -> _Standing:
+def validate_some_kept(location: str, reports: Sequence[ImportReport]) -> None:
+    """Raise LoadError where no part of a source has a usable pair."""
+    if not any(report.kept + report.already_present for report in reports):
+        dropped = sum((Counter(report.dropped) for report in reports), Counter[str]())
+        raise _nothing_usable(location, reports[0].format, sum(report.rows_read for report in reports), dropped)
+
+
+def _nothing_usable(location: str, format: str, rows: int, dropped: Counter[str]) -> LoadError:
+    return LoadError(
+        f"{location} has no usable pair in {rows} row(s): {_reasons(dropped)}",
+        expected=f"rows in the format {format!r}",
+        remedy="look at the rows, or name another format with --format; where roles or columns go by names of their "
+        "own, say --roles name=user,other=assistant or --columns prompt=…,chosen=…,rejected=…",
+    )
+
+
+def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split, *, may_be_empty: bool) -> _Standing:
     """Drop what the other split has, and return how the rest stands to the store."""
     other_split: Split = "heldout" if split == "train" else "train"
     present: set[str] = set()
     leaking: list[tuple[str, int]] = []
-    prompts: list[str] = []
+    shared_prompts = 0
     ids = sieve.kept.ids()
     while group := list(islice(ids, IDS_AT_A_TIME)):
         found = store.pairs.present([pair_id for pair_id, _, _ in group])
@@ -125,17 +167,13 @@ def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split) -> _Stan
         leaking += [(pair_id, row) for pair_id, _, row in group if found.get(pair_id, split) != split]
         prompts_of_kept = [prompt for pair_id, prompt, _ in group if found.get(pair_id, split) == split]
         shared = store.pairs.prompts_present(other_split, prompts_of_kept)
-        prompts += [prompt for prompt in prompts_of_kept if prompt in shared]
+        shared_prompts += sum(prompt in shared for prompt in prompts_of_kept)
     for _, row in leaking:
         sieve.drop(row, IN_OTHER_SPLIT[split])
     sieve.kept.discard(pair_id for pair_id, _ in leaking)
-    if not len(sieve.kept):
-        raise LoadError(
-            f"{source.location} has no usable pair in {sieve.rows_read} row(s): {_reasons(sieve.dropped)}",
-            expected=f"rows in the format {source.format!r}",
-            remedy="look at the rows named, or name another format with --format",
-        )
-    return _Standing(frozenset(present), len(prompts))
+    if not may_be_empty and not len(sieve.kept):
+        raise _nothing_usable(source.location, source.format, sieve.rows_read, sieve.dropped)
+    return _Standing(frozenset(present), shared_prompts)
 
 
 def _fresh(staged: StagedPairs, standing: _Standing) -> Iterator[tuple[int, Pair]]:
@@ -159,6 +197,8 @@ def _read(source: PairSource, staged: StagedPairs, progress: Progress) -> Sieve:
                 sieve.drop(parsed.row, reason)
             for pair in parsed.pairs:
                 sieve.keep(parsed.row, pair)
+            if parsed.pairs:
+                sieve.note(parsed.notes, parsed.unused)
     return sieve
 
 
@@ -176,6 +216,10 @@ def _report(source: PairSource, sieve: Sieve, split: Split, standing: _Standing)
         examples=tuple(sieve.examples),
         prompts_in_other_split=standing.shared_prompts,
         longer_wins=_longer_wins_accuracy(sieve.kept),
+        notes=dict(sieve.notes.most_common()),
+        unused=tuple(
+            UnusedColumn(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
+        ),
     )
 
 
@@ -183,6 +227,11 @@ def _longer_wins_accuracy(pairs: StagedPairs) -> float:
     """Return the accuracy of "the longer response is the better one", ties 0.5."""
     differences = np.fromiter((len(pair.chosen) - len(pair.rejected) for _, pair in pairs.pairs()), dtype=np.float64)
     return pairwise_accuracy(differences)
+
+
+def _shortened(value: Any) -> str:
+    text = " ".join(str(value).replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 def _reasons(dropped: Counter[str]) -> str:

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+MANIFEST_ENDING = ".manifest.json"
+"""Of the manifests that exports have beside them: they hold no pairs."""
+
 USUAL_LONGEST_NAME = 255
 
 

@@ -2,5 +2,6 @@
 
 from mars_engine.world.loaders.formats import FORMAT_NAMES, FORMATS, Format
 from mars_engine.world.loaders.opening import OpenedSource, open_source
+from mars_engine.world.loaders.options import ReadingOptions
 
-__all__ = ["FORMATS", "FORMAT_NAMES", "Format", "OpenedSource", "open_source"]
+__all__ = ["FORMATS", "FORMAT_NAMES", "Format", "OpenedSource", "ReadingOptions", "open_source"]
