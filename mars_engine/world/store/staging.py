@@ -84,6 +84,7 @@ def staged_pairs(folder: Path | None) -> Iterator[SqliteStagedPairs]:
         connection = _nameless(folder)
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         connection.execute(_TABLE)
+        connection.execute("BEGIN")  # never committed, so that pages are written where the cache is full alone
     try:
         yield SqliteStagedPairs(connection)
     finally:
