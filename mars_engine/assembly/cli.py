@@ -18,6 +18,7 @@ from mars_engine.assembly.command_frame import Session
 from mars_engine.assembly.commands_app import app, demo
 from mars_engine.assembly.commands_data import export, import_, init, status
 from mars_engine.assembly.commands_experiment import experiment
+from mars_engine.assembly.commands_findings import findings_
 from mars_engine.assembly.commands_jobs import job
 from mars_engine.assembly.commands_keeping import backup, history, trajectories
 from mars_engine.assembly.commands_map import map_
@@ -116,6 +117,7 @@ ROUNDS = (open_round_, close_round_)
 for command in (
     *STEPS,
     *ROUNDS,
+    findings_,
     failures,
     prompts,
     regate_,

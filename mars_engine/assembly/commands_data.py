@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mars_engine.assembly import headlines, printing
 from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.commands_findings import look_after_import, show_findings
 from mars_engine.assembly.config_options import override_config, section_options
 from mars_engine.assembly.demo import DEMO, demo_sources
 from mars_engine.assembly.recorded_run import mark_lost_runs
@@ -15,8 +16,9 @@ from mars_engine.assembly.uploads import forget_upload
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import Split
+from mars_engine.words.records import ImportReport, Split
 from mars_engine.workflows.export import ExportWhat, select_for_export
+from mars_engine.workflows.findings import read_findings
 from mars_engine.workflows.holdout import HoldoutPart
 from mars_engine.workflows.import_pairs import import_pairs, preview_import, validate_some_kept
 from mars_engine.workflows.score import SPLITS
@@ -167,8 +169,17 @@ def import_(
         ]
         validate_some_kept(source, reports)
         notes.summary |= headlines.of_imports(reports)
+        reports = look_after_import(bench, reports)
     forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now
-    return reports, lambda console: _show_all(console, printing.show_import, reports)
+    return reports, lambda console: _show_imports(console, reports)
+
+
+def _show_imports(console: Console, reports: list[ImportReport]) -> None:
+    _show_all(console, printing.show_import, reports)
+    if plain := reports[-1].findings:
+        show_findings(console, read_findings(plain))
+    elif any(report.kept for report in reports):
+        console.print("What so many pairs say against themselves was not looked for: 'mars findings' looks for it.")
 
 
 def _show_all(console: Console, show: Any, reports: list[Any]) -> None:

@@ -604,6 +604,10 @@ class PairStore(Protocol):
         """Semantic distances by pair id."""
         ...
 
+    def stream(self, split: Split) -> Iterator[Pair]:
+        """Yield the pairs of a split, in the order of their import; few are in memory at a time."""
+        ...
+
     def count(self, split: Split) -> int: ...
 
 
@@ -871,6 +875,10 @@ class PairSetStore(Protocol):
 
     def members(self, set_id: str) -> list[str]:
         """Ids of a set's pairs, in the order of their import."""
+        ...
+
+    def members_among(self, set_id: str, pair_ids: Collection[str]) -> set[str]:
+        """Which of some pairs are in a set."""
         ...
 
 

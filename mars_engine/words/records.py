@@ -169,6 +169,8 @@ class ImportReport:
     notes: Mapping[str, int] = field(default_factory=dict)
     """What is odd about rows that were kept, with the number of rows."""
     unused: tuple[UnusedColumn, ...] = ()
+    findings: Mapping[str, Any] | None = None
+    """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
     """Columns that were read past, for a person to see whether something of theirs was left out."""
 
 
@@ -587,7 +589,7 @@ class ExportRow:
 
 # ----------------------------------------------------------------------------------------------------- evaluations
 
-EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment"]
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings"]
 
 
 @dataclass(frozen=True, slots=True)

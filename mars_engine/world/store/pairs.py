@@ -1,6 +1,6 @@
 """Source pairs and the datasets they came in."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from mars_engine.world.store.statements import (
     records,
     revision,
 )
+
+PAIRS_AT_A_TIME = 1_000
 
 _PAIR = record_columns(Pair, schema.pairs)
 
@@ -85,6 +87,18 @@ class SqlPairStore:
         statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
         with self.database.read() as connection:
             return records(connection, Pair, statement)
+
+    def stream(self, split: Split) -> Iterator[Pair]:
+        stored, last = schema.pairs.c, -1
+        statement = select(stored.ordinal, *_PAIR).order_by(stored.ordinal).limit(PAIRS_AT_A_TIME)
+        while True:
+            with self.database.read() as connection:
+                rows = connection.execute(statement.where(stored.split == split, stored.ordinal > last)).all()
+            for ordinal, *values in rows:
+                last = ordinal
+                yield Pair(*values)
+            if len(rows) < PAIRS_AT_A_TIME:
+                return
 
     def by_id(self, ids: Collection[str]) -> dict[str, Pair]:
         """The pairs of `ids`, in their order; an id that is not stored is left out."""
