@@ -19,6 +19,7 @@ from mars_engine.workflows.findings import (
 )
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.pair_index import PairIndexCache
+from mars_engine.workflows.rounds import score_model, train_warm_up
 from mars_engine.workflows.workbench import Workbench
 
 LONG = "The committee met on Tuesday to settle how the river is to be crossed, and nobody spoke of the old ferry. " * 6
@@ -61,17 +62,16 @@ def test_contradictions_within_and_across_splits():
 
 
 def test_check_says_of_a_pair_that_another_says_the_reverse():
-    first, reverse, other = (
-        Pair.of(ask("Q"), *sides) for sides in (("good one", "bad one"), ("bad one", "good one"), ("fine", "poor"))
-    )
-    bench = with_pairs((first, reverse, other))
+    first, reverse = (Pair.of(ask("Q"), *sides) for sides in (("good one", "bad one"), ("bad one", "good one")))
+    bench = with_pairs((*make_pairs(8), first, reverse))
+    score_model(bench, train_warm_up(bench))
     index = PairIndexCache(bench.store).current()
-    for annotator, contradicted in (("anna", set()), ("bob", {first.id, reverse.id})):
+    for contradicted in (set(), {first.id, reverse.id}):
         if contradicted:
             look(bench)
-        dealt = deal(bench.store, index, bench.config, kind="pair", annotator=annotator, clock=bench.clock)
+        dealt = deal(bench.store, index, bench.config, kind="pair", annotator="", clock=bench.clock, read_only=True)
         cards = {card.id: card.why for card in dealt.cards}
-        assert len(cards) == 3
+        assert len(cards) == 10
         assert {pair_id for pair_id, why in cards.items() if "Another pair says the reverse" in why} == contradicted
 
 
