@@ -50,7 +50,7 @@ def show_findings(console: Console, found: Findings) -> None:
     telling = [each for each in found.all if each.count]
     console.print(f"What the {found.pairs:,} pairs say against themselves:" + ("" if telling else " nothing was found"))
     for each in telling:
-        console.print(f"  {each.count:,} {each.words}")
+        console.print(f"  {each.count:,} × {each.words}")
         for example in each.examples:
             console.print(f"    {example.pair_id}: {_short(example.chosen)} | {_short(example.rejected)}")
     if any(each.set_id for each in telling):

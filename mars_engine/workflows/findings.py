@@ -153,13 +153,19 @@ class _Reading:
         accuracy = pairwise_accuracy((chosen - rejected).astype(np.float64))
         by_length, length_words = _length_finding(accuracy, chosen - rejected)
         return {
-            "contradictions": (contradicting, "pairs say the reverse of another pair: A over B, and B over A"),
-            "across": (across, "of these contradict a pair of the other split, so that an evaluation contradicts them"),
-            "repeated": (repeated, "held-out pairs stand among the training pairs too, but for case and blanks"),
-            "near": (near, f"held-out pairs share {NEAR:.0%} or more of their text with a training pair"),
-            "ties": (keys.is_tie(), "pairs have two sides that differ in nothing but case and blanks"),
-            "empty": (self.lengths[:, 2] == 0, "pairs have an empty prompt, or an answer without a letter or digit"),
-            "long": (self.lengths[:, 3] > MOST_CHARACTERS, f"pairs have a text of more than {MOST_CHARACTERS:,} signs"),
+            "contradictions": (contradicting, "a pair says the reverse of another: A over B, and B over A"),
+            "across": (
+                across,
+                "one of these contradicts a pair of the other split, so that an evaluation contradicts the training",
+            ),
+            "repeated": (repeated, "a held-out pair stands among the training pairs too, but for case and blanks"),
+            "near": (near, f"a held-out pair shares {NEAR:.0%} or more of its text with a training pair"),
+            "ties": (keys.is_tie(), "a pair has two sides that differ in nothing but case and blanks"),
+            "empty": (self.lengths[:, 2] == 0, "a pair has an empty prompt, or an answer without a letter or digit"),
+            "long": (
+                self.lengths[:, 3] > MOST_CHARACTERS,
+                f"a pair has a text of more than {MOST_CHARACTERS:,} characters",
+            ),
             "length": (by_length, length_words),
         }
 
@@ -199,10 +205,9 @@ def _length_finding(accuracy: float, differences: np.ndarray[tuple[int], np.dtyp
     right: BoolArray = differences > 0 if longer else differences < 0
     share = accuracy if longer else 1 - accuracy
     if np.isnan(share) or share < TELLING:
-        return np.zeros(
-            len(differences), dtype=bool
-        ), f"length tells little: “the {side} is better” is right on {share:.1%}"
-    return right, f"pairs have the {side} answer as the better one, {share:.1%} of all: length alone tells the label"
+        words = f"length tells little: “the {side} is better” is right on {share:.1%}"
+        return np.zeros(len(differences), dtype=bool), words
+    return right, f"a pair has the {side} answer as the better one, {share:.1%} of all: length alone tells the label"
 
 
 def _whole_text(pair: Pair) -> str:
@@ -235,7 +240,7 @@ def _findings_of_imports(store: Store) -> list[Finding]:
     notes: Counter[str] = Counter()
     for dataset in store.pairs.datasets():
         notes.update(dataset.report.get("notes", {}))
-    return [Finding("note", count, f"rows, when read: {note}") for note, count in notes.most_common()]
+    return [Finding("note", count, f"a row, when read: {note}") for note, count in notes.most_common()]
 
 
 def _keep_set(store: Store, kind: str, ids: Sequence[str], clock: Clock) -> None:

@@ -53,7 +53,7 @@ def _indistinct(desk: Desk) -> Finding:
     index = desk.index()
     training = index.split == SPLIT_CODES.index("train")
     count = int((training & (index.verdict == VERDICT_CODES.index("indistinct"))).sum())
-    return Finding("indistinct", count, "pairs have two sides that are the same to the model, as after truncation")
+    return Finding("indistinct", count, "a pair has two sides that are the same to the model, as after truncation")
 
 
 def _said_of_rest(found: Findings, shown: list[Finding]) -> str:
@@ -68,14 +68,14 @@ def _draw_finding(finding: Finding, *, key: str) -> None:
     with st.container(border=True, key=key):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{TITLES[finding.kind]}**", width="content")
-            st.text(f"{finding.count:,} {finding.words}", width="stretch")
+            st.text(f"{finding.count:,} × {finding.words}", width="stretch")
+        view = _view_of(finding)
+        if view is not None and not presenting():
+            _open_link(finding, view)
         if finding.examples:
             with st.expander(_examples(len(finding.examples))):
                 for example in finding.examples:
                     _draw_example(example)
-        view = _view_of(finding)
-        if view is not None and not presenting():
-            _open_link(finding, view)
 
 
 def _examples(count: int) -> str:
@@ -83,13 +83,12 @@ def _examples(count: int) -> str:
 
 
 def _open_link(finding: Finding, view: View) -> None:
-    with st.container(horizontal=True):
-        st.page_link(
-            "pages/explore.py",
-            label=f"Open {finding.count:,} in Explore" if finding.count > 1 else "Open it in Explore",
-            icon=":material/scatter_plot:",
-            query_params=link_parameters(view),
-        )
+    st.page_link(
+        "pages/explore.py",
+        label=f"Open all {finding.count:,} in Explore" if finding.count > 1 else "Open it in Explore",
+        icon=":material/scatter_plot:",
+        query_params=link_parameters(view),
+    )
 
 
 def _view_of(finding: Finding) -> View | None:
@@ -103,13 +102,20 @@ def _draw_example(example: Example) -> None:
     texts = "".join(f"<dt>{name}</dt><dd>{escape(text) or '(empty)'}</dd>" for name, text in rows)
     st.html(f"{STYLE}<dl class='mars-example'>{texts}</dl>")
     if not presenting():
-        st.page_link("pages/pair.py", label="Look at this pair", query_params={PAIR: example.pair_id})
+        st.page_link(
+            "pages/pair.py",
+            label="Look at this pair",
+            icon=":material/arrow_forward:",
+            query_params={PAIR: example.pair_id},
+        )
 
 
 STYLE = """
 <style>
-  .mars-example { display: grid; grid-template-columns: 5.5rem 1fr; gap: .2rem .75rem; margin: 0;
+  .mars-example { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; padding: 0;
     overflow-wrap: anywhere; }
-  .mars-example dt { opacity: .8; } .mars-example dd { margin: 0; }
+  .mars-example dt, .mars-example dd { margin: 0; padding: 0; }
+  .mars-example dt { opacity: .8; }
+  @media (max-width: 640px) { .mars-example { grid-template-columns: 1fr; } .mars-example dd { margin-bottom: .4rem; } }
 </style>
 """

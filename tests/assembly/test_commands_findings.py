@@ -36,7 +36,7 @@ def test_an_import_says_what_the_pairs_say_against_themselves(workspace, contrad
     result = run(workspace, "import", contradicting)
     assert result.exit_code == 0
     assert "What the 12 pairs say against themselves:" in result.output
-    assert "12 pairs say the reverse of another pair" in result.output
+    assert "12 × a pair says the reverse of another" in result.output
     assert "yes | no" in result.output
     again = json.loads(run(workspace, "import", contradicting, "--json").stdout)
     findings = {each["kind"]: each for each in again[-1]["findings"]["all"]}

@@ -296,3 +296,19 @@ def test_everything_is_deleted_after_a_backup(at_work):
     app.switch_page("pages/overview.py").run()
     assert not app.exception
     assert "no training pairs yet" in words(app)
+
+
+def test_what_the_pairs_say_against_themselves_is_looked_for_by_a_job(at_work):
+    _, store = at_work("without a model")
+    app = open_data()
+    assert "Nobody has looked yet" in words(app)
+    press(app, "look-for-findings")
+    run = store.runs.all()[0]
+    assert run.kind == "findings"
+    while store.runs.get(run.id).state in ("queued", "running"):
+        time.sleep(0.05)
+    assert store.runs.get(run.id).state == "finished", store.runs.get(run.id).error
+    app.run()
+    assert "Nobody has looked yet" not in words(app)
+    assert "None among 40 pairs: contradictions" in words(app)
+    assert "look-for-findings" not in [button.key for button in app.button]

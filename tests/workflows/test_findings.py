@@ -133,7 +133,7 @@ def test_what_reading_noted_is_among_the_findings():
     noted = replace(dataset, id="noted", report={**dataset.report, "notes": {"the scores say the reverse": 2}})
     bench.store.pairs.add_dataset(noted, [])
     assert [(each.count, each.words) for each in look(bench).all if each.kind == "note"] == [
-        (2, "rows, when read: the scores say the reverse")
+        (2, "a row, when read: the scores say the reverse")
     ]
 
 
