@@ -77,4 +77,6 @@ def test_findings_are_read_and_opened_by_keyboard_alone(address, browser):
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     waiting.until(lambda page: "/explore" in page.current_url and "set=" in page.current_url)
     waiting.until(lambda page: "2 of 22 pairs selected" in page.find_element(By.TAG_NAME, "body").text)
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    # Streamlit asks for its own health below the page's path first, and finds it elsewhere.
+    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not [entry for entry in severe if "/_stcore/" not in entry["message"]]
