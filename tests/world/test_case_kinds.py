@@ -210,7 +210,29 @@ def test_instruction_and_input_and_a_history_make_up_the_prompt(tmp_path: Path) 
 
 def test_two_columns_that_may_be_the_prompt_are_not_guessed_between(tmp_path: Path) -> None:
     rows = [{"prompt": f"Say {q}", "question": "Other", "chosen": a, "rejected": b} for q, a, b in TEXTS]
-    assert dropped(read(tmp_path, rows)) == {"more than one column may be the prompt": 4}
+    assert dropped(read(tmp_path, rows)) == {"more than one column may be the prompt: prompt, question": 4}
+    rows = [{"prompt": f"Say {q}", "text": "Something else.", "chosen": a, "rejected": b} for q, a, b in TEXTS]
+    assert dropped(read(tmp_path, rows)) == {"more than one column may be the prompt: prompt, text": 4}
+    (named, *_) = read(tmp_path, rows, columns={"prompt": "prompt"})
+    assert dict(named.unused) == {"text": "Something else."}
+
+
+def test_a_prompt_in_a_column_that_is_not_known_is_never_passed_over(tmp_path: Path) -> None:
+    for layout in (
+        lambda q, good, bad: {"frage": q, "chosen": good, "rejected": bad},
+        lambda q, good, bad: {
+            "frage": [turn("user", q)],
+            "chosen": [turn("assistant", good)],
+            "rejected": [turn("assistant", bad)],
+        },
+    ):
+        rows = rows_like(layout)
+        assert dropped(read(tmp_path, rows)) == {"no prompt, though the column 'frage' may be it": 4}
+        assert ids(read(tmp_path, rows, columns={"prompt": "frage"})) == pair_ids()
+    rows = rows_like(lambda q, good, bad: {"chosen": good, "rejected": bad, "source": "two words"})
+    assert ids(read(tmp_path, rows))
+    rows = rows_like(lambda q, good, bad: {"chosen": good, "rejected": bad, "frage": "two words"})
+    assert ids(read(tmp_path, rows, columns={"chosen": "chosen", "rejected": "rejected"}))
 
 
 def test_columns_that_are_not_used_are_named_with_what_they_hold(tmp_path: Path) -> None:
@@ -401,6 +423,17 @@ def test_cells_that_spell_turns_are_turns(tmp_path: Path, spelled: Any) -> None:
     rows = [{side: spelled(row[side]) for side in ("chosen", "rejected")} for row in DIALOGUES]
     for content, name in ((separated(rows), "a.csv"), (lines(rows), "a.jsonl")):
         assert ids(read(tmp_path, content, name)) == pair_ids(), name
+
+
+def test_a_cell_of_many_lines_that_is_not_utf8_costs_its_row_alone(tmp_path: Path) -> None:
+    rows = [
+        {**row, "prompt": f"{row['prompt']}\nna\u00efve" if place == 1 else row["prompt"]}
+        for place, row in enumerate(PLAIN)
+    ]
+    content = separated(rows).replace("na\u00efve".encode(), b"na\xefve")
+    parsed = read(tmp_path, content, "a.csv")
+    assert [len(row.pairs) for row in parsed] == [1, 0, 1, 1]
+    assert dropped(parsed) == {"text that is not UTF-8": 1}
 
 
 def test_text_that_only_looks_like_a_list_stays_text(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ an import, so that nothing of a row is lost unsaid.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from mars_engine.world.loaders.options import ReadingOptions
-from mars_engine.world.loaders.values import decoded
+from mars_engine.world.loaders.values import decoded, literal_in
 
 SIDE_NAMES = (
     ("chosen", "rejected"),
@@ -42,24 +42,22 @@ TEXT_PROMPTS = (
     "problem", "prompt_text", "input_text", "input_prompt",
 )  # fmt: skip
 """Columns that are the prompt wherever they stand beside two sides."""
-DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages", "turns")
-"""Columns that are the prompt where they hold turns."""
+DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages")
+"""Columns that are the prompt too, and usually hold turns."""
 BEFORE_PROMPTS = ("history", "context")
 """Columns that come before the prompt, or are it where there is no other."""
-WEAK_PROMPTS = (
-    "task",
-    "request",
-    "user",
-    "human",
-    "post",
-    "text",
-    "inputs",
-    "source_text",
-    "article",
-    "document",
-    "passage",
-)
+RIVAL_PROMPTS = (
+    "request", "user", "human", "post", "text", "inputs", "source_text", "article", "document", "passage", "x",
+)  # fmt: skip
 """Columns that are the prompt only where there is no other, and the sides are single answers."""
+WEAK_PROMPTS = ("task", *RIVAL_PROMPTS)
+METADATA = (
+    "id", "uuid", "prompt_id", "row_id", "source", "dataset", "subset", "domain", "category", "language", "lang",
+    "model", "models", "chosen_model", "rejected_model", "annotator", "note", "notes", "comment", "rationale", "reason",
+    "critique", "explanation", "preference_statement", "labelling_prompt", "raw_labelling_response", "timestamp", "date",
+    "license", "url", "tags", "metadata", "meta", "mislabelled", "principle", "type", "split", "status", "title",
+)  # fmt: skip
+"""Columns beside two answers that are known not to be the prompt."""
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction")
 TOOL_NAMES = ("tools", "functions", "available_tools")
 _PROMPTS = frozenset((*TEXT_PROMPTS, *DIALOGUE_PROMPTS, *BEFORE_PROMPTS, *WEAK_PROMPTS))
@@ -73,6 +71,7 @@ class Cells(Mapping[str, Any]):
         columns = tuple(name for name in row if isinstance(name, str))
         self.names = _names_of(columns, tuple(options.columns.items()))
         self._used: set[str] = set()
+        self.used_names: set[str] = set()
         self._decoded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -94,14 +93,26 @@ class Cells(Mapping[str, Any]):
     def peek(self, name: str) -> Any:
         """Return a cell as it is meant, None where there is none; it does not count as used."""
         if name not in self._decoded:
-            self._decoded[name] = decoded(self.raw(name), self.options.roles)
+            value = self.raw(name)
+            if isinstance(value, str) and self._are_literals:
+                value = literal_in(value) or value
+            self._decoded[name] = decoded(value, self.options.roles)
         return self._decoded[name]
+
+    @cached_property
+    def _are_literals(self) -> bool:
+        """Whether both sides and the prompts are texts in quotes, as a tool writes that spells every cell."""
+        sides = [self.raw(name) for name in ("chosen", "rejected")]
+        prompts = [self.raw(name) for name in TEXT_PROMPTS if name in self.names]
+        texts = [*sides, *(text for text in prompts if not is_blank(text))]
+        return all(isinstance(text, str) and literal_in(text) is not None for text in texts)
 
     def raw(self, name: str) -> Any:
         """Return a cell as it stands, None where there is none."""
         return value_at(self.row, self.names.get(name, ""))
 
     def use(self, name: str) -> None:
+        self.used_names.add(name)
         if name in self.names:
             self._used.update(columns_in(self.names[name], self.row))
 

@@ -23,8 +23,8 @@ from mars_engine.world.loaders.drafts import (
     turns_of,
 )
 from mars_engine.world.loaders.hh_rlhf import dialogue_turns, is_dialogue
-from mars_engine.world.loaders.prompts import has_prompt, prompt_in
-from mars_engine.world.loaders.values import are_turns, is_turn
+from mars_engine.world.loaders.prompts import has_prompt, prompt_in, refuse_lost_prompt
+from mars_engine.world.loaders.values import are_turns, decoded, is_turn, literal_in
 
 Side = str | Prompt
 
@@ -66,20 +66,26 @@ def fits(cells: Cells) -> bool:
 
 def parse_explicit(cells: Cells) -> list[Draft]:
     """The prompt of the columns, before single answers or as the beginning of whole dialogues."""
-    chosen, rejected = turns_or_text(cells["chosen"]), turns_or_text(cells["rejected"])
+    chosen, rejected = sides_of(cells["chosen"], cells["rejected"])
     prompt = prompt_in(cells, sides_are_answers=are_answers(cells))
     return [draft_of_sides(cells, prompt, chosen, rejected)]
 
 
 def parse_implicit(row: Row) -> list[Draft]:
     """The prompt is what both sides begin with."""
-    chosen, rejected = turns_or_text(row["chosen"]), turns_or_text(row["rejected"])
+    chosen, rejected = sides_of(row["chosen"], row["rejected"])
+    if isinstance(chosen, str) and isinstance(rejected, str) and is_dialogue(chosen) and is_dialogue(rejected):
+        chosen, rejected = dialogue_turns(chosen), dialogue_turns(rejected)
     if isinstance(chosen, tuple) and isinstance(rejected, tuple):
+        if isinstance(row, Cells) and len(chosen) == len(rejected) == 1:
+            refuse_lost_prompt(row)
         return [draft_of_dialogues(chosen, rejected, row)]
     if isinstance(chosen, tuple) or isinstance(rejected, tuple):
         raise Dropped(NOT_TEXT)
     if chosen == rejected:
         raise Dropped(IDENTICAL_SIDES)
+    if isinstance(row, Cells):
+        refuse_lost_prompt(row)
     end = _end_of_shared_prompt(chosen, rejected)
     if not chosen[:end].strip():
         return [draft_of(row, (), chosen, rejected)]
@@ -102,6 +108,19 @@ def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> 
         return draft_of(cells, _without_answer(prompt, *answers), *answers)
     whole = [_whole(prompt, each, dialogues) for each in dialogues]
     return draft_of_dialogues(whole[0], whole[1], cells)
+
+
+def sides_of(chosen: object, rejected: object) -> tuple[Side, Side]:
+    """Return two sides as they are meant; raises Dropped. A dialogue inside a single answer is that dialogue."""
+    sides = turns_or_text(chosen), turns_or_text(rejected)
+    inside = [
+        side[0].content for side in sides if isinstance(side, tuple) and [turn.role for turn in side] == ["assistant"]
+    ]
+    if len(inside) == 2:
+        meant = [decoded(literal_in(text) or text, {}) for text in inside]
+        if all(are_turns(each) for each in meant) or all(is_dialogue(text) for text in inside):
+            return turns_or_text(meant[0]), turns_or_text(meant[1])
+    return sides
 
 
 def turns_or_text(value: object) -> Side:

@@ -92,6 +92,19 @@ def text_in(value: Any) -> Any:
     return next((value[key] for key in ANSWER_KEYS if isinstance(value.get(key), str)), None)
 
 
+def literal_in(text: str) -> str | None:
+    """Return the text that a JSON or Python literal in quotes spells, None where a text is none."""
+    if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, str) else None
+    return None
+
+
 def _from_spelling(text: str) -> Any:
     """Return the turns or answers that a text spells, else the text."""
     if len(text) > _LONGEST_SPELLED or not _SPELLED.match(text):
