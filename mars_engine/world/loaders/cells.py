@@ -4,12 +4,13 @@ Names are compared in lower case, with an underscore for a space or a hyphen. Wh
 an import, so that nothing of a row is lost unsaid.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from mars_engine.world.loaders.options import ReadingOptions
-from mars_engine.world.loaders.values import decoded, literal_in
+from mars_engine.world.loaders.values import decoded, is_spelled, literal_in
 
 SIDE_NAMES = (
     ("chosen", "rejected"),
@@ -64,10 +65,13 @@ _PROMPTS = frozenset((*TEXT_PROMPTS, *DIALOGUE_PROMPTS, *BEFORE_PROMPTS, *WEAK_P
 
 
 class Cells(Mapping[str, Any]):
-    """One row. Reading a cell by `[name]` or `get` uses it; `peek` looks without using."""
+    """One row. Reading a cell by `[name]` or `get` uses it; `peek` looks without using.
 
-    def __init__(self, row: Mapping[str, Any], options: ReadingOptions) -> None:
-        self.row, self.options = row, options
+    `literal` are the columns whose texts stand in quotes, see `literal_columns`.
+    """
+
+    def __init__(self, row: Mapping[str, Any], options: ReadingOptions, literal: frozenset[str] = frozenset()) -> None:
+        self.row, self.options, self.literal = row, options, literal
         columns = tuple(name for name in row if isinstance(name, str))
         self.names = _names_of(columns, tuple(options.columns.items()))
         self._used: set[str] = set()
@@ -94,18 +98,10 @@ class Cells(Mapping[str, Any]):
         """Return a cell as it is meant, None where there is none; it does not count as used."""
         if name not in self._decoded:
             value = self.raw(name)
-            if isinstance(value, str) and self._are_literals:
+            if isinstance(value, str) and self.names.get(name) in self.literal:
                 value = literal_in(value) or value
             self._decoded[name] = decoded(value, self.options.roles)
         return self._decoded[name]
-
-    @cached_property
-    def _are_literals(self) -> bool:
-        """Whether both sides and the prompts are texts in quotes, as a tool writes that spells every cell."""
-        sides = [self.raw(name) for name in ("chosen", "rejected")]
-        prompts = [self.raw(name) for name in TEXT_PROMPTS if name in self.names]
-        texts = [*sides, *(text for text in prompts if not is_blank(text))]
-        return all(isinstance(text, str) and literal_in(text) is not None for text in texts)
 
     def raw(self, name: str) -> Any:
         """Return a cell as it stands, None where there is none."""
@@ -123,6 +119,25 @@ class Cells(Mapping[str, Any]):
             for name, value in self.row.items()
             if isinstance(name, str) and name not in self._used and not is_blank(value)
         }
+
+
+def literal_columns(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the columns in which every text is a literal in quotes, as a tool writes that spells every cell.
+
+    A single text in quotes may be meant so: it counts where both sides stand in quotes too.
+    """
+    literal: Counter[str] = Counter()
+    others: set[str] = set()
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, str) and value.strip() and value not in ("[]", "{}", "null", "None"):
+                if literal_in(value) is not None:
+                    literal[name] += 1
+                elif not is_spelled(value):
+                    others.add(name)
+    found = {name: count for name, count in literal.items() if name not in others}
+    both_sides = {"chosen", "rejected"} <= {plain_name(name) for name in found}
+    return frozenset(name for name, count in found.items() if count > 1 or both_sides or not others)
 
 
 def is_blank(value: Any) -> bool:

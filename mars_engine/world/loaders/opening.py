@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
 from mars_engine.words.records import ParsedRow, content_id
-from mars_engine.world.loaders.cells import columns_in
+from mars_engine.world.loaders.cells import columns_in, literal_columns
 from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
@@ -143,6 +143,8 @@ def _recognised_layout(
     if not sample:
         raise _nothing_readable(location, first_problem)
     _validate_mapped_columns(location, sample, options)
+    literal = literal_columns([raw.row for raw in sample if raw.row is not None])
+    layouts = [replace(layout, literal=literal) for layout in layouts]
     matches = [(raw, layout) for raw in sample if (layout := _layout_of(raw, layouts)) is not None]
     if not matches:
         raise _unrecognised(location, sample, layouts)

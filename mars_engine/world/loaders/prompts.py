@@ -17,16 +17,19 @@ from mars_engine.world.loaders.cells import (
     plain_name,
 )
 from mars_engine.world.loaders.drafts import (
+    BROKEN_TURNS,
     EMPTY_PROMPT,
     NOT_TEXT,
+    OTHER_PROMPT,
     SEVERAL_PROMPTS,
     SEVERAL_SYSTEMS,
+    Draft,
     Dropped,
     checked_text,
     turns_of,
 )
 from mars_engine.world.loaders.hh_rlhf import is_open_dialogue, open_turns
-from mars_engine.world.loaders.values import are_turns, decoded, is_turn, text_in
+from mars_engine.world.loaders.values import are_turns, decoded, is_broken_spelling, is_turn, text_in
 
 JOINED = (("instruction", "input"), ("prompt", "input"), ("instruction", "query"), ("instruction", "question"))
 """Columns that make up one prompt together, in this order."""
@@ -84,6 +87,17 @@ def texts_of_sides(cells: Cells) -> list[str]:
     return [value for side in ("chosen", "rejected") if isinstance(value := cells.peek(side), str)]
 
 
+def refuse_lost_history(cells: Cells, draft: Draft) -> None:
+    """Raise Dropped where a column of what came before the prompt was not used, and says what the pair does not say."""
+    for name in BEFORE_PROMPTS:
+        value = cells.peek(name) if name not in cells.used_names else None
+        if isinstance(value, str) and len(value.split()) > 1 and not cells.options.columns:
+            sides = [text for text in (draft.chosen, draft.rejected) if isinstance(text, str)]
+            said = [same_text(text) for text in (*(turn.content for turn in draft.prompt), *sides)]
+            if not any(same_text(value) in text for text in said):
+                raise Dropped(OTHER_PROMPT)
+
+
 def refuse_lost_prompt(cells: Cells) -> None:
     """Raise Dropped where two answers without a prompt stand beside a column that is not known and may be it.
 
@@ -135,6 +149,8 @@ def _found(cells: Cells, names: tuple[str, ...]) -> dict[str, Prompt]:
         value = cells.peek(name)
         if is_blank(value):
             continue
+        if is_broken_spelling(value):
+            raise Dropped(BROKEN_TURNS)
         if _holds_turns(value):
             cells.use(name)
             found[name] = _exchanges(value) or turns_of(value)

@@ -9,6 +9,7 @@ from mars_engine.words.records import Prompt, Turn, same_text
 from mars_engine.world.exporter import opening
 from mars_engine.world.loaders.cells import Cells, is_blank
 from mars_engine.world.loaders.drafts import (
+    BROKEN_TURNS,
     IDENTICAL_SIDES,
     NOT_TEXT,
     OTHER_PROMPT,
@@ -24,7 +25,7 @@ from mars_engine.world.loaders.drafts import (
 )
 from mars_engine.world.loaders.hh_rlhf import dialogue_turns, is_dialogue
 from mars_engine.world.loaders.prompts import has_prompt, prompt_in, refuse_lost_prompt
-from mars_engine.world.loaders.values import are_turns, decoded, is_turn, literal_in
+from mars_engine.world.loaders.values import are_turns, is_broken_spelling, is_turn
 
 Side = str | Prompt
 
@@ -66,14 +67,14 @@ def fits(cells: Cells) -> bool:
 
 def parse_explicit(cells: Cells) -> list[Draft]:
     """The prompt of the columns, before single answers or as the beginning of whole dialogues."""
-    chosen, rejected = sides_of(cells["chosen"], cells["rejected"])
+    chosen, rejected = turns_or_text(cells["chosen"]), turns_or_text(cells["rejected"])
     prompt = prompt_in(cells, sides_are_answers=are_answers(cells))
     return [draft_of_sides(cells, prompt, chosen, rejected)]
 
 
 def parse_implicit(row: Row) -> list[Draft]:
     """The prompt is what both sides begin with."""
-    chosen, rejected = sides_of(row["chosen"], row["rejected"])
+    chosen, rejected = (_without_wrapping(turns_or_text(row[side])) for side in ("chosen", "rejected"))
     if isinstance(chosen, str) and isinstance(rejected, str) and is_dialogue(chosen) and is_dialogue(rejected):
         chosen, rejected = dialogue_turns(chosen), dialogue_turns(rejected)
     if isinstance(chosen, tuple) and isinstance(rejected, tuple):
@@ -110,23 +111,19 @@ def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> 
     return draft_of_dialogues(whole[0], whole[1], cells)
 
 
-def sides_of(chosen: object, rejected: object) -> tuple[Side, Side]:
-    """Return two sides as they are meant; raises Dropped. A dialogue inside a single answer is that dialogue."""
-    sides = turns_or_text(chosen), turns_or_text(rejected)
-    inside = [
-        side[0].content for side in sides if isinstance(side, tuple) and [turn.role for turn in side] == ["assistant"]
-    ]
-    if len(inside) == 2:
-        meant = [decoded(literal_in(text) or text, {}) for text in inside]
-        if all(are_turns(each) for each in meant) or all(is_dialogue(text) for text in inside):
-            return turns_or_text(meant[0]), turns_or_text(meant[1])
-    return sides
+def _without_wrapping(side: Side) -> Side:
+    """Return a dialogue that stands in a single answer as text; only where there is no prompt elsewhere."""
+    if isinstance(side, tuple) and [turn.role for turn in side] == ["assistant"] and is_dialogue(side[0].content):
+        return side[0].content
+    return side
 
 
 def turns_or_text(value: object) -> Side:
     """Return a side as it is meant: its turns, or its text; raises Dropped."""
     if is_turn(value) or isinstance(value, list):
         return turns_of(value)
+    if is_broken_spelling(value):
+        raise Dropped(BROKEN_TURNS)
     return checked_text(value)
 
 

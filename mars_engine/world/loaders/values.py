@@ -55,6 +55,7 @@ _KEY = "|".join(
     dict.fromkeys((*ROLE_KEYS, *CONTENT_KEYS, *CALL_KEYS, *ANSWER_KEYS, "model", "id", "name", "rank", "score"))
 )
 _SPELLED = re.compile(rf"\s*\[?\s*\{{\s*[\"'](?:{_KEY})[\"']\s*:")
+_SPELLED_TURNS = re.compile(rf"\s*\[?\s*\{{\s*[\"'](?:{'|'.join(ROLE_KEYS)})[\"']\s*:\s*[\"']")
 _NUMPY_BREAK = re.compile(r"\}\r?\n \{")
 
 
@@ -103,6 +104,26 @@ def literal_in(text: str) -> str | None:
             continue
         return value if isinstance(value, str) else None
     return None
+
+
+def is_spelled(text: str) -> bool:
+    """Whether a text begins like the spelling of turns or answers."""
+    return bool(_SPELLED.match(text))
+
+
+def is_broken_spelling(value: Any) -> bool:
+    """Whether a decoded cell is a text that begins like turns, but spells none: it was cut off or misspelled."""
+    return isinstance(value, str) and bool(_SPELLED_TURNS.match(value)) and not _is_whole(value)
+
+
+def _is_whole(text: str) -> bool:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            read(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return True
+    return False
 
 
 def _from_spelling(text: str) -> Any:
