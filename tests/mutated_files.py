@@ -1,7 +1,7 @@
 """Files of preference data, mutated by seed as other tools and other people would have written them.
 
-A row is a list of cells that know which texts a person would call the prompt, the chosen or the rejected answer in them,
-whatever the column is called afterwards; so a test can look for texts that a pair lacks.
+A row is a list of cells that know which texts a person would call the prompt, the chosen or the rejected answer in
+them, whatever the column is called afterwards; so a test can look for texts that a pair lacks.
 """
 
 import ast
@@ -32,10 +32,11 @@ CATEGORIES: dict[str, Category] = {
 }
 """Of the columns of the rows that are mutated."""
 RENAMED: dict[Category, tuple[str, ...]] = {
-    "prompt": ("prompt", "question", "instruction", "query", "input", "user_prompt", "Prompt", "frage", "messages", "history",
-               "context", "task", "conversation", "text", "x"),
+    "prompt": ("prompt", "question", "instruction", "query", "input", "user_prompt", "Prompt", "frage", "messages",
+               "history", "context", "task", "conversation", "text", "x"),
     "chosen": ("chosen", "Chosen", "chosen_response", "preferred", "best", "answer_a", "y_w", "response_1", "good"),
-    "rejected": ("rejected", "Rejected", "rejected_response", "dispreferred", "worst", "answer_b", "y_l", "response_2", "bad"),
+    "rejected": ("rejected", "Rejected", "rejected_response", "dispreferred", "worst", "answer_b", "y_l", "response_2",
+                 "bad"),
     "": ("note", "source", "id", "margin"),
 }  # fmt: skip
 _SPEAKER = re.compile(r"\s*(?:\A|\n\n)(?:Human|Assistant): ?")
@@ -188,18 +189,18 @@ def shuffled(rng: random.Random, rows: list[Row]) -> list[Row]:
 
 def emptied(rng: random.Random, rows: list[Row]) -> list[Row]:
     """Cells without a value, and rows without a column."""
-    made = []
-    for row in rows:
-        place = rng.randrange(len(row))
-        way = rng.random()
-        if way < 0.2:
-            row = [*row[:place], *row[place + 1 :]]
-        elif way < 0.4:
-            row = [
-                replace(c, value=rng.choice([None, "", []]), texts=()) if i == place else c for i, c in enumerate(row)
-            ]
-        made.append(row)
+    made = [_emptied_row(rng, row) for row in rows]
     return [row for row in made if row] or rows
+
+
+def _emptied_row(rng: random.Random, row: Row) -> Row:
+    place, way = rng.randrange(len(row)), rng.random()
+    if way < 0.2:
+        return [*row[:place], *row[place + 1 :]]
+    if way < 0.4:
+        empty = replace(row[place], value=rng.choice([None, "", []]), texts=())
+        return [*row[:place], empty, *row[place + 1 :]]
+    return row
 
 
 def roles_renamed(rng: random.Random, rows: list[Row]) -> list[Row]:
@@ -324,7 +325,7 @@ def _csv(rng: random.Random, rows: list[Row]) -> Written:
     return stream.getvalue().encode("utf-8", "replace"), numbers, rng.choice([".csv", ".tsv"])
 
 
-def _parquet(rng: random.Random, rows: list[Row]) -> Written:
+def _parquet(_: random.Random, rows: list[Row]) -> Written:
     names = list(dict.fromkeys(name for row in rows for name in _plain(row)))
     plain = [_plain(row) for row in rows]
     columns: dict[str, Any] = {}

@@ -11,7 +11,6 @@ from mars_engine.words.errors import LoadError
 from mars_engine.words.records import Pair
 from mars_engine.world.loaders import open_source
 
-
 USUAL = ("user_prompt", "history", "context", "conversation", "text", "chosen_response", "rejected_response")
 """Names of a prompt or a side beside those of CATEGORIES, which no reading may pass over."""
 
@@ -50,8 +49,8 @@ def read_all(files: Iterable[MutatedFile]) -> Tally:
         file.reached = [parsed.row for parsed in rows]
         for parsed in rows:
             kept, dropped = bool(parsed.pairs), not parsed.pairs
-            tally.kept.update({kind: kept for kind in kinds})
-            tally.dropped.update({kind: dropped for kind in kinds})
+            tally.kept.update(dict.fromkeys(kinds, kept))
+            tally.dropped.update(dict.fromkeys(kinds, dropped))
             tally.reasons.update(parsed.dropped)
             if not parsed.pairs or _may_be_cut(file, parsed.row):
                 continue
@@ -62,7 +61,7 @@ def read_all(files: Iterable[MutatedFile]) -> Tally:
 
 
 def _may_be_cut(file: MutatedFile, number: int) -> bool:
-    """Whether a row of separated text was cut in its last cell: nobody can tell that from a file without an end of line."""
+    """Whether a row of separated text was cut in its last cell, which nobody can tell who sees the file alone."""
     return "truncated" in file.kinds and "csv" in file.kinds and number == max(file.reached)
 
 
@@ -72,7 +71,7 @@ def is_named(cell: Cell, unused: Mapping[str, Any]) -> bool:
 
 
 def lost_texts(row: Row, pairs: tuple[Pair, ...], *, encoded: tuple[str, ...] = ()) -> list[str]:
-    """Return the texts of a row that a person would call prompt, chosen or rejected, and that no pair of it has there."""
+    """Return what a person would call prompt, chosen or rejected in a row, and that no pair of it has there."""
     if "latin-1" in encoded:
         row = [cell for cell in row if all(text.isascii() for text in cell.texts)]
     lost = []

@@ -9,11 +9,19 @@ from typing import Any
 from mars_engine.maths.metrics import longer_wins, pairwise_accuracy
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import Clock, PairSource, Progress, Store
-from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, UnusedColumn, content_id
+from mars_engine.words.records import (
+    ColumnExample,
+    DatasetRecord,
+    DroppedRow,
+    ImportReport,
+    Pair,
+    Split,
+    content_id,
+    shortened,
+)
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
-LONGEST_EXAMPLE = 80
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -39,7 +47,7 @@ class Sieve:
         self.unused.update(unused.keys())
         for name, value in unused.items():
             if name not in self.unused_examples:
-                self.unused_examples[name] = _shortened(value)
+                self.unused_examples[name] = shortened(value)
 
     def drop(self, row: int, reason: str, *, detail: str = "") -> None:
         self.dropped[reason] += 1
@@ -175,7 +183,7 @@ def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int, share
         longer_wins=longer_wins_accuracy(pairs),
         notes=dict(sieve.notes.most_common()),
         unused=tuple(
-            UnusedColumn(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
+            ColumnExample(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
         ),
     )
 
@@ -185,11 +193,6 @@ def longer_wins_accuracy(pairs: Sequence[Pair]) -> float:
     if not pairs:
         return math.nan
     return pairwise_accuracy(longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]))
-
-
-def _shortened(value: Any) -> str:
-    text = " ".join(str(value).replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
-    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 def _reasons(dropped: Counter[str]) -> str:

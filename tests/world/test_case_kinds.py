@@ -218,20 +218,17 @@ def test_two_columns_that_may_be_the_prompt_are_not_guessed_between(tmp_path: Pa
 
 
 def test_a_prompt_in_a_column_that_is_not_known_is_never_passed_over(tmp_path: Path) -> None:
-    for layout in (
-        lambda q, good, bad: {"frage": q, "chosen": good, "rejected": bad},
-        lambda q, good, bad: {
-            "frage": [turn("user", q)],
-            "chosen": [turn("assistant", good)],
-            "rejected": [turn("assistant", bad)],
-        },
-    ):
-        rows = rows_like(layout)
+    in_texts = [{"frage": q, "chosen": good, "rejected": bad} for q, good, bad in TEXTS]
+    in_turns = [
+        {"frage": [turn("user", q)], "chosen": [turn("assistant", good)], "rejected": [turn("assistant", bad)]}
+        for q, good, bad in TEXTS
+    ]
+    for rows in (in_texts, in_turns):
         assert dropped(read(tmp_path, rows)) == {"no prompt, though the column 'frage' may be it": 4}
         assert ids(read(tmp_path, rows, columns={"prompt": "frage"})) == pair_ids()
-    rows = rows_like(lambda q, good, bad: {"chosen": good, "rejected": bad, "source": "two words"})
+    rows = [{"chosen": good, "rejected": bad, "source": "two words"} for _, good, bad in TEXTS]
     assert ids(read(tmp_path, rows))
-    rows = rows_like(lambda q, good, bad: {"chosen": good, "rejected": bad, "frage": "two words"})
+    rows = [{"chosen": good, "rejected": bad, "frage": "two words"} for _, good, bad in TEXTS]
     assert ids(read(tmp_path, rows, columns={"chosen": "chosen", "rejected": "rejected"}))
 
 

@@ -25,10 +25,11 @@ ENDINGS = ("jsonl", "jsonl.gz", "parquet")
 COUNT = 500
 
 PIECES = [
-    "The sea is deep.", "naïve café", "世界 🌍", "e\u0301 and é", "مرحبا", "def f(x):\n    return x + 1", "```python\nxs[0]\n```",
-    "\n\n", "\n", "   ", "\t", "- one\n- two", "a; b | c, d", '"quoted"', "it's", "{'role': 'user'}", '[{"role": "user", "content": "x"}]',
-    "\n\nHuman: no", "\n\nAssistant: maybe", "Human: yes", "System: x", "\r\n", "\\n", "$x^2$", "<b>", "null", "NaN", "1.50",
-    "https://example.org/?a=b&c=d", "\u2028", "\ufeff", "\u00a0",
+    "The sea is deep.", "naïve café", "世界 🌍", "e\u0301 and é", "مرحبا", "def f(x):\n    return x + 1",
+    "```python\nxs[0]\n```", "\n\n", "\n", "   ", "\t", "- one\n- two", "a; b | c, d", '"quoted"', "it's",
+    "{'role': 'user'}", '[{"role": "user", "content": "x"}]', "\n\nHuman: no", "\n\nAssistant: maybe", "Human: yes",
+    "System: x", "\r\n", "\\n", "$x^2$", "<b>", "null", "NaN", "1.50", "https://example.org/?a=b&c=d", "\u2028",
+    "\ufeff", "\u00a0",
 ]  # fmt: skip
 
 

@@ -55,8 +55,9 @@ WEAK_PROMPTS = ("task", *RIVAL_PROMPTS)
 METADATA = (
     "id", "uuid", "prompt_id", "row_id", "source", "dataset", "subset", "domain", "category", "language", "lang",
     "model", "models", "chosen_model", "rejected_model", "annotator", "note", "notes", "comment", "rationale", "reason",
-    "critique", "explanation", "preference_statement", "labelling_prompt", "raw_labelling_response", "timestamp", "date",
-    "license", "url", "tags", "metadata", "meta", "mislabelled", "principle", "type", "split", "status", "title",
+    "critique", "explanation", "preference_statement", "labelling_prompt", "raw_labelling_response", "timestamp",
+    "date", "license", "url", "tags", "metadata", "meta", "mislabelled", "principle", "type", "split", "status",
+    "title",
 )  # fmt: skip
 """Columns beside two answers that are known not to be the prompt."""
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import ParsedRow, content_id
+from mars_engine.words.records import ParsedRow, SourceColumns, content_id
 from mars_engine.world.loaders.cells import columns_in, literal_columns
 from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
 from mars_engine.world.loaders.options import Preference, ReadingOptions
 from mars_engine.world.loaders.reading import RawRow, reader_of
-from mars_engine.world.loaders.suggestions import possible_mapping
+from mars_engine.world.loaders.suggestions import columns_of, possible_mapping, suggested_columns
 
 ROWS_LOOKED_AT = 100
 """How many readable rows decide the format."""
@@ -81,6 +81,21 @@ def open_source(
     if changes := chosen.changes():
         content_hash = f"{content_hash}:{content_id(changes)}"
     return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read)
+
+
+def source_columns(location: str) -> SourceColumns:
+    """Return the columns of a source by its first 100 readable rows, for a person to say what is what.
+
+    Raises:
+        LoadError: it cannot be read, or has no readable row.
+    """
+    sample, first_problem = _sample(open_rows(location).read())
+    if not sample:
+        raise _nothing_readable(location, first_problem)
+    rows = [raw.row for raw in sample if raw.row is not None]
+    layouts = formats_under(ReadingOptions())
+    is_known = any(_layout_of(raw, layouts) is not None for raw in sample)
+    return columns_of(rows, suggested={} if is_known else suggested_columns(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +213,7 @@ def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
 
 
 def _unrecognised(location: str, sample: Sequence[RawRow], layouts: Sequence[Format]) -> LoadError:
-    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts)
+    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts if "mars_" not in layout.needs)
     return LoadError(
         f"{location} has no format that is known: its columns are {_listed_columns(sample)}",
         expected=f"the columns of one format, filled as that format fills them ({needs})",
