@@ -173,6 +173,8 @@ def _draw_reading(desk: Desk, location: str, key: str, *, file_name: str = "") -
     if reading.wrong is not None:
         # Where the server keeps an upload is nobody's concern: it is called what its owner calls it.
         found, expected, remedy = (said.replace(location, file_name or location) for said in reading.wrong)
+        if "--columns" in remedy:  # which the page has as selectors
+            remedy = "choose above, under “Which column is what”"
         show_error(LoadError(found, expected=expected, remedy=remedy))
         until = " The file is kept until it is imported or another is chosen." if file_name else ""
         st.text(f"Nothing was stored.{until}")
@@ -180,13 +182,17 @@ def _draw_reading(desk: Desk, location: str, key: str, *, file_name: str = "") -
             _read.clear()
             st.rerun()
         return
+    is_mapped = bool(request.columns or request.roles)
+    if is_mapped:  # beside the selectors, so that a choice shows what it does
+        draw_first_pairs(reading.previews[0])
     draw_reports(reading.previews)
     kept = sum(preview.report.kept for preview in reading.previews)
     if not kept:
         st.text("All of these pairs are here already: importing them again would add nothing.")
     else:
         _draw_import_button(desk, request, kept)
-    draw_first_pairs(reading.previews[0])
+    if not is_mapped:
+        draw_first_pairs(reading.previews[0])
 
 
 def _draw_import_button(desk: Desk, request: ImportRequest, kept: int) -> None:

@@ -41,7 +41,7 @@ def draw_mapping(desk: Desk, request: ImportRequest, key: str) -> ImportRequest:
         if found.suggested and not chosen:
             st.text("It may be: " + ", ".join(f"{target} in {path}" for target, path in found.suggested.items()) + ".")
             st.button(
-                "Read it so",
+                "Use these columns",
                 icon=":material/auto_fix_high:",
                 key="import-suggested",
                 on_click=_take,

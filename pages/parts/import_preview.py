@@ -68,7 +68,7 @@ def as_rows(count: int) -> str:
 def _draw_unused(report: ImportReport) -> None:
     draw_table(
         "Columns that are not used",
-        ("column", "rows", "for example"),
+        ("column that is not used", "rows", "for example"),
         [(each.name, f"{each.rows:,}", each.example) for each in report.unused],
         numbers=("rows",),
     )
