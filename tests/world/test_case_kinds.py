@@ -314,6 +314,48 @@ def test_a_verdict_for_neither_is_a_tie(tmp_path: Path, row: dict[str, Any]) -> 
     assert dropped(read(tmp_path, [row])) == {"a tie: neither response is preferred": 1}
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "response_A": "bad", "response_B": "good", "label": "B>A"},
+        {"prompt": "q", "Response A": "bad", "Response B": "good", "Preference": "Response B"},
+        {"prompt": "q", "output_1": "bad", "output_2": "good", "label": 2},
+        {"prompt": "q", "answer_0": "bad", "answer_1": "good", "choice": 1},
+    ],
+)
+def test_a_verdict_may_be_written_in_several_ways(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert [each.chosen for each in read(tmp_path, [row])[0].pairs] == ["good"]
+
+
+def test_labels_of_0_and_1_beside_responses_1_and_2_are_refused(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "response_1": "a", "response_2": "b", "label": label} for label in (1, 0)]
+    with pytest.raises(LoadError, match="whether 1 means the first or the second response cannot be told"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "remedy"),
+    [
+        ({"prompt": "a b", "completion": "c d", "label": True}, "each row has one answer, in 'completion'"),
+        ({"instruction": "a b", "input": "", "output": "c d"}, "each row has one answer, in 'output'"),
+        ({"message_id": "1", "parent_id": None, "text": "a b", "role": "prompter"}, "messages of a tree"),
+    ],
+)
+def test_data_that_are_no_pairs_are_refused_by_what_they_are(tmp_path: Path, row: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(LoadError, match=remedy):
+        read(tmp_path, [row])
+
+
+def test_a_row_with_an_image_is_dropped_as_such(tmp_path: Path) -> None:
+    row = {"question": "q", "image": {"path": "a.png"}, "chosen": "a", "rejected": "b"}
+    assert dropped(read(tmp_path, [row])) == {"has an image, a video or a sound": 1}
+    assert ids(read(tmp_path, [{**row, "image": None}]))
+
+
+def test_an_empty_prompt_beside_dialogues_is_no_loss(tmp_path: Path) -> None:
+    assert ids(read(tmp_path, [{"prompt": "", **row} for row in DIALOGUES])) == pair_ids()
+
+
 def test_a_number_beside_responses_a_and_b_is_not_guessed_at(tmp_path: Path) -> None:
     row = {"prompt": "q", "response_a": "a", "response_b": "b", "preference": 1}
     assert dropped(read(tmp_path, [row])) == {"which response the label means is not known": 1}

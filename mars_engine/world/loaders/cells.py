@@ -43,7 +43,7 @@ TEXT_PROMPTS = (
     "problem", "prompt_text", "input_text", "input_prompt",
 )  # fmt: skip
 """Columns that are the prompt wherever they stand beside two sides."""
-DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages")
+DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages", "trajectory")
 """Columns that are the prompt too, and usually hold turns."""
 BEFORE_PROMPTS = ("history", "context")
 """Columns that come before the prompt, or are it where there is no other."""
@@ -61,6 +61,7 @@ METADATA = (
 )  # fmt: skip
 """Columns beside two answers that are known not to be the prompt."""
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction")
+MEDIA_NAMES = ("image", "images", "video", "videos", "audio", "audios")
 TOOL_NAMES = ("tools", "functions", "available_tools")
 _PROMPTS = frozenset((*TEXT_PROMPTS, *DIALOGUE_PROMPTS, *BEFORE_PROMPTS, *WEAK_PROMPTS))
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from mars_engine.words.records import Pair, ParsedRow
 from mars_engine.world.loaders import answers, choices, hh_rlhf, rewardbench, trl
-from mars_engine.world.loaders.cells import TOOL_NAMES, Cells, is_blank
-from mars_engine.world.loaders.drafts import TOOLS_OFFERED, Draft, Dropped, Row, checked_pair
+from mars_engine.world.loaders.cells import MEDIA_NAMES, TOOL_NAMES, Cells, is_blank
+from mars_engine.world.loaders.drafts import HAS_MEDIA, TOOLS_OFFERED, Draft, Dropped, Row, checked_pair
 from mars_engine.world.loaders.options import ReadingOptions
 from mars_engine.world.loaders.prompts import refuse_lost_history, with_system
 from mars_engine.world.loaders.scores import SCORE_COLUMNS, with_scores
@@ -64,6 +64,8 @@ class Format:
         drafts = [replace(draft, prompt=with_system(draft.prompt, cells)) for draft in self.parse(cells)]
         for draft in drafts:
             refuse_lost_history(cells, draft)
+        if any(not is_blank(cells.peek(name)) for name in MEDIA_NAMES):
+            raise Dropped(HAS_MEDIA)
         for name in TOOL_NAMES:
             if not is_blank(cells.peek(name)) and cells.peek(name) not in ("[]", "{}", "null", "None"):
                 raise Dropped(TOOLS_OFFERED)

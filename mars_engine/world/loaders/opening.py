@@ -11,7 +11,8 @@ from pathlib import Path
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
 from mars_engine.words.records import ParsedRow, SourceColumns, content_id
-from mars_engine.world.loaders.cells import columns_in, literal_columns
+from mars_engine.world.loaders.cells import Cells, columns_in, literal_columns
+from mars_engine.world.loaders.choices import validate_labels
 from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
@@ -168,6 +169,8 @@ def _recognised_layout(
         rows_by_format.setdefault(layout.name, []).append(raw.number)
     if len(rows_by_format) > 1:
         raise _mixture(location, rows_by_format)
+    if "two-responses" in rows_by_format:
+        validate_labels([Cells(raw.row, options) for raw, _ in matches if raw.row is not None], location)
     return Counter(layout for _, layout in matches).most_common(1)[0][0]
 
 

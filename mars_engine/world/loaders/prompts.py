@@ -57,15 +57,19 @@ def prompt_in(cells: Cells, *, sides_are_answers: bool) -> Prompt:
     """
     found = _found(cells, (*TEXT_PROMPTS, *DIALOGUE_PROMPTS))
     before = _found(cells, BEFORE_PROMPTS) if found or sides_are_answers else {}
-    if not found and not before and sides_are_answers:
-        weak = _found(cells, WEAK_PROMPTS)
-        found = dict(list(weak.items())[:1])
+    is_weak = not found and not before and sides_are_answers
+    if is_weak:
+        found = dict(list(_found(cells, WEAK_PROMPTS).items())[:1])
+    if not found and not before and not sides_are_answers:
+        return ()  # the dialogues have it
     if not found and not before:
         stated = [cells.peek(name) for name in TEXT_PROMPTS if name in cells]
         for name in TEXT_PROMPTS:
             cells.use(name)
         raise Dropped(EMPTY_PROMPT if any(isinstance(value, str) for value in stated) else NOT_TEXT)
     prompt = _with_before(_merged(found), before, after="instruction" in found and len(found) == 1)
+    if is_weak:
+        refuse_lost_prompt(cells)
     if sides_are_answers:
         _refuse_rivals(cells, prompt, stated=next(iter((*found, *before))))
     return prompt

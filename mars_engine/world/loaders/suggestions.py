@@ -9,6 +9,7 @@ from mars_engine.world.loaders.cells import METADATA, TEXT_PROMPTS, WEAK_PROMPTS
 from mars_engine.world.loaders.choices import STEMS
 from mars_engine.world.loaders.values import ROLES, are_turns, decoded, is_turn, text_in
 
+ONE_ANSWER = ("completion", "response", "output", "answer", "generation", "completions", "answers")
 KNOWN_ROLES = frozenset(ROLES.values())
 
 _CHOSEN_WORDS = (
@@ -68,6 +69,11 @@ def possible_mapping(rows: Sequence[Mapping[str, Any]]) -> str:
             f"--columns {before}chosen={answers[0]},rejected={answers[1]}; else add a column that says which is the "
             f"better, such as 'winner'"
         )
+    if {"message_id", "parent_id"} <= {plain_name(str(name)) for row in rows for name in row}:
+        return "these are messages of a tree: write a row for each pair of answers to one message, the better as chosen"
+    single = next((path for path in texts if plain_name(path) in ONE_ANSWER), None)
+    if single:
+        return f"each row has one answer, in {single!r}: put two answers to one prompt into a row, the better as chosen"
     if len(texts) >= 3:
         return f"name the columns: --columns prompt=…,chosen=…,rejected=…, with names out of {', '.join(texts[:12])}"
     return "rename the columns"
