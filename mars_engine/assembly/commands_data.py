@@ -24,7 +24,7 @@ from mars_engine.workflows.import_pairs import import_pairs, preview_import, val
 from mars_engine.workflows.score import SPLITS
 from mars_engine.workflows.status import workspace_status
 from mars_engine.world.exporter import ExportShape, export_pairs
-from mars_engine.world.loaders import FORMAT_NAMES, ReadingOptions, open_source
+from mars_engine.world.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.world.loaders.hub import with_hub_options
 from mars_engine.world.loaders.options import columns_from, roles_from, scores_from
 
@@ -96,6 +96,7 @@ def init(session: Session, overrides: Overrides) -> Any:
     show_default=True,
     help="Of UltraFeedback's scores: the mean of the ratings, or the overall score, which has a known fault.",
 )
+@click.option("--list-columns", is_flag=True, help="Name the columns, with an example of each; store nothing.")
 @click.option("--dry-run", is_flag=True, help="Read and recognise, show the report and the first pairs; store nothing.")
 @reporting
 def import_(
@@ -112,6 +113,7 @@ def import_(
     scores: str | None,
     against: Any,
     deciding_score: Any,
+    list_columns: bool,
     dry_run: bool,
 ) -> Any:
     """Import preference pairs from SOURCE: a JSON, CSV or Parquet file, packed or not, or hub:owner/name[@split].
@@ -129,6 +131,9 @@ def import_(
     if source == DEMO and (split or holdout is not None or format_name):
         raise click.UsageError("the demo pairs have their own splits and format: give no --split, --holdout, --format")
 
+    if list_columns:
+        columns_found = source_columns(source)
+        return columns_found, lambda console: printing.show_columns(console, columns_found)
     options = ReadingOptions(
         preference=preference,
         columns=columns_from(columns or ""),

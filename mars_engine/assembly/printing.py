@@ -9,7 +9,7 @@ from rich.table import Table
 from mars_engine.maths.allocation import AllocationSummary
 from mars_engine.maths.statistics import Interval
 from mars_engine.words.config import AllocationLaw
-from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord
+from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord, SourceColumns
 from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation
 from mars_engine.workflows.import_pairs import ImportPreview
@@ -75,6 +75,20 @@ def show_import(console: Console, report: ImportReport) -> None:
 
 def _rows(count: int) -> str:
     return "row" if count == 1 else "rows"
+
+
+def show_columns(console: Console, found: SourceColumns) -> None:
+    table(
+        console,
+        "Columns of the first rows",
+        ["column", "rows", "example"],
+        [[each.name, f"{each.rows:,}", each.example] for each in found.columns],
+    )
+    if found.roles:
+        console.print(f"roles that are not known: {', '.join(found.roles)}")
+    if found.suggested:
+        mapping = ",".join(f"{target}={path}" for target, path in found.suggested.items())
+        console.print(f"where these are not recognised, try --columns {mapping}")
 
 
 def show_preview(console: Console, preview: ImportPreview) -> None:

@@ -139,13 +139,33 @@ class DroppedRow:
     reason: str
 
 
+LONGEST_EXAMPLE = 80
+
+
+def shortened(value: Any) -> str:
+    """Return a value as one short line that every database and console can hold."""
+    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
+
+
 @dataclass(frozen=True, slots=True)
-class UnusedColumn:
-    """A column of a source that no pair was made of: how many of the rows kept hold something in it, and an example."""
+class ColumnExample:
+    """A column of a source: how many rows hold something in it, and an example. A column's field is `column.field`."""
 
     name: str
     rows: int
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumns:
+    """What a person chooses from where rows are not recognised, by the first rows of a source."""
+
+    columns: tuple[ColumnExample, ...]
+    roles: tuple[str, ...]
+    """Names of roles in its turns that are not known."""
+    suggested: Mapping[str, str]
+    """From prompt, chosen, rejected to the columns that may be them; empty where nothing suggests it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +188,7 @@ class ImportReport:
     """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
     notes: Mapping[str, int] = field(default_factory=dict)
     """What is odd about rows that were kept, with the number of rows."""
-    unused: tuple[UnusedColumn, ...] = ()
+    unused: tuple[ColumnExample, ...] = ()
     findings: Mapping[str, Any] | None = None
     """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
     """Columns that were read past, for a person to see whether something of theirs was left out."""

@@ -19,12 +19,20 @@ from mars_engine.words.protocols import (
     StagedPairs,
     Store,
 )
-from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, UnusedColumn, content_id
+from mars_engine.words.records import (
+    ColumnExample,
+    DatasetRecord,
+    DroppedRow,
+    ImportReport,
+    Pair,
+    Split,
+    content_id,
+    shortened,
+)
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
 IDS_AT_A_TIME = 10_000
-LONGEST_EXAMPLE = 80
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -50,7 +58,7 @@ class Sieve:
         self.unused.update(unused.keys())
         for name, value in unused.items():
             if name not in self.unused_examples:
-                self.unused_examples[name] = _shortened(value)
+                self.unused_examples[name] = shortened(value)
 
     def drop(self, row: int, reason: str, *, detail: str = "") -> None:
         self.dropped[reason] += 1
@@ -218,7 +226,7 @@ def _report(source: PairSource, sieve: Sieve, split: Split, standing: _Standing)
         longer_wins=_longer_wins_accuracy(sieve.kept),
         notes=dict(sieve.notes.most_common()),
         unused=tuple(
-            UnusedColumn(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
+            ColumnExample(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
         ),
     )
 
@@ -227,11 +235,6 @@ def _longer_wins_accuracy(pairs: StagedPairs) -> float:
     """Return the accuracy of "the longer response is the better one", ties 0.5."""
     differences = np.fromiter((len(pair.chosen) - len(pair.rejected) for _, pair in pairs.pairs()), dtype=np.float64)
     return pairwise_accuracy(differences)
-
-
-def _shortened(value: Any) -> str:
-    text = " ".join(str(value).replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
-    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 def _reasons(dropped: Counter[str]) -> str:

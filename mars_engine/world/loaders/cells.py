@@ -4,12 +4,13 @@ Names are compared in lower case, with an underscore for a space or a hyphen. Wh
 an import, so that nothing of a row is lost unsaid.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from mars_engine.world.loaders.options import ReadingOptions
-from mars_engine.world.loaders.values import decoded
+from mars_engine.world.loaders.values import decoded, is_spelled, literal_in
 
 SIDE_NAMES = (
     ("chosen", "rejected"),
@@ -42,37 +43,41 @@ TEXT_PROMPTS = (
     "problem", "prompt_text", "input_text", "input_prompt",
 )  # fmt: skip
 """Columns that are the prompt wherever they stand beside two sides."""
-DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages", "turns")
-"""Columns that are the prompt where they hold turns."""
+DIALOGUE_PROMPTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "prompt_messages", "trajectory")
+"""Columns that are the prompt too, and usually hold turns."""
 BEFORE_PROMPTS = ("history", "context")
 """Columns that come before the prompt, or are it where there is no other."""
-WEAK_PROMPTS = (
-    "task",
-    "request",
-    "user",
-    "human",
-    "post",
-    "text",
-    "inputs",
-    "source_text",
-    "article",
-    "document",
-    "passage",
-)
+RIVAL_PROMPTS = (
+    "request", "user", "human", "post", "text", "inputs", "source_text", "article", "document", "passage", "x",
+)  # fmt: skip
 """Columns that are the prompt only where there is no other, and the sides are single answers."""
+WEAK_PROMPTS = ("task", *RIVAL_PROMPTS)
+METADATA = (
+    "id", "uuid", "prompt_id", "row_id", "source", "dataset", "subset", "domain", "category", "language", "lang",
+    "model", "models", "chosen_model", "rejected_model", "annotator", "note", "notes", "comment", "rationale", "reason",
+    "critique", "explanation", "preference_statement", "labelling_prompt", "raw_labelling_response", "timestamp",
+    "date", "license", "url", "tags", "metadata", "meta", "mislabelled", "principle", "type", "split", "status",
+    "title",
+)  # fmt: skip
+"""Columns beside two answers that are known not to be the prompt."""
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "sys_prompt", "system_instruction")
+MEDIA_NAMES = ("image", "images", "video", "videos", "audio", "audios")
 TOOL_NAMES = ("tools", "functions", "available_tools")
 _PROMPTS = frozenset((*TEXT_PROMPTS, *DIALOGUE_PROMPTS, *BEFORE_PROMPTS, *WEAK_PROMPTS))
 
 
 class Cells(Mapping[str, Any]):
-    """One row. Reading a cell by `[name]` or `get` uses it; `peek` looks without using."""
+    """One row. Reading a cell by `[name]` or `get` uses it; `peek` looks without using.
 
-    def __init__(self, row: Mapping[str, Any], options: ReadingOptions) -> None:
-        self.row, self.options = row, options
+    `literal` are the columns whose texts stand in quotes, see `literal_columns`.
+    """
+
+    def __init__(self, row: Mapping[str, Any], options: ReadingOptions, literal: frozenset[str] = frozenset()) -> None:
+        self.row, self.options, self.literal = row, options, literal
         columns = tuple(name for name in row if isinstance(name, str))
         self.names = _names_of(columns, tuple(options.columns.items()))
         self._used: set[str] = set()
+        self.used_names: set[str] = set()
         self._decoded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -94,7 +99,10 @@ class Cells(Mapping[str, Any]):
     def peek(self, name: str) -> Any:
         """Return a cell as it is meant, None where there is none; it does not count as used."""
         if name not in self._decoded:
-            self._decoded[name] = decoded(self.raw(name), self.options.roles)
+            value = self.raw(name)
+            if isinstance(value, str) and self.names.get(name) in self.literal:
+                value = literal_in(value) or value
+            self._decoded[name] = decoded(value, self.options.roles)
         return self._decoded[name]
 
     def raw(self, name: str) -> Any:
@@ -102,6 +110,7 @@ class Cells(Mapping[str, Any]):
         return value_at(self.row, self.names.get(name, ""))
 
     def use(self, name: str) -> None:
+        self.used_names.add(name)
         if name in self.names:
             self._used.update(columns_in(self.names[name], self.row))
 
@@ -112,6 +121,25 @@ class Cells(Mapping[str, Any]):
             for name, value in self.row.items()
             if isinstance(name, str) and name not in self._used and not is_blank(value)
         }
+
+
+def literal_columns(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the columns in which every text is a literal in quotes, as a tool writes that spells every cell.
+
+    A single text in quotes may be meant so: it counts where both sides stand in quotes too.
+    """
+    literal: Counter[str] = Counter()
+    others: set[str] = set()
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, str) and value.strip() and value not in ("[]", "{}", "null", "None"):
+                if literal_in(value) is not None:
+                    literal[name] += 1
+                elif not is_spelled(value):
+                    others.add(name)
+    found = {name: count for name, count in literal.items() if name not in others}
+    both_sides = {"chosen", "rejected"} <= {plain_name(name) for name in found}
+    return frozenset(name for name, count in found.items() if count > 1 or both_sides or not others)
 
 
 def is_blank(value: Any) -> bool:

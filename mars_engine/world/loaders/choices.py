@@ -1,10 +1,13 @@
 """Rows of two responses and a verdict: PKU-SafeRLHF, HelpSteer 2 and 3, SHP, WebGPT, arena battles and their like."""
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from mars_engine.words.errors import LoadError
 from mars_engine.words.records import Prompt, Turn
-from mars_engine.world.loaders.cells import Cells, is_blank
+from mars_engine.world.loaders.cells import Cells, is_blank, plain_name
 from mars_engine.world.loaders.drafts import (
     EQUAL_SCORES,
     NO_PREFERENCE,
@@ -34,6 +37,7 @@ LABELS = ("winner", "preference", "preferred", "label", "labels", "choice", "bet
 _FIRST = {"first", "left", "model_1", "model_a"}
 _SECOND = {"second", "right", "model_2", "model_b"}
 _TIES = ("tie", "both", "equal", "same", "draw", "neither", "none")
+_ORDER = re.compile(r"(?P<better>\w+)>+\w+")
 _PKU = ("better_response_id", "safer_response_id")
 
 
@@ -183,17 +187,39 @@ def _of_label(label: Any, names: tuple[str, str, str]) -> Verdict:
     Raises:
         Dropped: it says that neither is the better, or a number beside responses that are called a and b.
     """
-    said = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label).strip().lower()
+    said = _said(label)
     ends = [name.removeprefix(names[2]).lstrip("_") for name in names[:2]]
     if names[2] == "human_ref" and said in {"0", "1"}:  # Stanford's SHP: 1 means the first
         return "first" if said == "1" else "second"
+    if order := _ORDER.fullmatch(said):  # A>B, B>>A
+        said = order["better"]
     for place, (end, words) in enumerate(zip(ends, (_FIRST, _SECOND), strict=True)):
         of_letters = {f"model_{end}", f"response_{end}", f"answer_{end}", f"option_{end}", f"assistant_{end}"}
         if said in {end, names[place], *of_letters} or (said in words and said.rpartition("_")[2] in {end, said}):
             return "first" if place == 0 else "second"
-    if any(word in said for word in _TIES) or (said == "c" and ends == ["a", "b"]):
+    if any(word in said for word in _TIES) or "=" in said or (said == "c" and ends == ["a", "b"]):
         raise Dropped(TIE)
     raise Dropped(LABEL_UNKNOWN if number_of(label) is not None or isinstance(label, bool) else NO_PREFERENCE)
+
+
+def _said(label: Any) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else plain_name(str(label))
+
+
+def validate_labels(rows: Sequence[Cells], location: str) -> None:
+    """Raise LoadError where labels of 0 and 1 stand beside responses 1 and 2: which one a 1 means is not known."""
+    for cells in rows:
+        names = two_responses(cells)
+        if names is None or (names[0][-1], names[1][-1]) != ("1", "2"):
+            continue
+        columns = _verdict_columns(cells, names)
+        if columns and columns[0] in LABELS and _said(cells.peek(columns[0])) in ("0", "false", "true"):
+            raise LoadError(
+                f"{location} has {columns[0]!r} = {cells.peek(columns[0])!r} beside {names[0]!r} and {names[1]!r}",
+                expected="1 or 2, or the name of the better response",
+                remedy=f"write 1 or 2 into {columns[0]!r}, or name the better one: whether 1 means the first or the "
+                "second response cannot be told",
+            )
 
 
 def texts_of_summaries(cells: Cells) -> list[Any]:

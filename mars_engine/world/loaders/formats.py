@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from mars_engine.words.records import Pair, ParsedRow
 from mars_engine.world.loaders import answers, choices, hh_rlhf, rewardbench, trl
-from mars_engine.world.loaders.cells import TOOL_NAMES, Cells, is_blank
-from mars_engine.world.loaders.drafts import TOOLS_OFFERED, Draft, Dropped, Row, checked_pair
+from mars_engine.world.loaders.cells import MEDIA_NAMES, TOOL_NAMES, Cells, is_blank
+from mars_engine.world.loaders.drafts import HAS_MEDIA, TOOLS_OFFERED, Draft, Dropped, Row, checked_pair
 from mars_engine.world.loaders.options import ReadingOptions
-from mars_engine.world.loaders.prompts import with_system
+from mars_engine.world.loaders.prompts import refuse_lost_history, with_system
 from mars_engine.world.loaders.scores import SCORE_COLUMNS, with_scores
 
 
@@ -24,6 +24,7 @@ class Format:
         parse: the drafts of a row that has the columns; raises Dropped.
         scored: whether columns with the sides' scores are looked for.
         options: how a person wants its rows to be read.
+        literal: the columns of the source whose texts stand in quotes.
     """
 
     name: str
@@ -33,14 +34,15 @@ class Format:
     parse: Callable[[Cells], list[Draft]]
     scored: bool = True
     options: ReadingOptions = field(default_factory=ReadingOptions, compare=False)
+    literal: frozenset[str] = frozenset()
 
     def recognises(self, row: Row) -> bool:
-        cells = Cells(row, self.options)
+        cells = Cells(row, self.options, self.literal)
         return self.has(cells) and self.fits(cells)
 
     def parsed(self, number: int, row: Row) -> ParsedRow:
         """Return the pairs of a row, and the reason for each that it did not give. Never raises for a bad row."""
-        cells = Cells(row, self.options)
+        cells = Cells(row, self.options, self.literal)
         if not self.has(cells):
             return ParsedRow(number, dropped=(f"row does not have the columns of {self.name}",))
         try:
@@ -60,6 +62,10 @@ class Format:
 
     def _drafts(self, cells: Cells) -> list[Draft]:
         drafts = [replace(draft, prompt=with_system(draft.prompt, cells)) for draft in self.parse(cells)]
+        for draft in drafts:
+            refuse_lost_history(cells, draft)
+        if any(not is_blank(cells.peek(name)) for name in MEDIA_NAMES):
+            raise Dropped(HAS_MEDIA)
         for name in TOOL_NAMES:
             if not is_blank(cells.peek(name)) and cells.peek(name) not in ("[]", "{}", "null", "None"):
                 raise Dropped(TOOLS_OFFERED)

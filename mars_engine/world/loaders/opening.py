@@ -10,16 +10,17 @@ from pathlib import Path
 
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import ParsedRow, content_id
+from mars_engine.words.records import ParsedRow, SourceColumns, content_id
 from mars_engine.world.file_names import fault_of_name
-from mars_engine.world.loaders.cells import columns_in
+from mars_engine.world.loaders.cells import Cells, columns_in, literal_columns
+from mars_engine.world.loaders.choices import validate_labels
 from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
 from mars_engine.world.loaders.options import Preference, ReadingOptions
 from mars_engine.world.loaders.reading import RawRow, reader_of
 from mars_engine.world.loaders.shards import estimate_rows, find_shards, name_of_shards
-from mars_engine.world.loaders.suggestions import possible_mapping
+from mars_engine.world.loaders.suggestions import columns_of, possible_mapping, suggested_columns
 
 ROWS_LOOKED_AT = 100
 """How many readable rows decide the format."""
@@ -85,6 +86,21 @@ def open_source(
     if changes := chosen.changes():
         content_hash = f"{content_hash}:{content_id(changes)}"
     return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read, opened.expected_rows)
+
+
+def source_columns(location: str) -> SourceColumns:
+    """Return the columns of a source by its first 100 readable rows, for a person to say what is what.
+
+    Raises:
+        LoadError: it cannot be read, or has no readable row.
+    """
+    sample, first_problem = _sample(open_rows(location).read())
+    if not sample:
+        raise _nothing_readable(location, first_problem)
+    rows = [raw.row for raw in sample if raw.row is not None]
+    layouts = formats_under(ReadingOptions())
+    is_known = any(_layout_of(raw, layouts) is not None for raw in sample)
+    return columns_of(rows, suggested={} if is_known else suggested_columns(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +190,8 @@ def _recognised_layout(
     if not sample:
         raise _nothing_readable(location, first_problem)
     _validate_mapped_columns(location, sample, options)
+    literal = literal_columns([raw.row for raw in sample if raw.row is not None])
+    layouts = [replace(layout, literal=literal) for layout in layouts]
     matches = [(raw, layout) for raw in sample if (layout := _layout_of(raw, layouts)) is not None]
     if not matches:
         raise _unrecognised(location, sample, layouts)
@@ -182,6 +200,8 @@ def _recognised_layout(
         rows_by_format.setdefault(layout.name, []).append(raw.number)
     if len(rows_by_format) > 1:
         raise _mixture(location, rows_by_format)
+    if "two-responses" in rows_by_format:
+        validate_labels([Cells(raw.row, options) for raw, _ in matches if raw.row is not None], location)
     return Counter(layout for _, layout in matches).most_common(1)[0][0]
 
 
@@ -227,7 +247,7 @@ def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
 
 
 def _unrecognised(location: str, sample: Sequence[RawRow], layouts: Sequence[Format]) -> LoadError:
-    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts)
+    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts if "mars_" not in layout.needs)
     return LoadError(
         f"{location} has no format that is known: its columns are {_listed_columns(sample)}",
         expected=f"the columns of one format, filled as that format fills them ({needs})",

@@ -197,14 +197,23 @@ def _csv_header(records: Iterator[list[str]], path: Path) -> list[str]:
         raise LoadError(
             f"the first line of {path} cannot be read: {error}", expected="a header that names the columns"
         ) from error
+    if not all(map(_is_utf8, header)):
+        raise LoadError(f"the first line of {path} cannot be read: {NOT_UTF8}", remedy="save the file as UTF-8")
     _validate_columns(header, path)
     return header
 
 
 def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> RawRow:
+    if not all(map(_is_utf8, cells)):
+        return RawRow(number, None, NOT_UTF8)
     if len(cells) != len(header):
         return RawRow(number, None, WRONG_CELL_COUNT)
     return RawRow(number, dict(zip(header, cells, strict=True)))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no mark of a byte that is not UTF-8."""
+    return text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 class _UnreadableLine(Exception):  # noqa: N818 - a verdict on a line
@@ -227,10 +236,8 @@ class _TextLines:
         self.taken, line = next(self._lines)
         if line is None:
             raise _UnreadableLine(LINE_TOO_LONG)
-        try:
-            return line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _UnreadableLine(NOT_UTF8) from error
+        # What is not UTF-8 is marked, not refused here: a cell of many lines would lose its closing quote with it.
+        return line.decode("utf-8", "surrogateescape")
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:

@@ -9,6 +9,7 @@ from mars_engine.words.records import Prompt, Turn, same_text
 from mars_engine.world.exporter import opening
 from mars_engine.world.loaders.cells import Cells, is_blank
 from mars_engine.world.loaders.drafts import (
+    BROKEN_TURNS,
     IDENTICAL_SIDES,
     NOT_TEXT,
     OTHER_PROMPT,
@@ -23,8 +24,8 @@ from mars_engine.world.loaders.drafts import (
     turns_of,
 )
 from mars_engine.world.loaders.hh_rlhf import dialogue_turns, is_dialogue
-from mars_engine.world.loaders.prompts import has_prompt, prompt_in
-from mars_engine.world.loaders.values import are_turns, is_turn
+from mars_engine.world.loaders.prompts import has_prompt, prompt_in, refuse_lost_prompt
+from mars_engine.world.loaders.values import are_turns, is_broken_spelling, is_turn
 
 Side = str | Prompt
 
@@ -73,13 +74,19 @@ def parse_explicit(cells: Cells) -> list[Draft]:
 
 def parse_implicit(row: Row) -> list[Draft]:
     """The prompt is what both sides begin with."""
-    chosen, rejected = turns_or_text(row["chosen"]), turns_or_text(row["rejected"])
+    chosen, rejected = (_without_wrapping(turns_or_text(row[side])) for side in ("chosen", "rejected"))
+    if isinstance(chosen, str) and isinstance(rejected, str) and is_dialogue(chosen) and is_dialogue(rejected):
+        chosen, rejected = dialogue_turns(chosen), dialogue_turns(rejected)
     if isinstance(chosen, tuple) and isinstance(rejected, tuple):
+        if isinstance(row, Cells) and len(chosen) == len(rejected) == 1:
+            refuse_lost_prompt(row)
         return [draft_of_dialogues(chosen, rejected, row)]
     if isinstance(chosen, tuple) or isinstance(rejected, tuple):
         raise Dropped(NOT_TEXT)
     if chosen == rejected:
         raise Dropped(IDENTICAL_SIDES)
+    if isinstance(row, Cells):
+        refuse_lost_prompt(row)
     end = _end_of_shared_prompt(chosen, rejected)
     if not chosen[:end].strip():
         return [draft_of(row, (), chosen, rejected)]
@@ -104,10 +111,19 @@ def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> 
     return draft_of_dialogues(whole[0], whole[1], cells)
 
 
+def _without_wrapping(side: Side) -> Side:
+    """Return a dialogue that stands in a single answer as text; only where there is no prompt elsewhere."""
+    if isinstance(side, tuple) and [turn.role for turn in side] == ["assistant"] and is_dialogue(side[0].content):
+        return side[0].content
+    return side
+
+
 def turns_or_text(value: object) -> Side:
     """Return a side as it is meant: its turns, or its text; raises Dropped."""
     if is_turn(value) or isinstance(value, list):
         return turns_of(value)
+    if is_broken_spelling(value):
+        raise Dropped(BROKEN_TURNS)
     return checked_text(value)
 
 

@@ -55,6 +55,7 @@ _KEY = "|".join(
     dict.fromkeys((*ROLE_KEYS, *CONTENT_KEYS, *CALL_KEYS, *ANSWER_KEYS, "model", "id", "name", "rank", "score"))
 )
 _SPELLED = re.compile(rf"\s*\[?\s*\{{\s*[\"'](?:{_KEY})[\"']\s*:")
+_SPELLED_TURNS = re.compile(rf"\s*\[?\s*\{{\s*[\"'](?:{'|'.join(ROLE_KEYS)})[\"']\s*:\s*[\"']")
 _NUMPY_BREAK = re.compile(r"\}\r?\n \{")
 
 
@@ -90,6 +91,39 @@ def text_in(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return next((value[key] for key in ANSWER_KEYS if isinstance(value.get(key), str)), None)
+
+
+def literal_in(text: str) -> str | None:
+    """Return the text that a JSON or Python literal in quotes spells, None where a text is none."""
+    if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, str) else None
+    return None
+
+
+def is_spelled(text: str) -> bool:
+    """Whether a text begins like the spelling of turns or answers."""
+    return bool(_SPELLED.match(text))
+
+
+def is_broken_spelling(value: Any) -> bool:
+    """Whether a decoded cell is a text that begins like turns, but spells none: it was cut off or misspelled."""
+    return isinstance(value, str) and bool(_SPELLED_TURNS.match(value)) and not _is_whole(value)
+
+
+def _is_whole(text: str) -> bool:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            read(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return True
+    return False
 
 
 def _from_spelling(text: str) -> Any:
