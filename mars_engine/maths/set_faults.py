@@ -18,7 +18,7 @@ from mars_engine.words.records import BoolArray, IntArray
 BANDS, ROWS = 10, 2
 """Minima in a band: two texts are compared where all of some band's are the same."""
 _MIXERS = np.random.default_rng(20).integers(1, 2**63, size=(BANDS * ROWS, 1), dtype=np.uint64) * np.uint64(2) + 1
-MOST_HASHES = 4_000
+MOST_HASHES = 400
 """Shingles of a text that are mixed; of a longer one those with the least hashes stand for it."""
 MOST_CANDIDATES = 8
 """Training pairs that a held-out pair is compared with, those that share the most bands."""

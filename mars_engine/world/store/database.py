@@ -12,11 +12,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    StaticPool,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -24,6 +38,7 @@ from mars_engine.words.errors import ReadOnlyError, StoreError
 from mars_engine.world.store.schema import REVISION
 
 BUSY_SECONDS = 30
+LARGE_JOURNAL_BYTES = 64 * 2**20
 MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER_LOCK = 0x4D415253
 """The number of PostgreSQL's advisory lock that a write transaction holds: "MARS" in ASCII."""
@@ -76,12 +91,18 @@ class Database:
             yield connection
 
     def empty_journal(self) -> None:
-        """Give back the disk space of SQLite's journal, which is as large as the largest transaction; others may write
-        and read meanwhile, and where they do, it is left to a later time."""
-        if self.folder is not None:
-            with self._refusals_explained(), self.engine.connect() as connection:
-                driver = cast("sqlite3.Connection", connection.connection.driver_connection)
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Give back the disk space of SQLite's journal where a transaction has made it large.
+
+        Others are waited for no longer than a moment: where they read or write, it is left to a later time.
+        """
+        journal = Path(f"{self.engine.url.database}-wal")
+        if self.folder is None or not journal.exists() or journal.stat().st_size < LARGE_JOURNAL_BYTES:
+            return
+        with self._refusals_explained(), self.engine.connect() as connection:
+            driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+            driver.execute("PRAGMA busy_timeout = 200")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
     def close(self) -> None:
         """Close all connections."""
@@ -171,7 +192,7 @@ def _engine(address: URL, *, in_memory: bool) -> Engine:
         return _postgresql_engine(address)
     if in_memory or not _is_read_only(Path(str(address.database))):
         return _sqlite_engine(address, in_memory=in_memory)
-    return _sqlite_engine(_to_be_read(address), in_memory=False, read_only=True)
+    return _sqlite_engine(address, in_memory=False, read_only=True)
 
 
 def _is_read_only(path: Path) -> bool:
@@ -180,13 +201,13 @@ def _is_read_only(path: Path) -> bool:
     return path.is_file() and may_read and not may_write
 
 
-def _to_be_read(address: URL) -> URL:
+def _connect_to_read(path: Path) -> sqlite3.Connection:
     # SQLite keeps a journal's index beside the file even of those who read. Where that cannot be made and no journal
-    # is there, all is in the file itself, and it is read as one that nobody changes.
-    path = Path(str(address.database)).absolute()
-    has_journal = path.with_name(f"{path.name}-wal").exists()
-    options = {"uri": "true", "mode": "ro"} | ({} if has_journal else {"immutable": "1"})
-    return address.set(database=f"file:{quote(str(path))}").update_query_dict(options)
+    # is there, all is in the file itself, and it is read as one that nobody changes. Others may begin to: therefore
+    # each transaction has a connection of its own, which looks anew.
+    has_index = os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists()
+    options = "mode=ro" if has_index else "mode=ro&immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{options}", uri=True, timeout=BUSY_SECONDS)
 
 
 def _sqlite_engine(address: URL, *, in_memory: bool, read_only: bool = False) -> Engine:
@@ -197,6 +218,8 @@ def _sqlite_engine(address: URL, *, in_memory: bool, read_only: bool = False) ->
     if in_memory:
         options["poolclass"] = StaticPool
         connect_args["check_same_thread"] = False
+    elif read_only:
+        options |= {"poolclass": NullPool, "creator": partial(_connect_to_read, Path(str(address.database)))}
     engine = create_engine(address, connect_args=connect_args, **options)
 
     @event.listens_for(engine, "connect")
