@@ -7,7 +7,7 @@ MarsError
 ├── ModelError         weights, checkpoints and fingerprints
 ├── GenerationError    a generator that cannot work at all (one failed pair is a value, not an error)
 ├── StoreError         the database
-│   └── ReadOnlyError  a database that may be read, but not written
+├── ReadOnlyError      a StoreError: the database may be read, but not written
 ├── JobError           a background job that cannot be started or stopped
 ├── WorkerError        the resident worker that has the encoder, when it does not answer
 └── NotReadyError      a step whose forerunner has not run yet
