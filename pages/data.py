@@ -7,6 +7,7 @@ from mars_engine.assembly.import_reading import report_of
 from mars_engine.words.records import DatasetRecord
 from pages.parts.data_delete import draw_delete
 from pages.parts.data_export import draw_backups, draw_export
+from pages.parts.data_findings import draw_findings
 from pages.parts.frame import empty_state, page, presenting
 from pages.parts.import_form import HUB, UPLOAD, draw_import
 from pages.parts.import_preview import PART_NAMES, draw_report
@@ -40,6 +41,7 @@ def draw_datasets(desk: Desk) -> None:
     )
     if number is not None:
         _draw_report(datasets[number - 1])
+    draw_findings(desk)
 
 
 def _row(number: int, dataset: DatasetRecord) -> tuple[str, ...]:

@@ -160,10 +160,10 @@ def _choose_quadrant(parted: Quadrants, whole: Cloud | None) -> None:
 
 def _describe(cloud: Cloud) -> str:
     if not cloud.is_dense:
-        return f"{cloud.inside:,} pairs, each a point. Pale: not selected. A cross: ranked wrong."
+        return f"{cloud.inside:,} pairs, each a point. Pale: not selected. A cross: ranked wrong; a diamond: a tie."
     return (
         f"{cloud.inside:,} pairs as a density: the darker, the more; green where they are selected. On top, "
-        f"{len(cloud.points):,} selected pairs, most with the lowest margins. A cross: ranked wrong."
+        f"{len(cloud.points):,} selected pairs, most with the lowest margins. A cross: ranked wrong; a diamond: a tie."
     )
 
 

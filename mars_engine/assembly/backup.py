@@ -12,6 +12,7 @@ from mars_engine.assembly.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FILE
 from mars_engine.words.config import update_toml
 from mars_engine.words.errors import MarsError, WorkspaceError
 from mars_engine.words.protocols import Clock
+from mars_engine.world.file_names import fault_of_name
 from mars_engine.world.generators.chat.prompts import OWN_FOLDER
 from mars_engine.world.store import SqlStore
 
@@ -82,6 +83,8 @@ def _ending(path: Path) -> str:
     ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), "")
     if not ending:
         raise MarsError(f"{path} has no ending that is known", expected=f"one of {', '.join(ENDINGS)}")
+    if fault := fault_of_name(path):
+        raise MarsError(fault, remedy="choose another name")
     if path.exists():
         raise MarsError(f"{path} exists already", remedy="name another file")
     return ending

@@ -4,7 +4,7 @@ The commands themselves stand by subject in commands_data, commands_keeping, com
 commands_rounds, commands_map, commands_jobs and commands_app.
 """
 
-import json
+import errno
 import os
 import signal
 import sys
@@ -18,6 +18,7 @@ from mars_engine.assembly.command_frame import Session
 from mars_engine.assembly.commands_app import app, demo
 from mars_engine.assembly.commands_data import export, import_, init, status
 from mars_engine.assembly.commands_experiment import experiment
+from mars_engine.assembly.commands_findings import findings_
 from mars_engine.assembly.commands_jobs import job
 from mars_engine.assembly.commands_keeping import backup, history, trajectories
 from mars_engine.assembly.commands_map import map_
@@ -28,6 +29,7 @@ from mars_engine.assembly.commands_rewardbench import rewardbench
 from mars_engine.assembly.commands_rounds import close_round_, open_round_
 from mars_engine.assembly.commands_steps import compose, evaluate_, review, score, train
 from mars_engine.assembly.job_ticket import JOB_VARIABLE
+from mars_engine.assembly.standard_streams import json_text, tolerate_output
 from mars_engine.assembly.workspace import WORKSPACE_VARIABLE
 from mars_engine.words.errors import ConfigError, LoadError, MarsError, NotReadyError
 from mars_engine.world.reward_models.transformer.processes import (
@@ -39,9 +41,19 @@ from mars_engine.world.reward_models.transformer.processes import (
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 an unforeseen error; 2 wrong usage; 3 bad input or settings, nothing was stored;
-4 an earlier step is missing; 5 the workspace, a model or the database cannot be used; 130 interrupted.
+4 an earlier step is missing; 5 the workspace, a model or the database cannot be used; 6 done, but what was to be
+printed could not be; 130 interrupted.
 """
-BAD_INPUT, NOT_READY, UNUSABLE, INTERRUPTED = 3, 4, 5, 130
+BAD_INPUT, NOT_READY, UNUSABLE, UNPRINTED, INTERRUPTED = 3, 4, 5, 6, 130
+
+DISK_FAULTS = {
+    errno.ENOSPC: "make room on its disk and run the same command again; what was finished is kept",
+    errno.EDQUOT: "make room within your quota of its disk and run the same command again; what was finished is kept",
+    errno.EROFS: "its disk may only be read; copy the workspace to one that may be written",
+    errno.EACCES: "give yourself the right to read and write it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What a disk may refuse anywhere, and what helps."""
 
 
 class MarsGroup(click.Group):
@@ -51,16 +63,26 @@ class MarsGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MarsError as error:
-            session = ctx.find_object(Session)
-            if session is not None and session.as_json:
-                details = {"found": error.found, "expected": error.expected, "what_to_do": error.remedy}
-                click.echo(json.dumps({"error": details}), err=True)
-            else:
-                click.echo(f"mars: {error}", err=True)
+            _print_error(ctx, error)
             ctx.exit(_exit_code(error))
+        except OSError as error:
+            if error.errno not in DISK_FAULTS:
+                raise
+            found = f"{error.filename or 'a file'} cannot be used: {error.strerror}"
+            _print_error(ctx, MarsError(found, remedy=DISK_FAULTS[error.errno]))
+            ctx.exit(UNUSABLE)
         except KeyboardInterrupt:
             click.echo("mars: interrupted; what was finished is kept, run the same command again to go on", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _print_error(ctx: click.Context, error: MarsError) -> None:
+    session = ctx.find_object(Session)
+    if session is not None and session.as_json:
+        details = {"found": error.found, "expected": error.expected, "what_to_do": error.remedy}
+        click.echo(json_text({"error": details}), err=True)
+    else:
+        click.echo(f"mars: {error}", err=True)
 
 
 def _exit_code(error: MarsError) -> int:
@@ -95,6 +117,7 @@ ROUNDS = (open_round_, close_round_)
 for command in (
     *STEPS,
     *ROUNDS,
+    findings_,
     failures,
     prompts,
     regate_,
@@ -119,6 +142,7 @@ def main() -> None:
     if JOB_VARIABLE in os.environ:
         # A server started in the background ignores Ctrl+C, and its jobs would, and could not be cancelled gently.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    output = tolerate_output()
     join_processes()
     try:
         if process_number() == 0:
@@ -128,9 +152,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit as end:
-        if not end.code:
-            release_others()
-        raise
+        if end.code:
+            raise
+        release_others()
+        if trouble := output.trouble():
+            click.echo(f"mars: all is done, but what was to be printed could not be: {trouble}", err=True)
+            sys.exit(UNPRINTED)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What every command shares: the session, `--json`, and work that is recorded as a run."""
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from mars_engine.assembly import printing
 from mars_engine.assembly.config_options import override_config
 from mars_engine.assembly.jobs import start_next_job
 from mars_engine.assembly.recorded_run import RunNotes, recorded_run
+from mars_engine.assembly.standard_streams import json_text
 from mars_engine.assembly.training_lock import TRAINING_KINDS, only_training
 from mars_engine.assembly.workspace import find_workspace, open_workbench
 from mars_engine.words.errors import MarsError
@@ -51,7 +51,7 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
         session.as_json = as_json
         report, show = command(session, *args, **kwargs)
         if as_json:
-            click.echo(json.dumps(as_plain(report), ensure_ascii=False, indent=2))
+            click.echo(json_text(as_plain(report), indent=2))
         else:
             show(printing.make_console())
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mars_engine.assembly import headlines, printing
 from mars_engine.assembly.command_frame import Overrides, Session, reporting, working
+from mars_engine.assembly.commands_findings import look_after_import, show_findings
 from mars_engine.assembly.config_options import override_config, section_options
 from mars_engine.assembly.demo import DEMO, demo_sources
 from mars_engine.assembly.recorded_run import mark_lost_runs
@@ -15,14 +16,17 @@ from mars_engine.assembly.uploads import forget_upload
 from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import Split
+from mars_engine.words.records import ImportReport, Split
 from mars_engine.workflows.export import ExportWhat, select_for_export
+from mars_engine.workflows.findings import read_findings
 from mars_engine.workflows.holdout import HoldoutPart
-from mars_engine.workflows.import_pairs import import_pairs, preview_import
+from mars_engine.workflows.import_pairs import import_pairs, preview_import, validate_some_kept
 from mars_engine.workflows.score import SPLITS
 from mars_engine.workflows.status import workspace_status
 from mars_engine.world.exporter import ExportShape, export_pairs
-from mars_engine.world.loaders import FORMAT_NAMES, open_source
+from mars_engine.world.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
+from mars_engine.world.loaders.hub import with_hub_options
+from mars_engine.world.loaders.options import columns_from, roles_from, scores_from
 
 
 @click.command()
@@ -73,6 +77,26 @@ def init(session: Session, overrides: Overrides) -> Any:
     show_default=True,
     help="Which of PKU-SafeRLHF's two labels decides.",
 )
+@click.option("--subset", help="Of a set on the hub: its subset (configuration), also hub:owner/name:subset.")
+@click.option("--revision", help="Of a set on the hub: its branch, tag or commit, also hub:owner/name#revision.")
+@click.option("--columns", help="Where columns go by other names: prompt=question,chosen=best,rejected=worst.")
+@click.option("--roles", help="Where roles go by other names: Frage=user,Antwort=assistant.")
+@click.option("--scores", help="Columns with the sides' scores: chosen=score_a,rejected=score_b. Equal ones are ties.")
+@click.option(
+    "--against",
+    type=click.Choice(["worst", "others"]),
+    default="worst",
+    show_default=True,
+    help="Of ranked or scored answers, the best against the worst, or against each that is worse.",
+)
+@click.option(
+    "--deciding-score",
+    type=click.Choice(["ratings", "overall"]),
+    default="ratings",
+    show_default=True,
+    help="Of UltraFeedback's scores: the mean of the ratings, or the overall score, which has a known fault.",
+)
+@click.option("--list-columns", is_flag=True, help="Name the columns, with an example of each; store nothing.")
 @click.option("--dry-run", is_flag=True, help="Read and recognise, show the report and the first pairs; store nothing.")
 @reporting
 def import_(
@@ -82,39 +106,85 @@ def import_(
     holdout: float | None,
     format_name: str | None,
     preference: Any,
+    subset: str | None,
+    revision: str | None,
+    columns: str | None,
+    roles: str | None,
+    scores: str | None,
+    against: Any,
+    deciding_score: Any,
+    list_columns: bool,
     dry_run: bool,
 ) -> Any:
-    """Import preference pairs from SOURCE: a .jsonl, .jsonl.gz, .csv or .parquet file, or hub:owner/name[@split].
+    """Import preference pairs from SOURCE: a JSON, CSV or Parquet file, packed or not, or hub:owner/name[@split].
+
+    A folder or a pattern ('shards/*.jsonl.gz') is all files in it, in the order of their numbers.
 
     The format is recognised from the columns: TRL preference data (standard or conversational, explicit or implicit
-    prompt), HH-RLHF, UltraFeedback, PKU-SafeRLHF, RewardBench 1 and 2. What is dropped is counted by reason.
-    Importing the same pairs again adds nothing. SOURCE 'demo' stands for the packaged demo pairs, both splits.
+    prompt), HH-RLHF, UltraFeedback, PKU-SafeRLHF, RewardBench, ShareGPT, HelpSteer, Nectar and more; docs/importing.md
+    lists them. Where that fails, --columns, --roles and --scores say what is what. What is dropped is counted by
+    reason, and columns that were not used are named. Importing the same pairs again adds nothing. SOURCE 'demo' stands
+    for the packaged demo pairs, both splits.
     """
     if split and holdout is not None:
         raise click.UsageError("--split and --holdout exclude each other: --holdout makes both parts")
     if source == DEMO and (split or holdout is not None or format_name):
         raise click.UsageError("the demo pairs have their own splits and format: give no --split, --holdout, --format")
 
+    if list_columns:
+        columns_found = source_columns(source)
+        return columns_found, lambda console: printing.show_columns(console, columns_found)
+    options = ReadingOptions(
+        preference=preference,
+        columns=columns_from(columns or ""),
+        roles=roles_from(roles or ""),
+        scores=scores_from(scores or ""),
+        against=against,
+        deciding=deciding_score,
+    )
+
     def parts() -> list[tuple[PairSource, Split]]:
         if source == DEMO:
             return demo_sources()
-        opened = open_source(source, format=format_name, preference=preference)
+        location = with_hub_options(source, subset=subset, revision=revision)
+        opened = open_source(location, format=format_name, options=options)
         if holdout is not None:
             return [(HoldoutPart(opened, holdout, part), part) for part in SPLITS]
         return [(opened, split or "train")]
 
     if dry_run:
         with open_workspace_store(find_workspace(session.root)) as store:
-            previews = [preview_import(part, store, split=name, progress=session.progress) for part, name in parts()]
+            previews = [
+                preview_import(part, store, split=name, progress=session.progress, may_be_empty=holdout is not None)
+                for part, name in parts()
+            ]
+        validate_some_kept(source, [preview.report for preview in previews])
         return previews, lambda console: _show_all(console, printing.show_preview, previews)
     with working(session, "import") as (bench, notes):
         reports = [
-            import_pairs(part, bench.store, split=name, clock=bench.clock, progress=bench.progress)
+            import_pairs(
+                part,
+                bench.store,
+                split=name,
+                clock=bench.clock,
+                progress=bench.progress,
+                may_be_empty=holdout is not None,
+            )
             for part, name in parts()
         ]
+        validate_some_kept(source, reports)
         notes.summary |= headlines.of_imports(reports)
+        reports = look_after_import(bench, reports)
     forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now
-    return reports, lambda console: _show_all(console, printing.show_import, reports)
+    return reports, lambda console: _show_imports(console, reports)
+
+
+def _show_imports(console: Console, reports: list[ImportReport]) -> None:
+    _show_all(console, printing.show_import, reports)
+    if plain := reports[-1].findings:
+        show_findings(console, read_findings(plain))
+    elif any(report.kept for report in reports):
+        console.print("What so many pairs say against themselves was not looked for: 'mars findings' looks for it.")
 
 
 def _show_all(console: Console, show: Any, reports: list[Any]) -> None:

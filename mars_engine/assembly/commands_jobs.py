@@ -28,6 +28,7 @@ JOBS = (
     "close-round",
     "regate",
     "map",
+    "findings",
     "rewardbench",
     "experiment",
 )

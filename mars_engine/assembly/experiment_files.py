@@ -29,7 +29,7 @@ from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf
 from mars_engine.world.reward_models.step_trainer import AdamWTrainer
 from mars_engine.world.reward_models.view_features import DropoutViewFeatures
-from mars_engine.world.store import open_store
+from mars_engine.world.store import open_store, sqlite_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class LaboratoryFolders:
         root = self._root(name)
         root.mkdir(parents=True, exist_ok=True)
         trainer = ProbeTrainer(config.probe, self.encoder)
-        store = open_store(f"sqlite:///{root / DATABASE_FILE}")
+        store = open_store(sqlite_url(root / DATABASE_FILE))
         try:
             yield replace(
                 self.bench,

@@ -10,16 +10,16 @@ from typing import Any, Literal
 from mars_engine.assembly.demo import DEMO
 from mars_engine.assembly.own_process import ask_mars
 from mars_engine.words.errors import LoadError
-from mars_engine.words.records import DroppedRow, ImportReport, Pair, Turn
+from mars_engine.words.records import ColumnExample, DroppedRow, ImportReport, Pair, SourceColumns, Turn
 from mars_engine.workflows.import_pairs import ImportPreview
 from mars_engine.world.loaders import FORMAT_NAMES
 
-__all__ = ["FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_preview", "report_of"]
+__all__ = ["FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_columns", "read_preview", "report_of"]
 
 Part = Literal["train", "heldout", "both"]
 """Where the pairs go: all to be trained on, all held out, or a share of the prompts held out."""
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?(@[\w.+-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.+-]+)?(@[\w.+-]+)?(#[\w./+-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class ImportRequest:
     """One of FORMAT_NAMES; empty for the one that is recognised."""
     preference: str = "better"
     """Which of PKU-SafeRLHF's labels decides: "better" or "safer"."""
+    columns: str = ""
+    """A mapping as the command's --columns takes it; so are `roles` and `scores`."""
+    roles: str = ""
+    scores: str = ""
+    against: str = "worst"
+    """Of ranked answers: the best against the worst, or against the others."""
+    deciding: str = "ratings"
+    """Of UltraFeedback's scores: the mean of the ratings, or the overall score."""
 
     def command(self, *, dry_run: bool = False) -> list[str]:
         """Return the arguments of `mars` that do it."""
@@ -42,6 +50,10 @@ class ImportRequest:
             options += ["--holdout", str(self.holdout)] if self.part == "both" else ["--split", self.part]
             options += ["--format", self.format] if self.format else []
             options += ["--preference", self.preference]
+            for name, mapping in (("columns", self.columns), ("roles", self.roles), ("scores", self.scores)):
+                options += [f"--{name}", mapping] if mapping else []
+            options += ["--against", self.against] if self.against != "worst" else []
+            options += ["--deciding-score", self.deciding] if self.deciding != "ratings" else []
         return ["import", *options, "--", self.location]
 
 
@@ -49,12 +61,12 @@ def hub_location(name: str) -> str:
     """Return the location of a set on the hub.
 
     Raises:
-        LoadError: it is not of the form owner/name[:config][@split]; folders of the server cannot be named so.
+        LoadError: it is not of the form owner/name[:subset][@split][#revision]; a folder of the server is not.
     """
     if not _HUB_NAME.fullmatch(name):
         raise LoadError(
             f"{name!r} does not name a set on the hub",
-            expected="owner/name, owner/name@split or owner/name:config@split, for example Anthropic/hh-rlhf@train",
+            expected="owner/name, owner/name@split or owner/name:subset@split#revision",
         )
     return f"hub:{name}"
 
@@ -70,6 +82,17 @@ def read_preview(root: Path, request: ImportRequest) -> list[ImportPreview]:
     return [_preview(each) for each in ask_mars(root, request.command(dry_run=True))]
 
 
+def read_columns(root: Path, location: str) -> SourceColumns:
+    """Return the columns of a source, read in a process of its own.
+
+    Raises:
+        MarsError: the source cannot be read.
+    """
+    plain = ask_mars(root, ["import", "--list-columns", "--", location])
+    columns = tuple(ColumnExample(**each) for each in plain["columns"])
+    return SourceColumns(columns, tuple(plain["roles"]), plain["suggested"])
+
+
 def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """Return the report that was stored with a dataset, or printed as JSON.
 
@@ -78,7 +101,8 @@ def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """
     longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
     examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples})
+    unused = tuple(ColumnExample(**each) for each in plain.get("unused", ()))  # reports of older versions have none
+    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
 
 
 def _preview(plain: Mapping[str, Any]) -> ImportPreview:

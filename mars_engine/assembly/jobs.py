@@ -22,7 +22,7 @@ from uuid import uuid4
 from mars_engine.assembly.job_ticket import JobTicket
 from mars_engine.assembly.recorded_run import is_alive, mark_lost_runs
 from mars_engine.assembly.workspace import ARTIFACTS, Workspace
-from mars_engine.words.errors import JobError
+from mars_engine.words.errors import JobError, ReadOnlyError
 from mars_engine.words.protocols import Clock, Store
 from mars_engine.words.records import Run
 
@@ -58,7 +58,8 @@ def start_job(workspace: Workspace, store: Store, command: Sequence[str], *, clo
 def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work; where there is none, start the first in the queue that can be started.
 
-    One that cannot is marked as failed, with the reason. Where somebody else is starting a job, nothing is started.
+    One that cannot is marked as failed, with the reason. Where somebody else is starting a job, nothing is started, nor
+    by one who may only read the workspace.
     """
     running = running_run(store, clock=clock)
     while running is None and (waiting := queued_runs(store)):
@@ -71,7 +72,10 @@ def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run |
         except BlockingIOError:
             return None
         except JobError as error:
-            store.runs.finish(waiting[0].id, "failed", clock(), summary={}, error=str(error))
+            try:
+                store.runs.finish(waiting[0].id, "failed", clock(), summary={}, error=str(error))
+            except ReadOnlyError:
+                return None
     return running
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from mars_engine.maths.allocation import AllocationSummary
 from mars_engine.maths.statistics import Interval
 from mars_engine.words.config import AllocationLaw
-from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord
+from mars_engine.words.records import GeneratorCard, ImportReport, ModelRecord, SourceColumns
 from mars_engine.workflows.compose import ComposeReport
 from mars_engine.workflows.evaluate import Evaluation
 from mars_engine.workflows.import_pairs import ImportPreview
@@ -55,12 +55,40 @@ def show_import(console: Console, report: ImportReport) -> None:
         console.print(f"    {count:,}  {reason}")
     if report.examples:
         console.print("  for example: " + "; ".join(f"row {drop.row}: {drop.reason}" for drop in report.examples[:5]))
+    for note, count in report.notes.items():
+        console.print(f"  careful, in {count:,} {_rows(count)}: {note}")
+    if report.unused:
+        console.print("  columns that were not used:")
+        for column in report.unused:
+            console.print(f"    {column.name}: in {column.rows:,} {_rows(column.rows)}, for example {column.example}")
     if report.prompts_in_other_split:
         console.print(
             f"  careful: {report.prompts_in_other_split:,} of the pairs have a prompt that is in the other split too, "
             "so that an evaluation is less independent than it looks"
         )
+    if not report.kept + report.already_present:
+        share = "held-out" if report.split == "heldout" else "training"
+        console.print(f"  careful: no prompt fell into the {share} share, so that it has no pair of this source")
+        return
     console.print(f'  "the longer response wins" is right on {report.longer_wins:.3f} of the pairs')
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
+def show_columns(console: Console, found: SourceColumns) -> None:
+    table(
+        console,
+        "Columns of the first rows",
+        ["column", "rows", "example"],
+        [[each.name, f"{each.rows:,}", each.example] for each in found.columns],
+    )
+    if found.roles:
+        console.print(f"roles that are not known: {', '.join(found.roles)}")
+    if found.suggested:
+        mapping = ",".join(f"{target}={path}" for target, path in found.suggested.items())
+        console.print(f"where these are not recognised, try --columns {mapping}")
 
 
 def show_preview(console: Console, preview: ImportPreview) -> None:
@@ -96,6 +124,14 @@ def show_model(console: Console, record: ModelRecord) -> None:
             f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
         )
     show_truncation(console, record)
+    if indistinct := record.metrics.get("indistinct_pairs"):  # models of older versions do not say
+        console.print(f"  {say_indistinct(indistinct)}")
+
+
+def say_indistinct(count: int) -> str:
+    """Say how many pairs' two sides are the same to the model."""
+    pairs = "pair has two sides" if count == 1 else "pairs have two sides each"
+    return f"{count:,} {pairs} that are the same to the model, as after truncation: a tie, which counts half"
 
 
 def show_truncation(console: Console, record: ModelRecord) -> None:
@@ -128,6 +164,8 @@ def show_score(console: Console, report: ScoreReport) -> None:
         f"Triage by out-of-fold margins: {verdicts['clear']:,} clear, {verdicts['hard']:,} hard, "
         f"{verdicts['suspected']:,} suspected mislabels"
     )
+    if verdicts["indistinct"]:
+        console.print(f"  {say_indistinct(verdicts['indistinct'])}; they get no budget")
 
 
 def show_laws(console: Console, laws: Mapping[AllocationLaw, AllocationSummary]) -> None:

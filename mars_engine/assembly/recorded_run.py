@@ -4,7 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 
 from mars_engine.assembly.job_ticket import JobTicket, take_job_ticket
-from mars_engine.words.errors import MarsError, StoreError
+from mars_engine.words.errors import MarsError, ReadOnlyError, StoreError
 from mars_engine.words.protocols import Clock, RunStore, Store
 from mars_engine.words.records import Run, RunState
 from mars_engine.world.progress import WatchedProgress
@@ -124,15 +124,17 @@ def _steps(progress: Mapping[str, Any]) -> tuple[Any, Any]:
 def mark_lost_runs(store: Store, clock: Clock) -> int:
     """Mark as lost what is recorded as running but whose process is gone or stuck; return how many there were.
 
-    A process that was only held up, say by a computer asleep, goes on, and its run ends as what it then is.
+    A process that was only held up, say by a computer asleep, goes on, and its run ends as what it then is. One who
+    may only read the workspace leaves the marking to others.
     """
     count = 0
     for run in store.runs.all():
         if run.state == "running" and (sign := _sign_of_loss(run, clock)):
             now = store.runs.get(run.id)  # again: it may have ended in good order between the two looks
             if now is not None and now.state == "running":
-                store.runs.finish(run.id, "lost", clock(), summary=now.summary, error=sign)
-                count += 1
+                with suppress(ReadOnlyError):
+                    store.runs.finish(run.id, "lost", clock(), summary=now.summary, error=sign)
+                    count += 1
     return count
 
 

@@ -1,8 +1,8 @@
 """The report as one HTML file: it needs nothing from elsewhere, runs nothing, and prints."""
 
-import os
 import platform
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -19,6 +19,7 @@ from mars_engine.words.protocols import Clock, Store
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.report import ReportContent, gather_report
 from mars_engine.workflows.results import say_accuracy, say_comparison, signed_points
+from mars_engine.world.file_names import fault_of_name
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -80,9 +81,11 @@ def write_report(html: str, path: Path, *, overwrite: bool) -> Path:
     Raises:
         MarsError: the file exists and is not to be overwritten, or the folder cannot be written.
     """
+    if fault := fault_of_name(path):
+        raise MarsError(fault, remedy="choose another name")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(path)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TextIO
 
 from mars_engine.words.errors import MarsError, WorkspaceError
+from mars_engine.world.file_names import fault_of_name
 
 
 @contextmanager
 def completed_file(path: Path) -> Iterator[Path]:
     """Hand out a hidden path beside `path`, which takes its place once what was written there is safe on the disk."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         yield part
         with part.open("rb") as stream:
@@ -33,9 +34,11 @@ def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> 
     """
     if path.suffix.lower() not in endings:
         raise MarsError(f"{path} has no ending that is known", expected=f"one of {', '.join(endings)}")
-    if path.exists() and not overwrite:
-        raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
+    if fault := fault_of_name(path):
+        raise MarsError(fault, remedy="choose another name")
     try:
+        if path.exists() and not overwrite:
+            raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
         with completed_file(path) as part, part.open("x", encoding="utf-8", newline="") as stream:
             yield stream
     except OSError as error:

@@ -17,12 +17,13 @@ from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.benchmark_folder import BenchmarkFolder
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.world.file_names import fault_of_name
 from mars_engine.world.languages import PackagedLanguageDetector
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
-from mars_engine.world.store import SqlStore, open_store
+from mars_engine.world.store import SqlStore, open_store, sqlite_url
 
 CONFIG_FILE = "mars.toml"
 DATABASE_FILE = "mars.sqlite"
@@ -42,7 +43,7 @@ class Workspace:
 
     @property
     def database_url(self) -> str:
-        return self.config.database_url or f"sqlite:///{self.root / DATABASE_FILE}"
+        return self.config.database_url or sqlite_url(self.root / DATABASE_FILE)
 
     @property
     def artifacts(self) -> Path:
@@ -56,6 +57,7 @@ def create_workspace(root: Path, config: MarsConfig | None = None) -> Workspace:
         WorkspaceError: it is one already, or the folder cannot be written.
     """
     path = root / CONFIG_FILE
+    _require_usable_name(root)
     if path.exists():
         raise WorkspaceError(f"{root} is a workspace already", remedy="use it, or name another folder")
     config = config or MarsConfig()
@@ -78,12 +80,19 @@ def find_workspace(root: Path) -> Workspace:
         WorkspaceError: the folder is not a workspace.
         ConfigError: its mars.toml has something that cannot be used.
     """
+    _require_usable_name(root)
     if not (root / CONFIG_FILE).is_file():
         raise WorkspaceError(
             f"{root} is not a workspace: it has no {CONFIG_FILE}",
             remedy=f"run 'mars --workspace {root} init', or name another folder by --workspace or {WORKSPACE_VARIABLE}",
         )
     return Workspace(root, load_config(root / CONFIG_FILE))
+
+
+def _require_usable_name(root: Path) -> None:
+    for part in (Path(each) for each in root.parts):
+        if fault := fault_of_name(part):
+            raise WorkspaceError(fault.replace("file", "folder", 1), remedy="name another folder, or rename it")
 
 
 def save_config(workspace: Workspace, config: MarsConfig) -> Workspace:

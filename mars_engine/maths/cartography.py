@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.maths.metrics import sigmoid
+from mars_engine.maths.metrics import correctness, sigmoid
 from mars_engine.words.records import BoolArray, FloatArray, IntArray
 
 
@@ -41,11 +41,12 @@ def map_training(margins: FloatArray) -> Cartography:
     if margins.ndim != 2 or margins.shape[1] == 0:
         raise ValueError(f"margins have the shape {margins.shape}, which should be (pairs, epochs)")
     confidence = sigmoid(margins)
-    is_right: BoolArray = margins > 0
+    right = correctness(margins)
+    is_right: BoolArray = right == 1.0
     return Cartography(
         confidence=confidence.mean(axis=1),
         variability=confidence.std(axis=1),
-        correctness=(is_right + 0.5 * (margins == 0)).mean(axis=1),
+        correctness=right.mean(axis=1),
         forgotten=(is_right[:, :-1] & ~is_right[:, 1:]).sum(axis=1).astype(np.int64),
         never_learned=np.logical_not(is_right.any(axis=1)),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.words.records import FloatArray
+from mars_engine.words.records import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,18 @@ class ReliabilityBin:
     """Share of pairs ranked right, ties 0.5."""
 
 
+TIE = 1e-6
+"""A margin this near 0, in reward units, is a tie: in which batch a text stands moves its reward by as much."""
+
+
+def is_tie(margins: FloatArray) -> BoolArray:
+    """Return which pairs' two sides are the same to a model, as where a length limit cuts off all they differ in."""
+    return np.abs(margins) <= TIE
+
+
 def correctness(margins: FloatArray) -> FloatArray:
-    """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one."""
-    return (np.sign(margins) + 1.0) / 2.0
+    """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one: the one rule for ties everywhere."""
+    return np.where(is_tie(margins), 0.5, (np.sign(margins) + 1.0) / 2.0)
 
 
 def pairwise_accuracy(margins: FloatArray) -> float:

@@ -5,6 +5,7 @@ resemblance and containment of documents", 1997). Case, white space and punctuat
 words are needed.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ HashArray = NDArray[np.uint64]
 
 SHINGLE = 16
 """Letters and digits in a shingle: about three English words."""
+_NEITHER = re.compile(r"[\W_]+")
+"""What is neither a letter nor a digit."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """An odd multiplier with well-mixed bits: 2^64 over the golden ratio."""
 
@@ -26,7 +29,7 @@ def shingles(text: str) -> HashArray:
 
     The same text gives the same hashes on every machine.
     """
-    kept = "".join(each for each in text.casefold() if each.isalnum())
+    kept = _NEITHER.sub("", text.casefold())
     codes = np.frombuffer(kept.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     if not len(codes):
         return np.zeros(0, dtype=np.uint64)

@@ -1,6 +1,6 @@
 """What becomes of a source pair: by a person's decision about its label, else by triage's suspicion and the policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LabelDecision = Literal["label_right", "flip", "drop", "ambiguous"]
@@ -20,11 +20,26 @@ class PairTreatment:
 def treat_pair(
     *,
     suspected: bool,
+    indistinct: bool = False,
     policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
     smoothing: float,
     decision: LabelDecision | None,
 ) -> PairTreatment:
-    """Return how a source pair is treated; a person's decision always overrules the policy."""
+    """Return how a source pair is treated; a person's decision always overrules the policy.
+
+    Whatever is decided, no budget goes to a pair that is indistinct: new pairs made of it would teach nothing.
+    """
+    treatment = _treat_label(suspected=suspected, policy=policy, smoothing=smoothing, decision=decision)
+    return replace(treatment, gets_budget=False) if indistinct else treatment
+
+
+def _treat_label(
+    *,
+    suspected: bool,
+    policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
+    smoothing: float,
+    decision: LabelDecision | None,
+) -> PairTreatment:
     if decision is not None:
         return {
             "label_right": PairTreatment(),

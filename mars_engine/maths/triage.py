@@ -2,7 +2,8 @@
 
 Out-of-fold margins come from models that never saw the pair, over several draws of the folds. A pair whose margin is
 negative again and again, and not near zero, is suspected of a wrong label; a pair near zero, or one about which the
-draws disagree, is hard.
+draws disagree, is hard. A pair that is a tie under every draw is indistinct: to the model its two sides are the same,
+so that no margin says anything of its label.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mars_engine.maths.metrics import correctness, is_tie
 from mars_engine.words.records import BoolArray, FloatArray, IntArray, TriageVerdict
 
 
@@ -48,10 +50,13 @@ def judge_labels(margins: FloatArray, *, near_zero: float) -> TriageJudgement:
         near_zero: a mean margin within this many standard deviations (of all margins) of 0 is near zero.
     """
     mean = margins.mean(axis=0)
-    negative_share = (margins < 0).mean(axis=0)
+    negative_share = 1.0 - correctness(margins).mean(axis=0)
+    indistinct: BoolArray = np.all(is_tie(margins), axis=0)
     boundary = -near_zero * float(margins.std()) if margins.size else 0.0
 
     def verdict(pair: int) -> TriageVerdict:
+        if indistinct[pair]:
+            return "indistinct"
         if mean[pair] >= 0:
             return "clear"
         return "suspected" if negative_share[pair] == 1.0 and mean[pair] < boundary else "hard"

@@ -7,6 +7,7 @@ MarsError
 ├── ModelError         weights, checkpoints and fingerprints
 ├── GenerationError    a generator that cannot work at all (one failed pair is a value, not an error)
 ├── StoreError         the database
+├── ReadOnlyError      a StoreError: the database may be read, but not written
 ├── JobError           a background job that cannot be started or stopped
 ├── WorkerError        the resident worker that has the encoder, when it does not answer
 └── NotReadyError      a step whose forerunner has not run yet
@@ -61,6 +62,10 @@ class GenerationError(MarsError):
 
 class StoreError(MarsError):
     """The database cannot be opened, or refuses what was asked."""
+
+
+class ReadOnlyError(StoreError):
+    """The database may be read, but something was to be written."""
 
 
 class JobError(MarsError):

@@ -1,6 +1,6 @@
 """What the steps of the method need, as protocols: they never import a model, a generator or a database."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -521,16 +521,60 @@ class PairSource(Protocol):
         ...
 
 
+@runtime_checkable
+class CountedSource(Protocol):
+    """A source that knows about how many rows it has, so that one can say how long reading them takes."""
+
+    @property
+    def expected_rows(self) -> int:
+        """About how many rows there are; 0 where that cannot be told."""
+        ...
+
+
 # ----------------------------------------------------------------------------------------------------------- store
+
+
+class StagedPairs(Protocol):
+    """Pairs that are read and not stored yet, each once; more of them than fit into memory."""
+
+    def add(self, row: int, pair: Pair) -> int | None:
+        """Take a pair in; where it is here already, return the row that brought it and change nothing."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def ids(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the id of each pair, that of its prompt, and its row, in the order they were added."""
+        ...
+
+    def pairs(self) -> Iterator[tuple[int, Pair]]:
+        """Yield the pairs with their rows, in the order they were added."""
+        ...
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Take pairs out; not while they are being gone through."""
+        ...
 
 
 class PairStore(Protocol):
     """Source pairs and the datasets they came in."""
 
-    def add_dataset(self, dataset: DatasetRecord, pairs: Sequence[tuple[int, Pair]]) -> None:
+    def staging(self) -> AbstractContextManager[StagedPairs]:
+        """Open an empty staging of pairs, of which nothing is left once it is closed."""
+        ...
+
+    def add_dataset(
+        self, dataset: DatasetRecord, pairs: Iterable[tuple[int, Pair]], *, since: int | None = None
+    ) -> bool:
         """Store a dataset and its pairs, given with their row, in one transaction: all or nothing.
 
         A pair whose id is present already is not stored again; a dataset whose id is present changes nothing.
+
+        Args:
+            dataset: the dataset.
+            pairs: gone through once.
+            since: the revision of "pairs" that the caller has seen. Where others have changed them since, nothing is
+                stored and False is returned, so that the caller looks again.
         """
         ...
 
@@ -540,6 +584,10 @@ class PairStore(Protocol):
 
     def present(self, ids: Collection[str]) -> dict[str, Split]:
         """Which of `ids` are stored, and in which split."""
+        ...
+
+    def prompts_present(self, split: Split, prompt_ids: Collection[str]) -> set[str]:
+        """Which of these prompts have pairs in a split."""
         ...
 
     def pairs(self, split: Split) -> list[Pair]:
@@ -554,6 +602,10 @@ class PairStore(Protocol):
 
     def distances(self, encoder: str) -> dict[str, float]:
         """Semantic distances by pair id."""
+        ...
+
+    def stream(self, split: Split) -> Iterator[Pair]:
+        """Yield the pairs of a split, in the order of their import; few are in memory at a time."""
         ...
 
     def count(self, split: Split) -> int: ...
@@ -823,6 +875,10 @@ class PairSetStore(Protocol):
 
     def members(self, set_id: str) -> list[str]:
         """Ids of a set's pairs, in the order of their import."""
+        ...
+
+    def members_among(self, set_id: str, pair_ids: Collection[str]) -> set[str]:
+        """Which of some pairs are in a set."""
         ...
 
 

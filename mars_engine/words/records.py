@@ -48,9 +48,21 @@ class Turn:
 Prompt = tuple[Turn, ...]
 
 
+def same_text(text: str) -> str:
+    """Return a text without what says nothing: blanks at its ends, and whether lines end in LF or CRLF.
+
+    Ids are made of it, so that a pair has one id however a tool has spelled it; the texts themselves are kept as read.
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 def prompt_id(prompt: Prompt) -> str:
     """Return the id of a prompt; pairs with one prompt id are kept in one fold and one split."""
-    return content_id([[turn.role, turn.content] for turn in prompt])
+    return content_id(_said(prompt))
+
+
+def _said(prompt: Sequence[Turn]) -> list[list[str]]:
+    return [[turn.role, same_text(turn.content)] for turn in prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class Pair:
         attributes: Mapping[str, JsonValue] | None = None,
     ) -> "Pair":
         turns = tuple(prompt)
-        identity = content_id([[turn.role, turn.content] for turn in turns], chosen, rejected)
+        identity = content_id(_said(turns), same_text(chosen), same_text(rejected))
         return cls(identity, turns, chosen, rejected, subset, dict(attributes or {}))
 
     @property
@@ -106,11 +118,17 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1."""
+    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1.
+
+    `notes` say what is odd about the pairs that were kept. `unused` are the columns that hold something and were not
+    used, as they stand.
+    """
 
     row: int
     pairs: tuple[Pair, ...] = ()
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,35 @@ class DroppedRow:
 
     row: int
     reason: str
+
+
+LONGEST_EXAMPLE = 80
+
+
+def shortened(value: Any) -> str:
+    """Return a value as one short line that every database and console can hold."""
+    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnExample:
+    """A column of a source: how many rows hold something in it, and an example. A column's field is `column.field`."""
+
+    name: str
+    rows: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumns:
+    """What a person chooses from where rows are not recognised, by the first rows of a source."""
+
+    columns: tuple[ColumnExample, ...]
+    roles: tuple[str, ...]
+    """Names of roles in its turns that are not known."""
+    suggested: Mapping[str, str]
+    """From prompt, chosen, rejected to the columns that may be them; empty where nothing suggests it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +186,12 @@ class ImportReport:
     """Kept pairs whose prompt also has pairs in the other split: an evaluation on them is less independent."""
     longer_wins: float
     """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What is odd about rows that were kept, with the number of rows."""
+    unused: tuple[ColumnExample, ...] = ()
+    findings: Mapping[str, Any] | None = None
+    """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
+    """Columns that were read past, for a person to see whether something of theirs was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +311,7 @@ class ModelEvidence:
     """Mean −log σ(Δ) of the held-out pairs, in nats; NaN without any."""
 
 
-TriageVerdict = Literal["clear", "hard", "suspected"]
+TriageVerdict = Literal["clear", "hard", "suspected", "indistinct"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,7 +609,7 @@ class ExportRow:
 
 # ----------------------------------------------------------------------------------------------------- evaluations
 
-EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment"]
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,9 +143,17 @@ def _known_ones(values: Column) -> Column:
 
 
 def pair_card(
-    pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, swapped: bool, skipped: bool, seen: bool
+    pair: Pair,
+    index: PairIndex,
+    place: int,
+    ranking: Ranking,
+    *,
+    swapped: bool,
+    skipped: bool,
+    seen: bool,
+    contradicted: bool = False,
 ) -> PairCard:
-    """Return the card of a source pair, given its place in the index."""
+    """Return the card of a source pair, given its place in the index; `contradicted` where another says the reverse."""
     figures = (
         Figure("score margin", _known(index.margin[place]), None, "reward units"),
         Figure("out-of-fold margin", _known(index.out_of_fold_margin[place]), None, "reward units"),
@@ -157,7 +165,7 @@ def pair_card(
         chosen=pair.chosen,
         rejected=pair.rejected,
         swapped=swapped,
-        why=_why_pair(index, place, ranking),
+        why=f"{CONTRADICTED * contradicted}{_why_pair(index, place, ranking)}",
         figures=tuple(figure for figure in figures if figure.before is not None),
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
@@ -276,6 +284,9 @@ def _rank(value: float, margins: Column) -> str:
 
 def _pairs(count: int) -> str:
     return f"{count:,} new pair" if count == 1 else f"{count:,} new pairs"
+
+
+CONTRADICTED = "Another pair says the reverse: of one of the two the label is wrong, or neither is better. "
 
 
 def _why_pair(index: PairIndex, place: int, ranking: Ranking) -> str:

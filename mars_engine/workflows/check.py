@@ -86,6 +86,7 @@ def _shares(
     decision = index.decision[scored]
     flipped = decision == DECISION_CODES.index("flip")
     useless = np.isin(decision, [DECISION_CODES.index(label) for label in ("drop", "ambiguous")])
+    useless |= index.verdict[scored] == VERDICT_CODES.index("indistinct")
     now = spend(np.where(flipped, -margins, margins), config.allocation, law=law, eligible=~useless)
     before = spend(margins, config.allocation, law=law)
     return _Shares(

@@ -127,7 +127,8 @@ def compose(
     grids = load_grids(store, rows, sources)
     if all(grid.size == 0 for grid in grids):
         raise NotReadyError(
-            "no proposal is approved, so there is nothing to compose", remedy="run 'mars review' or review by hand"
+            "no proposal is approved, so there is nothing to compose",
+            remedy="run 'mars review' where proposals wait; where all are rejected, 'mars status' says what helps",
         )
     earlier = standing_pairs(store, parent.id, sources) if parent and config.compose.cumulative else []
     usable = usable_cells(store, grids, earlier, config)

@@ -30,6 +30,7 @@ from mars_engine.workflows.cards import (
 )
 from mars_engine.workflows.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
 from mars_engine.workflows.deck_cache import ORDERS, DeckCache, Outlook
+from mars_engine.workflows.findings import set_of_finding
 from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.pair_index import PairIndex
 from mars_engine.workflows.quality import settings_of_gates
@@ -286,6 +287,7 @@ class _CardMaker:
     def _pair_cards(
         self, item_ids: Sequence[str], skipped: Collection[str], seen: Collection[str], swapped: dict[str, bool]
     ) -> Iterator[Card]:
+        contradicted = self.store.pair_sets.members_among(set_of_finding("contradictions"), item_ids)
         for pair_id, pair in self.store.pairs.by_id(item_ids).items():
             for place in self.index.positions([pair_id]).tolist():
                 yield pair_card(
@@ -296,6 +298,7 @@ class _CardMaker:
                     swapped=swapped[pair_id],
                     skipped=pair_id in skipped,
                     seen=pair_id in seen,
+                    contradicted=pair_id in contradicted,
                 )
 
     def _proposal_cards(

@@ -482,7 +482,9 @@ def _usable_orientation(index: PairIndex, triage: TriageConfig) -> NDArray[np.in
             orientation = _FLIPPED if treatment.label_confidence == 0.0 else _IMPORTED
             table[int(suspected), code] = orientation if treatment.gets_budget else _USELESS
     suspected_rows = (index.verdict == VERDICT_CODES.index("suspected")).astype(np.int64)
-    return np.append(table[suspected_rows, index.decision], np.int8(_USELESS))
+    usable = table[suspected_rows, index.decision]
+    usable[index.verdict == VERDICT_CODES.index("indistinct")] = _USELESS
+    return np.append(usable, np.int8(_USELESS))
 
 
 _DECISIONS: Mapping[str, LabelDecision] = {

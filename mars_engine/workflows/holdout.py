@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mars_engine.words.protocols import PairSource
+from mars_engine.words.protocols import CountedSource, PairSource
 from mars_engine.words.records import Pair, ParsedRow, Split
 
 BUCKETS = 10_000
@@ -34,6 +34,12 @@ class HoldoutPart:
         return self.source.format
 
     @property
+    def expected_rows(self) -> int:
+        whole = self.source.expected_rows if isinstance(self.source, CountedSource) else 0
+        share = self.fraction if self.split == "heldout" else 1 - self.fraction
+        return round(whole * share)
+
+    @property
     def content_hash(self) -> str:
         return f"{self.source.content_hash}:{self.split}-of-{self.fraction}"
 
@@ -43,7 +49,7 @@ class HoldoutPart:
             pairs = tuple(pair for pair in parsed.pairs if self._is_heldout(pair) == (self.split == "heldout"))
             dropped = parsed.dropped if self.split == "train" else ()
             if pairs or dropped:
-                yield ParsedRow(parsed.row, pairs, dropped)
+                yield replace(parsed, pairs=pairs, dropped=dropped, notes=parsed.notes if pairs else ())
 
     def _is_heldout(self, pair: Pair) -> bool:
         bucket = int.from_bytes(hashlib.sha256(pair.prompt_id.encode()).digest()[:8]) % BUCKETS

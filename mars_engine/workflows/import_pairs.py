@@ -1,16 +1,38 @@
 """Import: read every row of a source, count what is dropped and why, store the rest in one transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
 
-from mars_engine.maths.metrics import longer_wins, pairwise_accuracy
+import numpy as np
+
+from mars_engine.maths.metrics import pairwise_accuracy
 from mars_engine.words.errors import LoadError
-from mars_engine.words.protocols import Clock, PairSource, Progress, Store
-from mars_engine.words.records import DatasetRecord, DroppedRow, ImportReport, Pair, Split, content_id
+from mars_engine.words.protocols import (
+    Clock,
+    CountedSource,
+    PairSource,
+    Progress,
+    ProgressTask,
+    StagedPairs,
+    Store,
+)
+from mars_engine.words.records import (
+    ColumnExample,
+    DatasetRecord,
+    DroppedRow,
+    ImportReport,
+    Pair,
+    Split,
+    content_id,
+    shortened,
+)
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
+IDS_AT_A_TIME = 10_000
 DUPLICATE = "duplicate of another pair of the source"
 IN_OTHER_SPLIT = {
     "train": "already a held-out pair: training on it would leak the evaluation",
@@ -20,12 +42,23 @@ IN_OTHER_SPLIT = {
 
 @dataclass
 class Sieve:
-    """Collects what is kept and what is dropped while a source is read."""
+    """Collects what is kept and what is dropped while a source is read; what is kept is on the disk."""
 
-    kept: dict[str, tuple[int, Pair]] = field(default_factory=dict)
+    kept: StagedPairs
     dropped: Counter[str] = field(default_factory=Counter)
     examples: list[DroppedRow] = field(default_factory=list)
     rows_read: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+    unused_examples: dict[str, str] = field(default_factory=dict)
+
+    def note(self, notes: Sequence[str], unused: Mapping[str, Any]) -> None:
+        """Count what is odd about a row that was kept, and the columns of it that nothing was made of."""
+        self.notes.update(notes)
+        self.unused.update(unused.keys())
+        for name, value in unused.items():
+            if name not in self.unused_examples:
+                self.unused_examples[name] = shortened(value)
 
     def drop(self, row: int, reason: str, *, detail: str = "") -> None:
         self.dropped[reason] += 1
@@ -33,10 +66,9 @@ class Sieve:
             self.examples.append(DroppedRow(row, detail or reason))
 
     def keep(self, row: int, pair: Pair) -> None:
-        if pair.id in self.kept:
-            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {self.kept[pair.id][0]}")
-        else:
-            self.kept[pair.id] = (row, pair)
+        earlier = self.kept.add(row, pair)
+        if earlier is not None:
+            self.drop(row, DUPLICATE, detail=f"duplicate of the pair in row {earlier}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,67 +79,125 @@ class ImportPreview:
     first: tuple[Pair, ...]
 
 
-def import_pairs(source: PairSource, store: Store, *, split: Split, clock: Clock, progress: Progress) -> ImportReport:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How what was kept stands to what the store has."""
+
+    present: frozenset[str]
+    """Ids of the pairs that were there before."""
+    shared_prompts: int
+
+
+def import_pairs(
+    source: PairSource,
+    store: Store,
+    *,
+    split: Split,
+    clock: Clock,
+    progress: Progress,
+    may_be_empty: bool = False,
+) -> ImportReport:
     """Import a source's pairs into a split.
 
     Nothing is stored before the last row has been read, and then all in one transaction. Importing the same source
-    again adds nothing.
+    again adds nothing, also at the same time. Memory is bounded: pairs wait on the disk.
+    `may_be_empty` is for a part of a source, which may get no pair: `validate_some_kept` judges all parts together.
 
     Raises:
         LoadError: the source cannot be read, or has no usable pair; nothing was stored.
     """
-    sieve, fresh, report = _sift(source, store, split, progress)
-    dataset = DatasetRecord(
-        id=report.dataset_id,
-        name=source.name,
-        location=source.location,
-        format=source.format,
-        split=split,
-        content_hash=source.content_hash,
-        imported_at=clock(),
-        pair_count=len(sieve.kept),
-        report=asdict(report),
-    )
-    store.pairs.add_dataset(dataset, fresh)
-    return report
+    with store.pairs.staging() as staged:
+        sieve = _read(source, staged, progress)
+        while True:
+            revision = store.browse.revisions().get("pairs", 0)
+            standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
+            report = _report(source, sieve, split, standing)
+            if not len(staged):
+                return report
+            dataset = DatasetRecord(
+                id=report.dataset_id,
+                name=source.name,
+                location=source.location,
+                format=source.format,
+                split=split,
+                content_hash=source.content_hash,
+                imported_at=clock(),
+                pair_count=len(staged),
+                report=asdict(report),
+            )
+            with progress.task(f"store {source.name}", report.kept) as task:
+                fresh = _advancing(_fresh(staged, standing), task)
+                if store.pairs.add_dataset(dataset, fresh, since=revision):
+                    return report  # else others stored pairs meanwhile, which may be the same
 
 
-def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
+def preview_import(
+    source: PairSource, store: Store, *, split: Split, progress: Progress, may_be_empty: bool = False
+) -> ImportPreview:
     """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
 
     Raises:
         LoadError: as `import_pairs`.
     """
-    sieve, _, report = _sift(source, store, split, progress)
-    return ImportPreview(report, tuple(pair for _, pair in list(sieve.kept.values())[:PAIRS_IN_PREVIEW]))
+    with store.pairs.staging() as staged:
+        sieve = _read(source, staged, progress)
+        standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
+        first = tuple(pair for _, pair in islice(staged.pairs(), PAIRS_IN_PREVIEW))
+        return ImportPreview(_report(source, sieve, split, standing), first)
 
 
-def _sift(
-    source: PairSource, store: Store, split: Split, progress: Progress
-) -> tuple[Sieve, list[tuple[int, Pair]], ImportReport]:
-    """Return what was kept and dropped, what of it is new, and the report."""
-    sieve = _read(source, progress)
-    present = store.pairs.present(sieve.kept)
-    for pair_id, stored_split in present.items():
-        if stored_split != split:
-            row, _ = sieve.kept.pop(pair_id)
-            sieve.drop(row, IN_OTHER_SPLIT[split])
-    if not sieve.kept:
-        raise LoadError(
-            f"{source.location} has no usable pair in {sieve.rows_read} row(s): {_reasons(sieve.dropped)}",
-            expected=f"rows in the format {source.format!r}",
-            remedy="look at the rows named, or name another format with --format",
-        )
-    fresh = [(row, pair) for pair_id, (row, pair) in sieve.kept.items() if pair_id not in present]
+def validate_some_kept(location: str, reports: Sequence[ImportReport]) -> None:
+    """Raise LoadError where no part of a source has a usable pair."""
+    if not any(report.kept + report.already_present for report in reports):
+        dropped = sum((Counter(report.dropped) for report in reports), Counter[str]())
+        raise _nothing_usable(location, reports[0].format, sum(report.rows_read for report in reports), dropped)
+
+
+def _nothing_usable(location: str, format: str, rows: int, dropped: Counter[str]) -> LoadError:
+    return LoadError(
+        f"{location} has no usable pair in {rows} row(s): {_reasons(dropped)}",
+        expected=f"rows in the format {format!r}",
+        remedy="look at the rows, or name another format with --format; where roles or columns go by names of their "
+        "own, say --roles name=user,other=assistant or --columns prompt=…,chosen=…,rejected=…",
+    )
+
+
+def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split, *, may_be_empty: bool) -> _Standing:
+    """Drop what the other split has, and return how the rest stands to the store."""
     other_split: Split = "heldout" if split == "train" else "train"
-    other_prompts = {pair.prompt_id for pair in store.pairs.pairs(other_split)}
-    shared = sum(pair.prompt_id in other_prompts for _, pair in sieve.kept.values())
-    return sieve, fresh, _report(source, sieve, split, fresh=len(fresh), shared=shared)
+    present: set[str] = set()
+    leaking: list[tuple[str, int]] = []
+    shared_prompts = 0
+    ids = sieve.kept.ids()
+    while group := list(islice(ids, IDS_AT_A_TIME)):
+        found = store.pairs.present([pair_id for pair_id, _, _ in group])
+        present |= {pair_id for pair_id, stored_in in found.items() if stored_in == split}
+        leaking += [(pair_id, row) for pair_id, _, row in group if found.get(pair_id, split) != split]
+        prompts_of_kept = [prompt for pair_id, prompt, _ in group if found.get(pair_id, split) == split]
+        shared = store.pairs.prompts_present(other_split, prompts_of_kept)
+        shared_prompts += sum(prompt in shared for prompt in prompts_of_kept)
+    for _, row in leaking:
+        sieve.drop(row, IN_OTHER_SPLIT[split])
+    sieve.kept.discard(pair_id for pair_id, _ in leaking)
+    if not may_be_empty and not len(sieve.kept):
+        raise _nothing_usable(source.location, source.format, sieve.rows_read, sieve.dropped)
+    return _Standing(frozenset(present), shared_prompts)
 
 
-def _read(source: PairSource, progress: Progress) -> Sieve:
-    sieve = Sieve()
-    with progress.task(f"read {source.name}", 0) as task:
+def _fresh(staged: StagedPairs, standing: _Standing) -> Iterator[tuple[int, Pair]]:
+    return ((row, pair) for row, pair in staged.pairs() if pair.id not in standing.present)
+
+
+def _advancing(pairs: Iterator[tuple[int, Pair]], task: ProgressTask) -> Iterator[tuple[int, Pair]]:
+    for each in pairs:
+        yield each
+        task.advance()
+
+
+def _read(source: PairSource, staged: StagedPairs, progress: Progress) -> Sieve:
+    sieve = Sieve(staged)
+    expected = source.expected_rows if isinstance(source, CountedSource) else 0
+    with progress.task(f"read {source.name}", expected) as task:
         for parsed in source.rows():
             sieve.rows_read += 1
             task.advance()
@@ -115,29 +205,36 @@ def _read(source: PairSource, progress: Progress) -> Sieve:
                 sieve.drop(parsed.row, reason)
             for pair in parsed.pairs:
                 sieve.keep(parsed.row, pair)
+            if parsed.pairs:
+                sieve.note(parsed.notes, parsed.unused)
     return sieve
 
 
-def _report(source: PairSource, sieve: Sieve, split: Split, *, fresh: int, shared: int) -> ImportReport:
-    pairs = [pair for _, pair in sieve.kept.values()]
+def _report(source: PairSource, sieve: Sieve, split: Split, standing: _Standing) -> ImportReport:
+    kept = len(sieve.kept)
     return ImportReport(
         dataset_id=content_id(source.content_hash, source.format, split),
         name=source.name,
         format=source.format,
         split=split,
         rows_read=sieve.rows_read,
-        kept=fresh,
-        already_present=len(pairs) - fresh,
+        kept=kept - len(standing.present),
+        already_present=len(standing.present),
         dropped=dict(sieve.dropped.most_common()),
         examples=tuple(sieve.examples),
-        prompts_in_other_split=shared,
-        longer_wins=longer_wins_accuracy(pairs),
+        prompts_in_other_split=standing.shared_prompts,
+        longer_wins=_longer_wins_accuracy(sieve.kept),
+        notes=dict(sieve.notes.most_common()),
+        unused=tuple(
+            ColumnExample(name, rows, sieve.unused_examples[name]) for name, rows in sieve.unused.most_common()
+        ),
     )
 
 
-def longer_wins_accuracy(pairs: Sequence[Pair]) -> float:
+def _longer_wins_accuracy(pairs: StagedPairs) -> float:
     """Return the accuracy of "the longer response is the better one", ties 0.5."""
-    return pairwise_accuracy(longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]))
+    differences = np.fromiter((len(pair.chosen) - len(pair.rejected) for _, pair in pairs.pairs()), dtype=np.float64)
+    return pairwise_accuracy(differences)
 
 
 def _reasons(dropped: Counter[str]) -> str:

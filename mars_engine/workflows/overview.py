@@ -6,7 +6,7 @@ import numpy as np
 
 from mars_engine.maths.allocation import equal_share_margin, scale_margins
 from mars_engine.maths.gate import gate_threshold, is_high
-from mars_engine.maths.metrics import margin_bin_edges
+from mars_engine.maths.metrics import TIE, margin_bin_edges
 from mars_engine.words.columns import Int32Array
 from mars_engine.words.config import AllocationConfig, EvaluateConfig, GateConfig
 from mars_engine.words.protocols import Store
@@ -85,7 +85,7 @@ def margin_histogram(index: PairIndex) -> MarginHistogram | None:
         return None
     edges = margin_bin_edges(margins, MARGIN_BINS)
     counts, _ = np.histogram(margins, bins=edges)
-    return MarginHistogram(index.model.label, edges, counts, int((margins < 0).sum()), len(margins))
+    return MarginHistogram(index.model.label, edges, counts, int((margins < -TIE).sum()), len(margins))
 
 
 def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
@@ -152,4 +152,4 @@ def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None)
         margins = index.margin[index.split == SPLIT_CODES.index("train")].astype(np.float64)
     else:
         margins = stored_rewards(store, index, model.id, "train").margins
-    return float((margins < 0).mean()) if len(margins) and not np.isnan(margins).any() else float("nan")
+    return float((margins < -TIE).mean()) if len(margins) and not np.isnan(margins).any() else float("nan")

@@ -26,7 +26,7 @@ Counts = NDArray[np.int32]
 Positions = NDArray[np.int64]
 
 SPLIT_CODES = ("train", "heldout")
-VERDICT_CODES = ("", "clear", "hard", "suspected")
+VERDICT_CODES = ("", "clear", "hard", "suspected", "indistinct")
 GATE_CODES = ("", "low", "high")
 DECISION_CODES = ("", "label_right", "flip", "drop", "ambiguous", "disputed")
 

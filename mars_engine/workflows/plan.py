@@ -166,7 +166,7 @@ def draft_plan(
     eligible = among & np.array([source.treatment.gets_budget for source in sources], dtype=bool)
     if not eligible.any():
         raise NotReadyError(
-            "no pair may get a share of the budget: all are suspected, dropped or ambiguous",
+            "no pair may get a share of the budget: all are suspected, dropped, ambiguous or indistinct",
             remedy="decide about the suspected pairs, or set another policy under [triage] in mars.toml",
         )
     allocation = spend(margins, config.allocation, law=law, among=among, eligible=eligible)

@@ -16,7 +16,7 @@ from mars_engine.workflows.distances import response_distances
 from mars_engine.workflows.sources import load_sources, training_set
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")
-VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected")
+VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Source:
     decided: bool
     """Whether a person decided about its label; then triage's suspicion no longer matters."""
     treatment: PairTreatment
+    indistinct: bool = False
+    """Whether its two sides are the same to the model."""
 
     @property
     def flipped(self) -> bool:
@@ -65,13 +67,16 @@ def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | N
     warm_up = store.models.latest(warm_up=True)
     verdicts = store.models.triage(warm_up.id) if warm_up else []
     suspected = {row.pair_id for row in verdicts if row.verdict == "suspected"}
+    indistinct = {row.pair_id for row in verdicts if row.verdict == "indistinct"}
     return [
         Source(
             pair=pair,
             suspected=pair.id in suspected,
             decided=pair.id in decisions,
+            indistinct=pair.id in indistinct,
             treatment=treat_pair(
                 suspected=pair.id in suspected,
+                indistinct=pair.id in indistinct,
                 policy=policy or triage.policy,
                 smoothing=triage.smoothing,
                 decision=decisions.get(pair.id),

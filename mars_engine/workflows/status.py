@@ -9,7 +9,9 @@ from mars_engine.words.protocols import Store
 from mars_engine.words.records import BoolArray, Composition, ModelRecord
 from mars_engine.workflows.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
 
-StepName = Literal["import", "warm up", "score", "propose", "review", "compose", "retrain", "evaluate"]
+StepName = Literal[
+    "import", "warm up", "score", "propose", "review", "propose otherwise", "compose", "retrain", "evaluate"
+]
 FunnelName = Literal["pairs", "suspected", "low-margin", "refined", "proposed", "accepted", "composed", "trained"]
 
 
@@ -143,10 +145,24 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
     if pending:
         return NextStep("review", f"mars review: {pending} proposals wait for a decision")
     if composition is None or composition.plan_id != plan.id:
+        if not index.accepted[index.budget > 0].any():
+            return NextStep("propose otherwise", f"mars propose, otherwise than before: {say_none_accepted(index)}")
         return NextStep("compose", "mars compose: make training pairs of what was accepted")
     if model.composition_id != composition.id:
         return NextStep("retrain", "mars train: train on the composed pairs")
     return NextStep("evaluate", "mars evaluate: see what was gained")
+
+
+def say_none_accepted(index: PairIndex) -> str:
+    """Say that no proposal is accepted of the pairs that have a budget, and what helps."""
+    budgeted = index.budget > 0
+    proposed, rejected = int(index.proposals[budgeted].sum()), int(index.rejected[budgeted].sum())
+    undecided = f", {proposed - rejected:,} are flagged or disputed" if proposed > rejected else ""
+    return (
+        f"nothing was accepted, so there is nothing to compose ({rejected:,} of {proposed:,} proposals are "
+        f"rejected{undecided}). Accept some of them on the page Review, or have others written: by another generator "
+        "or other settings under [propose], [chat] or [quality] in mars.toml"
+    )
 
 
 def _is_triaged(store: Store, index: PairIndex) -> bool:

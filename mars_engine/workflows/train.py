@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from mars_engine.maths.curvature import hessian, summarize_curvature
-from mars_engine.maths.metrics import summarize_margins
+from mars_engine.maths.metrics import is_tie, pairwise_accuracy, summarize_margins
 from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
@@ -178,7 +178,8 @@ def _fit_metrics(
     return {
         "training_pairs": len(examples.pairs),
         "includes_composed_pairs": composed,
-        "training_accuracy": float((labelled > 0).mean()),
+        "training_accuracy": pairwise_accuracy(labelled),
+        "indistinct_pairs": int(is_tie(margins).sum()),
         "training_log_loss": float(np.average(losses, weights=examples.weights)),
         "curvature": curvature,
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),

@@ -83,7 +83,7 @@ def budget_outlook(index: PairIndex, config: MarsConfig) -> BudgetOutlook | None
     """Return how the budget would be spent, None where not all margins are known, or no pair may get a share."""
     columns, policy = _Training.of(index), config.triage.policy
     margins = index.margin[columns.places].astype(np.float64)
-    eligible = ~(columns.decided("drop") | columns.decided("ambiguous"))
+    eligible = ~(columns.decided("drop") | columns.decided("ambiguous") | columns.indistinct)
     if policy in ("ask", "leave_out"):
         eligible &= ~columns.suspected
     if np.isnan(margins).any() or not eligible.any():
@@ -152,6 +152,7 @@ class _Training:
     decision: np.ndarray[tuple[int], np.dtype[np.int16]]
     suspected: BoolArray
     """Suspected, and undecided."""
+    indistinct: BoolArray
 
     @classmethod
     def of(cls, index: PairIndex) -> "_Training":
@@ -159,7 +160,8 @@ class _Training:
         decision = index.decision[places]
         undecided = np.isin(decision, [DECISION_CODES.index(""), DECISION_CODES.index("disputed")])
         suspected = (index.verdict[places] == VERDICT_CODES.index("suspected")) & undecided
-        return cls(places, decision, suspected)
+        indistinct = index.verdict[places] == VERDICT_CODES.index("indistinct")
+        return cls(places, decision, suspected, indistinct)
 
     def decided(self, decision: str) -> BoolArray:
         found: BoolArray = self.decision == DECISION_CODES.index(decision)

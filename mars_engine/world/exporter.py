@@ -3,7 +3,8 @@
 The conversational shapes keep every turn and are the ones to prefer. The standard shapes have texts only: a prompt of
 one user turn is its bare text, any other prompt is written like HH-RLHF ("\\n\\nHuman: …\\n\\nAssistant:"). TRL joins
 prompt and response of the standard shape without a separator, so that a bare prompt and its response touch; the
-implicit standard shape separates them, by a blank line, or by the space that HH-RLHF has after "Assistant:".
+implicit standard shape writes every prompt like HH-RLHF. Since a text does not always tell where a turn ends, the
+standard shapes have the turns as JSON in the column `mars_prompt` as well: an import reads them from there.
 
 No column is named `margin`: TRL reads that as a margin of the loss and changes the objective. Ours begin with `mars_`.
 """
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 
 from mars_engine.words.errors import MarsError
 from mars_engine.words.records import ExportRow, Pair, Prompt
+from mars_engine.world.file_names import MANIFEST_ENDING, fault_of_name
 
 ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
@@ -73,7 +75,7 @@ def export_pairs(
     with _completed_file(path) as stream:
         _write_records(first, chain([first], records), stream, path.name.lower())
     sha256 = _sha256(path)
-    manifest_path = path.with_name(f"{path.name}.manifest.json")
+    manifest_path = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
     with _completed_file(manifest_path) as stream:
         stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
@@ -97,13 +99,17 @@ def _validate_target(path: Path, shape: str, *, overwrite: bool) -> None:
         raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
     if not path.name.lower().endswith(FILE_ENDINGS):
         raise MarsError(f"{path} has no file ending that is known", expected=f"one of {', '.join(FILE_ENDINGS)}")
+    if fault := fault_of_name(path, suffix=MANIFEST_ENDING):
+        raise MarsError(fault, remedy="choose another name")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
 
 
 def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
+    turns = {"mars_prompt": json.dumps(_turns(row.pair.prompt), ensure_ascii=False)}
     return {
         **_texts(row.pair, shape),
+        **(turns if shape.startswith("standard") else {}),
         "mars_margin": _finite(row.margin),
         "mars_round": row.round,
         "mars_source_id": row.source_id,
@@ -115,9 +121,9 @@ def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
 
 def _texts(pair: Pair, shape: ExportShape) -> dict[str, Any]:
     if shape == "standard-implicit":
-        before = _opening(pair.prompt)
+        before = opening(pair.prompt)
         return {"chosen": before + pair.chosen, "rejected": before + pair.rejected}
-    turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
+    turns = _turns(pair.prompt)
     chosen, rejected = _answer(pair.chosen), _answer(pair.rejected)
     if shape == "conversational-implicit":
         return {"chosen": [*turns, *chosen], "rejected": [*turns, *rejected]}
@@ -135,23 +141,25 @@ def _answer(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
 
 
+def _turns(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in prompt]
+
+
 def prompt_as_text(prompt: Prompt) -> str:
-    """Return a prompt as the standard shapes write it: one user turn as it is, anything else like HH-RLHF."""
-    if _is_single_question(prompt):
+    """Return a prompt as the standard shape writes it: one user turn as it is, anything else like HH-RLHF."""
+    if len(prompt) == 1 and prompt[0].role == "user":
         return prompt[0].content
+    return _as_dialogue(prompt)
+
+
+def opening(prompt: Prompt) -> str:
+    """Return what the implicit standard shape writes before a response: the prompt like HH-RLHF, if there is one."""
+    return f"{_as_dialogue(prompt)} " if prompt else ""
+
+
+def _as_dialogue(prompt: Prompt) -> str:
     turns = (f"\n\n{_SPEAKERS.get(turn.role, turn.role.capitalize())}: {turn.content}" for turn in prompt)
     return "".join(turns) + "\n\nAssistant:"
-
-
-def _opening(prompt: Prompt) -> str:
-    """Return the prompt with what separates it from the response."""
-    if not prompt:
-        return ""
-    return prompt_as_text(prompt) + ("\n\n" if _is_single_question(prompt) else " ")
-
-
-def _is_single_question(prompt: Prompt) -> bool:
-    return len(prompt) == 1 and prompt[0].role == "user"
 
 
 def _write_records(first: Mapping[str, Any], records: Iterable[dict[str, Any]], stream: BinaryIO, name: str) -> None:
@@ -188,7 +196,7 @@ def _write_parquet(first: Mapping[str, Any], records: Iterable[dict[str, Any]], 
 @contextmanager
 def _completed_file(path: Path) -> Iterator[BinaryIO]:
     """Open a hidden file beside `path` that takes its place once it is written and safe on the disk, or goes."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as stream:
             yield cast("BinaryIO", stream)

@@ -107,10 +107,16 @@ class TerminalProgress:
     @contextmanager
     def task(self, name: str, total: int) -> Iterator[TerminalTask]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        class PaceColumn(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(say_pace(round(task.completed), task.elapsed or 0.0), style="progress.data.speed")
+
+        names = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (*names, PaceColumn(), TimeRemainingColumn())
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
             yield TerminalTask(bars, bars.add_task(name, total=total or None))
 

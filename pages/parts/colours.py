@@ -5,10 +5,13 @@ Lines and bars of several models have theirs from the engine, whose report shows
 
 from mars_engine.assembly.series import DASHES, SERIES
 
-__all__ = ["DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "WRONG"]
+__all__ = ["DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "TIED", "WRONG"]
 
 WRONG, RIGHT = "#b35806", "#2166ac"
 """Ends of the diverging scale of margins: orange below 0 (ranked wrong), blue above (ranked right)."""
+
+TIED = "#8c8c8c"
+"""The middle of that scale: neither."""
 
 MARGIN_SCALE = (
     (0.0, WRONG),

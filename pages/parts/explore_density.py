@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
+from mars_engine.maths.metrics import TIE
 from mars_engine.words.records import Float32Array, IntArray
 from mars_engine.workflows.explore import Cloud
 from pages.parts.colours import MARGIN_SCALE
@@ -84,7 +85,7 @@ def _draw_points(
     reach: float,
     ground: str,
 ) -> None:
-    """Draw a cross for each point that is ranked wrong, a ring where the margin is not known, else a dot."""
+    """Draw a cross for a point that is ranked wrong, a diamond for a tie, a ring for no margin yet, else a dot."""
     pen = ImageDraw.Draw(picture)
     window = cloud.window
     across = (x[cloud.points] - window.x.low) / (window.x.high - window.x.low) * picture.width
@@ -95,11 +96,14 @@ def _draw_points(
         across.tolist(), down.tolist(), margins[cloud.points].tolist(), colours, strict=True
     ):
         around = (left - arm, top - arm, left + arm, top + arm)
-        if margin < 0:
+        if margin < -TIE:
             for ink, width in ((ground, 5), (colour, 3)):
                 pen.line(around, fill=ink, width=width)
                 pen.line((left - arm, top + arm, left + arm, top - arm), fill=ink, width=width)
-        elif margin >= 0:
+        elif abs(margin) <= TIE:
+            far = arm + 1
+            pen.polygon(((left, top - far), (left + far, top), (left, top + far), (left - far, top)), fill=colour)
+        elif margin > 0:
             pen.ellipse((left - arm - 1, top - arm - 1, left + arm + 1, top + arm + 1), fill=ground)
             pen.ellipse(around, fill=colour)
         else:

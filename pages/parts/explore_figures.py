@@ -55,7 +55,7 @@ def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
     )
     for name, colour, pattern, side in (
         ("selected, ranked wrong (below 0)", WRONG, "/", centres < 0),
-        ("selected, ranked right", RIGHT, "", centres >= 0),
+        ("selected, ranked right or a tie", RIGHT, "", centres >= 0),
     ):
         figure.add_bar(
             x=centres[side],

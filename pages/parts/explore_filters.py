@@ -26,6 +26,7 @@ NAMES = {
     "clear": "clear",
     "hard": "hard",
     "suspected": "suspected mislabel",
+    "indistinct": "indistinct (same to the model)",
     "undecided": "undecided",
     "label_right": "label right",
     "flip": "flipped",

@@ -13,6 +13,7 @@ from mars_engine.words.errors import LoadError, MarsError
 from mars_engine.workflows.import_pairs import ImportPreview
 from pages.parts.files import as_size
 from pages.parts.frame import show_error
+from pages.parts.import_mapping import draw_mapping
 from pages.parts.import_preview import draw_first_pairs, draw_reports
 from pages.parts.run_panel import draw_ended, draw_queue, watch
 
@@ -27,6 +28,8 @@ PARTS: dict[Part, str] = {"train": "To train on", "heldout": "Held out, to evalu
 USUAL_HOLDOUT = 20
 """Percent of the prompts that are held out unless another share is asked for."""
 PREFERENCES = {"better": "The better response", "safer": "The safer response"}
+AGAINST = {"worst": "The worst answer", "others": "Each answer that is worse"}
+DECIDING = {"ratings": "The mean of the ratings", "overall": "The overall score"}
 RECOGNISED = "Recognised from the columns"
 
 
@@ -113,8 +116,8 @@ def _draw_file(desk: Desk) -> None:
 
 def _draw_uploader(desk: Desk) -> None:
     st.text(
-        "JSON lines (.jsonl, .jsonl.gz), JSON, CSV or Parquet: TRL preference data, HH-RLHF, UltraFeedback, "
-        "PKU-SafeRLHF, or RewardBench."
+        "JSON lines, JSON, CSV or Parquet, also packed by gzip or zip: TRL preference data, HH-RLHF, UltraFeedback, "
+        "ShareGPT, HelpSteer, Nectar and more; or any file, once you have said which columns are what."
     )
     # A new key empties the uploader once its file is kept, so that the server does not hold it in memory as well.
     number = st.session_state.setdefault(UPLOADS_SO_FAR, 0)
@@ -165,10 +168,13 @@ def _draw_hub(desk: Desk) -> None:
 def _draw_reading(desk: Desk, location: str, key: str, *, file_name: str = "") -> None:
     """Draw what a source would bring in, and how to import it; `file_name` where it is a file that was uploaded."""
     request = _draw_options(location)
+    request = draw_mapping(desk, request, key)
     reading = _read(str(desk.root), request, key, desk.store.browse.revisions().get("pairs", 0))
     if reading.wrong is not None:
         # Where the server keeps an upload is nobody's concern: it is called what its owner calls it.
         found, expected, remedy = (said.replace(location, file_name or location) for said in reading.wrong)
+        if "--columns" in remedy:  # which the page has as selectors
+            remedy = "choose above, under “Which column is what”"
         show_error(LoadError(found, expected=expected, remedy=remedy))
         until = " The file is kept until it is imported or another is chosen." if file_name else ""
         st.text(f"Nothing was stored.{until}")
@@ -176,13 +182,17 @@ def _draw_reading(desk: Desk, location: str, key: str, *, file_name: str = "") -
             _read.clear()
             st.rerun()
         return
+    is_mapped = bool(request.columns or request.roles)
+    if is_mapped:  # beside the selectors, so that a choice shows what it does
+        draw_first_pairs(reading.previews[0])
     draw_reports(reading.previews)
     kept = sum(preview.report.kept for preview in reading.previews)
     if not kept:
         st.text("All of these pairs are here already: importing them again would add nothing.")
     else:
         _draw_import_button(desk, request, kept)
-    draw_first_pairs(reading.previews[0])
+    if not is_mapped:
+        draw_first_pairs(reading.previews[0])
 
 
 def _draw_import_button(desk: Desk, request: ImportRequest, kept: int) -> None:
@@ -234,7 +244,22 @@ def _draw_options(location: str) -> ImportRequest:
             key="import-preference",
             width=320,
         )
-    return ImportRequest(location, part, percent / 100, "" if chosen == RECOGNISED else chosen, preference)
+        against = st.selectbox(
+            "Of ranked or scored answers, the best against",
+            list(AGAINST),
+            format_func=lambda each: AGAINST[each],
+            key="import-against",
+            width=320,
+        )
+        deciding = st.selectbox(
+            "Which of UltraFeedback's scores decides",
+            list(DECIDING),
+            format_func=lambda each: DECIDING[each],
+            key="import-deciding",
+            width=320,
+        )
+    named = "" if chosen == RECOGNISED else chosen
+    return ImportRequest(location, part, percent / 100, named, preference, against=against, deciding=deciding)
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading it, which stores nothing")

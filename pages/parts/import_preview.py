@@ -51,8 +51,27 @@ def draw_report(report: ImportReport) -> None:
             f"⚠ {report.prompts_in_other_split:,} of these pairs have a prompt that the other split has too: an "
             "evaluation on them is less independent than it looks."
         )
+    for note, count in report.notes.items():
+        st.text(f"⚠ In {as_rows(count)}: {note}.")
+    if not report.kept + report.already_present:
+        st.text("⚠ No prompt fell into this part, so that it gets no pair of this source.")
     if report.dropped:
         _draw_dropped(report)
+    if report.unused:
+        _draw_unused(report)
+
+
+def as_rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _draw_unused(report: ImportReport) -> None:
+    draw_table(
+        "Columns that are not used",
+        ("column that is not used", "rows", "for example"),
+        [(each.name, f"{each.rows:,}", each.example) for each in report.unused],
+        numbers=("rows",),
+    )
 
 
 def _draw_dropped(report: ImportReport) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from mars_engine.maths.metrics import TIE
 from mars_engine.words.records import Float32Array, FloatArray
 from pages.parts import charts
-from pages.parts.colours import GROUND, INK, LABEL_GROUND, MARGIN_SCALE, RIGHT, RIM, WRONG
+from pages.parts.colours import GROUND, INK, LABEL_GROUND, MARGIN_SCALE, RIGHT, RIM, TIED, WRONG
 from pages.parts.frame import presenting
 
 AnyFloats = Float32Array | FloatArray
@@ -72,11 +73,12 @@ def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
 def add_points(
     figure: go.Figure, x: Float32Array, y: Float32Array, margins: Float32Array, *, size: float, hover: str
 ) -> None:
-    """Add a point for each pair, a cross where it is ranked wrong, all with a rim so that none is lost on the page."""
+    """Add a point for each pair: a cross where it is ranked wrong, a diamond for a tie; all have a rim."""
     for band, kept in (
         (Band("no margin yet", "circle-open", "gray"), np.isnan(margins)),
-        (Band("ranked right", "circle", RIGHT), margins >= 0),
-        (Band("ranked wrong", "x", WRONG), margins < 0),
+        (Band("ranked right", "circle", RIGHT), margins > TIE),
+        (Band("ranked wrong", "x", WRONG), margins < -TIE),
+        (Band("a tie", "diamond", TIED), np.abs(margins) <= TIE),
     ):
         add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover)
 

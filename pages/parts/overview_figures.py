@@ -121,7 +121,7 @@ def draw_margins(histogram: MarginHistogram | None) -> None:
     figure = go.Figure()
     for name, colour, pattern, side in (
         ("ranked wrong, below 0", WRONG, "/", centres < 0),
-        ("ranked right", RIGHT, "", centres >= 0),
+        ("ranked right or a tie", RIGHT, "", centres >= 0),
     ):
         figure.add_bar(
             x=centres[side],

@@ -9,7 +9,14 @@ from mars_engine.assembly.desk import Desk
 from mars_engine.assembly.jobs import queued_runs, retry_job
 from mars_engine.words.records import Run
 from mars_engine.workflows.pair_index import PairIndex
-from mars_engine.workflows.status import FunnelName, FunnelStep, Status, StepName, count_open_suspects
+from mars_engine.workflows.status import (
+    FunnelName,
+    FunnelStep,
+    Status,
+    StepName,
+    count_open_suspects,
+    say_none_accepted,
+)
 from pages.parts.colours import SERIES
 from pages.parts.frame import presenting
 from pages.parts.import_form import draw_import
@@ -130,6 +137,10 @@ def _draw_button(desk: Desk, status: Status, index: PairIndex) -> None:
         elif status.step == "review":
             st.text(f"Next: {int(index.pending.sum()):,} proposals wait for a decision.")
             _page_button("Review proposals", "pages/review.py")
+        elif status.step == "propose otherwise":
+            st.text(f"Next: {say_none_accepted(index)}.")
+            _page_button("Look at them again", "pages/review.py")
+            st.page_link("pages/settings.py", label="Settings", icon=":material/settings:")
         elif status.step in CLOSES_ROUND:
             st.text("Next: compose new pairs of what was accepted, retrain on them, and compare on the held-out pairs.")
             _job_button(desk, "Close the round", ["close-round"])

@@ -159,3 +159,7 @@ def test_a_bin_edge_lies_at_zero():
         assert np.any(np.abs(found) < 1e-12)
         assert found[0] <= min(margins)
         assert found[-1] >= max(margins)
+
+
+def test_a_margin_within_the_noise_of_batching_is_a_tie():
+    np.testing.assert_array_equal(correctness(np.array([0.0, 1e-7, -1e-7, 1e-3, -1e-3])), [0.5, 0.5, 0.5, 1.0, 0.0])

@@ -33,3 +33,11 @@ def test_a_persons_decision_overrules_every_policy(policy, suspected):
     dropped = treated("drop")
     assert not dropped.trained_on
     assert not dropped.gets_budget
+
+
+@pytest.mark.parametrize("decision", [None, "label_right", "flip"])
+@pytest.mark.parametrize("policy", ["ask", "keep", "smooth", "flip"])
+def test_an_indistinct_pair_gets_no_budget_whatever_is_decided(decision, policy):
+    treatment = treat_pair(suspected=False, indistinct=True, policy=policy, smoothing=0.1, decision=decision)
+    assert not treatment.gets_budget
+    assert treatment.trained_on

@@ -39,10 +39,10 @@ def test_verdicts_by_hand():
     )
     judgement = judge_labels(margins, near_zero=0.25)
     # The boundary is a quarter of the standard deviation of all margins, 1.9: about -0.47.
-    assert judgement.verdicts == ("clear", "suspected", "hard", "hard", "clear", "clear")
+    assert judgement.verdicts == ("clear", "suspected", "hard", "hard", "clear", "indistinct")
     np.testing.assert_allclose(judgement.margin_mean, [2.5, -2.5, -0.1, -1.5, 0.05, 0.0])
     np.testing.assert_allclose(judgement.margin_std, [0.5, 0.5, 0.0, 2.5, 0.45, 0.0])
-    np.testing.assert_allclose(judgement.negative_share, [0.0, 1.0, 1.0, 0.5, 0.5, 0.0])
+    np.testing.assert_allclose(judgement.negative_share, [0.0, 1.0, 1.0, 0.5, 0.5, 0.5])
     assert judgement.suspected.tolist() == [False, True, False, False, False, False]
 
 
@@ -67,3 +67,10 @@ def test_no_pairs_give_no_verdicts():
     judgement = judge_labels(np.zeros((3, 0)), near_zero=0.25)
     assert judgement.verdicts == ()
     assert judgement.suspected.shape == (0,)
+
+
+def test_a_tie_under_every_draw_is_indistinct_and_counts_half():
+    margins = np.array([[0.0, 5e-7, -5e-7, 0.0, -1.0], [0.0, 0.0, 0.0, -1.0, 0.0]])
+    judgement = judge_labels(margins, near_zero=0.0)
+    assert judgement.verdicts == ("indistinct", "indistinct", "indistinct", "hard", "hard")
+    np.testing.assert_allclose(judgement.negative_share, [0.5, 0.5, 0.5, 0.75, 0.75])

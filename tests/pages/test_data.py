@@ -151,6 +151,43 @@ def test_a_file_is_previewed_and_nothing_is_stored_before_import(at_work, tmp_pa
     assert "upload" not in app.query_params
 
 
+def odd_lines(count: int) -> str:
+    rows = ({"frage": f"q {n} {HOSTILE}", "best": f"yes {n}", "worst": f"no {n}", "note": "x"} for n in range(count))
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_columns_that_are_not_recognised_are_chosen_and_the_preview_follows(at_work, tmp_path):
+    workspace, store = at_work("empty")
+    app = open_data(upload=upload(workspace, tmp_path, "odd.jsonl", odd_lines(4)))
+    assert "has no format that is known" in words(app)
+    assert "It may be: prompt in frage, chosen in best, rejected in worst." in words(app)
+    press(app, "import-suggested")
+    assert app.selectbox(key="import-columns-prompt").value == "frage"
+    assert app.button(key="import").label == "Import 4 pairs"
+    assert "note" in tables(app)
+    app.selectbox(key="import-columns-chosen").set_value("worst").run()
+    app.selectbox(key="import-columns-rejected").set_value("best").run()
+    app = wait_for_import(press(app, "import"), store)
+    pair = store.pairs.pairs("train")[0]
+    assert (pair.prompt[0].content, pair.chosen, pair.rejected) == (f"q 0 {HOSTILE}", "no 0", "yes 0")
+
+
+def test_unknown_roles_are_chosen_and_another_file_begins_anew(at_work, tmp_path):
+    workspace, _ = at_work("empty")
+
+    def dialogue(answer: str) -> list[dict[str, str]]:
+        return [{"role": "Frage", "content": "q"}, {"role": "Antwort", "content": answer}]
+
+    row = json.dumps({"chosen": dialogue("a"), "rejected": dialogue("b")}) + "\n"
+    app = open_data(upload=upload(workspace, tmp_path, "roles.jsonl", row))
+    assert "the roles are Frage, Antwort" in words(app)
+    app.selectbox(key="import-roles-Frage").set_value("user").run()
+    app.selectbox(key="import-roles-Antwort").set_value("assistant").run()
+    assert app.button(key="import").label == "Import 1 pair"
+    again = open_data(upload=upload(workspace, tmp_path, "odd.jsonl", odd_lines(2)))
+    assert again.selectbox(key="import-columns-prompt").value == "As recognised"
+
+
 def test_a_part_of_the_prompts_is_held_out(at_work, tmp_path):
     workspace, store = at_work("empty")
     app = open_data(upload=upload(workspace, tmp_path, "pairs.jsonl", pair_lines(40)))
@@ -296,3 +333,19 @@ def test_everything_is_deleted_after_a_backup(at_work):
     app.switch_page("pages/overview.py").run()
     assert not app.exception
     assert "no training pairs yet" in words(app)
+
+
+def test_what_the_pairs_say_against_themselves_is_looked_for_by_a_job(at_work):
+    _, store = at_work("without a model")
+    app = open_data()
+    assert "Nobody has looked yet" in words(app)
+    press(app, "look-for-findings")
+    run = store.runs.all()[0]
+    assert run.kind == "findings"
+    while store.runs.get(run.id).state in ("queued", "running"):
+        time.sleep(0.05)
+    assert store.runs.get(run.id).state == "finished", store.runs.get(run.id).error
+    app.run()
+    assert "Nobody has looked yet" not in words(app)
+    assert "None among 40 pairs: contradictions" in words(app)
+    assert "look-for-findings" not in [button.key for button in app.button]

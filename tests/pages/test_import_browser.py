@@ -116,3 +116,41 @@ def test_a_hostile_file_is_uploaded_previewed_and_imported(address, workspace, s
     store = open_store(find_workspace(workspace).database_url)
     assert [pair.rejected for pair in store.pairs.pairs("train")] == [f"{number} {HOSTILE}" for number in range(4)]
     store.close()
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL], ids=["large", "small"])
+def test_columns_are_chosen_by_keyboard_and_the_pairs_follow(address, workspace, tmp_path, size):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    path = tmp_path / "odd.jsonl"
+    rows = [{"frage": f"How deep, {n}?", "best": f"Deep {n} km.", "worst": f"Unknown {n}."} for n in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def tab_to(browser: Any, words: str) -> Any:
+        for _ in range(100):
+            browser.switch_to.active_element.send_keys(Keys.TAB)
+            at = browser.switch_to.active_element
+            if words in f"{at.text} {at.get_attribute('aria-label')}":
+                return at
+        raise AssertionError(f"{words} is not reached by Tab")
+
+    with open_browser(size) as browser:
+        browser.get(f"{address}/data")
+        press(browser, "A file of yours")
+        (field,) = wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "input[type=file]"))
+        field.send_keys(str(path))
+        wait(browser, lambda: "has no format that is known" in shown(browser))
+        tab_to(browser, "Use these columns").send_keys(Keys.ENTER)
+        wait(browser, lambda: "Import 3 pairs" in shown(browser) and "How deep, 0?" in shown(browser))
+        selector = tab_to(browser, "Score of chosen")
+        selector.send_keys("best")
+        selector.send_keys(Keys.ENTER)
+        wait(browser, lambda: "best: Deep 0 km." in browser.page_source)
+        overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0
+        press(browser, "Import 3 pairs")
+        wait(browser, lambda: "finished: import" in shown(browser))
+    store = open_store(find_workspace(workspace).database_url)
+    assert [pair.chosen for pair in store.pairs.pairs("train")] == [row["best"] for row in rows]
+    store.close()

@@ -18,6 +18,7 @@ from mars_engine.words.records import (
     Turn,
     content_id,
     prompt_id,
+    same_text,
 )
 
 PROMPT = (Turn("user", "What is 2 + 2?"), Turn("assistant", "4"), Turn("user", "And\n3 + 3?"))
@@ -66,8 +67,6 @@ def test_subset_and_attributes_do_not_change_the_id():
         Pair.of((replace(PROMPT[0], role="system"), *PROMPT[1:]), CHOSEN, REJECTED),
         Pair.of((Turn("user", "".join(turn.content for turn in PROMPT)),), CHOSEN, REJECTED),
         Pair.of((*PROMPT[:2], Turn("user", "And 3 + 3?")), CHOSEN, REJECTED),
-        Pair.of(PROMPT, CHOSEN + " ", REJECTED),
-        Pair.of(PROMPT, CHOSEN + "\n", REJECTED),
         Pair.of(PROMPT, CHOSEN, REJECTED.upper()),
         Pair.of(PROMPT, CHOSEN, REJECTED.replace("ï", "i\u0308")),
         Pair.of(PROMPT, REJECTED, CHOSEN),
@@ -79,8 +78,6 @@ def test_subset_and_attributes_do_not_change_the_id():
         "another role",
         "turns joined",
         "a newline collapsed",
-        "a space at the end",
-        "a newline at the end",
         "another case",
         "another normal form",
         "sides exchanged",
@@ -90,9 +87,30 @@ def test_every_difference_in_content_gives_another_id(other):
     assert other.id != PAIR.id
 
 
+@pytest.mark.parametrize(
+    "respelled",
+    [
+        lambda text: f"{text} ",
+        lambda text: f"{text}\n\n",
+        lambda text: f"\n {text}",
+        lambda text: text.replace("\n", "\r\n"),
+    ],
+    ids=["a space at the end", "blank lines at the end", "blanks at the beginning", "CRLF"],
+)
+def test_spelling_that_says_the_same_gives_the_same_id_and_keeps_the_texts(respelled):
+    prompt = [replace(turn, content=respelled(turn.content)) for turn in PROMPT]
+    other = Pair.of(prompt, respelled(CHOSEN), respelled(REJECTED))
+    assert (other.id, other.prompt_id) == (PAIR.id, PAIR.prompt_id)
+    assert (other.chosen, other.rejected) == (respelled(CHOSEN), respelled(REJECTED))
+
+
 @given(pair_parts, pair_parts)
-def test_two_pairs_have_one_id_exactly_when_their_content_is_one(first, second):
-    assert (Pair.of(*first).id == Pair.of(*second).id) == (first == second)
+def test_two_pairs_have_one_id_exactly_when_they_say_the_same(first, second):
+    def said(parts):
+        prompt, chosen, rejected = parts
+        return [(turn.role, same_text(turn.content)) for turn in prompt], same_text(chosen), same_text(rejected)
+
+    assert (Pair.of(*first).id == Pair.of(*second).id) == (said(first) == said(second))
 
 
 @given(pair_parts)
@@ -100,7 +118,7 @@ def test_pairs_built_twice_are_equal_and_share_their_prompts_id(parts):
     first, second = Pair.of(*parts), Pair.of(*parts)
     assert first == second
     assert hash(first) == hash(second)
-    assert first.prompt_id == prompt_id(tuple(parts[0])) == Pair.of(parts[0], "x", "y").prompt_id
+    assert first.prompt_id == prompt_id(tuple(parts[0])) == Pair.of(parts[0], "x", "y").prompt_id, same_text
 
 
 def test_text_cannot_slide_from_one_field_into_the_next():

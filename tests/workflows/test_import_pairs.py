@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from damaged_sources import damaged_sources
@@ -108,3 +109,30 @@ def test_two_hundred_damaged_inputs_never_crash_and_never_leave_a_bad_row(tmp_pa
     assert len(kinds) >= 10
     assert sum(outcomes.values()) == 200
     assert min(outcomes.values()) > 20
+
+
+class OthersImport:
+    """A store's pairs, where somebody else imports the same pairs between our look and our storing."""
+
+    def __init__(self, store: SqlStore, others: ListSource, split) -> None:
+        self.store, self.others, self.split, self.times = store, others, split, 0
+
+    def __getattr__(self, name):
+        return getattr(self.store.pairs, name)
+
+    def add_dataset(self, dataset, pairs, *, since=None):
+        if self.times == 0:
+            self.times = 1
+            do_import(self.store, self.others, split=self.split)
+        return self.store.pairs.add_dataset(dataset, pairs, since=since)
+
+
+@pytest.mark.parametrize(("split", "kept", "present", "leaking"), [("train", 1, 3, 0), ("heldout", 1, 0, 3)])
+def test_what_others_import_meanwhile_is_seen(split, kept, present, leaking):
+    store, pairs = open_store("sqlite://"), make_pairs(4)
+    crowded = replace(store, pairs=OthersImport(store, ListSource(pairs[:3], name="theirs"), split))
+    report = do_import(crowded, ListSource(pairs))
+    assert (report.kept, report.already_present, sum(report.dropped.values())) == (kept, present, leaking)
+    assert store.pairs.count("train") + store.pairs.count("heldout") == 4
+    stored = store.pairs.datasets()[-1]
+    assert (stored.report["kept"], stored.pair_count) == (kept, kept + present)

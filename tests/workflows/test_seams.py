@@ -287,3 +287,21 @@ def test_an_edit_with_twice_the_same_answer_is_refused():
             edited_chosen="one",
             edited_rejected="one",
         )
+
+
+def test_where_all_proposals_are_rejected_no_step_sends_back_to_the_one_before():
+    bench = bench_with_pairs()
+    model = train_warm_up(bench)
+    score_model(bench, model)
+    make_proposals(bench, make_plan(bench, model).plan)
+    for proposal in bench.store.proposals.proposals():
+        record_review(bench.store, "proposal", proposal.id, "reject", annotator="anna", clock=bench.clock)
+    status = workspace_status(bench.store)
+    assert status.step == "propose otherwise"
+    assert "nothing was accepted" in status.next_step
+    with pytest.raises(MarsError) as raised:
+        compose_newest_plan(bench)
+    assert "'mars status' says what helps" in raised.value.remedy
+    first = bench.store.proposals.proposals()[0]
+    record_review(bench.store, "proposal", first.id, "accept", annotator="anna", clock=bench.clock)
+    assert workspace_status(bench.store).step == "compose"

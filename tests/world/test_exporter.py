@@ -50,6 +50,7 @@ def test_a_file_has_the_texts_and_our_columns_and_no_margin(tmp_path: Path, shap
     result = export(tmp_path / f"pairs.{ending}", shape)
     records = records_in(result.path)
     sides = ["chosen", "rejected"] if shape.endswith("implicit") else ["prompt", "chosen", "rejected"]
+    sides += ["mars_prompt"] if shape.startswith("standard") else []
     assert [list(record) for record in records] == [sides + OUR_COLUMNS] * len(ROWS)
     assert list(result.columns) == sides + OUR_COLUMNS
     assert [record["mars_margin"] for record in records] == [0.25, None, 0.25, 0.25]
@@ -75,8 +76,8 @@ def test_the_four_shapes_of_a_pair(tmp_path: Path) -> None:
         "rejected": "  sorted()  ",
     }
     assert texts("standard-implicit", OTHER) == {
-        "chosen": "Grüße, 世界 🌍?\n\nHallo!",
-        "rejected": 'Grüße, 世界 🌍?\n\nEr sagte "nein".',
+        "chosen": "\n\nHuman: Grüße, 世界 🌍?\n\nAssistant: Hallo!",
+        "rejected": '\n\nHuman: Grüße, 世界 🌍?\n\nAssistant: Er sagte "nein".',
     }
     assert texts("standard", INSTRUCTED)["prompt"] == "\n\nSystem: Be kind.\n\nHuman: Hi\n\nAssistant:"
 
@@ -86,18 +87,21 @@ def test_a_prompt_of_several_turns_as_text_is_like_hh_rlhf() -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("shape", ["conversational", "conversational-implicit", "standard"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_an_export_comes_back_as_the_same_pairs(tmp_path: Path, shape: ExportShape, ending: str) -> None:
-    rows = ROWS[:2] if shape == "standard" else ROWS
-    source = open_source(str(export(tmp_path / f"pairs.{ending}", shape, rows).path))
+    source = open_source(str(export(tmp_path / f"pairs.{ending}", shape).path))
     assert source.format == "trl"
-    assert [pair.id for parsed in source.rows() for pair in parsed.pairs] == [row.pair.id for row in rows]
+    assert [pair.id for parsed in source.rows() for pair in parsed.pairs] == [row.pair.id for row in ROWS]
 
 
-def test_dialogues_in_the_implicit_standard_shape_come_back_through_hh_rlhf(tmp_path: Path) -> None:
-    source = open_source(str(export(tmp_path / "a.jsonl", "standard-implicit", [row(DIALOGUE)]).path))
-    assert source.format == "hh-rlhf"
-    assert [pair.id for parsed in source.rows() for pair in parsed.pairs] == [DIALOGUE.id]
+def test_the_implicit_standard_shape_is_hh_rlhf_and_comes_back_without_our_columns_too(tmp_path: Path) -> None:
+    path = export(tmp_path / "a.jsonl", "standard-implicit").path
+    bare = [{name: record[name] for name in ("chosen", "rejected")} for record in records_in(path)]
+    (tmp_path / "bare.jsonl").write_text("".join(json.dumps(record) + "\n" for record in bare), encoding="utf-8")
+    for name, expected in (("a.jsonl", "trl"), ("bare.jsonl", "hh-rlhf")):
+        source = open_source(str(tmp_path / name))
+        assert source.format == expected
+        assert [pair.id for parsed in source.rows() for pair in parsed.pairs] == [row.pair.id for row in ROWS], name
 
 
 def test_the_manifest_says_what_the_file_is(tmp_path: Path) -> None:

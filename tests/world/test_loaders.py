@@ -113,6 +113,38 @@ LAYOUTS = {
             "rejected_model": "unknown",
         },
     ),
+    "ms-swift": ("ms-swift", {"messages": [QUESTION, RED], "rejected_response": "Brick."}),
+    "llama-factory": (
+        "llama-factory",
+        {"instruction": "Name a colour.", "input": "", "output": ["Red.\n\n  indented", "Brick."]},
+    ),
+    "two-responses": (
+        "two-responses",
+        {
+            "prompt": "Name a colour.",
+            "response_1": "Brick.",
+            "response_2": "Red.\n\n  indented",
+            "preference_strength": 2,
+        },
+    ),
+    "summaries": (
+        "summaries",
+        {
+            "info": {"id": "t3", "post": "Name a colour."},
+            "summaries": [{"text": "Brick."}, {"text": "Red.\n\n  indented"}],
+            "choice": 1,
+        },
+    ),
+    "answer-list": (
+        "answer-list",
+        {
+            "prompt": "\n\nHuman: Name a colour.\n\nAssistant: ",
+            "answers": [
+                {"answer": "Brick.", "model": "b", "rank": 7.0},
+                {"answer": "Red.\n\n  indented", "model": "a", "rank": 1.0},
+            ],
+        },
+    ),
     "rewardbench-2": (
         "rewardbench-2",
         {
@@ -246,8 +278,14 @@ def test_an_implicit_prompt_and_its_responses_make_up_the_texts(shared: str, one
         ({"prompt": "  ", "chosen": "x", "rejected": "y"}, "empty prompt"),
         ({"prompt": "p", "chosen": "x\0", "rejected": "y"}, "not text: NUL character"),
         ({"prompt": "p", "chosen": "x\ud834", "rejected": "y"}, "not text: lone surrogate"),
-        ({"prompt": [QUESTION], "chosen": [RED, BRICK], "rejected": [BRICK]}, "the response is not one assistant turn"),
-        ({"prompt": [QUESTION], "chosen": [QUESTION], "rejected": [BRICK]}, "the response is not one assistant turn"),
+        (
+            {"prompt": [QUESTION], "chosen": [RED, BRICK], "rejected": [BRICK]},
+            "the response is not one assistant turn: the roles are assistant, assistant",
+        ),
+        (
+            {"prompt": [QUESTION], "chosen": [QUESTION], "rejected": [BRICK]},
+            "the response is not one assistant turn: the roles are user",
+        ),
         ({"prompt": [{"role": "user", "content": 3}], "chosen": [RED], "rejected": [BRICK]}, "not text"),
         ({"prompt": [{"role": "", "content": "p"}], "chosen": [RED], "rejected": [BRICK]}, "not text"),
         ({"chosen": [QUESTION, RED], "rejected": [BRICK, BRICK]}, "prompts of the two sides differ"),
@@ -267,8 +305,13 @@ def test_a_cell_without_text_costs_its_row_alone(tmp_path: Path, column: str, bl
 
 
 def test_text_prompt_beside_whole_dialogues_is_taken_from_the_dialogues(tmp_path: Path) -> None:
-    row = {"prompt": "ignored", "chosen": [QUESTION, RED], "rejected": [QUESTION, BRICK]}
+    row = {"prompt": "Name a colour.\n", "chosen": [QUESTION, RED], "rejected": [QUESTION, BRICK]}
     assert only_pair(tmp_path, row).id == COLOURS.id
+
+
+def test_a_text_prompt_that_the_dialogues_do_not_have_is_not_passed_over(tmp_path: Path) -> None:
+    row = {"prompt": "Name a planet.", "chosen": [QUESTION, RED], "rejected": [QUESTION, BRICK]}
+    assert only_row(tmp_path, row).dropped == ("the prompt is not that of the sides' dialogues",)
 
 
 def test_explicit_layout_is_not_guessed_for_a_row_without_a_prompt(tmp_path: Path) -> None:
@@ -493,7 +536,7 @@ def test_rows_can_be_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message_part"),
-    [("absent.jsonl", "there is no file"), ("folder.jsonl", "is not a file"), ("a.txt", "extension '.txt'")],
+    [("absent.jsonl", "there is no file"), ("folder.jsonl", "has no file of pairs"), ("a.txt", "extension '.txt'")],
 )
 def test_places_that_are_no_source(tmp_path: Path, name: str, message_part: str) -> None:
     (tmp_path / "folder.jsonl").mkdir()

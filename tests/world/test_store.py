@@ -39,7 +39,8 @@ from mars_engine.words.records import (
     Turn,
     content_id,
 )
-from mars_engine.world.store import SqlStore, open_store, schema
+from mars_engine.world.store import SqlStore, open_store, schema, sqlite_url
+from mars_engine.world.store import database as database_module
 from mars_engine.world.store.database import MIGRATIONS
 from mars_engine.world.store.statements import record_values
 
@@ -802,3 +803,20 @@ def test_equal_content_is_recognised_and_a_difference_seen(tmp_path: Path) -> No
     assert (
         json.dumps(first["reviews"]) == '[["proposal", "p1", "accept", "ada", 1, null, null, null, "", 1.25, "open"]]'
     )
+
+
+def test_a_large_journal_is_emptied_unless_somebody_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(database_module, "LARGE_JOURNAL_BYTES", 1)
+    url = sqlite_url(tmp_path / "w.sqlite")
+    first, second = open_store(url), open_store(url)
+    journal = tmp_path / "w.sqlite-wal"
+    with first.database.read() as reading:
+        reading.execute(text("SELECT count(*) FROM pairs")).scalar()
+        began = time.monotonic()
+        second.pairs.add_dataset(a_dataset(), list(enumerate(PAIRS, start=1)))
+        assert time.monotonic() - began < 10
+        assert journal.stat().st_size > 0
+    second.pairs.add_dataset(a_dataset("second"), [(1, PAIRS[0])])
+    assert journal.stat().st_size == 0
+    for store in (first, second):
+        store.close()

@@ -3,18 +3,24 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from mars_engine.words.errors import LoadError
 from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import ParsedRow
+from mars_engine.words.records import ParsedRow, SourceColumns, content_id
+from mars_engine.world.file_names import fault_of_name
+from mars_engine.world.loaders.cells import Cells, columns_in, literal_columns
+from mars_engine.world.loaders.choices import validate_labels
+from mars_engine.world.loaders.file_kinds import extension_of
 from mars_engine.world.loaders.formats import FORMAT_NAMES, Format, formats_under
 from mars_engine.world.loaders.hub import PREFIX, hub_rows, load_hub_set, parse_address
-from mars_engine.world.loaders.pku_saferlhf import Preference
-from mars_engine.world.loaders.reading import RawRow, extension_of, reader_of
+from mars_engine.world.loaders.options import Preference, ReadingOptions
+from mars_engine.world.loaders.reading import RawRow, reader_of
+from mars_engine.world.loaders.shards import estimate_rows, find_shards, name_of_shards
+from mars_engine.world.loaders.suggestions import columns_of, possible_mapping, suggested_columns
 
 ROWS_LOOKED_AT = 100
 """How many readable rows decide the format."""
@@ -34,6 +40,7 @@ class OpenedSource:
     content_hash: str
     layout: Format
     read: Callable[[], Iterator[RawRow]]
+    expected_rows: int = 0
 
     def rows(self) -> Iterator[ParsedRow]:
         """Yield every row, with its pairs or the reasons why it gave none; can be called again.
@@ -48,23 +55,52 @@ class OpenedSource:
                 yield self.layout.parsed(raw.number, raw.row)
 
 
-def open_source(location: str, *, format: str | None = None, preference: Preference = "better") -> PairSource:
+def open_source(
+    location: str,
+    *,
+    format: str | None = None,
+    preference: Preference = "better",
+    options: ReadingOptions | None = None,
+) -> PairSource:
     """Open a file of preference pairs or a hub set, and recognise its format by its first 100 readable rows.
 
     Args:
-        location: a path (.jsonl, .ndjson, .json, .csv, each also with .gz, or .parquet), or
-            hub:owner/name[:config][@split]; hub:./folder loads a local folder in the same way.
+        location: a path, whose first bytes say what it is (JSON lines, a JSON array, separated text, Parquet, each also
+            in gzip or a zip of one file); a folder or a pattern of such files, read one after the other; or
+            hub:owner/name[:subset][@split][#revision], where hub:./folder loads a local folder.
         format: one of FORMAT_NAMES, to be taken instead of the recognised one; rows of another are dropped.
-        preference: which of PKU-SafeRLHF's two labels decides: the better or the safer response.
+        preference: which of PKU-SafeRLHF's two labels decides, where `options` are not given.
+        options: how rows are read where their columns do not say it.
 
     Raises:
-        LoadError: the source cannot be read, is empty, has no known format or a mixture of several.
+        LoadError: the source cannot be read, is empty, has no known format or a mixture of several, or lacks a column
+            that the options name.
     """
-    layouts = _layouts_named(format, formats_under(preference))
+    chosen = options or ReadingOptions(preference=preference)
+    layouts = _layouts_named(format, formats_under(chosen))
     opened = open_rows(location)
-    layout = _recognised_layout(opened.read(), layouts, location)
-    content_hash = f"{opened.content_hash}:{preference}" if layout.name == "pku-saferlhf" else opened.content_hash
-    return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read)
+    layout = _recognised_layout(opened.read(), layouts, location, chosen)
+    content_hash = opened.content_hash
+    if layout.name == "pku-saferlhf":
+        content_hash = f"{content_hash}:{chosen.preference}"
+    if changes := chosen.changes():
+        content_hash = f"{content_hash}:{content_id(changes)}"
+    return OpenedSource(opened.name, location, layout.name, content_hash, layout, opened.read, opened.expected_rows)
+
+
+def source_columns(location: str) -> SourceColumns:
+    """Return the columns of a source by its first 100 readable rows, for a person to say what is what.
+
+    Raises:
+        LoadError: it cannot be read, or has no readable row.
+    """
+    sample, first_problem = _sample(open_rows(location).read())
+    if not sample:
+        raise _nothing_readable(location, first_problem)
+    rows = [raw.row for raw in sample if raw.row is not None]
+    layouts = formats_under(ReadingOptions())
+    is_known = any(_layout_of(raw, layouts) is not None for raw in sample)
+    return columns_of(rows, suggested={} if is_known else suggested_columns(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +111,8 @@ class OpenedRows:
     content_hash: str
     """The file's SHA-256, or the hub set's fingerprint."""
     read: Callable[[], Iterator[RawRow]]
+    expected_rows: int = 0
+    """About how many there are; 0 where that cannot be told."""
 
 
 def open_rows(location: str) -> OpenedRows:
@@ -86,10 +124,35 @@ def open_rows(location: str) -> OpenedRows:
     if location.startswith(PREFIX):
         address = parse_address(location)
         dataset = load_hub_set(address, location)
-        return OpenedRows(address.name, str(dataset._fingerprint), partial(hub_rows, dataset))
+        return OpenedRows(address.name, str(dataset._fingerprint), partial(hub_rows, dataset), len(dataset))
     path = Path(location)
-    read = partial(reader_of(path), path)
-    return OpenedRows(_stem(path), _file_hash(path), read)
+    shards = find_shards(location)
+    return _open_file(path) if shards is None else _join_shards(location, shards)
+
+
+def _open_file(path: Path) -> OpenedRows:
+    if fault := fault_of_name(path):
+        raise LoadError(fault, remedy="rename the file")
+    content_hash = _file_hash(path)
+    return OpenedRows(_stem(path), content_hash, partial(reader_of(path), path), estimate_rows(path))
+
+
+def _join_shards(location: str, files: Sequence[Path]) -> OpenedRows:
+    """Open several files as one source, in their order; rows are numbered on through all of them."""
+    shards = [_open_file(path) for path in files]
+
+    def read() -> Iterator[RawRow]:
+        first = 0
+        for shard in shards:
+            last = 0
+            for raw in shard.read():
+                last = raw.number
+                yield replace(raw, number=first + raw.number)
+            first += last
+
+    content_hash = content_id("shards", *[shard.content_hash for shard in shards])
+    expected = [shard.expected_rows for shard in shards]
+    return OpenedRows(name_of_shards(location), content_hash, read, sum(expected) if all(expected) else 0)
 
 
 def _layouts_named(name: str | None, layouts: Sequence[Format]) -> Sequence[Format]:
@@ -119,11 +182,16 @@ def _file_hash(path: Path) -> str:
         raise LoadError(f"{path} cannot be read: {error}", remedy="check the path") from error
 
 
-def _recognised_layout(raw_rows: Iterator[RawRow], layouts: Sequence[Format], location: str) -> Format:
+def _recognised_layout(
+    raw_rows: Iterator[RawRow], layouts: Sequence[Format], location: str, options: ReadingOptions
+) -> Format:
     """Return the format of a source; of a format's layouts, the one that most rows have."""
     sample, first_problem = _sample(raw_rows)
     if not sample:
         raise _nothing_readable(location, first_problem)
+    _validate_mapped_columns(location, sample, options)
+    literal = literal_columns([raw.row for raw in sample if raw.row is not None])
+    layouts = [replace(layout, literal=literal) for layout in layouts]
     matches = [(raw, layout) for raw in sample if (layout := _layout_of(raw, layouts)) is not None]
     if not matches:
         raise _unrecognised(location, sample, layouts)
@@ -132,7 +200,22 @@ def _recognised_layout(raw_rows: Iterator[RawRow], layouts: Sequence[Format], lo
         rows_by_format.setdefault(layout.name, []).append(raw.number)
     if len(rows_by_format) > 1:
         raise _mixture(location, rows_by_format)
+    if "two-responses" in rows_by_format:
+        validate_labels([Cells(raw.row, options) for raw, _ in matches if raw.row is not None], location)
     return Counter(layout for _, layout in matches).most_common(1)[0][0]
+
+
+def _validate_mapped_columns(location: str, sample: Sequence[RawRow], options: ReadingOptions) -> None:
+    for given in (options.columns, options.scores):
+        for target, path in given.items():
+            wanted = [part.strip() for part in path.split("+")]
+            missing = [part for part in wanted if not any(columns_in(part, raw.row or {}) for raw in sample)]
+            if missing:
+                raise LoadError(
+                    f"{location} has no column {missing[0]!r}, which was named for {target}",
+                    expected=f"one of its columns: {_listed_columns(sample)}",
+                    remedy="correct the name",
+                )
 
 
 def _sample(raw_rows: Iterator[RawRow]) -> tuple[list[RawRow], RawRow | None]:
@@ -164,15 +247,19 @@ def _nothing_readable(location: str, first_problem: RawRow | None) -> LoadError:
 
 
 def _unrecognised(location: str, sample: Sequence[RawRow], layouts: Sequence[Format]) -> LoadError:
-    columns = list(dict.fromkeys(column for raw in sample for column in raw.row or {}))
+    needs = "; ".join(f"{layout.name}: {layout.needs}" for layout in layouts if "mars_" not in layout.needs)
+    return LoadError(
+        f"{location} has no format that is known: its columns are {_listed_columns(sample)}",
+        expected=f"the columns of one format, filled as that format fills them ({needs})",
+        remedy=possible_mapping([raw.row for raw in sample if raw.row is not None]),
+    )
+
+
+def _listed_columns(sample: Sequence[RawRow]) -> str:
+    columns = [str(name) for name in dict.fromkeys(column for raw in sample for column in raw.row or {})]
     listed = ", ".join(repr(column[:60]) for column in columns[:_LISTED_COLUMNS])
     more = f" and {len(columns) - _LISTED_COLUMNS} more" if len(columns) > _LISTED_COLUMNS else ""
-    needs = "; ".join(f"{layout.name}: {', '.join(layout.columns)}" for layout in layouts)
-    return LoadError(
-        f"{location} has no format that is known: its columns are {listed or 'none'}{more}",
-        expected=f"the columns of one format, filled as that format fills them ({needs})",
-        remedy="rename the columns",
-    )
+    return f"{listed or 'none'}{more}"
 
 
 def _mixture(location: str, rows_by_format: dict[str, list[int]]) -> LoadError:

@@ -1,13 +1,12 @@
-"""Rows of files as they stand: JSON lines, one JSON array, CSV and Parquet, the first three also gzipped.
+"""Rows of files as they stand: JSON lines, JSON, separated text and Parquet, each also packed (see file_kinds.py).
 
 A row that cannot be read is a value (`RawRow.problem`); a file that cannot be read raises LoadError. Memory is bounded
 by a line or a batch, but for a JSON array, which is read as a whole and therefore bounded in size.
 """
 
 import csv
-import gzip
 import json
-import zlib
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from mars_engine.words.errors import LoadError
-from mars_engine.world.loaders.drafts import Row, are_dialogues
+from mars_engine.world.loaders.drafts import Row
+from mars_engine.world.loaders.file_kinds import BOM, Kind, damaged, is_packed, kind_of, opened, separator_of
 
 LONGEST_LINE_BYTES = 16 * 2**20
 LARGEST_ARRAY_BYTES = 512 * 2**20
@@ -30,7 +30,6 @@ LINE_TOO_LONG = "line longer than 16 MiB"
 NOT_AN_OBJECT = "not a JSON object"
 WRONG_CELL_COUNT = "wrong number of cells"
 
-_BOM = b"\xef\xbb\xbf"
 _SKIPPED_AT_A_TIME = 2**20
 
 
@@ -47,29 +46,16 @@ Reader = Callable[[Path], Iterator[RawRow]]
 
 
 def reader_of(path: Path) -> Reader:
-    """Return the reader for a file by its name's extension, without opening it.
+    """Return the reader for a file by its first bytes, or by its extension where they leave it open.
 
     Raises:
-        LoadError: the extension is none of the known ones.
+        LoadError: it cannot be read, or is none of the known kinds.
     """
-    extension = extension_of(path)
-    if extension not in READERS:
-        raise LoadError(
-            f"{path} has the extension {path.suffix!r}",
-            expected=f"a file that ends in {', '.join(READERS)}",
-            remedy="rename or convert it",
-        )
-    return READERS[extension]
-
-
-def extension_of(path: Path) -> str:
-    """Return the extension, two-part where the last part is .gz, in lower case."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
+    return READERS[kind_of(path)]
 
 
 def _json_line_rows(path: Path) -> Iterator[RawRow]:
-    with _opened(path) as stream:
+    with opened(path) as stream:
         for number, line in _bounded_lines(stream):
             if line is None:
                 yield RawRow(number, None, LINE_TOO_LONG)
@@ -92,41 +78,96 @@ def _row_of_object(number: int, value: Any) -> RawRow:
 
 
 def _json_rows(path: Path) -> Iterator[RawRow]:
-    """Rows of a .json file, which may be one array or, as often, JSON lines."""
-    with _opened(path) as stream:
-        beginning = stream.read(2**16).removeprefix(_BOM).lstrip()
-    return _json_array_rows(path) if beginning.startswith(b"[") else _json_line_rows(path)
+    """Rows of a JSON file: an array, a table in one object, or, as often, JSON lines."""
+    with opened(path) as stream:
+        beginning = stream.read(2**16).removeprefix(BOM).lstrip()
+        rest = stream.read(1)
+    if beginning.startswith(b"["):
+        return _json_array_rows(path)
+    lines = beginning.split(b"\n")
+    if not rest and len([line for line in lines if line.strip()]) == 1 and _table(_json_value(lines[0])) is None:
+        return _json_line_rows(path)
+    first = _json_value(lines[0])
+    return (
+        _json_line_rows(path) if isinstance(first, dict) and len(lines) > 1 and lines[1].strip() else _table_rows(path)
+    )
+
+
+def _json_value(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _json_array_rows(path: Path) -> Iterator[RawRow]:
-    with _opened(path) as stream:
-        content = stream.read(LARGEST_ARRAY_BYTES + 1)
-    if len(content) > LARGEST_ARRAY_BYTES:
-        raise LoadError(
-            f"{path} is one JSON array of more than {LARGEST_ARRAY_BYTES // 2**20} MiB",
-            expected="JSON lines for data of that size",
-            remedy="write one object to a line",
-        )
-    try:
-        values = json.loads(content.removeprefix(_BOM).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise LoadError(
-            f"{path} begins like a JSON array and is none: {error}", remedy="write it anew, one object to a line"
-        ) from error
+    values = _whole_json(path, "one JSON array", "begins like a JSON array and is none")
     for number, value in enumerate(values, start=1):
         yield _row_of_object(number, value)
 
 
+def _table_rows(path: Path) -> Iterator[RawRow]:
+    """Rows of one JSON object that is a table: lists or numbered mappings of cells by column, or a list of rows."""
+    value = _whole_json(path, "one JSON object", "begins like JSON and is none")
+    rows = _table(value)
+    for number, row in enumerate([value] if rows is None else rows, start=1):
+        yield _row_of_object(number, row)
+
+
+def _table(value: Any) -> list[Any] | None:
+    """Return the rows of a table in one JSON object, None where it is none."""
+    if not isinstance(value, dict) or not value:
+        return None
+    lists = [cells for cells in value.values() if isinstance(cells, list) and cells]
+    of_rows = [cells for cells in lists if all(isinstance(cell, dict) for cell in cells)]
+    if (
+        len(value) >= 2
+        and len(lists) == len(value)
+        and len({len(cells) for cells in lists}) == 1
+        and not _is_one_row(value)
+    ):
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*lists, strict=True)]
+    numbered = [cells for cells in value.values() if isinstance(cells, dict) and cells and all(map(str.isdigit, cells))]
+    if len(numbered) == len(value) and len({tuple(cells) for cells in numbered}) == 1:
+        return [{column: value[column][place] for column in value} for place in numbered[0]]
+    if len(of_rows) == 1 and not _is_one_row(value):
+        rows = of_rows[0]
+        return [row["row"] for row in rows] if all(isinstance(row.get("row"), dict) for row in rows) else rows
+    return None
+
+
+def _is_one_row(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a pair of its own: it has turns, or a text beside its lists."""
+    cells = [cell for cells in value.values() if isinstance(cells, list) for cell in cells if isinstance(cell, dict)]
+    has_turns = any({"role", "content"} <= set(cell) or {"from", "value"} <= set(cell) for cell in cells)
+    return has_turns or any(isinstance(value.get(name), str) for name in ("prompt", "instruction", "question"))
+
+
+def _whole_json(path: Path, what: str, broken: str) -> Any:
+    with opened(path) as stream:
+        content = stream.read(LARGEST_ARRAY_BYTES + 1)
+    if len(content) > LARGEST_ARRAY_BYTES:
+        raise LoadError(
+            f"{path} is {what} of more than {LARGEST_ARRAY_BYTES // 2**20} MiB",
+            expected="JSON lines for data of that size",
+            remedy="write one object to a line",
+        )
+    try:
+        return json.loads(content.removeprefix(BOM).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LoadError(f"{path} {broken}: {error}", remedy="write it anew, one object to a line") from error
+
+
 def _csv_rows(path: Path) -> Iterator[RawRow]:
-    """Rows of a CSV file with a header; a row's number is that of its first line.
+    """Rows of text with a header, separated as the header is; a row's number is that of its first line.
 
     A quote that is not closed can take many lines with it: each of them counts as a row that cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE_BYTES))
-    with _opened(path) as stream:
+    with opened(path) as stream:
         # Strict, because a lax reader takes everything after an unclosed quote for one cell.
         lines = _TextLines(stream)
-        records = csv.reader(lines, strict=True)
+        records = csv.reader(lines, delimiter=_separator(path), strict=True)
         header = _csv_header(records, path)
         while True:
             number = lines.taken + 1
@@ -143,6 +184,12 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
                     yield _csv_row(number, header, cells)
 
 
+def _separator(path: Path) -> str:
+    with opened(path) as stream:
+        line = stream.readline(LONGEST_LINE_BYTES).removeprefix(BOM)
+    return separator_of(line.decode("utf-8", "replace"))
+
+
 def _csv_header(records: Iterator[list[str]], path: Path) -> list[str]:
     try:
         header = next(records, [])
@@ -150,29 +197,23 @@ def _csv_header(records: Iterator[list[str]], path: Path) -> list[str]:
         raise LoadError(
             f"the first line of {path} cannot be read: {error}", expected="a header that names the columns"
         ) from error
+    if not all(map(_is_utf8, header)):
+        raise LoadError(f"the first line of {path} cannot be read: {NOT_UTF8}", remedy="save the file as UTF-8")
     _validate_columns(header, path)
     return header
 
 
 def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> RawRow:
+    if not all(map(_is_utf8, cells)):
+        return RawRow(number, None, NOT_UTF8)
     if len(cells) != len(header):
         return RawRow(number, None, WRONG_CELL_COUNT)
-    return RawRow(number, {column: _decoded_cell(cell) for column, cell in zip(header, cells, strict=True)})
+    return RawRow(number, dict(zip(header, cells, strict=True)))
 
 
-def _decoded_cell(cell: str) -> Any:
-    """Return the list that a cell holds as JSON, if of turns or of scored completions; any other cell is text."""
-    if not cell.startswith("["):
-        return cell
-    try:
-        value = json.loads(cell)
-    except (ValueError, RecursionError):
-        return cell
-    return value if are_dialogues(value) or _are_completions(value) else cell
-
-
-def _are_completions(value: Any) -> bool:
-    return bool(value) and all(isinstance(item, Mapping) and "response" in item for item in value)
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no mark of a byte that is not UTF-8."""
+    return text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 class _UnreadableLine(Exception):  # noqa: N818 - a verdict on a line
@@ -195,10 +236,8 @@ class _TextLines:
         self.taken, line = next(self._lines)
         if line is None:
             raise _UnreadableLine(LINE_TOO_LONG)
-        try:
-            return line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _UnreadableLine(NOT_UTF8) from error
+        # What is not UTF-8 is marked, not refused here: a cell of many lines would lose its closing quote with it.
+        return line.decode("utf-8", "surrogateescape")
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
@@ -207,14 +246,27 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
 
     number = 0
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with _on_disk(path) as plain, pq.ParquetFile(plain, page_checksum_verification=True) as file:
             _validate_columns(file.schema_arrow.names, path)
             for batch in file.iter_batches(batch_size=PARQUET_BATCH_ROWS):
                 for row in _rows_of_batch(batch):
                     number += 1
                     yield RawRow(number, row, "" if row is not None else UNREADABLE_ROW)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path | BinaryIO]:
+    """Open a Parquet file, unpacked to the disk where it is packed: it is read from its end."""
+    if not is_packed(path):
+        yield path
+        return
+    with tempfile.TemporaryFile() as unpacked, opened(path) as stream:
+        while block := stream.read(_SKIPPED_AT_A_TIME):
+            unpacked.write(block)
+        unpacked.seek(0)
+        yield cast("BinaryIO", unpacked)
 
 
 def _rows_of_batch(batch: Any) -> list[Row | None]:
@@ -244,37 +296,16 @@ def _bounded_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     while line := stream.readline(LONGEST_LINE_BYTES + 1):
         number += 1
         if len(line) <= LONGEST_LINE_BYTES:
-            yield number, line.removeprefix(_BOM) if number == 1 else line
+            yield number, line.removeprefix(BOM) if number == 1 else line
             continue
         while line and not line.endswith(b"\n"):
             line = stream.readline(_SKIPPED_AT_A_TIME)
         yield number, None
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, gzipped where its name says so; whatever goes wrong while it is read is a LoadError."""
-    try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            yield cast("BinaryIO", stream)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: BaseException) -> LoadError:
-    if isinstance(error, PermissionError):
-        return LoadError(f"{path} may not be read", remedy="give yourself the right to read it")
-    return LoadError(f"{path} cannot be read to its end: {error}", remedy="fetch or write it anew")
-
-
-READERS: Mapping[str, Reader] = {
-    ".jsonl": _json_line_rows,
-    ".jsonl.gz": _json_line_rows,
-    ".ndjson": _json_line_rows,
-    ".ndjson.gz": _json_line_rows,
-    ".json": _json_rows,
-    ".json.gz": _json_rows,
-    ".csv": _csv_rows,
-    ".csv.gz": _csv_rows,
-    ".parquet": _parquet_rows,
+READERS: Mapping[Kind, Reader] = {
+    "json-lines": _json_line_rows,
+    "json": _json_rows,
+    "separated": _csv_rows,
+    "parquet": _parquet_rows,
 }

@@ -3,26 +3,41 @@
 from itertools import product
 from typing import Any
 
-from mars_engine.world.loaders.drafts import EMPTY_SIDE, NOT_TEXT, Draft, Dropped, Row, are_texts, draft_of, prompt_of
+from mars_engine.world.loaders.cells import Cells
+from mars_engine.world.loaders.drafts import EMPTY_SIDE, NOT_TEXT, Draft, Dropped, are_texts, draft_of
+from mars_engine.world.loaders.prompts import prompt_in
+from mars_engine.world.loaders.trl import has_sides, states_prompt
 
 
-def fits_v1(row: Row) -> bool:
-    return are_texts(row["prompt"], row["chosen"], row["rejected"])
+def has_v1(cells: Cells) -> bool:
+    return (
+        has_sides(cells) and states_prompt(cells) and "id" in cells and "subset" in cells and "num_correct" not in cells
+    )
 
 
-def parse_v1(row: Row) -> list[Draft]:
-    return [draft_of(row, prompt_of(row["prompt"]), row["chosen"], row["rejected"], keep=("id",))]
+def fits_v1(cells: Cells) -> bool:
+    return are_texts(cells.peek("prompt"), cells.peek("chosen"), cells.peek("rejected"))
 
 
-def fits_v2(row: Row) -> bool:
-    return all(isinstance(side, list) and bool(side) and are_texts(*side) for side in (row["chosen"], row["rejected"]))
+def parse_v1(cells: Cells) -> list[Draft]:
+    prompt = prompt_in(cells, sides_are_answers=True)
+    return [draft_of(cells, prompt, cells["chosen"], cells["rejected"], keep=("id",))]
 
 
-def parse_v2(row: Row) -> list[Draft]:
+def has_v2(cells: Cells) -> bool:
+    return has_sides(cells) and states_prompt(cells)
+
+
+def fits_v2(cells: Cells) -> bool:
+    sides = (cells.peek("chosen"), cells.peek("rejected"))
+    return all(isinstance(side, list) and bool(side) and are_texts(*side) for side in sides)
+
+
+def parse_v2(cells: Cells) -> list[Draft]:
     """Every correct answer against every incorrect one."""
-    prompt = prompt_of(row["prompt"])
-    sides = product(_answers(row["chosen"]), _answers(row["rejected"]))
-    return [draft_of(row, prompt, chosen, rejected, keep=("id",)) for chosen, rejected in sides]
+    prompt = prompt_in(cells, sides_are_answers=True)
+    sides = product(_answers(cells["chosen"]), _answers(cells["rejected"]))
+    return [draft_of(cells, prompt, chosen, rejected, keep=("id",)) for chosen, rejected in sides]
 
 
 def _answers(side: Any) -> list[Any]:

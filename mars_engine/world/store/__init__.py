@@ -7,7 +7,7 @@ from mars_engine.world.store.browse import SqlBrowseStore
 from mars_engine.world.store.chat import SqlChatStore
 from mars_engine.world.store.compositions import SqlCompositionStore
 from mars_engine.world.store.copying import copy_database
-from mars_engine.world.store.database import Database, open_database
+from mars_engine.world.store.database import Database, open_database, sqlite_url
 from mars_engine.world.store.evaluations import SqlEvaluationStore
 from mars_engine.world.store.leases import SqlLeaseStore
 from mars_engine.world.store.models import SqlModelStore
@@ -18,7 +18,7 @@ from mars_engine.world.store.removal import SqlRemovalStore
 from mars_engine.world.store.reviews import SqlReviewStore
 from mars_engine.world.store.runs import SqlRunStore
 
-__all__ = ["SqlStore", "open_store"]
+__all__ = ["SqlStore", "open_store", "sqlite_url"]
 
 
 @dataclass(frozen=True, slots=True)

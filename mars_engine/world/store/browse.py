@@ -247,8 +247,12 @@ def _float64(values: Sequence[float]) -> NDArray[Any]:
     return np.array(values, dtype=np.float64)
 
 
+LONGEST_WORD = len("indistinct")
+"""Letters of the longest word in a column of words; numpy would cut longer ones off in silence."""
+
+
 def _words(values: Sequence[str]) -> NDArray[Any]:
-    return np.array(values, dtype="S9")
+    return np.array(values, dtype=f"S{LONGEST_WORD}")
 
 
 class _Codes:

@@ -8,7 +8,14 @@ from sqlalchemy import delete, func, select
 from mars_engine.words.records import PairSet
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
-from mars_engine.world.store.statements import insert_if_absent, insert_rows, next_ordinal, note_change, records
+from mars_engine.world.store.statements import (
+    id_groups,
+    insert_if_absent,
+    insert_rows,
+    next_ordinal,
+    note_change,
+    records,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +65,11 @@ class SqlPairSetStore:
         )
         with self.database.read() as connection:
             return list(connection.execute(statement).scalars())
+
+    def members_among(self, set_id: str, pair_ids: Collection[str]) -> set[str]:
+        members, found = schema.pair_set_members.c, set[str]()
+        with self.database.read() as connection:
+            for group in id_groups(pair_ids):
+                statement = select(members.pair_id).where(members.set_id == set_id, members.pair_id.in_(group))
+                found.update(connection.execute(statement).scalars())
+        return found

@@ -1,14 +1,17 @@
 """Source pairs and the datasets they came in."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
+from mars_engine.words.protocols import StagedPairs
 from mars_engine.words.records import DatasetRecord, Pair, Split
 from mars_engine.world.store import schema
 from mars_engine.world.store.database import Database
+from mars_engine.world.store.staging import staged_pairs
 from mars_engine.world.store.statements import (
     id_groups,
     insert_absent,
@@ -19,7 +22,10 @@ from mars_engine.world.store.statements import (
     record_columns,
     record_values,
     records,
+    revision,
 )
+
+PAIRS_AT_A_TIME = 1_000
 
 _PAIR = record_columns(Pair, schema.pairs)
 
@@ -30,15 +36,29 @@ class SqlPairStore:
 
     database: Database
 
-    def add_dataset(self, dataset: DatasetRecord, pairs: Sequence[tuple[int, Pair]]) -> None:
+    def staging(self) -> AbstractContextManager[StagedPairs]:
+        """Open an empty staging of pairs, beside the database where that is a file.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        return staged_pairs(self.database.folder)
+
+    def add_dataset(
+        self, dataset: DatasetRecord, pairs: Iterable[tuple[int, Pair]], *, since: int | None = None
+    ) -> bool:
         with self.database.write() as connection:
+            if since is not None and revision(connection, "pairs") != since:
+                return False
             ordinal = next_ordinal(connection, schema.datasets)
             if not insert_if_absent(connection, schema.datasets, {"ordinal": ordinal, **record_values(dataset)}):
-                return
+                return True
             first = next_ordinal(connection, schema.pairs)
-            rows = [_pair_row(dataset, row, pair, ordinal) for ordinal, (row, pair) in enumerate(pairs, start=first)]
+            rows = (_pair_row(dataset, row, pair, ordinal) for ordinal, (row, pair) in enumerate(pairs, start=first))
             insert_absent(connection, schema.pairs, rows)
             note_change(connection, "pairs")
+        self.database.empty_journal()
+        return True
 
     def datasets(self) -> list[DatasetRecord]:
         statement = select(*record_columns(DatasetRecord, schema.datasets)).order_by(schema.datasets.c.ordinal)
@@ -54,10 +74,31 @@ class SqlPairStore:
                 found.update((row.id, row.split) for row in rows)
         return found
 
+    def prompts_present(self, split: Split, prompt_ids: Collection[str]) -> set[str]:
+        stored = schema.pairs.c
+        statement = select(stored.prompt_id).where(stored.split == split).distinct()
+        found: set[str] = set()
+        with self.database.read() as connection:
+            for group in id_groups(prompt_ids):
+                found.update(connection.execute(statement.where(stored.prompt_id.in_(group))).scalars())
+        return found
+
     def pairs(self, split: Split) -> list[Pair]:
         statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
         with self.database.read() as connection:
             return records(connection, Pair, statement)
+
+    def stream(self, split: Split) -> Iterator[Pair]:
+        stored, last = schema.pairs.c, -1
+        statement = select(stored.ordinal, *_PAIR).order_by(stored.ordinal).limit(PAIRS_AT_A_TIME)
+        while True:
+            with self.database.read() as connection:
+                rows = connection.execute(statement.where(stored.split == split, stored.ordinal > last)).all()
+            for ordinal, *values in rows:
+                last = ordinal
+                yield Pair(*values)
+            if len(rows) < PAIRS_AT_A_TIME:
+                return
 
     def by_id(self, ids: Collection[str]) -> dict[str, Pair]:
         """The pairs of `ids`, in their order; an id that is not stored is left out."""

@@ -1,7 +1,8 @@
 """The statements that the sub-stores are built from, the same on SQLite and on PostgreSQL."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Column, Connection, Select, Table, func, insert, select, update
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 IDS_PER_STATEMENT = 10_000
 """SQLite takes 32,766 variables in a statement, PostgreSQL 65,535."""
+ROWS_PER_STATEMENT = 1_000
+"""Rows that go to the database at once. Ctrl+C is heard between two such statements, and no more of them are in memory
+than these."""
 
 
 def record_columns(record_type: "type[DataclassInstance]", table: Table) -> list[Column[Any]]:
@@ -57,11 +61,12 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         connection.execute(insert(table), rows)
 
 
-def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_absent(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert the rows whose primary key is not present; the others change nothing."""
-    if rows:
-        statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
-        connection.execute(statement, rows)
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+    remaining = iter(rows)
+    while some := list(islice(remaining, ROWS_PER_STATEMENT)):
+        connection.execute(statement, some)
 
 
 def insert_if_absent(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -100,6 +105,12 @@ def note_change(connection: Connection, *subjects: str) -> None:
         statement = _insert(connection, revisions).values(subject=subject, number=1)
         raised = {"number": revisions.c.number + 1}
         connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=raised))
+
+
+def revision(connection: Connection, subject: str) -> int:
+    """Return how often a subject has changed."""
+    stored = schema.revisions.c
+    return connection.execute(select(stored.number).where(stored.subject == subject)).scalar() or 0
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -23,6 +23,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
+from mars_engine.maths.metrics import TIE
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.protocols import ProgressTask, TrainingNotes
@@ -171,9 +172,8 @@ class PairTrainer(Trainer):
 
     def _count(self, loss: Tensor, margins: Tensor, label_confidence: Tensor) -> None:
         labelled = torch.where(label_confidence >= 0.5, margins, -margins).detach()
-        sums = torch.stack(
-            [loss.detach() * len(margins), (labelled > 0).sum(), labelled.sum(), torch.ones_like(labelled).sum()]
-        )
+        right = torch.where(labelled.abs() <= TIE, 0.5, (labelled > 0).to(labelled.dtype))
+        sums = torch.stack([loss.detach() * len(margins), right.sum(), labelled.sum(), torch.ones_like(labelled).sum()])
         self._sums += self.accelerator.reduce(sums.double().cpu(), "sum")
 
     def take_step_figures(self) -> dict[str, float]:
