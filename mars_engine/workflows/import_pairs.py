@@ -157,9 +157,20 @@ def _nothing_usable(location: str, format: str, rows: int, dropped: Counter[str]
     return LoadError(
         f"{location} has no usable pair in {rows} row(s): {_reasons(dropped)}",
         expected=f"rows in the format {format!r}",
-        remedy="look at the rows, or name another format with --format; where roles or columns go by names of their "
-        "own, say --roles name=user,other=assistant or --columns prompt=…,chosen=…,rejected=…",
+        remedy=_remedy(dropped),
     )
+
+
+def _remedy(dropped: Counter[str]) -> str:
+    """Return what helps against the commonest reason."""
+    reason = next((each for each, _ in dropped.most_common(1)), "")
+    if reason in IN_OTHER_SPLIT.values():
+        return "import other pairs, or take these out of the other split first"
+    if "the roles are" in reason:
+        return "say who is who, such as --roles name=user,other=assistant, where roles go by names of their own"
+    if "may be" in reason:
+        return "name the columns: --columns prompt=…,chosen=…,rejected=…"
+    return "look at the rows, or name another format with --format"
 
 
 def _sift(source: PairSource, sieve: Sieve, store: Store, split: Split, *, may_be_empty: bool) -> _Standing:

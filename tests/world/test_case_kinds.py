@@ -352,6 +352,12 @@ def test_a_row_with_an_image_is_dropped_as_such(tmp_path: Path) -> None:
     assert ids(read(tmp_path, [{**row, "image": None}]))
 
 
+def test_a_dialogue_beside_what_is_none_is_no_pair(tmp_path: Path) -> None:
+    whole = {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}
+    for row in (whole, {"prompt": "", **whole}):
+        assert dropped(read(tmp_path, [row, {**row, "rejected": "[]"}])) == {"not a dialogue": 1}
+
+
 def test_an_empty_prompt_beside_dialogues_is_no_loss(tmp_path: Path) -> None:
     assert ids(read(tmp_path, [{"prompt": "", **row} for row in DIALOGUES])) == pair_ids()
 

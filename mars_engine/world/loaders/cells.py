@@ -98,6 +98,8 @@ class Cells(Mapping[str, Any]):
 
     def peek(self, name: str) -> Any:
         """Return a cell as it is meant, None where there is none; it does not count as used."""
+        if name not in self.names:
+            return None
         if name not in self._decoded:
             value = self.raw(name)
             if isinstance(value, str) and self.names.get(name) in self.literal:
@@ -110,8 +112,8 @@ class Cells(Mapping[str, Any]):
         return value_at(self.row, self.names.get(name, ""))
 
     def use(self, name: str) -> None:
-        self.used_names.add(name)
         if name in self.names:
+            self.used_names.add(name)
             self._used.update(columns_in(self.names[name], self.row))
 
     def unused(self) -> dict[str, Any]:

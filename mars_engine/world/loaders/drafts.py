@@ -94,7 +94,7 @@ def checked_text(value: Any) -> str:
         raise Dropped(NOT_TEXT)
     if "\0" in value:
         raise Dropped(NUL_CHARACTER)
-    if _SURROGATE.search(value):
+    if not value.isascii() and _SURROGATE.search(value):
         raise Dropped(LONE_SURROGATE)
     return value
 
@@ -188,7 +188,7 @@ def attributes_of(values: Mapping[str, Any]) -> dict[str, JsonValue]:
 
 def _can_be_kept(value: Any) -> bool:
     if isinstance(value, str):
-        return "\0" not in value and not _SURROGATE.search(value)
+        return "\0" not in value and (value.isascii() or not _SURROGATE.search(value))
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and abs(value) <= _LARGEST_INTEGER

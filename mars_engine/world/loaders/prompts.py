@@ -59,7 +59,7 @@ def prompt_in(cells: Cells, *, sides_are_answers: bool) -> Prompt:
     before = _found(cells, BEFORE_PROMPTS) if found or sides_are_answers else {}
     is_weak = not found and not before and sides_are_answers
     if is_weak:
-        found = dict(list(_found(cells, WEAK_PROMPTS).items())[:1])
+        found = _found(cells, WEAK_PROMPTS)
     if not found and not before and not sides_are_answers:
         return ()  # the dialogues have it
     if not found and not before:
@@ -77,7 +77,7 @@ def prompt_in(cells: Cells, *, sides_are_answers: bool) -> Prompt:
 
 def _refuse_rivals(cells: Cells, prompt: Prompt, *, stated: str) -> None:
     """Raise Dropped where a column that may be the prompt too says what neither the prompt nor a side says."""
-    for name in RIVAL_PROMPTS:
+    for name in filter(cells.__contains__, RIVAL_PROMPTS):
         value = cells.peek(name) if name not in cells.used_names else None
         rivals = turns_of(value) if _holds_turns(value) and not _exchanges(value) else ()
         texts = [value] if isinstance(value, str) and len(value.split()) > 1 else [turn.content for turn in rivals]
@@ -149,7 +149,7 @@ def _holds_turns(value: Any) -> bool:
 def _found(cells: Cells, names: tuple[str, ...]) -> dict[str, Prompt]:
     """Return the prompts that columns of these names hold; they count as used."""
     found: dict[str, Prompt] = {}
-    for name in names:
+    for name in filter(cells.__contains__, names):
         value = cells.peek(name)
         if is_blank(value):
             continue

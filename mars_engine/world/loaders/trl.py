@@ -75,7 +75,7 @@ def parse_explicit(cells: Cells) -> list[Draft]:
 def parse_implicit(row: Row) -> list[Draft]:
     """The prompt is what both sides begin with."""
     chosen, rejected = (_without_wrapping(turns_or_text(row[side])) for side in ("chosen", "rejected"))
-    if isinstance(chosen, str) and isinstance(rejected, str) and is_dialogue(chosen) and is_dialogue(rejected):
+    if isinstance(chosen, str) and isinstance(rejected, str) and (is_dialogue(chosen) or is_dialogue(rejected)):
         chosen, rejected = dialogue_turns(chosen), dialogue_turns(rejected)
     if isinstance(chosen, tuple) and isinstance(rejected, tuple):
         if isinstance(row, Cells) and len(chosen) == len(rejected) == 1:
@@ -96,7 +96,9 @@ def parse_implicit(row: Row) -> list[Draft]:
 def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> Draft:
     """Return the draft of a stated prompt and two sides, which may repeat the prompt as their beginning."""
     if isinstance(chosen, str) and isinstance(rejected, str):
-        if is_dialogue(chosen) and is_dialogue(rejected):
+        if (is_dialogue(chosen) or is_dialogue(rejected)) and (
+            not prompt or is_dialogue(chosen) == is_dialogue(rejected)
+        ):
             chosen, rejected = dialogue_turns(chosen), dialogue_turns(rejected)
         else:
             return draft_of(cells, _without_answer(prompt, chosen, rejected), chosen, rejected)

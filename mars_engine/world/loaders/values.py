@@ -62,6 +62,8 @@ _NUMPY_BREAK = re.compile(r"\}\r?\n \{")
 def decoded(value: Any, roles: Mapping[str, str]) -> Any:
     """Return a cell as it is meant. `roles` are further names of roles, in lower case, that come before ROLES."""
     if isinstance(value, str):
+        if not _SPELLED.match(value):
+            return value
         value = _from_spelling(value)
     if isinstance(value, Mapping):
         value = _from_columns(value)
@@ -78,7 +80,7 @@ def decoded(value: Any, roles: Mapping[str, str]) -> Any:
 
 def is_turn(value: Any) -> bool:
     """Whether a decoded value is one turn."""
-    return isinstance(value, Mapping) and "role" in value and "content" in value
+    return not isinstance(value, str) and isinstance(value, Mapping) and "role" in value and "content" in value
 
 
 def are_turns(value: Any) -> bool:
