@@ -27,8 +27,9 @@ from mars_engine.words.records import (
     TrainingSet,
     Turn,
 )
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import pair_features, render_context
+from mars_engine.world.reward_models.features import pair_features
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer, fit_bradley_terry
 from mars_engine.world.reward_models.shelf import SETTINGS_FILE, WEIGHTS_FILE, ProbeShelf
 

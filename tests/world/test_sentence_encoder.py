@@ -18,11 +18,12 @@ from mars_engine.words.config import EncoderConfig, ProbeConfig
 from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import Embeddings, Pair, Passage, Turn
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder, TokenizedPassage, find_encoder_folder
 from mars_engine.world.model_folder import PACKAGED_WEIGHTS_SHA256, WEIGHTS_FILE, verify_weights
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import PairFeatures, pair_features, render_context
+from mars_engine.world.reward_models.features import PairFeatures, pair_features
 from mars_engine.world.reward_models.probe import fit_bradley_terry
 
 SILENT = SilentProgress()
