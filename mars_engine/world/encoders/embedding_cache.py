@@ -158,7 +158,7 @@ class CachedEncoder:
         # A response alone is embedded for its semantic distance sooner or later, and now its layers are half way up.
         sentence = SENTENCE in kinds or all(row.text_start == row.context_start for row in rows)
         reading = self._encoder.read_batch(rows, sentence=sentence, states=states)
-        found: dict[Kind, Float32Array] = {**reading.states}
+        found: dict[Kind, Float32Array] = {kind: vectors for kind, vectors in reading.states.items()}  # noqa: C416
         if reading.sentence is not None:
             found[SENTENCE] = reading.sentence
         return {
