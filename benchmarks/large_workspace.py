@@ -20,6 +20,7 @@ from mars_engine.words.config import MarsConfig
 from mars_engine.words.records import (
     DatasetRecord,
     FloatArray,
+    HiddenState,
     MapCluster,
     MapPoints,
     ModelRecord,
@@ -37,9 +38,13 @@ from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.encoders.embedding_cache import SCHEMA, passage_key
 from mars_engine.world.maps import MapShelf
 from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.feature_choice import FeatureChoice, choice_key
+from mars_engine.world.reward_models.features import ProbeFeatures, TextStates
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 
 DIMENSION = 384
+LAYERS = (3, 5)
+"""As many as a choice takes at most, so that the probe is as wide as it gets."""
 HELDOUT_EVERY = 20
 """One pair in twenty is held out."""
 
@@ -112,7 +117,16 @@ def _dataset(split: str, count: int) -> DatasetRecord:
 def _model(bench: Workbench, rng: np.random.Generator) -> ModelRecord:
     trainer = bench.trainer
     assert isinstance(trainer, ProbeTrainer)  # noqa: S101 (what the workspace makes)
-    probe = Probe("0" * 24, rng.standard_normal(DIMENSION), 1.0, trainer.config, trainer.encoder)
+    width = DIMENSION * len(LAYERS)
+    choice = FeatureChoice(
+        features=ProbeFeatures(TextStates("response", "mean", LAYERS), np.ones(width)),
+        l2=0.003,
+        made_for=choice_key(trainer.config, trainer.encoder),
+        made_of="resampled",
+        reason="for measuring",
+    )
+    trainer.keeper.save(choice)
+    probe = Probe("0" * 24, rng.standard_normal(width), 1.0, choice, trainer.encoder)
     record = ModelRecord(
         id=probe.id,
         kind=trainer.kind,
@@ -184,11 +198,11 @@ def _said_at_length(text: str) -> str:
 
 
 def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: np.random.Generator) -> None:
-    """Random unit vectors for all responses, proposed ones too, so that nothing has to be encoded."""
+    """Random vectors for all responses, proposed ones too, so that nothing has to be encoded."""
     path = workspace.artifacts / "embeddings" / f"{bench.encoder.fingerprint}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(path) as connection:
-        connection.execute(SCHEMA)
+        connection.executescript(SCHEMA)
         answers = {*texts, *(f"{text} " for text in texts)}
         different = sorted({*answers, *map(_said_otherwise, answers), *map(_said_at_length, answers)})
         vectors = _unit(rng.standard_normal((len(different), DIMENSION)))
@@ -197,6 +211,15 @@ def _fill_cache(workspace: Workspace, bench: Workbench, texts: list[str], rng: n
             for text, vector in zip(different, vectors, strict=True)
         ]
         connection.executemany("INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)", rows)
+        for layer in LAYERS:
+            states = rng.standard_normal((len(different), DIMENSION)).astype(np.float16)
+            connection.executemany(
+                "INSERT OR IGNORE INTO hidden_states VALUES (?, ?, ?, 0, 0)",
+                [
+                    (passage_key(Passage(text)), HiddenState(layer).name, vector.tobytes())
+                    for text, vector in zip(different, states, strict=True)
+                ],
+            )
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

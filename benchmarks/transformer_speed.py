@@ -29,11 +29,11 @@ import torch
 
 from mars_engine.words.config import EncoderConfig, ProbeConfig, RewardModelConfig
 from mars_engine.words.records import FloatArray, Pair, TrainingSet
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.loaders import open_source
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.transformer.backbone import (
     Backbone,

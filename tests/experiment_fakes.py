@@ -6,17 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from fakes import BagOfWordsEncoder, make_bench
+from fakes import make_bench
 
 from mars_engine.words.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.words.experiment_plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
 from mars_engine.words.experiment_records import CellKey, ExperimentCell
-from mars_engine.words.protocols import Progress
+from mars_engine.words.protocols import LinearTrainer, Progress
 from mars_engine.words.records import Pair
 from mars_engine.workflows.experiment_tools import ExperimentTools
 from mars_engine.workflows.workbench import Workbench
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.step_trainer import AdamWTrainer
 
 
@@ -60,11 +59,12 @@ class ListedCells:
 class NoisyViews:
     """Views that are the pair's own features with a little noise."""
 
-    linear: ProbeTrainer
     most: int = 9
 
-    def feature_differences(self, pairs: Sequence[Pair], count: int, *, progress: Progress) -> np.ndarray:
-        own = self.linear.feature_differences(pairs, progress=progress)
+    def feature_differences(
+        self, pairs: Sequence[Pair], count: int, *, like: LinearTrainer, progress: Progress
+    ) -> np.ndarray:
+        own = like.feature_differences(pairs, progress=progress)
         noise = np.random.default_rng(0).standard_normal((len(pairs), count, own.shape[1]))
         return own[:, None] + 0.05 * noise
 
@@ -104,14 +104,12 @@ def make_plan(**changes: object) -> ExperimentPlan:
 
 def make_tools(plan: ExperimentPlan, *, cells: ListedCells | None = None) -> ExperimentTools:
     """Return tools in memory, with the real probe on a fake encoder."""
-    linear = ProbeTrainer(plan.probe, BagOfWordsEncoder())
     ticks = itertools.count()
     return ExperimentTools(
         laboratories=MemoryLaboratories(),
         cells=cells if cells is not None else ListedCells(),
-        linear=linear,
         stepwise=CountingTrainer(AdamWTrainer(plan.training)),
-        views=NoisyViews(linear),
+        views=NoisyViews(),
         count_tokens=lambda texts: np.array([len(text.split()) for text in texts], dtype=np.int64),
         seconds=lambda: float(next(ticks)),
         progress=SilentProgress(),

@@ -17,9 +17,11 @@ from mars_engine.words.records import (
     Pair,
     ParsedRow,
     Passage,
+    Prompt,
     Turn,
 )
 from mars_engine.workflows.workbench import Workbench
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.progress import SilentProgress
 from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.world.store import open_store
@@ -33,11 +35,18 @@ class BagOfWordsEncoder:
     """Embeds a text as the normalised sum of pseudo-random vectors of its words; order of words does not matter."""
 
     fingerprint = "bag-of-words"
+    depth = 0
 
     def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:  # noqa: ARG002
         vectors = np.array([self._vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
         nothing = np.zeros(len(passages), dtype=np.int64)
         return Embeddings(vectors.reshape(-1, DIMENSION), nothing, nothing)
+
+    def hidden_states(self, passages, states, *, progress) -> Embeddings:  # noqa: ARG002
+        raise AssertionError("it has no hidden layers")
+
+    def context_of(self, prompt: Prompt) -> str:
+        return render_context(prompt)
 
     def _vector(self, text: str) -> np.ndarray:
         total = np.full(DIMENSION, 1e-3)

@@ -183,7 +183,8 @@ def _stored_model(bench: Workbench, name: str) -> ModelRecord | None:
 def _own_model(bench: Workbench, record: ModelRecord) -> ChosenModel:
     model = bench.shelf.load(record)
     if record.kind == PROBE_KIND:
-        return ChosenModel(model, record.label, PlainText(f"probe on {bench.config.probe.features}"))
+        reading = record.settings["features"]["reading"]  # the shelf loads no probe of an older version
+        return ChosenModel(model, record.label, PlainText(f"probe on {reading}"))
     from mars_engine.world.reward_models.foreign import answer_text
     from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.assembly.experiment_record import CELLS_FILE, EXPERIMENTS, LABORATORIES
-from mars_engine.assembly.workspace import ARTIFACTS, DATABASE_FILE
+from mars_engine.assembly.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.experiment_plan import ExperimentPlan, find_dataset_file, load_experiment_plan
 from mars_engine.words.records import IntArray, Pair, Passage, content_id
@@ -25,6 +25,7 @@ from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.generators import ExtractiveRefiner
 from mars_engine.world.loaders import open_source
+from mars_engine.world.reward_models.kept_choice import FileKeeper
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf
 from mars_engine.world.reward_models.step_trainer import AdamWTrainer
@@ -45,7 +46,7 @@ class LaboratoryFolders:
         """Open the workbench of that name, with the probe as its reward model; what it had made is there again."""
         root = self._root(name)
         root.mkdir(parents=True, exist_ok=True)
-        trainer = ProbeTrainer(config.probe, self.encoder)
+        trainer = ProbeTrainer(config.probe, self.encoder, FileKeeper(root / FEATURES_FILE))
         store = open_store(sqlite_url(root / DATABASE_FILE))
         try:
             yield replace(
@@ -102,9 +103,8 @@ class WorkspaceExperiment:
         return ExperimentTools(
             laboratories=LaboratoryFolders(self.root / LABORATORIES / self.id, self.bench, encoder),
             cells=self.cells,
-            linear=ProbeTrainer(self.plan.probe, encoder),
             stepwise=AdamWTrainer(self.plan.training),
-            views=DropoutViewFeatures(self.plan.probe, CachedEncoder(views, self._cache), settings.dropout_views),
+            views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
             count_tokens=token_counter(self._encoder),
             seconds=time.perf_counter,
             progress=self.bench.progress,

@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
 from mars_engine.assembly.worker import Message, pack_gain_order, read_message, write_message
-from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace
+from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace, make_encoder, make_probe_trainer
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import MarsError, WorkerError
 from mars_engine.words.records import Float32Array, ItemKind, Passage
 from mars_engine.workflows.gain_order import GainOrder
 from mars_engine.workflows.live import LiveFigures, LiveProbe
-from mars_engine.world.encoders.embedding_cache import CachedEncoder
-from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.store import SqlStore, open_store
 
 NICENESS = 10
@@ -74,8 +71,8 @@ class WorkspaceService:
     def _use(self, config: MarsConfig) -> None:
         self._config = config
         workspace = find_workspace(self._root)
-        self._encoder = CachedEncoder(SentenceEncoder(config.encoder), workspace.artifacts / "embeddings")
-        trainer = ProbeTrainer(config.probe, self._encoder)
+        self._encoder = make_encoder(workspace)
+        trainer = make_probe_trainer(workspace, self._encoder)
         self._probe = LiveProbe(self._store, trainer, config=config, progress=SilentProgress())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mars_engine.assembly.generators import open_generators
 from mars_engine.words.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.words.errors import WorkspaceError
-from mars_engine.words.protocols import Progress, RewardModelTrainer
+from mars_engine.words.protocols import Encoder, Progress, RewardModelTrainer
 from mars_engine.words.records import EvaluationRecord
 from mars_engine.workflows.rewardbench import KINDS
 from mars_engine.workflows.workbench import Workbench
@@ -19,6 +19,7 @@ from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.file_names import fault_of_name
 from mars_engine.world.languages import PackagedLanguageDetector
+from mars_engine.world.reward_models.kept_choice import FileKeeper
 from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
@@ -30,6 +31,7 @@ DATABASE_FILE = "mars.sqlite"
 ARTIFACTS = "artifacts"
 MODELS = "models"
 CHECKPOINTS = "checkpoints"
+FEATURES_FILE = "probe-features.json"
 WORKSPACE_VARIABLE = "MARS_WORKSPACE"
 BENCHMARK_NAMES = {"rewardbench": "RewardBench", "rewardbench2": "RewardBench 2"}
 
@@ -137,7 +139,21 @@ def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
 
 def make_encoder(workspace: Workspace) -> CachedEncoder:
     """Return the workspace's encoder, with what it has encoded before. Nothing heavy is imported before it is used."""
-    return CachedEncoder(SentenceEncoder(workspace.config.encoder), workspace.artifacts / "embeddings")
+    return CachedEncoder(
+        SentenceEncoder(workspace.config.encoder),
+        workspace.artifacts / "embeddings",
+        companions=choice_keeper(workspace).response_states,
+    )
+
+
+def choice_keeper(workspace: Workspace) -> FileKeeper:
+    """Return what keeps the features that were chosen for the workspace's probes."""
+    return FileKeeper(workspace.artifacts / FEATURES_FILE)
+
+
+def make_probe_trainer(workspace: Workspace, encoder: Encoder) -> ProbeTrainer:
+    """Return what fits the workspace's probes on an encoder's hidden states."""
+    return ProbeTrainer(workspace.config.probe, encoder, choice_keeper(workspace))
 
 
 @contextmanager
@@ -145,7 +161,7 @@ def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bo
     """Open a workspace with its models and generators. Nothing heavy is imported before it is used."""
     config = workspace.config
     encoder = make_encoder(workspace)
-    probe_trainer = ProbeTrainer(config.probe, encoder)
+    probe_trainer = make_probe_trainer(workspace, encoder)
     with (
         open_workspace_store(workspace) as store,
         open_generators(

@@ -19,7 +19,10 @@ from mars_engine.words.errors import ConfigError
 AllocationLaw = Literal["signed", "absolute", "fisher", "uniform"]
 TriagePolicy = Literal["ask", "keep", "leave_out", "smooth", "flip"]
 LAWS: tuple[AllocationLaw, ...] = ("signed", "absolute", "fisher", "uniform")
-Features = Literal["response", "context", "both"]
+ProbeReading = Literal["auto", "response", "context", "all"]
+ProbePooling = Literal["mean", "last"]
+AUTO_LAYERS = "auto"
+SENTENCE_LAYERS = "sentence"
 GateRule = Literal["mean", "quantile", "fixed"]
 MarginScale = Literal["raw", "standard"]
 ReviewOrder = Literal["plan", "margin", "gain", "distance", "random"]
@@ -68,15 +71,39 @@ class EncoderConfig(Section):
 
 
 class ProbeConfig(Section):
-    """The probe: a Bradley-Terry head on frozen embeddings."""
+    """The probe: a Bradley-Terry head on frozen hidden states.
 
-    features: Annotated[
-        Features,
-        Field(description="What is embedded: the response alone, the response in the context of its prompt, or both."),
-    ] = "response"
+    What is left open is chosen at the warm-up, by cross-validation over prompts on the training pairs alone.
+    """
+
+    reading: Annotated[
+        ProbeReading,
+        Field(
+            description="Which tokens count: those of the 'response' read alone, those of the response read in the "
+            "'context' of its prompt, or 'all' of prompt and response; 'auto' lets the training pairs choose between "
+            "the first two."
+        ),
+    ] = "auto"
+    layers: Annotated[
+        str,
+        Field(
+            pattern=f"^({AUTO_LAYERS}|{SENTENCE_LAYERS}|[0-9]{{1,3}}(, *[0-9]{{1,3}}){{0,3}})$",
+            description="Which hidden layers of the encoder: numbers such as '1,3' (0 is the word embeddings), "
+            "'sentence' for the sentence embedding, or 'auto', which lets the training pairs choose.",
+        ),
+    ] = AUTO_LAYERS
+    pooling: Annotated[
+        ProbePooling,
+        Field(description="A text's state: the 'mean' of its tokens' states, or that of the 'last' token."),
+    ] = "mean"
     l2: Annotated[
-        float, Field(gt=0, description="Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair.")
-    ] = 0.005
+        float,
+        Field(
+            ge=0,
+            description="Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair; 0 lets the training "
+            "pairs choose.",
+        ),
+    ] = 0.0
 
 
 class RewardModelConfig(Section):

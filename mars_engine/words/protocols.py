@@ -25,6 +25,7 @@ from mars_engine.words.columns import (
     TriageColumns,
 )
 from mars_engine.words.records import (
+    BradleyTerryFit,
     ComposedPair,
     Composition,
     DatasetRecord,
@@ -33,6 +34,7 @@ from mars_engine.words.records import (
     Float32Array,
     FloatArray,
     GeneratorCard,
+    HiddenState,
     IntArray,
     ItemKind,
     Lease,
@@ -92,15 +94,39 @@ class ProgressTask(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns passages into unit-length embeddings."""
+    """Turns passages into sentence embeddings, and into hidden states of its lower layers."""
 
     @property
     def fingerprint(self) -> str:
         """Identifies weights, pooling and length limit: equal fingerprints give equal embeddings."""
         ...
 
+    @property
+    def depth(self) -> int:
+        """The number of the last hidden layer, 0 where hidden layers cannot be read."""
+        ...
+
     def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:
-        """Return one row for each passage, in order. Batching never changes a value by more than 1e-6."""
+        """Return one sentence embedding of unit length for each passage, in order.
+
+        Batching never changes a value by more than 1e-6.
+        """
+        ...
+
+    def hidden_states(
+        self, passages: Sequence[Passage], states: Sequence[HiddenState], *, progress: Progress
+    ) -> Embeddings:
+        """Return the hidden states of each passage side by side, one row for each passage, shape (n, len(states)·d).
+
+        They are kept as float16, so that a value is exact to a 2,048th of itself.
+
+        Raises:
+            ModelError: the encoder has no such layer.
+        """
+        ...
+
+    def context_of(self, prompt: Prompt) -> str:
+        """Return a prompt as the text before a response, in the model's own chat template where it has one."""
         ...
 
 
@@ -186,6 +212,10 @@ class RewardModelTrainer(Protocol):
 class FoldTrainer(Protocol):
     """Fits models on all folds but one, for the pairs of that fold."""
 
+    def prepare(self, training_set: TrainingSet, *, progress: Progress) -> None:
+        """Choose by the base pairs what the settings leave open, for all that is fitted afterwards."""
+        ...
+
     def out_of_fold_margins(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FloatArray:
         """Return margins under models that never saw the pair.
 
@@ -237,9 +267,24 @@ class LinearTrainer(Protocol):
         """Return the weight vector w, shape (d,), of the model fitted on n differences, shape (n, d)."""
         ...
 
+    def refit(
+        self,
+        differences: FloatArray,
+        weights: FloatArray,
+        label_confidence: FloatArray,
+        *,
+        before: BradleyTerryFit | None,
+    ) -> BradleyTerryFit:
+        """Return the same fit, begun where that of nearly the same pairs ended, which is many times as quick."""
+        ...
+
     def ridge(self, weights: FloatArray) -> float:
         """Return the coefficient of |w|²/2 beside the *summed* loss of pairs with these weights, shape (n,)."""
         ...
+
+
+class ProbeFitter(FoldTrainer, LinearTrainer, Protocol):
+    """What a workspace's probes are fitted with."""
 
 
 class StepTrainer(Protocol):
@@ -274,8 +319,10 @@ class ViewFeatures(Protocol):
         """How many different views a pair has."""
         ...
 
-    def feature_differences(self, pairs: Sequence[Pair], count: int, *, progress: Progress) -> FloatArray:
-        """Return the feature differences of `count` views of each pair, shape (n, count, d)."""
+    def feature_differences(
+        self, pairs: Sequence[Pair], count: int, *, like: LinearTrainer, progress: Progress
+    ) -> FloatArray:
+        """Return the feature differences of `count` views of each pair, in another's features, shape (n, count, d)."""
         ...
 
 

@@ -104,9 +104,32 @@ class Passage:
     context: str = ""
 
 
+StateTokens = Literal["text", "all"]
+Pooling = Literal["mean", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenState:
+    """One vector that a passage's hidden states come to: of which layer, over which tokens, pooled in which way.
+
+    Layer 0 is the word embeddings; special tokens never count. `last` is the state of the last of the tokens.
+    """
+
+    layer: int
+    tokens: StateTokens = "text"
+    pooling: Pooling = "mean"
+
+    @property
+    def name(self) -> str:
+        return f"{self.pooling} of {self.tokens} at {self.layer}"
+
+
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Embeddings of passages, in their order: one unit-length row each, and how many tokens were cut from each."""
+    """Vectors of passages, in their order: one row each, and how many tokens were cut from each.
+
+    Sentence embeddings have unit length; hidden states have the length that they have.
+    """
 
     vectors: Float32Array
     context_tokens_cut: IntArray
@@ -281,6 +304,16 @@ class TrainingSet:
     def fingerprint(self) -> str:
         rows = zip(self.pairs, self.weights.tolist(), self.label_confidence.tolist(), strict=True)
         return content_id([[pair.id, weight, confidence] for pair, weight, confidence in rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BradleyTerryFit:
+    """A fit of a linear reward model, and what lets the next one, of nearly the same pairs, begin where it ended."""
+
+    weights: FloatArray
+    """w, shape (d,)."""
+    curvature: FloatArray
+    """Hessian of the penalised mean loss where it was last computed, shape (d, d); not always at the minimum."""
 
 
 @dataclass(frozen=True, slots=True)

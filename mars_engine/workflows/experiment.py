@@ -97,7 +97,7 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
     steps = _steps(laboratory, key, rows)
     started = tools.seconds()
     if key.matching == "convex":
-        head, pairs_seen = tools.linear.fit(rows.differences, rows.weights, rows.label_confidence), len(rows)
+        head, pairs_seen = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence), len(rows)
     else:
         rng = np.random.default_rng(key.seed)
         head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)

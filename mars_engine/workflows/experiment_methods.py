@@ -15,6 +15,7 @@ import numpy as np
 from mars_engine.maths.baselines import adaboost_weights, keep_highest, select_confident
 from mars_engine.words.config import AllocationLaw
 from mars_engine.words.experiment_plan import ExperimentPlan, Method
+from mars_engine.words.protocols import LinearTrainer
 from mars_engine.words.records import (
     FloatArray,
     IntArray,
@@ -118,7 +119,12 @@ class Laboratory:
 
     @cached_property
     def heldout_differences(self) -> FloatArray:
-        return self.tools.linear.feature_differences(self.draw.heldout, progress=self.tools.progress)
+        return self.linear.feature_differences(self.draw.heldout, progress=self.tools.progress)
+
+    @property
+    def linear(self) -> LinearTrainer:
+        """Has the features of pairs, as this draw's warm-up chose them, and the exact fit."""
+        return self._foundation(semantic=False).bench.probe_trainer
 
     @cached_property
     def mars_steps(self) -> int:
@@ -260,7 +266,7 @@ class Laboratory:
         base = self._none()
         pairs = self._foundation(semantic=False).base.pairs
         count = min(max(1, round(self.plan.allocation.budget_per_pair)), self.tools.views.most)
-        views = self.tools.views.feature_differences(pairs, count, progress=self.tools.progress)
+        views = self.tools.views.feature_differences(pairs, count, like=self.linear, progress=self.tools.progress)
         times = count + 1
         return TrainingRows(
             differences=np.vstack([base.differences, np.moveaxis(views, 1, 0).reshape(-1, views.shape[2])]),
@@ -275,7 +281,7 @@ class Laboratory:
     ) -> TrainingRows:
         responses = self.tools.count_tokens([text for pair in examples.pairs for text in (pair.chosen, pair.rejected)])
         return TrainingRows(
-            differences=self.tools.linear.feature_differences(examples.pairs, progress=self.tools.progress),
+            differences=self.linear.feature_differences(examples.pairs, progress=self.tools.progress),
             weights=examples.weights,
             label_confidence=examples.label_confidence,
             tokens=responses[0::2] + responses[1::2],

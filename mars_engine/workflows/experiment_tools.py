@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.experiment_records import CellStore
-from mars_engine.words.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
+from mars_engine.words.protocols import Progress, StepTrainer, ViewFeatures
 from mars_engine.words.records import IntArray
 from mars_engine.workflows.workbench import AddPoint, Workbench, forget_point
 
@@ -30,8 +30,6 @@ class ExperimentTools:
 
     laboratories: Laboratories
     cells: CellStore
-    linear: LinearTrainer
-    """Has the features of pairs, and the exact fit."""
     stepwise: StepTrainer
     views: ViewFeatures
     count_tokens: Callable[[Sequence[str]], IntArray]

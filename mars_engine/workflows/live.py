@@ -1,8 +1,8 @@
 """Live: the probe refitted on what people have decided by now, while they decide.
 
-The features are read once; then a refit takes about a second, of at most 5,000 pairs. In a larger workspace the fit
-takes a fixed sample: the pairs that people decided about, each once, and others that stand for all the rest, weighted
-accordingly. The figures say so. From the same fit comes the order in which waiting proposals add most.
+The features are read once; then a refit begins where the last one ended, of at most 5,000 pairs. In a larger workspace
+the fit takes a fixed sample: the pairs that people decided about, each once, and others that stand for all the rest,
+weighted accordingly. The figures say so. From the same fit comes the order in which waiting proposals add most.
 """
 
 import time
@@ -26,7 +26,16 @@ from mars_engine.words.columns import IdArray, ProposalFacts
 from mars_engine.words.config import MarsConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import LinearTrainer, Progress, Store
-from mars_engine.words.records import BoolArray, FloatArray, IntArray, ItemKind, Pair, Proposal, ReviewEvent
+from mars_engine.words.records import (
+    BoolArray,
+    BradleyTerryFit,
+    FloatArray,
+    IntArray,
+    ItemKind,
+    Pair,
+    Proposal,
+    ReviewEvent,
+)
 from mars_engine.workflows.gain_order import GainLimits, GainOrder, Kind, chances_by_kind, kind_of, rank_waiting
 
 WATCHED = ("reviews", "pairs", "models", "triage")
@@ -154,7 +163,11 @@ class _Fit:
     decided: _Decided
     examples: _Examples
     base_pairs: int
-    coefficients: FloatArray
+    solution: BradleyTerryFit
+
+    @property
+    def coefficients(self) -> FloatArray:
+        return self.solution.weights
 
 
 @dataclass(eq=False)
@@ -216,7 +229,9 @@ class LiveProbe:
         self._limits = limits or LiveLimits()
         self._gain_limits = gain_limits or GainLimits()
         self._queued: _Queue | None = None
+        self._progress = progress
         self._features = _FeatureTable(trainer, progress)
+        self._settings = trainer.settings
         self._proposals: dict[str, Proposal] = {}
         self._fit: _Fit | None = None
         self._previous: FloatArray | None = None
@@ -342,12 +357,21 @@ class LiveProbe:
             return self._fit
         if self._store.models.latest() is None:
             raise NotReadyError("no reward model is trained yet", remedy="train one first, on the page Train")
+        if self._trainer.settings != self._settings:  # a newer warm-up looks at other features
+            self._settings, self._fit = self._trainer.settings, None
+            self._features = _FeatureTable(self._trainer, self._progress)
+            self._queued = None
         base = self._read_base(stamp)
         decided = self._read_decisions()
         examples, base_pairs = self._examples(base, decided)
-        coefficients = self._trainer.fit(examples.differences, examples.weights, examples.confidence)
+        solution = self._trainer.refit(
+            examples.differences,
+            examples.weights,
+            examples.confidence,
+            before=None if self._fit is None else self._fit.solution,
+        )
         self._previous = None if self._fit is None else self._fit.coefficients
-        self._fit = _Fit(stamp, base, decided, examples, base_pairs, coefficients)
+        self._fit = _Fit(stamp, base, decided, examples, base_pairs, solution)
         return self._fit
 
     def _read_base(self, stamp: str) -> _Base:
@@ -508,7 +532,7 @@ class LiveProbe:
         # In expectation: so many of them stay in the fit, and so many of those with their label as it is.
         weights = np.where(suspects, (flips + right) / decided, 1.0) * fit.examples.weights
         confidence = np.where(suspects, right / (flips + right), fit.examples.confidence)
-        coefficients = self._trainer.fit(fit.examples.differences, weights, confidence)
+        coefficients = self._trainer.refit(fit.examples.differences, weights, confidence, before=fit.solution).weights
         return Gain(
             mislabel_rate=(flips + judged["drop"]) / decided,
             judged=decided,

@@ -217,6 +217,7 @@ def train_warm_up(bench: Workbench) -> ModelRecord:
         bench.store,
         bench.trainer,
         bench.shelf,
+        probe_trainer=bench.probe_trainer,
         triage=bench.config.triage,
         clock=bench.clock,
         progress=bench.progress,

@@ -11,6 +11,7 @@ from mars_engine.words.config import TriageConfig
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import (
     Clock,
+    FoldTrainer,
     LinearRewardModel,
     ModelShelf,
     Progress,
@@ -52,6 +53,7 @@ def warm_up(
     trainer: RewardModelTrainer,
     shelf: ModelShelf,
     *,
+    probe_trainer: FoldTrainer,
     triage: TriageConfig,
     clock: Clock,
     progress: Progress,
@@ -59,12 +61,15 @@ def warm_up(
 ) -> ModelRecord:
     """Train a reward model on the base pairs, before any margin is used, and store its rewards of all imported pairs.
 
-    People's decisions about labels apply; triage's policy does not, since triage needs this model first.
+    People's decisions about labels apply; triage's policy does not, since triage needs this model first. What probes
+    look at is chosen here, by the pairs as they stand now, for everything that asks one later.
 
     Raises:
         NotReadyError: there are no training pairs.
     """
     examples = training_set(load_sources(store, triage, policy="keep"))
+    if examples.pairs:
+        probe_trainer.prepare(examples, progress=progress)
     return _train(
         store, trainer, shelf, examples, None, label=WARM_UP, clock=clock, progress=progress, add_point=add_point
     )

@@ -7,11 +7,11 @@ from mars_engine.words.config import MarsConfig
 from mars_engine.words.protocols import (
     Clock,
     Encoder,
-    FoldTrainer,
     Judge,
     LanguageDetector,
     ModelShelf,
     Paraphraser,
+    ProbeFitter,
     Progress,
     Refiner,
     RewardModelTrainer,
@@ -43,7 +43,7 @@ class Workbench:
     encoder: Encoder
     trainer: RewardModelTrainer
     """Trains what is configured."""
-    probe_trainer: FoldTrainer
+    probe_trainer: ProbeFitter
     """For triage, which asks the probe whatever is trained: its out-of-fold models cost next to nothing."""
     shelf: ModelShelf
     paraphraser: Paraphraser

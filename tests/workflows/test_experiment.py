@@ -165,7 +165,7 @@ def test_west_of_n_keeps_the_highest_margins_of_each_source():
     with laboratory(tools, plan) as opened:
         rows = opened.training_rows("west_of_n")
         model = opened.training_rows("none")
-        head = tools.linear.fit(model.differences, model.weights, model.label_confidence)
+        head = opened.linear.fit(model.differences, model.weights, model.label_confidence)
         uniform = opened.training_rows("uniform")
         assert len(rows) == len(uniform) == 16 * 4
         assert (rows.differences[16:] @ head).mean() > (uniform.differences[16:] @ head).mean()
@@ -176,7 +176,7 @@ def test_adaboost_weighs_what_the_warm_up_ranks_wrong_more():
     tools = make_tools(plan)
     with laboratory(tools, plan) as opened:
         none, rows = opened.training_rows("none"), opened.training_rows("adaboost")
-        head = tools.linear.fit(none.differences, none.weights, none.label_confidence)
+        head = opened.linear.fit(none.differences, none.weights, none.label_confidence)
         margins = none.differences @ head
         assert np.argsort(-rows.weights).tolist() == np.argsort(margins).tolist()
         assert rows.weights.mean() == pytest.approx(1)
@@ -192,8 +192,8 @@ def test_self_training_takes_confident_pairs_as_the_warm_up_labels_them_and_coun
         tools = make_tools(plan)
         with Laboratory("fake", plan, replace(draw, unlabelled=hidden), tools) as opened:
             none, rows = opened.training_rows("none"), opened.training_rows("self_training")
-            head = tools.linear.fit(none.differences, none.weights, none.label_confidence)
-            margins = tools.linear.feature_differences(hidden, progress=tools.progress) @ head
+            head = opened.linear.fit(none.differences, none.weights, none.label_confidence)
+            margins = opened.linear.feature_differences(hidden, progress=tools.progress) @ head
             sure = sigmoid(np.abs(margins)) >= 0.55
             assert rows.new_pairs == sure.sum() > 0
             assert rows.wrong_labels == (margins[sure] < 0).sum()

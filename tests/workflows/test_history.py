@@ -8,6 +8,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.maths.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX
+from mars_engine.words.config import MarsConfig, TriageConfig
 from mars_engine.words.records import Pair, Turn
 from mars_engine.workflows import history
 from mars_engine.workflows.history import label_history, write_history
@@ -20,7 +21,7 @@ HOSTILE = 'a "quoted", text\r\nwith lines\n=SUM(A1) <script>alert(1)</script> \u
 
 @pytest.fixture
 def bench():
-    opened = make_bench()
+    opened = make_bench(MarsConfig(triage=TriageConfig(policy="keep")))
     hostile = Pair.of([Turn("user", HOSTILE)], f"{HOSTILE} good", f"{HOSTILE} bad")
     source = ListSource((hostile, *make_pairs(12)))
     import_pairs(source, opened.store, split="train", clock=opened.clock, progress=opened.progress)

@@ -12,7 +12,7 @@ from fakes import ListSource, make_bench, make_pairs
 from mars_engine.maths.metrics import pairwise_accuracy
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Progress
-from mars_engine.words.records import FloatArray, Pair, ReviewEvent, TrainingSet
+from mars_engine.words.records import BradleyTerryFit, FloatArray, Pair, ReviewEvent, TrainingSet
 from mars_engine.workflows.import_pairs import import_pairs
 from mars_engine.workflows.live import LiveFigures, LiveLimits, LiveProbe, live_stamp
 from mars_engine.workflows.review import review_by_policy
@@ -43,9 +43,16 @@ class CountingTrainer:
     def ridge(self, weights: FloatArray) -> float:
         return self.inner.ridge(weights)
 
-    def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
+    def refit(
+        self,
+        differences: FloatArray,
+        weights: FloatArray,
+        label_confidence: FloatArray,
+        *,
+        before: BradleyTerryFit | None,
+    ) -> BradleyTerryFit:
         self.fits += 1
-        return self.inner.fit(differences, weights, label_confidence)
+        return self.inner.refit(differences, weights, label_confidence, before=before)
 
 
 @dataclass

@@ -11,7 +11,14 @@ from fakes import ListSource, make_bench, make_pairs
 from sklearn.linear_model import LogisticRegression
 
 from mars_engine.maths.review_state import proposal_states
-from mars_engine.words.config import AllocationConfig, ComposeConfig, MarsConfig, ProposeConfig, TriageConfig
+from mars_engine.words.config import (
+    AllocationConfig,
+    ComposeConfig,
+    MarsConfig,
+    ProbeConfig,
+    ProposeConfig,
+    TriageConfig,
+)
 from mars_engine.words.errors import NotReadyError
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import Pair, Passage, Rewards
@@ -425,7 +432,7 @@ def test_status_walks_the_steps_in_their_order():
 
 
 def test_exported_margins_equal_a_plain_scikit_learn_refit():
-    bench = bench_with_pairs()
+    bench = bench_with_pairs(MarsConfig(triage=KEEP, probe=ProbeConfig(reading="response")))
     model = train_warm_up(bench)
     score_model(bench, model)
     selection = select_for_export(bench.store, "base", config=bench.config)
@@ -433,9 +440,10 @@ def test_exported_margins_equal_a_plain_scikit_learn_refit():
     vectors = bench.encoder.encode(
         [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)], progress=bench.progress
     ).vectors.astype(np.float64)
-    differences = vectors[0::2] - vectors[1::2]
+    raw = vectors[0::2] - vectors[1::2]
+    differences = raw / (np.sqrt((raw**2).mean(axis=0)) * np.sqrt(raw.shape[1]))
     refit = LogisticRegression(
-        C=1 / (2 * bench.config.probe.l2 * len(pairs)), fit_intercept=False, tol=1e-12, max_iter=10_000
+        C=1 / (2 * model.settings["features"]["l2"] * len(pairs)), fit_intercept=False, tol=1e-12, max_iter=10_000
     ).fit(np.vstack([differences, -differences]), [1] * len(pairs) + [0] * len(pairs))
     np.testing.assert_allclose([row.margin for row in selection.rows], differences @ refit.coef_[0], atol=1e-5)
 
@@ -510,7 +518,7 @@ def test_rounds_that_did_not_help_are_counted_from_the_best(losses, without_gain
 
 
 def test_rounds_end_when_they_stop_helping_on_held_out_pairs():
-    bench = bench_with_pairs()
+    bench = bench_with_pairs(MarsConfig(triage=KEEP, probe=ProbeConfig(l2=0.005)))
     flipped = [Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in make_pairs(40, seed=9, first=3000)]
     add_pairs(bench, tuple(flipped), "heldout")  # what the model learns is wrong on most of these
     reports = run_rounds(bench, 5, policy="accept-all", patience=1)

@@ -1,16 +1,23 @@
 """Views under dropout: as random as they should be, the same for the same passage, and paired up evenly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import make_pairs
 
 from mars_engine.words.config import EncoderConfig, ProbeConfig
 from mars_engine.words.errors import ModelError
-from mars_engine.words.records import Embeddings, Passage
+from mars_engine.words.records import Embeddings, HiddenState, Passage, Prompt
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.encoders.dropout_views import DropoutViewEncoder
 from mars_engine.world.encoders.embedding_cache import CachedEncoder
 from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
 from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.feature_choice import FeatureChoice, choice_key
+from mars_engine.world.reward_models.features import ProbeFeatures, TextStates
+from mars_engine.world.reward_models.kept_choice import MemoryKeeper
+from mars_engine.world.reward_models.probe import ProbeTrainer
 from mars_engine.world.reward_models.view_features import DropoutViewFeatures
 
 SILENT = SilentProgress()
@@ -24,13 +31,17 @@ def encoder() -> SentenceEncoder:
 
 def views_of(encoder: SentenceEncoder, passages: list[Passage], **settings) -> np.ndarray:
     views = DropoutViewEncoder(encoder, **({"views": 3, "dropout_rate": 0.1} | settings))
-    return views.encode_batch(views.tokenize(passages)).vectors.reshape(len(passages), -1, 384)
+    found = views.read_batch(views.tokenize(passages), sentence=True).sentence
+    return found.reshape(len(passages), -1, 384)
+
+
+def embedded(encoder: SentenceEncoder, passages: list[Passage]) -> np.ndarray:
+    return encoder.read_batch(encoder.tokenize(passages), sentence=True).sentence
 
 
 @pytest.mark.model
 def test_views_differ_and_stay_near_to_the_embedding_which_does_not_change(encoder):
-    rows = encoder.tokenize(PASSAGES)
-    before = encoder.encode_batch(rows).vectors
+    before = embedded(encoder, PASSAGES)
     views = views_of(encoder, PASSAGES)
     np.testing.assert_allclose(np.linalg.norm(views, axis=2), 1, atol=1e-5)
     nearness = np.einsum("nvd,nd->nv", views, before)
@@ -38,7 +49,7 @@ def test_views_differ_and_stay_near_to_the_embedding_which_does_not_change(encod
     assert (nearness < 0.9999).all()
     between = np.einsum("nvd,nwd->nvw", views, views)
     assert (between[:, ~np.eye(3, dtype=bool)] < 0.9999).all()
-    np.testing.assert_array_equal(encoder.encode_batch(rows).vectors, before)
+    np.testing.assert_array_equal(embedded(encoder, PASSAGES), before)
 
 
 @pytest.mark.model
@@ -46,7 +57,7 @@ def test_views_depend_on_the_passage_and_the_rate_alone(encoder):
     together = views_of(encoder, PASSAGES)
     np.testing.assert_array_equal(views_of(encoder, PASSAGES[::-1])[::-1], together)
     np.testing.assert_array_equal(views_of(SentenceEncoder(EncoderConfig()), PASSAGES[1:2])[0], together[1])
-    own = encoder.encode_batch(encoder.tokenize(PASSAGES)).vectors
+    own = embedded(encoder, PASSAGES)
     little = np.einsum("nvd,nd->nv", views_of(encoder, PASSAGES, dropout_rate=0.01), own)
     assert (little.mean(axis=1) > np.einsum("nvd,nd->nv", together, own).mean(axis=1)).all()
 
@@ -55,7 +66,7 @@ def test_views_depend_on_the_passage_and_the_rate_alone(encoder):
 def test_an_encoder_whose_dropout_changes_nothing_is_refused(encoder):
     (row,) = encoder.tokenize(PASSAGES[:1])
     with pytest.raises(ModelError, match="has no dropout"):
-        encoder.encode_views(row, views=2, dropout_rate=0.0, seed=0)
+        encoder.read_views(row, sentence=False, states=[HiddenState(2)], views=2, dropout_rate=0.0, seed=0)
 
 
 @pytest.mark.model
@@ -68,23 +79,42 @@ def test_the_cache_keeps_views_apart_from_embeddings(encoder, tmp_path):
 
 
 class NumberedViews:
-    """An encoder whose every passage has the views (0, 0), (1, 1), (2, 2), plus 10 with a context."""
+    """An encoder whose every passage has the views (0, 0), (1, 1), (2, 2), plus 10 a layer and 100 with a context."""
 
     fingerprint = "numbered"
+    depth = 3
 
-    def encode(self, passages, *, progress) -> Embeddings:  # noqa: ARG002
-        rows = [np.repeat(np.arange(3.0), 2) + 10 * bool(each.context) for each in passages]
+    def encode(self, passages, *, progress) -> Embeddings:
+        return self.hidden_states(passages, [HiddenState(0)], progress=progress)
+
+    def hidden_states(self, passages, states, *, progress) -> Embeddings:  # noqa: ARG002
+        views = np.repeat(np.arange(3.0), 2)
+        rows = [
+            np.concatenate([views + 10 * state.layer + 100 * bool(each.context) for state in states])
+            for each in passages
+        ]
         nothing = np.zeros(len(rows), dtype=np.int64)
         return Embeddings(np.array(rows, dtype=np.float32), nothing, nothing)
 
+    def context_of(self, prompt: Prompt) -> str:
+        return render_context(prompt)
 
-@pytest.mark.parametrize(("features", "width"), [("response", 2), ("context", 2), ("both", 4)])
-def test_views_of_the_two_sides_are_paired_up_evenly(features, width):
-    views = DropoutViewFeatures(ProbeConfig(features=features), NumberedViews(), 3)
+
+@pytest.mark.parametrize(
+    ("layers", "reading", "width"), [((), "response", 2), ((1,), "context", 2), ((1, 3), "response", 4)]
+)
+def test_views_of_the_two_sides_are_paired_up_evenly(layers, reading, width):
+    scale = np.full(width, 0.5)
+    choice = FeatureChoice(ProbeFeatures(TextStates(reading, "mean", layers), scale), 0.1, "", "", "by hand")
+    encoder = NumberedViews()
+    config = ProbeConfig()
+    trainer = ProbeTrainer(config, encoder, MemoryKeeper(replace(choice, made_for=choice_key(config, encoder))))
+    views = DropoutViewFeatures(encoder, 3)
     assert views.most == 9
-    differences = views.feature_differences(make_pairs(2), 9, progress=SILENT)
+    differences = views.feature_differences(make_pairs(2), 9, like=trainer, progress=SILENT)
     assert differences.shape == (2, 9, width)
-    assert (differences == differences[:, :, :1]).all(), "each kind of feature pairs the same views"
-    assert sorted(differences[0, :, 0]) == [-2, -1, -1, 0, 0, 0, 1, 1, 2]
-    few = views.feature_differences(make_pairs(2), 5, progress=SILENT)
+    assert (differences == differences[:, :, :1]).all(), "each layer pairs the same views"
+    unscaled = differences[0, :, 0] * 0.5 * np.sqrt(width)
+    np.testing.assert_allclose(sorted(unscaled), [-2, -1, -1, 0, 0, 0, 1, 1, 2], atol=1e-12)
+    few = views.feature_differences(make_pairs(2), 5, like=trainer, progress=SILENT)
     np.testing.assert_array_equal(few, differences[:, :5])

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from mars_engine.words.errors import StoreError
 from mars_engine.words.protocols import Progress
-from mars_engine.words.records import Embeddings, Passage
+from mars_engine.words.records import Embeddings, HiddenState, Passage, Prompt
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.encoders.embedding_cache import CachedEncoder, passage_key
-from mars_engine.world.encoders.sentence_encoder import TokenizedPassage
+from mars_engine.world.encoders.sentence_encoder import BatchReading, TokenizedPassage
 from mars_engine.world.progress import SilentProgress
 
 SILENT = SilentProgress()
@@ -36,12 +37,21 @@ class FakeBatchEncoder:
     """
 
     fingerprint: str = "fake"
+    depth: int = 2
     batches_before_kill: int | None = None
     batches: list[list[str]] = field(default_factory=list)
+    asked: list[tuple[bool, tuple[HiddenState, ...]]] = field(default_factory=list)
 
     def tokenize(self, passages: Sequence[Passage]) -> list[TokenizedPassage]:
         return [
-            TokenizedPassage(tuple(map(ord, each.context + each.text)), len(each.context), len(each.text))
+            TokenizedPassage(
+                tuple(map(ord, each.context + each.text)),
+                len(each.context),
+                len(each.text),
+                context_start=0,
+                text_start=len(each.context),
+                text_end=len(each.context + each.text),
+            )
             for each in passages
         ]
 
@@ -49,16 +59,21 @@ class FakeBatchEncoder:
         order = sorted(range(len(rows)), key=lambda index: len(rows[index].token_ids))
         return [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
 
-    def encode_batch(self, rows: Sequence[TokenizedPassage]) -> Embeddings:
+    def context_of(self, prompt: Prompt) -> str:
+        return render_context(prompt)
+
+    def read_batch(
+        self, rows: Sequence[TokenizedPassage], *, sentence: bool, states: Sequence[HiddenState] = ()
+    ) -> BatchReading:
         if self.batches_before_kill is not None and len(self.batches) >= self.batches_before_kill:
             raise KilledError
         texts = ["".join(map(chr, row.token_ids)) for row in rows]
         self.batches.append(texts)
-        return Embeddings(
-            np.array([[numbers_of(text), 1e-6 * numbers_of("|".join(texts)), 1.0] for text in texts], dtype=np.float32),
-            np.array([row.context_tokens_cut for row in rows]),
-            np.array([row.text_tokens_cut for row in rows]),
+        self.asked.append((sentence, tuple(states)))
+        vectors = np.array(
+            [[numbers_of(text), 1e-6 * numbers_of("|".join(texts)), 1.0] for text in texts], dtype=np.float32
         )
+        return BatchReading(vectors if sentence else None, {state: vectors + state.layer for state in states})
 
     @property
     def encoded(self) -> int:
@@ -229,3 +244,55 @@ def test_a_deleted_cache_is_computed_again(tmp_path):
     encoder = FakeBatchEncoder()
     assert_same(encode(encoder, tmp_path), first)
     assert encoder.encoded == len(PASSAGES)
+
+
+# ------------------------------------------------------------------------------------------------------ hidden states
+
+
+STATES = (HiddenState(1), HiddenState(2))
+
+
+def test_hidden_states_stand_side_by_side_and_are_read_once_ever(tmp_path):
+    first, second = FakeBatchEncoder(), FakeBatchEncoder()
+    found = CachedEncoder(first, tmp_path).hidden_states(PASSAGES, STATES, progress=SILENT)
+    assert found.vectors.shape == (len(PASSAGES), 6)
+    expected = [numbers_of(each.context + each.text) + 1 for each in PASSAGES]
+    np.testing.assert_allclose(found.vectors[:, 0], expected, rtol=2**-11)
+    np.testing.assert_allclose(found.vectors[:, 3], np.array(expected) + 1, rtol=2**-11)
+    again = CachedEncoder(second, tmp_path).hidden_states(PASSAGES, STATES[::-1], progress=SILENT)
+    assert second.encoded == 0
+    np.testing.assert_array_equal(again.vectors, np.hstack([found.vectors[:, 3:], found.vectors[:, :3]]))
+
+
+def test_one_pass_over_a_response_gives_its_sentence_embedding_too(tmp_path):
+    alone = [passage for passage in PASSAGES if not passage.context]
+    encoder = FakeBatchEncoder()
+    CachedEncoder(encoder, tmp_path).hidden_states(alone, STATES, progress=SILENT)
+    assert {sentence for sentence, _ in encoder.asked} == {True}
+    later = FakeBatchEncoder()
+    encode(later, tmp_path, alone)
+    assert later.encoded == 0
+
+
+def test_of_a_text_in_its_context_no_more_is_read_than_was_asked_for(tmp_path):
+    encoder = FakeBatchEncoder()
+    inside = [passage for passage in PASSAGES if passage.context]
+    CachedEncoder(encoder, tmp_path).hidden_states(inside, STATES[:1], progress=SILENT)
+    assert set(encoder.asked) == {(False, STATES[:1])}
+
+
+def test_the_states_that_the_probe_looks_at_come_with_an_embedding(tmp_path):
+    encoder = FakeBatchEncoder()
+    CachedEncoder(encoder, tmp_path, companions=lambda: STATES).encode(PASSAGES, progress=SILENT)
+    assert set(encoder.asked) == {(True, STATES)}
+    later = FakeBatchEncoder()
+    CachedEncoder(later, tmp_path).hidden_states(PASSAGES, STATES, progress=SILENT)
+    assert later.encoded == 0
+
+
+def test_what_is_kept_stays_when_a_layer_is_added(tmp_path):
+    first = CachedEncoder(FakeBatchEncoder(), tmp_path).hidden_states(PASSAGES[:3], STATES[:1], progress=SILENT)
+    both = CachedEncoder(FakeBatchEncoder(), tmp_path).hidden_states(PASSAGES, STATES, progress=SILENT)
+    np.testing.assert_array_equal(both.vectors[:3, :3], first.vectors)
+    kept = CachedEncoder(FakeBatchEncoder(), tmp_path).hidden_states(PASSAGES, STATES, progress=SILENT)
+    assert_same(kept, both)

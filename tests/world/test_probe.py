@@ -1,5 +1,6 @@
 """The probe: the fit against another solver, what it is invariant to, margins out of fold, and its files."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 
 from mars_engine.maths.metrics import pairwise_accuracy, sigmoid
-from mars_engine.words.config import Features, ProbeConfig
+from mars_engine.words.config import ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
 from mars_engine.words.protocols import LinearRewardModel, RewardModelTrainer
 from mars_engine.words.records import (
@@ -27,9 +28,13 @@ from mars_engine.words.records import (
     TrainingSet,
     Turn,
 )
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import pair_features, render_context
-from mars_engine.world.reward_models.probe import Probe, ProbeTrainer, fit_bradley_terry
+from mars_engine.world.reward_models.bradley_terry import fit_bradley_terry, refit_bradley_terry
+from mars_engine.world.reward_models.feature_choice import DEFAULT_PENALTY, PENALTIES, choose_features
+from mars_engine.world.reward_models.features import ProbeFeatures, TextStates, fit_scale
+from mars_engine.world.reward_models.kept_choice import FileKeeper
+from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.world.reward_models.shelf import SETTINGS_FILE, WEIGHTS_FILE, ProbeShelf
 
 SILENT = SilentProgress()
@@ -150,6 +155,14 @@ def test_the_order_of_the_pairs_changes_nothing(problem):
     np.testing.assert_allclose(turned.fit(), problem.fit(), atol=1e-8)
 
 
+def test_a_refit_begun_elsewhere_ends_at_the_same_fit(problem):
+    rng = np.random.default_rng(5)
+    start = refit_bradley_terry(problem.differences, rng.uniform(0.5, 2, 120), rng.choice([0.0, 1.0], 120), l2=0.02)
+    again = refit_bradley_terry(problem.differences, problem.weights, problem.confidence, l2=0.02, before=start)
+    cold = refit_bradley_terry(problem.differences, problem.weights, problem.confidence, l2=0.02)
+    np.testing.assert_allclose(again.weights, cold.weights, atol=1e-7)
+
+
 # ----------------------------------------------------------------------------------------------- features and rewards
 
 
@@ -173,42 +186,141 @@ def test_a_prompt_is_rendered_turn_by_turn():
     assert render_context(()) == ""
 
 
-def test_features_are_the_response_alone_in_context_or_both():
-    def vectors(*passages: Passage) -> np.ndarray:
+def raw_vectors(reading: str, pairs: tuple[Pair, ...] = PAIRS) -> tuple[np.ndarray, np.ndarray]:
+    def of(side: str) -> np.ndarray:
+        contexts = ["" if reading == "response" else render_context(pair.prompt) for pair in pairs]
+        passages = [Passage(getattr(pair, side), context) for pair, context in zip(pairs, contexts, strict=True)]
         return ENCODER.encode(passages, progress=SILENT).vectors.astype(np.float64)
 
-    def context(pair: Pair) -> str:
-        return render_context(pair.prompt)
-
-    alone = vectors(*[Passage(pair.chosen) for pair in PAIRS]), vectors(*[Passage(pair.rejected) for pair in PAIRS])
-    inside = (
-        vectors(*[Passage(pair.chosen, context(pair)) for pair in PAIRS]),
-        vectors(*[Passage(pair.rejected, context(pair)) for pair in PAIRS]),
-    )
-    expected: dict[Features, tuple[np.ndarray, np.ndarray]] = {
-        "response": alone,
-        "context": inside,
-        "both": (np.hstack([alone[0], inside[0]]), np.hstack([alone[1], inside[1]])),
-    }
-    for features, (chosen, rejected) in expected.items():
-        found = pair_features(ENCODER, PAIRS, features, progress=SILENT)
-        np.testing.assert_array_equal(found.chosen, chosen)
-        np.testing.assert_array_equal(found.rejected, rejected)
-        np.testing.assert_array_equal(found.differences, chosen - rejected)
+    return of("chosen"), of("rejected")
 
 
-@pytest.mark.parametrize(("features", "contexts", "responses"), [("response", 0, 1), ("context", 2, 1), ("both", 2, 2)])
-def test_what_the_length_limit_cut_is_counted(features, contexts, responses):
-    found = pair_features(CuttingEncoder(), PAIRS, features, progress=SILENT)
+@pytest.mark.parametrize("reading", ["response", "context"])
+def test_features_are_the_responses_vectors_over_the_scale_of_their_differences(reading):
+    chosen, rejected = raw_vectors(reading)
+    text = TextStates(reading, "mean", ())
+    scale = fit_scale(chosen - rejected)
+    found = ProbeFeatures(text, scale).of(ENCODER, PAIRS, progress=SILENT)
+    np.testing.assert_allclose(found.chosen, chosen / (scale * np.sqrt(DIMENSION)), atol=1e-12)
+    np.testing.assert_allclose(found.rejected, rejected / (scale * np.sqrt(DIMENSION)), atol=1e-12)
+    assert (found.differences**2).sum(axis=1).mean() == pytest.approx(1)
+    np.testing.assert_array_equal(fit_scale(rejected - chosen), scale)
+    assert fit_scale(np.zeros((3, 2))).tolist() == [1, 1]
+
+
+class LayeredEncoder(BagOfWordsEncoder):
+    """Six layers, of which the third alone says what the words say; the others hold noise that texts share."""
+
+    fingerprint = "layered"
+    depth = 6
+
+    def hidden_states(self, passages, states, *, progress) -> Embeddings:
+        words = super().encode(passages, progress=progress)
+        blocks = []
+        for state in states:
+            noise = np.array([self._noise(each.text, state.layer) for each in passages], dtype=np.float32)
+            blocks.append(words.vectors if state.layer == 3 else noise.reshape(-1, DIMENSION))
+        nothing = np.zeros(len(passages), dtype=np.int64)
+        return Embeddings(np.hstack(blocks), nothing, nothing)
+
+    def _noise(self, text: str, layer: int) -> np.ndarray:
+        seed = int.from_bytes(hashlib.sha256(f"{layer} {text}".encode()).digest()[:8])
+        return np.random.default_rng(seed).standard_normal(DIMENSION)
+
+
+def test_the_pairs_choose_the_layer_that_tells_and_say_what_else_was_tried():
+    config = ProbeConfig(reading="response")
+    examples = TrainingSet.plain(make_pairs(120))
+    choice = choose_features(LayeredEncoder(), config, examples, progress=SILENT)
+    assert 3 in choice.features.text.layers or not choice.features.text.layers
+    by_layers = {each.text.layers: each for each in choice.candidates if each.l2 == choice.l2}
+    assert set(by_layers) == {(1,), (3,), (4,), (1, 3), (2, 4), (3, 5), ()}
+    assert by_layers[3,].log_loss < min(by_layers[layers].log_loss for layers in ((1,), (4,), (2, 4)))
+    assert {each.l2 for each in choice.candidates} == set(PENALTIES)
+    assert "cross-validation over 120 prompts of 120 training pairs" in choice.reason
+    again = choose_features(LayeredEncoder(), config, examples, progress=SILENT)
+    assert (again.settings, again.candidates) == (choice.settings, choice.candidates)
+
+
+def test_the_context_is_taken_only_where_it_tells_more():
+    class ContextTells(BagOfWordsEncoder):
+        """Answers say nothing without their question."""
+
+        fingerprint = "context tells"
+
+        def encode(self, passages, *, progress) -> Embeddings:
+            if all(each.context for each in passages):
+                return super().encode([Passage(each.text) for each in passages], progress=progress)
+            return super().encode([Passage(str(hash_of(each.text))) for each in passages], progress=progress)
+
+    def hash_of(text: str) -> int:
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+    examples = TrainingSet.plain(make_pairs(100))
+    told = choose_features(ContextTells(), ProbeConfig(), examples, progress=SILENT)
+    assert told.features.text.reading == "context"
+    plain = choose_features(ENCODER, ProbeConfig(), examples, progress=SILENT)
+    assert plain.features.text.reading == "response"
+
+
+def test_what_the_settings_fix_is_not_tried():
+    fixed = ProbeConfig(reading="response", layers="1, 4", l2=0.02)
+    choice = choose_features(LayeredEncoder(), fixed, TrainingSet.plain(make_pairs(60)), progress=SILENT)
+    assert (choice.features.text.layers, choice.l2, choice.candidates) == ((1, 4), 0.02, ())
+    one = ProbeConfig(reading="response", layers="3")
+    chosen = choose_features(LayeredEncoder(), one, TrainingSet.plain(make_pairs(60)), progress=SILENT)
+    assert {each.text.layers for each in chosen.candidates} == {(3,)}
+    few = choose_features(LayeredEncoder(), ProbeConfig(), TrainingSet.plain(make_pairs(8)), progress=SILENT)
+    assert (few.features.text.layers, few.l2) == ((1, 3), DEFAULT_PENALTY)
+    assert "too few" in few.reason
+
+
+def test_a_layer_beyond_the_encoder_is_refused():
+    with pytest.raises(ModelError, match="asks for layer 9, and the encoder has 6"):
+        choose_features(LayeredEncoder(), ProbeConfig(layers="3,9"), TrainingSet.plain(PAIRS), progress=SILENT)
+
+
+def test_a_choice_is_kept_for_later_trainings_until_a_warm_up_makes_it_anew(tmp_path):
+    keeper = FileKeeper(tmp_path / "features.json")
+    trainer = ProbeTrainer(ProbeConfig(), LayeredEncoder(), keeper)
+    first, grown = TrainingSet.plain(make_pairs(60)), TrainingSet.plain(make_pairs(90))
+    trainer.prepare(first, progress=SILENT)
+    kept = trainer.settings["features"]
+    assert trainer.train(grown, progress=SILENT).features.settings | {"l2": kept["l2"]} == kept
+    other_process = ProbeTrainer(ProbeConfig(), LayeredEncoder(), FileKeeper(tmp_path / "features.json"))
+    assert other_process.settings == trainer.settings
+    trainer.prepare(grown, progress=SILENT)
+    assert trainer.settings["features"] != kept
+    assert other_process.settings == trainer.settings
+    changed = ProbeTrainer(ProbeConfig(l2=0.5), LayeredEncoder(), FileKeeper(tmp_path / "features.json"))
+    assert changed.kept_choice() is None
+    (tmp_path / "features.json").write_text("{")
+    assert FileKeeper(tmp_path / "features.json").load() is None
+
+
+def test_variants_have_no_say_in_the_choice():
+    base = make_pairs(60)
+    variants = tuple(Pair.of(pair.prompt, pair.chosen + " indeed", pair.rejected) for pair in base)
+    grown = replace(TrainingSet.plain((*base, *variants)), source_of=(*[-1] * 60, *range(60)))
+    choices = [
+        choose_features(LayeredEncoder(), ProbeConfig(), each, progress=SILENT)
+        for each in (TrainingSet.plain(base), grown)
+    ]
+    assert choices[0].settings == choices[1].settings
+
+
+@pytest.mark.parametrize(("reading", "contexts", "responses"), [("response", 0, 1), ("context", 2, 1)])
+def test_what_the_length_limit_cut_is_counted(reading, contexts, responses):
+    found = TextStates(reading, "mean", ()).of(CuttingEncoder(), PAIRS, progress=SILENT)
     assert (found.truncation.contexts_cut, found.truncation.responses_cut) == (contexts, responses)
 
 
-@pytest.mark.parametrize("features", ["response", "context", "both"])
-def test_margins_are_the_features_differences_times_the_weights(features):
-    probe = train(make_pairs(30), ProbeConfig(features=features))
+@pytest.mark.parametrize("reading", ["response", "context"])
+def test_margins_are_the_features_differences_times_the_weights(reading):
+    probe = train(make_pairs(30), ProbeConfig(reading=reading))
     scored = probe.score(PAIRS, progress=SILENT)
     np.testing.assert_allclose(probe.feature_differences(PAIRS, progress=SILENT) @ probe.weights, scored.margins)
-    assert probe.feature_differences(PAIRS, progress=SILENT).shape == (2, DIMENSION * (2 if features == "both" else 1))
+    assert probe.feature_differences(PAIRS, progress=SILENT).shape == (2, DIMENSION)
     alone = [probe.score([pair], progress=SILENT).chosen[0] for pair in PAIRS]
     np.testing.assert_allclose(alone, scored.chosen, atol=1e-12)
 
@@ -241,14 +353,15 @@ def test_a_trained_probe_ranks_pairs_that_it_never_saw():
     assert pairwise_accuracy(unseen.margins) > 0.9
 
 
-@pytest.mark.parametrize("features", ["response", "context", "both"])
-def test_a_probe_is_the_fit_on_its_features_with_the_sets_weights_and_confidence(features):
+@pytest.mark.parametrize("reading", ["response", "context"])
+def test_a_probe_is_the_fit_on_its_features_with_the_sets_weights_and_confidence(reading):
     rng = np.random.default_rng(0)
     examples = TrainingSet(make_pairs(30), rng.uniform(0.2, 5.0, 30), rng.choice([1.0, 0.7, 0.0], 30))
-    differences = pair_features(ENCODER, examples.pairs, features, progress=SILENT).differences
+    chosen, rejected = raw_vectors(reading, examples.pairs)
+    differences = (chosen - rejected) / (fit_scale(chosen - rejected) * np.sqrt(DIMENSION))
     expected = fit_bradley_terry(differences, examples.weights, examples.label_confidence, l2=0.02)
-    probe = train_on(examples, ProbeConfig(features=features, l2=0.02))
-    np.testing.assert_array_equal(probe.weights, expected)
+    probe = train_on(examples, ProbeConfig(reading=reading, l2=0.02))
+    np.testing.assert_allclose(probe.weights, expected, atol=1e-7)
 
 
 def test_training_again_gives_the_same_probe_to_the_bit():
@@ -273,7 +386,7 @@ def test_a_models_id_tells_what_it_was_trained_on_before_it_is():
         trainer.model_id(replace(examples, weights=np.full(20, 2.0))),
         trainer.model_id(replace(examples, label_confidence=np.full(20, 0.9))),
         ProbeTrainer(ProbeConfig(l2=0.1), ENCODER).model_id(examples),
-        ProbeTrainer(ProbeConfig(features="both"), ENCODER).model_id(examples),
+        ProbeTrainer(ProbeConfig(reading="context"), ENCODER).model_id(examples),
         ProbeTrainer(ProbeConfig(), RenamedEncoder()).model_id(examples),
     ]
     assert len(set(ids)) == len(ids)
@@ -308,14 +421,18 @@ def out_of_fold(examples: TrainingSet) -> FloatArray:
 def test_out_of_fold_margins_come_from_probes_trained_on_the_other_folds():
     rng = np.random.default_rng(0)
     examples = TrainingSet(make_pairs(30), rng.uniform(0.2, 5.0, 30), rng.choice([1.0, 0.7, 0.0], 30))
-    margins = out_of_fold(examples)
+    trainer = ProbeTrainer(ProbeConfig(), ENCODER)
+    margins = trainer.out_of_fold_margins(examples, FOLDS, progress=SILENT)
+    features = trainer.features
     assert margins.shape == (2, 30)
     for draw, fold_of_pair in enumerate(FOLDS):
         for fold in range(3):
             held = fold_of_pair == fold
-            probe = train_on(part_of(examples, ~held))
-            scored = probe.score(part_of(examples, held).pairs, progress=SILENT)
-            np.testing.assert_allclose(margins[draw, held], scored.margins, atol=1e-12)
+            others, own = part_of(examples, ~held), part_of(examples, held)
+            raw = [each - other for each, other in (raw_vectors("response", part.pairs) for part in (others, own))]
+            scale = features.scale * np.sqrt(DIMENSION)  # of all pairs: no label enters it
+            head = fit_bradley_terry(raw[0] / scale, others.weights, others.label_confidence, l2=DEFAULT_PENALTY)
+            np.testing.assert_allclose(margins[draw, held], raw[1] / scale @ head, atol=1e-7)
 
 
 def part_of(examples: TrainingSet, kept: BoolArray) -> TrainingSet:
@@ -376,7 +493,7 @@ def record_of(probe: Probe, artifact: str) -> ModelRecord:
 
 @pytest.fixture
 def shelved(tmp_path) -> Shelved:
-    config = ProbeConfig(features="both", l2=0.02)
+    config = ProbeConfig(layers="sentence", l2=0.02)
     shelf = ProbeShelf(tmp_path, tmp_path / "artifacts" / "models", ProbeTrainer(config, ENCODER))
     probe = train(make_pairs(60), config)
     return Shelved(shelf, probe, record_of(probe, shelf.save(probe)))
@@ -388,12 +505,16 @@ def test_a_loaded_probe_scores_to_the_bit_as_when_it_was_saved(shelved):
     before, after = (probe.score(pairs, progress=SILENT) for probe in (shelved.probe, loaded))
     np.testing.assert_array_equal(after.chosen, before.chosen)
     np.testing.assert_array_equal(after.rejected, before.rejected)
-    assert (loaded.id, loaded.ridge, loaded.config) == (shelved.probe.id, shelved.probe.ridge, shelved.probe.config)
+    assert (loaded.id, loaded.ridge, loaded.remarks) == (shelved.probe.id, shelved.probe.ridge, shelved.probe.remarks)
+    assert (loaded.choice.settings, loaded.choice.candidates) == (
+        shelved.probe.choice.settings,
+        shelved.probe.choice.candidates,
+    )
 
 
 def test_a_probe_keeps_its_own_settings_when_the_workspaces_change(shelved):
-    changed = replace(shelved.shelf, trainer=ProbeTrainer(ProbeConfig(features="response", l2=1.0), ENCODER))
-    assert changed.load(shelved.record).config == shelved.probe.config
+    changed = replace(shelved.shelf, trainer=ProbeTrainer(ProbeConfig(reading="response", l2=1.0), ENCODER))
+    assert changed.load(shelved.record).choice.settings == shelved.probe.choice.settings
 
 
 def test_a_workspace_may_move(shelved, tmp_path):
@@ -412,7 +533,7 @@ def test_saving_again_leaves_the_files_as_they_are_and_no_others_behind(shelved)
 
 
 def test_what_a_killed_save_left_behind_is_no_model(shelved, monkeypatch):
-    other = train(make_pairs(10), shelved.probe.config)
+    other = train(make_pairs(10))
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -427,7 +548,7 @@ def test_what_a_killed_save_left_behind_is_no_model(shelved, monkeypatch):
 
 
 def test_a_model_that_another_process_saves_at_the_same_moment_is_kept(shelved, monkeypatch):
-    other = train(make_pairs(10), shelved.probe.config)
+    other = train(make_pairs(10))
     folder = shelved.shelf.folder
 
     def save_after_another_process(tensors: dict, path: Path) -> None:
@@ -441,6 +562,16 @@ def test_a_model_that_another_process_saves_at_the_same_moment_is_kept(shelved, 
     artifact = shelved.shelf.save(other)
     assert sorted(path.name for path in folder.iterdir()) == sorted([shelved.probe.id, other.id])
     np.testing.assert_array_equal(shelved.shelf.load(record_of(other, artifact)).weights, other.weights)
+
+
+def test_a_probe_of_an_older_version_is_to_be_trained_again(shelved):
+    path = shelved.folder / SETTINGS_FILE
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    del settings["choice"]
+    path.write_text(json.dumps(settings | {"probe": {"features": "response", "l2": 0.005}}), encoding="utf-8")
+    with pytest.raises(ModelError, match="older version") as caught:
+        shelved.shelf.load(shelved.record)
+    assert "mars train" in caught.value.remedy
 
 
 def test_another_encoder_is_refused(shelved):
@@ -503,10 +634,10 @@ def truncate_weights(folder: Path) -> None:
         pytest.param(with_settings(b"\xff\xfe"), id="settings that are not UTF-8"),
         pytest.param(with_settings(b"[]"), id="settings that are a list"),
         pytest.param(without("ridge"), id="no ridge"),
-        pytest.param(without("probe"), id="no probe settings"),
+        pytest.param(with_setting("choice", {}), id="a choice of nothing"),
         pytest.param(with_setting("ridge", None), id="a ridge that is no number"),
-        pytest.param(with_setting("probe", {"l2": -1}), id="probe settings out of range"),
-        pytest.param(with_setting("probe", None), id="probe settings that are none"),
+        pytest.param(with_setting("choice", {"text": {"reading": "response"}}), id="a choice cut short"),
+        pytest.param(with_setting("choice", None), id="a choice that is none"),
     ],
 )
 def test_damaged_files_are_refused(shelved, damage):

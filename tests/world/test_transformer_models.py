@@ -19,8 +19,8 @@ from tiny_transformers import ARCHITECTURES, Architecture, save_tiny_backbone
 from mars_engine.words.config import RewardModelConfig
 from mars_engine.words.errors import ConfigError, ModelError, NotReadyError
 from mars_engine.words.records import DatasetRecord, ModelEvidence, ModelRecord, Pair, TrainingSet, Turn
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.transformer.fine_tuning import TransformerTrainer
 
 pytestmark = pytest.mark.model

@@ -9,8 +9,8 @@ from tiny_transformers import make_tokenizer
 
 from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.records import Pair, Truncation, Turn
+from mars_engine.world.encoders.context import render_context
 from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.features import render_context
 from mars_engine.world.reward_models.transformer.tokenize import PairTokenizer, TokenizedPair, count_truncation
 
 pytestmark = pytest.mark.model

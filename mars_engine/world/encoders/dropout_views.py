@@ -7,15 +7,24 @@ from typing import Protocol
 
 import numpy as np
 
-from mars_engine.words.records import Embeddings, Float32Array, Passage
+from mars_engine.words.records import HiddenState, Passage, Prompt
 from mars_engine.world.encoders.embedding_cache import BatchEncoder
-from mars_engine.world.encoders.sentence_encoder import TokenizedPassage
+from mars_engine.world.encoders.sentence_encoder import BatchReading, TokenizedPassage
 
 
 class EncoderWithDropout(BatchEncoder, Protocol):
     """`SentenceEncoder`, or a fake in tests."""
 
-    def encode_views(self, row: TokenizedPassage, *, views: int, dropout_rate: float, seed: int) -> Float32Array: ...
+    def read_views(
+        self,
+        row: TokenizedPassage,
+        *,
+        sentence: bool,
+        states: Sequence[HiddenState],
+        views: int,
+        dropout_rate: float,
+        seed: int,
+    ) -> BatchReading: ...
 
 
 @dataclass(frozen=True)
@@ -33,24 +42,38 @@ class DropoutViewEncoder:
     def fingerprint(self) -> str:
         return f"{self.encoder.fingerprint}-{self.views}-views-{self.dropout_rate:g}"
 
+    @property
+    def depth(self) -> int:
+        return self.encoder.depth
+
+    def context_of(self, prompt: Prompt) -> str:
+        return self.encoder.context_of(prompt)
+
     def tokenize(self, passages: Sequence[Passage]) -> list[TokenizedPassage]:
         return self.encoder.tokenize(passages)
 
     def plan_batches(self, rows: Sequence[TokenizedPassage]) -> list[list[int]]:
         return self.encoder.plan_batches(rows)
 
-    def encode_batch(self, rows: Sequence[TokenizedPassage]) -> Embeddings:
-        """Return the rows' views, shape (n, views·d); each row is encoded alone, its views in one batch."""
-        vectors = [
-            self.encoder.encode_views(
-                row, views=self.views, dropout_rate=self.dropout_rate, seed=_seed_of(row.token_ids)
-            ).ravel()
+    def read_batch(
+        self, rows: Sequence[TokenizedPassage], *, sentence: bool, states: Sequence[HiddenState] = ()
+    ) -> BatchReading:
+        """Return the rows' views, shape (n, views·d) each; each row is read alone, its views in one batch."""
+        readings = [
+            self.encoder.read_views(
+                row,
+                sentence=sentence,
+                states=states,
+                views=self.views,
+                dropout_rate=self.dropout_rate,
+                seed=_seed_of(row.token_ids),
+            )
             for row in rows
         ]
-        return Embeddings(
-            np.stack(vectors),
-            context_tokens_cut=np.array([row.context_tokens_cut for row in rows], dtype=np.int64),
-            text_tokens_cut=np.array([row.text_tokens_cut for row in rows], dtype=np.int64),
+        sentences = [reading.sentence.ravel() for reading in readings if reading.sentence is not None]
+        return BatchReading(
+            np.stack(sentences) if sentences else None,
+            {state: np.stack([reading.states[state].ravel() for reading in readings]) for state in states},
         )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mars_engine.words.records import Prompt
-from mars_engine.world.reward_models.features import render_context
+from mars_engine.world.encoders.context import render_context
 
 
 @dataclass(frozen=True, slots=True)

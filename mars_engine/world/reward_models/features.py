@@ -1,13 +1,24 @@
-"""From pairs to features: φ(x, y) is the embedding of the response alone, in its context, or both side by side."""
+"""From pairs to features: φ(x, y) is what an encoder's hidden states say of a response, each dimension on a scale."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from mars_engine.words.config import Features
 from mars_engine.words.protocols import Encoder, Progress
-from mars_engine.words.records import Embeddings, FloatArray, Pair, Passage, Prompt, Truncation
+from mars_engine.words.records import (
+    Embeddings,
+    FloatArray,
+    HiddenState,
+    Pair,
+    Passage,
+    Pooling,
+    Truncation,
+)
+
+Reading = Literal["response", "context", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +34,88 @@ class PairFeatures:
         return self.chosen - self.rejected
 
 
-def render_context(prompt: Prompt) -> str:
-    """Return a prompt as the text before a response: one paragraph a turn, named by its role."""
-    return "".join(f"{turn.role}: {turn.content}\n\n" for turn in prompt)
+@dataclass(frozen=True, slots=True)
+class TextStates:
+    """Which vectors of a response's text make its features.
+
+    Attributes:
+        reading: which tokens count: of the response alone, of the response in the context of its prompt, or all.
+        pooling: the mean of their states, or the state of the last.
+        layers: the hidden layers, side by side; none stands for the sentence embedding.
+    """
+
+    reading: Reading
+    pooling: Pooling
+    layers: tuple[int, ...]
+
+    @property
+    def states(self) -> tuple[HiddenState, ...]:
+        tokens: Literal["text", "all"] = "all" if self.reading == "all" else "text"
+        return tuple(HiddenState(layer, tokens, self.pooling) for layer in self.layers)
+
+    def of(self, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> PairFeatures:
+        """Return the vectors of both sides of each pair; all passages go to the encoder in one request."""
+        passages = []
+        for pair in pairs:
+            context = "" if self.reading == "response" else encoder.context_of(pair.prompt)
+            passages += [Passage(pair.chosen, context), Passage(pair.rejected, context)]
+        if self.layers:
+            found = encoder.hidden_states(passages, self.states, progress=progress)
+        else:
+            found = encoder.encode(passages, progress=progress)
+        vectors = found.vectors.astype(np.float64)
+        return PairFeatures(vectors[0::2], vectors[1::2], _count_cut(found))
 
 
-def pair_features(encoder: Encoder, pairs: Sequence[Pair], features: Features, *, progress: Progress) -> PairFeatures:
-    """Return the features of both sides of each pair; all passages go to the encoder in one request."""
-    sides = [(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)]
-    alone = [Passage(response) for _, response in sides] if features != "context" else []
-    in_context = (
-        [Passage(response, render_context(prompt)) for prompt, response in sides] if features != "response" else []
-    )
-    encoded = encoder.encode([*alone, *in_context], progress=progress)
-    blocks = [
-        encoded.vectors[start : start + len(sides)] for start in range(0, len(alone) + len(in_context), len(sides) or 1)
-    ]
-    joined = np.hstack(blocks).astype(np.float64) if blocks else np.zeros((0, 1))
-    return PairFeatures(joined[0::2], joined[1::2], _count_cut(encoded))
+@dataclass(frozen=True, eq=False)
+class ProbeFeatures:
+    """Features of responses: φ_j = h_j / (s_j √d), so that the squared length of Δφ is 1 in the mean where they came
+    from.
+
+    Attributes:
+        text: which vectors h of a text.
+        scale: s_j, the root of the mean square of a dimension's differences within pairs, shape (d,).
+    """
+
+    text: TextStates
+    scale: FloatArray
+
+    @property
+    def width(self) -> int:
+        return len(self.scale)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain JSON that tells these features from others."""
+        return {
+            "reading": self.text.reading,
+            "pooling": self.text.pooling,
+            "layers": list(self.text.layers),
+            "scale_sha256": hashlib.sha256(self.scale.tobytes()).hexdigest(),
+        }
+
+    def of(self, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> PairFeatures:
+        """Return φ of both sides of each pair, shape (n, d) each."""
+        if not pairs:  # the vectors of no passages do not say how wide they are
+            nothing = np.zeros((0, self.width))
+            return PairFeatures(nothing, nothing, Truncation(0, 0, 0))
+        raw = self.text.of(encoder, pairs, progress=progress)
+        divisor = self.scale * np.sqrt(self.width)
+        return PairFeatures(raw.chosen / divisor, raw.rejected / divisor, raw.truncation)
 
 
-def _count_cut(encoded: Embeddings) -> Truncation:
+def fit_scale(differences: FloatArray) -> FloatArray:
+    """Return the root of the mean square of each dimension's differences, shape (d,); 1 where it is 0.
+
+    It is the same whichever side of a pair is the chosen one, so that no label enters the features.
+    """
+    scale = np.sqrt((differences**2).mean(axis=0))
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _count_cut(read: Embeddings) -> Truncation:
     return Truncation(
-        passages=len(encoded.vectors),
-        contexts_cut=int((encoded.context_tokens_cut > 0).sum()),
-        responses_cut=int((encoded.text_tokens_cut > 0).sum()),
+        passages=len(read.vectors),
+        contexts_cut=int((read.context_tokens_cut > 0).sum()),
+        responses_cut=int((read.text_tokens_cut > 0).sum()),
     )

@@ -1,55 +1,41 @@
-"""The probe: r(x, y) = w·φ(x, y) on frozen embeddings, an exact convex Bradley–Terry fit.
+"""The probe: r(x, y) = w·φ(x, y) on frozen hidden states, an exact convex Bradley–Terry fit.
 
-It minimises mean_i [−p_i log σ(w·Δφ_i) − (1 − p_i) log σ(−w·Δφ_i)] + l2/2·|w|², with the mean taken by the pairs'
-weights and p_i the confidence in the label. The penalty stands beside the *mean* loss, so that a set grown by
-augmentation is regularised exactly like the set it grew from.
+Its features and its penalty are chosen once, at the warm-up, and kept: everything that is scored, triaged, gated or
+refitted afterwards looks at texts in the same way, so that margins can be compared.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mars_engine.words.config import ProbeConfig
 from mars_engine.words.errors import ModelError, NotReadyError
 from mars_engine.words.protocols import Encoder, Progress, TrainingNotes
-from mars_engine.words.records import FloatArray, IntArray, Pair, Rewards, TrainingSet, Truncation, content_id
-from mars_engine.world.reward_models.features import PairFeatures, pair_features
+from mars_engine.words.records import (
+    BradleyTerryFit,
+    FloatArray,
+    IntArray,
+    Pair,
+    Rewards,
+    TrainingSet,
+    Truncation,
+    content_id,
+)
+from mars_engine.world.progress import SilentProgress
+from mars_engine.world.reward_models.bradley_terry import fit_bradley_terry, refit_bradley_terry
+from mars_engine.world.reward_models.feature_choice import FeatureChoice, choice_key, choose_features
+from mars_engine.world.reward_models.features import ProbeFeatures
+from mars_engine.world.reward_models.kept_choice import (
+    ChoiceKeeper,
+    MemoryKeeper,
+    choice_from_json,
+    describe_choice,
+)
 
 PROBE_KIND = "probe"
-MOST_ITERATIONS = 200
-TOLERANCE = 1e-9
-"""On the gradient; Newton's method gets there in a few steps, so there is nothing to save by a coarser one."""
-
-
-def fit_bradley_terry(
-    differences: FloatArray, weights: FloatArray, label_confidence: FloatArray, *, l2: float
-) -> FloatArray:
-    """Return the weight vector w, shape (d,).
-
-    Args:
-        differences: Δφ, shape (n, d).
-        weights: weight of each pair, shape (n,).
-        label_confidence: p, shape (n,).
-        l2: strength of the penalty beside the mean loss.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    doubted = label_confidence < 1
-    rows = np.vstack([differences, -differences[doubted], np.zeros((1, differences.shape[1]))])
-    row_weights = np.concatenate([weights * label_confidence, (weights * (1 - label_confidence))[doubted], [1.0]])
-    labels = np.ones(len(rows))
-    labels[-1] = 0  # scikit-learn wants two classes; a row of zeros adds a constant to the loss, and nothing else
-    fit = LogisticRegression(
-        C=1.0 / (l2 * weights.sum()),
-        fit_intercept=False,
-        solver="newton-cholesky",
-        tol=TOLERANCE,
-        max_iter=MOST_ITERATIONS,
-    )
-    fit.fit(rows, labels, sample_weight=row_weights)
-    return np.asarray(fit.coef_[0], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -59,32 +45,42 @@ class Probe:
     id: str
     weights: FloatArray
     ridge: float
-    config: ProbeConfig
+    choice: FeatureChoice
     encoder: Encoder
 
+    @property
+    def features(self) -> ProbeFeatures:
+        return self.choice.features
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What it looks at, and why, as clauses; see RemarkedModel."""
+        return describe_choice(self.choice)
+
     def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
-        features = self._features(pairs, progress)
+        features = self.features.of(self.encoder, pairs, progress=progress)
         return Rewards(features.chosen @ self.weights, features.rejected @ self.weights)
 
     def truncation(self, pairs: Sequence[Pair], *, progress: Progress) -> Truncation:
-        return self._features(pairs, progress).truncation
+        return self.features.of(self.encoder, pairs, progress=progress).truncation
 
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
-        return self._features(pairs, progress).differences
-
-    def _features(self, pairs: Sequence[Pair], progress: Progress) -> PairFeatures:
-        if not pairs:  # the embeddings of no passages do not say how wide they are, the weights do
-            nothing = np.zeros((0, len(self.weights)))
-            return PairFeatures(nothing, nothing, Truncation(0, 0, 0))
-        return pair_features(self.encoder, pairs, self.config.features, progress=progress)
+        return self.features.of(self.encoder, pairs, progress=progress).differences
 
 
 @dataclass(frozen=True)
 class ProbeTrainer:
-    """Fits probes on one encoder's features."""
+    """Fits probes on one encoder's hidden states.
+
+    Args:
+        config: what is fixed of features and penalty; the rest is chosen by the first training set, or by `prepare`.
+        encoder: reads the texts.
+        keeper: keeps the choice, so that later trainings look at texts in the same way.
+    """
 
     config: ProbeConfig
     encoder: Encoder
+    keeper: ChoiceKeeper = field(default_factory=MemoryKeeper)
 
     @property
     def kind(self) -> str:
@@ -92,22 +88,61 @@ class ProbeTrainer:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"probe": self.config.model_dump(), "encoder": self.encoder.fingerprint}
+        chosen = self.kept_choice()
+        fixed = {"probe": self.config.model_dump(), "encoder": self.encoder.fingerprint}
+        return fixed | ({"features": chosen.settings} if chosen else {})
+
+    def kept_choice(self) -> FeatureChoice | None:
+        """Return the choice that stands, None where none was made for these settings and this encoder."""
+        choice = self.keeper.load()
+        return choice if choice is not None and choice.made_for == choice_key(self.config, self.encoder) else None
+
+    @property
+    def features(self) -> ProbeFeatures:
+        """The features that stand.
+
+        Raises:
+            NotReadyError: none were chosen yet.
+        """
+        return self._choice().features
+
+    def prepare(self, training_set: TrainingSet, *, progress: Progress) -> None:
+        """Choose features and penalty by the base pairs of this set; the same set changes nothing."""
+        kept = self.kept_choice()
+        wanted = content_id(choice_key(self.config, self.encoder), training_set.fingerprint)
+        if kept is None or kept.made_of != wanted:
+            self.keeper.save(choose_features(self.encoder, self.config, training_set, progress=progress))
 
     def model_id(self, training_set: TrainingSet) -> str:
+        self._choice_for(training_set, SilentProgress())
         return content_id(PROBE_KIND, dict(self.settings), training_set.fingerprint)
 
     def feature_differences(self, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
-        """Return Δφ of some pairs, shape (n, d)."""
-        return pair_features(self.encoder, pairs, self.config.features, progress=progress).differences
+        """Return Δφ of some pairs, shape (n, d).
+
+        Raises:
+            NotReadyError: no features were chosen yet.
+        """
+        return self._choice().features.of(self.encoder, pairs, progress=progress).differences
 
     def fit(self, differences: FloatArray, weights: FloatArray, label_confidence: FloatArray) -> FloatArray:
         """Return the weight vector, shape (d,), of the probe fitted on these differences."""
-        return fit_bradley_terry(differences, weights, label_confidence, l2=self.config.l2)
+        return fit_bradley_terry(differences, weights, label_confidence, l2=self._choice().l2)
+
+    def refit(
+        self,
+        differences: FloatArray,
+        weights: FloatArray,
+        label_confidence: FloatArray,
+        *,
+        before: BradleyTerryFit | None,
+    ) -> BradleyTerryFit:
+        """Return the fit on these differences, begun where that of nearly the same pairs ended."""
+        return refit_bradley_terry(differences, weights, label_confidence, l2=self._choice().l2, before=before)
 
     def ridge(self, weights: FloatArray) -> float:
         """Return the coefficient of |w|²/2 beside the summed loss of pairs with these weights."""
-        return self.config.l2 * float(weights.sum())
+        return self._choice().l2 * float(weights.sum())
 
     def train(
         self,
@@ -127,7 +162,7 @@ class ProbeTrainer:
             id=self.model_id(training_set),
             weights=coefficients,
             ridge=self.ridge(training_set.weights),
-            config=self.config,
+            choice=self._choice(),
             encoder=self.encoder,
         )
 
@@ -148,7 +183,8 @@ class ProbeTrainer:
         differences = self._differences(training_set, progress)
         margins = np.empty(folds.shape)
         fitted: dict[tuple[int, int], FloatArray] = {}
-        with progress.task("out-of-fold fits", folds.shape[0]) as task:
+        begin: BradleyTerryFit | None = None
+        with progress.task("out-of-fold fits", folds.shape[0]) as task, threadpool_limits(1, "blas"):
             for draw, fold_of_pair in enumerate(folds):
                 for fold in np.unique(fold_of_pair).tolist():
                     held = fold_of_pair == fold
@@ -158,19 +194,28 @@ class ProbeTrainer:
                             expected="pairs with at least two different prompts",
                             remedy="import more pairs",
                         )
-                    coefficients = self.fit(
-                        differences[~held], training_set.weights[~held], training_set.label_confidence[~held]
-                    )
+                    rows = differences[~held]
+                    weights, confidence = training_set.weights[~held], training_set.label_confidence[~held]
+                    if rows.shape[1] > len(rows):
+                        coefficients = self.fit(rows, weights, confidence)
+                    else:
+                        begin = self.refit(rows, weights, confidence, before=begin)
+                        coefficients = begin.weights
                     fitted[draw, fold] = coefficients
                     margins[draw, held] = differences[held] @ coefficients
                 task.advance()
         return FoldProbes(self, fitted, margins)
 
-    def restore(self, model_id: str, coefficients: FloatArray, ridge: float, settings: Mapping[str, Any]) -> Probe:
+    def restore(self, model_id: str, weights: Mapping[str, FloatArray], settings: Mapping[str, Any]) -> Probe:
         """Return a saved probe.
 
+        Args:
+            model_id: its id.
+            weights: "weights" and "scale", shape (d,) each.
+            settings: what `saved_settings` gave.
+
         Raises:
-            ModelError: it was trained with another encoder.
+            ModelError: it was trained with another encoder, or on the features of an older version.
         """
         if settings.get("encoder") != self.encoder.fingerprint:
             raise ModelError(
@@ -178,12 +223,30 @@ class ProbeTrainer:
                 expected=f"the encoder of this workspace's configuration, {self.encoder.fingerprint}",
                 remedy="restore [encoder] in mars.toml to what it was, or run 'mars train' for a new model",
             )
-        return Probe(model_id, coefficients, ridge, ProbeConfig.model_validate(settings["probe"]), self.encoder)
+        if "choice" not in settings:
+            raise ModelError(
+                f"model {model_id} is of an older version, which looked at sentence embeddings alone",
+                expected="a probe on hidden states",
+                remedy="run 'mars train' to train it again, then 'mars score'; what people decided is kept",
+            )
+        choice = choice_from_json(settings["choice"], weights["scale"])
+        return Probe(model_id, weights["weights"], float(settings["ridge"]), choice, self.encoder)
 
     def _differences(self, training_set: TrainingSet, progress: Progress) -> FloatArray:
         if not training_set.pairs:
             raise NotReadyError("there are no pairs to train on", remedy="run 'mars import FILE' first")
+        self._choice_for(training_set, progress)
         return self.feature_differences(training_set.pairs, progress=progress)
+
+    def _choice_for(self, training_set: TrainingSet, progress: Progress) -> None:
+        if self.kept_choice() is None and training_set.pairs:
+            self.prepare(training_set, progress=progress)
+
+    def _choice(self) -> FeatureChoice:
+        choice = self.kept_choice()
+        if choice is None:
+            raise NotReadyError("no probe was trained with these settings yet", remedy="run 'mars train'")
+        return choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from safetensors.numpy import load, save_file
 from mars_engine.words.errors import ModelError
 from mars_engine.words.protocols import RewardModel
 from mars_engine.words.records import FloatArray, ModelEvidence, ModelRecord
+from mars_engine.world.reward_models.kept_choice import choice_as_json
 from mars_engine.world.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
 from mars_engine.world.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.world.whole_folder import write_whole_folder
@@ -37,11 +38,11 @@ class ProbeShelf:
         target = self.folder / model.id
 
         def write(folder: Path) -> None:
-            save_file({"weights": model.weights}, folder / WEIGHTS_FILE)
+            save_file({"weights": model.weights, "scale": model.features.scale}, folder / WEIGHTS_FILE)
             settings = {
                 "id": model.id,
                 "ridge": model.ridge,
-                "probe": model.config.model_dump(),
+                "choice": choice_as_json(model.choice),
                 "encoder": model.encoder.fingerprint,
                 "weights_sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(),
             }
@@ -63,7 +64,7 @@ class ProbeShelf:
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             weights = _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
-            probe = self.trainer.restore(record.id, weights, float(settings["ridge"]), settings)
+            probe = self.trainer.restore(record.id, weights, settings)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"the files of model {record.id} in {folder} are missing or damaged: {error!r}",
@@ -84,11 +85,12 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _read_weights(path: Path, expected_sha256: str) -> FloatArray:
+def _read_weights(path: Path, expected_sha256: str) -> dict[str, FloatArray]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != expected_sha256:
         raise ValueError(f"{path.name} was altered")
-    return np.asarray(load(content)["weights"], dtype=np.float64)
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in load(content).items()}
+    return {"weights": arrays["weights"], "scale": arrays.get("scale", np.zeros(0))}
 
 
 @dataclass(frozen=True)

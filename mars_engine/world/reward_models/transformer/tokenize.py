@@ -13,7 +13,7 @@ from mars_engine.words.config import InputFormat
 from mars_engine.words.errors import ConfigError, ModelError
 from mars_engine.words.protocols import Progress
 from mars_engine.words.records import Pair, Prompt, Truncation
-from mars_engine.world.reward_models.features import render_context
+from mars_engine.world.encoders.context import render_context
 
 TEXTS_AT_ONCE = 1_000
 SHARE_BEFORE_DIFFERENCE = 4
