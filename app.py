@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.frame import open_frame
+from pages.parts.frame.page import open_frame
 
 PAGES = (
     st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),

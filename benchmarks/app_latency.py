@@ -22,9 +22,9 @@ import click
 import psutil
 
 from benchmarks.large_workspace import make_large_workspace
-from mars_engine.assembly.workspace import CONFIG_FILE, find_workspace, open_workspace_store
-from mars_engine.words.protocols import Store
-from mars_engine.workflows.deck import ORDERS
+from mars_engine.core.protocols import Store
+from mars_engine.curate.deck import ORDERS
+from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, open_workspace_store
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 """The tests know how to serve the app and drive the card; what they use is used here."""
@@ -77,7 +77,7 @@ def measure(workspace: Path, *, pairs: int, decisions: int, changes: int, order:
     from serving_app import serve
 
     timings = Timings(pairs)
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
+    mars = [sys.executable, "-m", "mars_engine.cli.main"]
     with serve(mars, workspace, environment=os.environ, folder=workspace.parent) as address:
         with open_browser() as browser:
             _measure_pages(browser, address, timings, changes)

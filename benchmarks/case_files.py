@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mars_engine.words.errors import LoadError
-from mars_engine.words.protocols import PairSource
-from mars_engine.words.records import Split
-from mars_engine.workflows.holdout import HoldoutPart
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.score import SPLITS
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.store import open_store
+from mars_engine.core.errors import LoadError
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.protocols import PairSource
+from mars_engine.core.records import Split
+from mars_engine.data.holdout import HoldoutPart
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.loaders import open_source
+from mars_engine.reward_models.score import SPLITS
+from mars_engine.store import open_store
 
 EXPECTATIONS = Path(__file__).with_name("case_expectations.toml")
 

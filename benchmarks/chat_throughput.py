@@ -20,9 +20,9 @@ from typing import Any
 
 import click
 
-from mars_engine.words.config import ChatConfig
-from mars_engine.words.protocols import ParaphraseRequest
-from mars_engine.workflows.rounds import make_proposals
+from mars_engine.core.config import ChatConfig
+from mars_engine.core.protocols import ParaphraseRequest
+from mars_engine.workspace.rounds import make_proposals
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 

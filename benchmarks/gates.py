@@ -17,23 +17,30 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.label_flips import swap
-from mars_engine.assembly.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
-from mars_engine.maths.fixed_draws import fixed_numbers
-from mars_engine.maths.quality import GATES, Evidence, Gate, judge_variants
-from mars_engine.maths.statistics import wilson_interval
-from mars_engine.maths.text_facts import NEGATION, NUMBER, code_spans, names
-from mars_engine.words.config import AllocationConfig, MarsConfig, TriageConfig
-from mars_engine.words.protocols import FoldTrainer, ParaphraseRequest
-from mars_engine.words.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
-from mars_engine.workflows.distances import response_distances
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.quality import Candidate, Gatekeeper, QualityTools, last_turn, make_gatekeeper, regate
-from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
-from mars_engine.workflows.score import draw_folds
-from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.generators import RuleParaphraser
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import PlainProgress, SilentProgress
+from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.quality.gatekeeper import (
+    Candidate,
+    Gatekeeper,
+    QualityTools,
+    last_turn,
+    make_gatekeeper,
+    regate,
+)
+from mars_engine.augment.quality.gates import GATES, Evidence, Gate, judge_variants
+from mars_engine.augment.quality.text_facts import NEGATION, NUMBER, code_spans, names
+from mars_engine.core.config import AllocationConfig, MarsConfig, TriageConfig
+from mars_engine.core.progress import PlainProgress, SilentProgress
+from mars_engine.core.protocols import FoldTrainer, ParaphraseRequest
+from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
+from mars_engine.core.workbench import Workbench
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.loaders import open_source
+from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.score import draw_folds
+from mars_engine.stats.fixed_draws import fixed_numbers
+from mars_engine.stats.intervals import wilson_interval
+from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
 
 SETS = ("hh-harmless", "alpaca-pairs")
 SOURCES = {"hh-harmless": 300, "alpaca-pairs": 100}

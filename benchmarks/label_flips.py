@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mars_engine.maths.metrics import auc, pairwise_accuracy
-from mars_engine.maths.triage import judge_labels
-from mars_engine.words.config import EncoderConfig, MarsConfig, ProbeConfig
-from mars_engine.words.protocols import Encoder
-from mars_engine.words.records import FloatArray, Pair, TrainingSet
-from mars_engine.workflows.score import draw_folds
-from mars_engine.world.encoders.embedding_cache import CachedEncoder
-from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import PlainProgress, SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
+from mars_engine.core.config import EncoderConfig, MarsConfig, ProbeConfig
+from mars_engine.core.progress import PlainProgress, SilentProgress
+from mars_engine.core.protocols import Encoder
+from mars_engine.core.records import FloatArray, Pair, TrainingSet
+from mars_engine.data.loaders import open_source
+from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.sentence_encoder import SentenceEncoder
+from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.score import draw_folds
+from mars_engine.reward_models.triage import judge_labels
+from mars_engine.stats.metrics import auc, pairwise_accuracy
 
 SETS = ("hh-harmless", "alpaca-pairs")
 PENALTIES = (0.03, 0.01, 0.005, 0.003, 0.001)

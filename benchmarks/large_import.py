@@ -23,14 +23,14 @@ from pathlib import Path
 
 import click
 
-from mars_engine.assembly.shipped import shipped
-from mars_engine.assembly.workspace import DATABASE_FILE
-from mars_engine.world.loaders import open_source
+from mars_engine.data.loaders import open_source
+from mars_engine.service.shipped import shipped
+from mars_engine.workspace.workspace import DATABASE_FILE
 
 SECONDS_BETWEEN_LOOKS = 0.02
 MOST_MEBIBYTES = 700
 PREFERENCES = ("alpaca-pairs-train.jsonl.gz", "hh-harmless-train.jsonl.gz")
-IMPORTS_ALONE = "import mars_engine.assembly.cli, mars_engine.world.loaders, time; print('ready', flush=True); input()"
+IMPORTS_ALONE = "import mars_engine.cli.main, mars_engine.data.loaders, time; print('ready', flush=True); input()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def write_rows(path: Path, count: int, data: Path | None) -> None:
 
 
 def mars(workspace: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mars_engine.assembly.cli", "--workspace", str(workspace), *arguments]
+    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

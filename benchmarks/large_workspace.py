@@ -15,9 +15,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from mars_engine.assembly.workspace import Workspace, create_workspace, open_workbench, utc_now
-from mars_engine.words.config import MarsConfig
-from mars_engine.words.records import (
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import (
     DatasetRecord,
     FloatArray,
     HiddenState,
@@ -34,13 +34,13 @@ from mars_engine.words.records import (
     Turn,
     content_id,
 )
-from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.encoders.embedding_cache import SCHEMA, passage_key
-from mars_engine.world.maps import MapShelf
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.feature_choice import FeatureChoice, choice_key
-from mars_engine.world.reward_models.features import ProbeFeatures, TextStates
-from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.core.workbench import Workbench
+from mars_engine.embeddings.cache import SCHEMA, passage_key
+from mars_engine.embeddings.maps import MapShelf
+from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key
+from mars_engine.reward_models.features import ProbeFeatures, TextStates
+from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench, utc_now
 
 DIMENSION = 384
 LAYERS = (3, 5)

@@ -19,27 +19,27 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from mars_engine.assembly.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
-from mars_engine.maths.crossed_bootstrap import crossed_mean
-from mars_engine.maths.curvature import fisher_weights
-from mars_engine.maths.metrics import correctness
-from mars_engine.maths.review_state import ProposalState
-from mars_engine.maths.statistics import Interval
-from mars_engine.words.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
-from mars_engine.words.experiment_plan import DatasetPlan
-from mars_engine.words.records import FloatArray, IntArray, Pair, Passage, Proposal, ReviewEvent, Split
-from mars_engine.workflows.compose import build_grid, usable_cells
-from mars_engine.workflows.deck_cache import DeckCache
-from mars_engine.workflows.experiment_draws import Draw, DrawnPairs, draw_pairs, read_pairs
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.live import LiveProbe
-from mars_engine.workflows.pair_index import PairIndexCache
-from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
-from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
-from mars_engine.world.store import open_store
+from mars_engine.augment.compose import build_grid, usable_cells
+from mars_engine.core.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, ReviewEvent, Split
+from mars_engine.core.review_state import ProposalState
+from mars_engine.core.workbench import Workbench
+from mars_engine.curate.deck_cache import DeckCache
+from mars_engine.curate.live import LiveProbe
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.loaders import open_source
+from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.experiments.draws import Draw, DrawnPairs, draw_pairs, read_pairs
+from mars_engine.experiments.plan import DatasetPlan
+from mars_engine.reward_models.curvature import fisher_weights
+from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.stats.crossed_bootstrap import crossed_mean
+from mars_engine.stats.intervals import Interval
+from mars_engine.stats.metrics import correctness
+from mars_engine.store import open_store
+from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 BASE_PAIRS = {"hh-harmless": 300, "alpaca-pairs": 150}
 REVIEWERS: Mapping[str, tuple[str, ...]] = {"hh-harmless": ("gates",), "alpaca-pairs": ("gates", "oracle")}

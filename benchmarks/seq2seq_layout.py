@@ -17,9 +17,9 @@ from typing import Any
 import click
 import sentencepiece
 
-from mars_engine.words.config import Seq2SeqConfig
-from mars_engine.world.generators.seq2seq.layout import lay_out
-from mars_engine.world.loaders import open_source
+from mars_engine.augment.generators.seq2seq.layout import lay_out
+from mars_engine.core.config import Seq2SeqConfig
+from mars_engine.data.loaders import open_source
 
 DEFAULTS = Seq2SeqConfig()
 FILES = ("../shared/data/hh-harmless-train.jsonl.gz", "../shared/data/alpaca-pairs-train.jsonl.gz")

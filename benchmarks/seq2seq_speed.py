@@ -19,12 +19,12 @@ import sentencepiece
 import torch
 from transformers import AutoTokenizer, GenerationConfig, T5Config, T5ForConditionalGeneration
 
-from mars_engine.words.config import Seq2SeqConfig
-from mars_engine.words.protocols import Generation, ParaphraseRequest
-from mars_engine.world.generators.seq2seq import Seq2SeqParaphraser
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.transformer.backbone import quiet_transformers
+from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser
+from mars_engine.core.config import Seq2SeqConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.protocols import Generation, ParaphraseRequest
+from mars_engine.data.loaders import open_source
+from mars_engine.reward_models.transformer.backbone import quiet_transformers
 
 VOCABULARY = 8000
 ENDS_AFTER = (16, 1.1)

@@ -27,25 +27,25 @@ import click
 import numpy as np
 import torch
 
-from mars_engine.words.config import EncoderConfig, ProbeConfig, RewardModelConfig
-from mars_engine.words.records import FloatArray, Pair, TrainingSet
-from mars_engine.world.encoders.context import render_context
-from mars_engine.world.encoders.embedding_cache import CachedEncoder
-from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
-from mars_engine.world.reward_models.transformer.backbone import (
+from mars_engine.core.config import EncoderConfig, ProbeConfig, RewardModelConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import FloatArray, Pair, TrainingSet
+from mars_engine.data.loaders import open_source
+from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.context import render_context
+from mars_engine.embeddings.sentence_encoder import SentenceEncoder
+from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.transformer.backbone import (
     Backbone,
     load_backbone,
     load_trained,
     quiet_transformers,
     record_settings,
 )
-from mars_engine.world.reward_models.transformer.collator import Example, PairCollator
-from mars_engine.world.reward_models.transformer.fine_tuning import find_backbone_folder
-from mars_engine.world.reward_models.transformer.model import TransformerRewardModel
-from mars_engine.world.reward_models.transformer.trainer import PairTrainer, training_arguments
+from mars_engine.reward_models.transformer.collator import Example, PairCollator
+from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
+from mars_engine.reward_models.transformer.model import TransformerRewardModel
+from mars_engine.reward_models.transformer.trainer import PairTrainer, training_arguments
 
 PROGRESS = SilentProgress()
 MAX_TOKENS = 256

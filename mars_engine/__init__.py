@@ -1,12 +1,22 @@
 """MARS: margin and semantic-aware data augmentation for reward modeling (arXiv 2602.17658).
 
-The package is built in floors; a module imports from lower floors only:
+The package is cut by subject; a module imports from folders above it in this list only:
 
-    assembly    the command line, the workspace, the demo
-    workflows   import, train, triage, propose, review, compose, evaluate, export: one file tells one step
-    world       loaders, encoders, reward models, generators, the store
-    maths       allocation, gate, composition, metrics, curvature: numpy only, no input or output
-    words       errors, records, configuration, protocols
+    core           errors, records, configuration, protocols, progress, whole files and folders
+    stats          metrics, intervals, the crossed bootstrap, geometry
+    store          the database and its migrations
+    embeddings     sentence encoders, the cache, distances, semantic maps
+    data           loaders, import, hold-out, export, source pairs, the index of pairs
+    reward_models  the probe, transformers, training, scoring, triage, cartography
+    augment        allocation, gate, refine, paraphrase, generators, quality, composition
+    curate         the queue, cards, leases, decisions, label checks, agreement, live figures
+    evaluate       held-out evaluation, RewardBench, results, reports
+    workspace      a workspace, its generators and backup, rounds
+    explore        views, selections, dossiers of pairs
+    experiments    plans, methods, cells, their report
+    jobs           background runs
+    service        what the app asks: the resident worker, uploads, downloads, serving
+    cli            commands, options, printing, the demo
 """
 
 __version__ = "0.1.0"

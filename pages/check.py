@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.workflows.check import CheckFigures, check_figures
+from mars_engine.curate.check import CheckFigures, check_figures
+from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
+from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
 
 NOT_YET = "–"
 

@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.import_reading import report_of
-from mars_engine.words.records import DatasetRecord
-from pages.parts.data_delete import draw_delete
-from pages.parts.data_export import draw_backups, draw_export
-from pages.parts.data_findings import draw_findings
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.import_form import HUB, UPLOAD, draw_import
-from pages.parts.import_preview import PART_NAMES, draw_report
-from pages.parts.tables import draw_table
+from mars_engine.cli.import_reading import report_of
+from mars_engine.core.records import DatasetRecord
+from mars_engine.service.desk import Desk
+from pages.parts.data.delete import draw_delete
+from pages.parts.data.export import draw_backups, draw_export
+from pages.parts.data.findings import draw_findings
+from pages.parts.data.import_form import HUB, UPLOAD, draw_import
+from pages.parts.data.import_preview import PART_NAMES, draw_report
+from pages.parts.drawing.tables import draw_table
+from pages.parts.frame.page import empty_state, page, presenting
 
 SECTIONS = DATASETS, IMPORT, EXPORT, BACKUPS, DELETE = "Datasets", "Import", "Export", "Backups", "Delete"
 """Names of the sections, in the address too."""

@@ -4,18 +4,18 @@ from typing import get_args
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.words.errors import MarsError
-from mars_engine.words.records import MapKind
-from mars_engine.workflows.explore import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
-from mars_engine.workflows.explore_view import Box, Region, View, drawn_box
-from pages.parts.explore_actions import draw_actions
-from pages.parts.explore_figures import is_cut, show_histogram, show_map, show_plane
-from pages.parts.explore_filters import draw_filters, draw_restrictions
-from pages.parts.explore_state import change, changing, current_view
-from pages.parts.explore_table import draw_table
-from pages.parts.frame import empty_state, page, presenting, show_error
-from pages.parts.run_panel import watch
+from mars_engine.core.errors import MarsError
+from mars_engine.core.records import MapKind
+from mars_engine.explore.explorer import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
+from mars_engine.explore.view import Box, Region, View, drawn_box
+from mars_engine.service.desk import Desk
+from pages.parts.explore.actions import draw_actions
+from pages.parts.explore.figures import is_cut, show_histogram, show_map, show_plane
+from pages.parts.explore.filters import draw_filters, draw_restrictions
+from pages.parts.explore.state import change, changing, current_view
+from pages.parts.explore.table import draw_table
+from pages.parts.frame.page import empty_state, page, presenting, show_error
+from pages.parts.train.run_panel import watch
 
 MAP_NAMES = {
     "difference": "the answers' difference",

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.workflows.overview import margin_histogram, margin_plane
-from mars_engine.workflows.status import workspace_status
-from pages.parts.frame import page
-from pages.parts.overview_figures import draw_headline, draw_margins, draw_plane, draw_runs
-from pages.parts.overview_steps import draw_funnel, draw_next_step
+from mars_engine.evaluate.overview import margin_histogram, margin_plane
+from mars_engine.evaluate.status import workspace_status
+from mars_engine.service.desk import Desk
+from pages.parts.frame.page import page
+from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
+from pages.parts.overview.steps import draw_funnel, draw_next_step
 
 
 def draw(desk: Desk) -> None:

@@ -8,17 +8,17 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.workflows.dossier import Dossier, Neighbour, PairFigures, open_dossier
-from mars_engine.workflows.trails import KEPT
-from pages.parts import charts
-from pages.parts.colours import DASHES, SERIES
-from pages.parts.difference import show_pair
-from pages.parts.explore_filters import NAMES
-from pages.parts.explore_state import PAIR, carried_view
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.numbers import true_minus
-from pages.parts.tables import draw_table, formatted
+from mars_engine.data.trails import KEPT
+from mars_engine.explore.dossier import Dossier, Neighbour, PairFigures, open_dossier
+from mars_engine.service.desk import Desk
+from pages.parts.drawing import charts
+from pages.parts.drawing.colours import DASHES, SERIES
+from pages.parts.drawing.difference import show_pair
+from pages.parts.drawing.numbers import true_minus
+from pages.parts.drawing.tables import draw_table, formatted
+from pages.parts.explore.filters import NAMES
+from pages.parts.explore.state import PAIR, carried_view
+from pages.parts.frame.page import empty_state, page, presenting
 
 NEAREST_BY = {
     "difference": "the difference of their answers",

@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.words.records import ItemKind
-from mars_engine.workflows.agreement import AgreementReport, agreement
-from mars_engine.workflows.pair_index import revision_of
-from mars_engine.workflows.people import Contribution, contributions
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.people_agreement import draw_agreement
-from pages.parts.people_disputes import draw_disputes
-from pages.parts.tables import draw_table
+from mars_engine.core.records import ItemKind
+from mars_engine.curate.agreement import AgreementReport, agreement
+from mars_engine.curate.people import Contribution, contributions
+from mars_engine.data.pair_index import revision_of
+from mars_engine.service.desk import Desk
+from pages.parts.drawing.tables import draw_table
+from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.people.agreement import draw_agreement
+from pages.parts.people.disputes import draw_disputes
 
 KINDS: dict[str, ItemKind] = {"Check": "pair", "Review": "proposal"}
 """What people decide, by the page where they do; these names stand in the address too."""

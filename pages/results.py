@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.words.records import ModelRecord, Split
-from mars_engine.workflows.model_labels import with_distinct_labels
-from mars_engine.workflows.results import (
+from mars_engine.core.records import ModelRecord, Split
+from mars_engine.evaluate.results import (
     Movement,
     Results,
     compare_models,
@@ -15,10 +13,12 @@ from mars_engine.workflows.results import (
     margin_movement,
     results_revision,
 )
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.results_download import draw_downloads
-from pages.parts.results_experiments import draw_experiments
-from pages.parts.results_figures import (
+from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.service.desk import Desk
+from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.results.download import draw_downloads
+from pages.parts.results.experiments import draw_experiments
+from pages.parts.results.figures import (
     draw_calibration,
     draw_comparisons,
     draw_lineage,
@@ -27,9 +27,9 @@ from pages.parts.results_figures import (
     draw_subsets,
     draw_words,
 )
-from pages.parts.results_movement import choose_split, draw_crossed, draw_movement
-from pages.parts.results_rewardbench import draw_rewardbench
-from pages.parts.results_training import draw_training_dynamics
+from pages.parts.results.movement import choose_split, draw_crossed, draw_movement
+from pages.parts.results.rewardbench import draw_rewardbench
+from pages.parts.results.training import draw_training_dynamics
 
 MODELS = "models"
 """Name in the query parameters of the ids of the models compared."""

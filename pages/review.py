@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
+from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing, View
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
+from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
 
 VIEWS: dict[View, str] = {"card": "Card", "grid": "Grid"}
 

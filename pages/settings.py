@@ -6,17 +6,17 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.assembly.config_options import Setting, override_config, settings_of
-from mars_engine.assembly.desk import Desk
-from mars_engine.assembly.generator_cards import generator_cards
-from mars_engine.assembly.workspace import CONFIG_FILE, save_config
-from mars_engine.words.config import MarsConfig
-from mars_engine.words.records import GeneratorCard, content_id
-from pages.parts.forms import in_words, section_form, verbatim
-from pages.parts.frame import page, presenting
-from pages.parts.run_panel import as_text
-from pages.parts.settings_keys import draw_keys
-from pages.parts.tables import draw_table
+from mars_engine.cli.config_options import Setting, override_config, settings_of
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.records import GeneratorCard, content_id
+from mars_engine.service.desk import Desk
+from mars_engine.service.generator_cards import generator_cards
+from mars_engine.workspace.workspace import CONFIG_FILE, save_config
+from pages.parts.drawing.tables import draw_table
+from pages.parts.frame.forms import in_words, section_form, verbatim
+from pages.parts.frame.page import page, presenting
+from pages.parts.review.settings_keys import draw_keys
+from pages.parts.train.run_panel import as_text
 
 SECTIONS = METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "Method", "People", "Keys", "Generators", "Workspace"
 """Names of the sections, in the address too."""

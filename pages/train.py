@@ -1,12 +1,12 @@
 """Train: start rounds, watch what is at work, and look back at earlier runs."""
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.words.records import Run
-from pages.parts.failures import draw_failures
-from pages.parts.frame import empty_state, page, presenting
-from pages.parts.run_list import draw_runs
-from pages.parts.run_panel import draw_queue, watch
-from pages.parts.train_start import draw_start
+from mars_engine.core.records import Run
+from mars_engine.service.desk import Desk
+from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.train.failures import draw_failures
+from pages.parts.train.run_list import draw_runs
+from pages.parts.train.run_panel import draw_queue, watch
+from pages.parts.train.start import draw_start
 
 
 def draw(desk: Desk) -> None:

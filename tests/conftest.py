@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mars_engine.words.config import EncoderConfig
-from mars_engine.world.encoders.embedding_cache import CachedEncoder
-from mars_engine.world.encoders.sentence_encoder import SentenceEncoder
+from mars_engine.core.config import EncoderConfig
+from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 
 # A busy machine is no failure. A person's runs draw other examples each time; .ci/run answers the same for a commit.
 settings.register_profile("mars", deadline=None, derandomize="MARS_SAME_EXAMPLES" in os.environ)

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Column, Integer, select
 
-from mars_engine.world.store import open_store
-from mars_engine.world.store.column_types import UtcDateTime
-from mars_engine.world.store.schema import metadata
+from mars_engine.store import open_store
+from mars_engine.store.column_types import UtcDateTime
+from mars_engine.store.schema import metadata
 
 LEFT_OUT = {"runs", "run_points", "leases", "revisions"}
 

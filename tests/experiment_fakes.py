@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from fakes import make_bench
 
-from mars_engine.words.config import AllocationConfig, MarsConfig, ProposeConfig
-from mars_engine.words.experiment_plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
-from mars_engine.words.experiment_records import CellKey, ExperimentCell
-from mars_engine.words.protocols import LinearTrainer, Progress
-from mars_engine.words.records import Pair
-from mars_engine.workflows.experiment_tools import ExperimentTools
-from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.step_trainer import AdamWTrainer
+from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.records import Pair
+from mars_engine.core.workbench import Workbench
+from mars_engine.experiments.cells import CellKey, ExperimentCell
+from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
+from mars_engine.experiments.step_trainer import AdamWTrainer
+from mars_engine.experiments.tools import ExperimentTools
 
 
 @dataclass

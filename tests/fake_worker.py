@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from fakes import BagOfWordsEncoder
 
-from mars_engine.assembly.worker_process import serve, take_pipes
-from mars_engine.maths.curvature import Curvature
-from mars_engine.words.errors import NotReadyError
-from mars_engine.words.records import Passage
-from mars_engine.workflows.gain_order import Chance, GainOrder
-from mars_engine.workflows.live import LiveFigures, MovedMargin
-from mars_engine.world.progress import SilentProgress
+from mars_engine.core.errors import NotReadyError
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import Passage
+from mars_engine.curate.gain_order import Chance, GainOrder
+from mars_engine.curate.live import LiveFigures, MovedMargin
+from mars_engine.reward_models.curvature import Curvature
+from mars_engine.service.worker_process import serve, take_pipes
 
 
 class ObedientOffice:

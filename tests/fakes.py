@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mars_engine.words.config import MarsConfig
-from mars_engine.words.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
-from mars_engine.words.records import (
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.records import (
     Embeddings,
     GeneratorCard,
     ModelEvidence,
@@ -20,11 +21,10 @@ from mars_engine.words.records import (
     Prompt,
     Turn,
 )
-from mars_engine.workflows.workbench import Workbench
-from mars_engine.world.encoders.context import render_context
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.world.store import open_store
+from mars_engine.core.workbench import Workbench
+from mars_engine.embeddings.context import render_context
+from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.store import open_store
 
 DIMENSION = 24
 SUFFIX_CARD = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")

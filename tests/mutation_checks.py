@@ -7,9 +7,9 @@ from typing import Any
 
 from mutated_files import CATEGORIES, Cell, MutatedFile, Row
 
-from mars_engine.words.errors import LoadError
-from mars_engine.words.records import Pair
-from mars_engine.world.loaders import open_source
+from mars_engine.core.errors import LoadError
+from mars_engine.core.records import Pair
+from mars_engine.data.loaders import open_source
 
 USUAL = ("user_prompt", "history", "context", "conversation", "text", "chosen_response", "rejected_response")
 """Names of a prompt or a side beside those of CATEGORIES, which no reading may pass over."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-MARS = [sys.executable, "-m", "mars_engine.assembly.cli"]
+MARS = [sys.executable, "-m", "mars_engine.cli.main"]
 """The command, by the interpreter that runs the tests."""
 
 

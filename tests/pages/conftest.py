@@ -9,8 +9,8 @@ from browsing import LARGE, open_browser
 from serving_app import MARS, AppServer
 from streamlit.runtime.pages_manager import PagesManager
 
-from mars_engine.assembly.workspace import find_workspace
-from mars_engine.world.store import SqlStore, open_store
+from mars_engine.store import SqlStore, open_store
+from mars_engine.workspace.workspace import find_workspace
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mars_engine.assembly.workspace import find_workspace, open_workspace_store
-from mars_engine.words.records import MapCluster, MapKind, MapPoints
-from mars_engine.workflows.pair_index import PairIndexCache
-from mars_engine.world.maps import MapShelf
+from mars_engine.core.records import MapCluster, MapKind, MapPoints
+from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.embeddings.maps import MapShelf
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 HOSTILE = (
     "<script>window.hacked=1</script> ![i](http://evil.invalid/i.png) $$x$$ :smile: **b** [l](http://evil.invalid)"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.assembly.workspace import create_workspace
-from mars_engine.words.records import ItemKind, Pair, ReviewEvent, Turn
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.rounds import make_plan, make_proposals, score_model, train_warm_up
-from mars_engine.world.store import SqlStore
+from mars_engine.core.records import ItemKind, Pair, ReviewEvent, Turn
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.store import SqlStore
+from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.workspace.workspace import create_workspace
 
 HOSTILE = (
     "<script>window.hacked = 1; alert('script')</script><img src=x onerror=\"window.hacked = 1\">"

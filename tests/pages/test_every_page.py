@@ -9,7 +9,7 @@ from app_workspaces import KINDS, PAGES, make_workspace
 from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.assembly.shipped import shipped
+from mars_engine.service.shipped import shipped
 
 APP = str(shipped("app.py"))
 

@@ -21,7 +21,7 @@ MODELS = ("libtorch", "transformers", "sentence_transformers", "numba", "dataset
 def test_no_page_loads_a_models_library(tmp_path):
     root = make_workspace(tmp_path / "workspace", "complete")
     add_map(root)
-    mars = [sys.executable, "-m", "mars_engine.assembly.cli"]
+    mars = [sys.executable, "-m", "mars_engine.cli.main"]
     server = AppServer(mars, root, environment=os.environ, folder=tmp_path)
     server.start()
     try:

@@ -14,7 +14,7 @@ from browsing import open_browser
 from card_driving import CardDriver
 from serving_app import MARS, serve
 
-from mars_engine.assembly.workspace import create_workspace, find_workspace, open_workspace_store
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from fakes import make_bench
 
-from mars_engine.maths.quality import GATES, gate_of
-from mars_engine.words.config import MarsConfig, QualityConfig, TriageConfig
-from mars_engine.words.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
-from mars_engine.words.records import GeneratorCard, Pair
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.quality import Candidate, Gatekeeper, QualityTools, make_gatekeeper
-from mars_engine.world.generators import RuleParaphraser
-from mars_engine.world.languages import PackagedLanguageDetector
-from mars_engine.world.loaders import open_source
-from mars_engine.world.reward_models.probe import ProbeTrainer
+from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.quality.gatekeeper import Candidate, Gatekeeper, QualityTools, make_gatekeeper
+from mars_engine.augment.quality.gates import GATES, gate_of
+from mars_engine.augment.quality.languages import PackagedLanguageDetector
+from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
+from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
+from mars_engine.core.records import GeneratorCard, Pair
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.loaders import open_source
+from mars_engine.reward_models.probe import ProbeTrainer
 
 pytestmark = [pytest.mark.realdata, pytest.mark.model]
 

@@ -7,18 +7,18 @@ import pytest
 from fakes import MemoryShelf, TickingClock
 
 from benchmarks.label_flips import study_flips
-from mars_engine.words.config import AllocationConfig, MarsConfig, ProbeConfig
-from mars_engine.words.records import ModelRecord
-from mars_engine.workflows.evaluate import evaluate
-from mars_engine.workflows.import_pairs import import_pairs
-from mars_engine.workflows.plan import compare_laws
-from mars_engine.workflows.score import ScoreReport, score_pairs
-from mars_engine.workflows.sources import load_sources, oriented_margins
-from mars_engine.workflows.train import warm_up
-from mars_engine.world.loaders import open_source
-from mars_engine.world.progress import SilentProgress
-from mars_engine.world.reward_models.probe import ProbeTrainer
-from mars_engine.world.store import SqlStore, open_store
+from mars_engine.augment.plan import compare_laws
+from mars_engine.core.config import AllocationConfig, MarsConfig, ProbeConfig
+from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import ModelRecord
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.loaders import open_source
+from mars_engine.data.sources import load_sources, oriented_margins
+from mars_engine.evaluate.heldout import evaluate
+from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.score import ScoreReport, score_pairs
+from mars_engine.reward_models.train import warm_up
+from mars_engine.store import SqlStore, open_store
 
 pytestmark = [pytest.mark.realdata, pytest.mark.model]
 

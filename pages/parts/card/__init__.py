@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from mars_engine.assembly.desk import Desk
-from mars_engine.words.errors import StoreError
-from mars_engine.words.records import ItemKind, content_id
-from mars_engine.workflows.deck import ALL, Deal, LogOutcome, as_json, deal, outcome_as_json, take_log
-from pages.parts.keys import load_keys
+from mars_engine.core.errors import StoreError
+from mars_engine.core.records import ItemKind, content_id
+from mars_engine.curate.deck import ALL, Deal, LogOutcome, as_json, deal, outcome_as_json, take_log
+from mars_engine.service.desk import Desk
+from pages.parts.review.keys import load_keys
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("words.js", "difference.js", "log.js", "drawing.js", "grid.js", "card.js")

@@ -1,1 +1,0 @@
-"""Floor 4: the command line, the workspace and the demo."""

@@ -1,0 +1,1 @@
+"""Allocation, the distance gate, drafting, proposals, composition, forecasts."""

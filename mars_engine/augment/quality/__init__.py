@@ -1,0 +1,1 @@
+"""The quality gates, what they measure, and the gatekeeper that asks them."""

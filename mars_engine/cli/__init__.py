@@ -1,0 +1,1 @@
+"""The command line: options, printing, the demo, and the commands."""

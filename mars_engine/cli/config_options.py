@@ -1,0 +1,141 @@
+"""Settings as options of a command and as fields of a form: their kind, bounds and help are the configuration's own."""
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+import click
+from pydantic.fields import FieldInfo
+
+from mars_engine.core.config import MarsConfig, Section, validate_config
+
+Command = Callable[..., Any]
+SHORT_FLAGS = {("reward_model", "backbone"): "--backbone"}
+"""Beside its long flag, what a setting that is given often may be given by."""
+SettingKind = Literal["choice", "switch", "whole number", "number", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as a form sees it. A bound that the setting cannot equal is None, and left to the validation."""
+
+    name: str
+    help: str
+    kind: SettingKind
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+def settings_of(section: str) -> tuple[Setting, ...]:
+    """Return the settings of a section of the configuration, in their order."""
+    return tuple(_setting(name, field) for name, field in section_type(section).model_fields.items())
+
+
+def _setting(name: str, field: FieldInfo) -> Setting:
+    help_text = field.description or ""
+    if get_origin(field.annotation) is Literal:
+        return Setting(name, help_text, "choice", choices=tuple(map(str, get_args(field.annotation))))
+    kinds: dict[Any, SettingKind] = {bool: "switch", int: "whole number", float: "number", str: "text"}
+    if field.annotation not in kinds:
+        raise TypeError(f"no field of a form can be made of a setting of the type {field.annotation}")
+    low = next((float(str(each.ge)) for each in field.metadata if isinstance(each, annotated_types.Ge)), None)
+    high = next((float(str(each.le)) for each in field.metadata if isinstance(each, annotated_types.Le)), None)
+    return Setting(name, help_text, kinds[field.annotation], low=low, high=high)
+
+
+def section_options(*sections: str) -> Callable[[Command], Command]:
+    """Give a command an option `--section-field` for each field of these sections of the configuration.
+
+    The command receives those that were given as `overrides`, a dict of dicts for `override_config`.
+    """
+
+    def decorate(command: Command) -> Command:
+        def run(**arguments: Any) -> Any:
+            overrides: dict[str, dict[str, Any]] = {}
+            for section in sections:
+                for field in section_type(section).model_fields:
+                    value = arguments.pop(f"{section}_{field}")
+                    if value is not None:
+                        overrides.setdefault(section, {})[field] = value
+            return command(overrides=overrides, **arguments)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+        for section in reversed(sections):
+            for name, field in reversed(section_type(section).model_fields.items()):
+                run = _option(section, name, field)(run)
+        return run
+
+    return decorate
+
+
+def override_config(
+    config: MarsConfig, overrides: Mapping[str, Mapping[str, Any]], *, origin: str = "the command line"
+) -> MarsConfig:
+    """Return the configuration with the values of a command line or a form in the place of its own.
+
+    Raises:
+        ConfigError: a value is out of its range; `origin` says where it was given.
+    """
+    settings = config.model_dump()
+    for section, values in overrides.items():
+        settings[section] |= values
+    return validate_config(settings, origin=origin)
+
+
+def as_options(overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return values of settings as the arguments by which `section_options` reads them."""
+    arguments: list[str] = []
+    for section, values in overrides.items():
+        for name, value in values.items():
+            flag = _flag(section, name)
+            if isinstance(value, bool):
+                arguments.append(flag if value else f"--no-{flag[2:]}")
+            else:
+                arguments += [flag, str(value)]
+    return arguments
+
+
+def section_type(section: str) -> type[Section]:
+    """Return the model of a section of the configuration."""
+    kind = MarsConfig.model_fields[section].annotation
+    if not (isinstance(kind, type) and issubclass(kind, Section)):
+        raise TypeError(f"{section} is not a section of the configuration")
+    return kind
+
+
+def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    flag = _flag(section, name)
+    declarations = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
+    if (section, name) in SHORT_FLAGS:
+        declarations.append(SHORT_FLAGS[section, name])
+    allowed = f"{said}; " if (said := _allowed(field)) else ""
+    help_text = f"{field.description} [{allowed}default: mars.toml, else {field.default}]"
+    return click.option(*declarations, f"{section}_{name}", type=_click_type(field), default=None, help=help_text)
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Say the range that a number must be in, "" where it has none."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return ", ".join(
+        f"{sign} {getattr(each, name)}"
+        for each in field.metadata
+        for name, sign in signs.items()
+        if hasattr(each, name)
+    )
+
+
+def _flag(section: str, name: str) -> str:
+    return f"--{section}-{name}".replace("_", "-")
+
+
+def _click_type(field: FieldInfo) -> Any:
+    annotation = field.annotation
+    if get_origin(annotation) is Literal:
+        return click.Choice([str(value) for value in get_args(annotation)])
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation
+    raise TypeError(f"no option can be made of a field of type {annotation}")

@@ -1,0 +1,90 @@
+"""The few figures of a report that are remembered with its run, and shown beside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mars_engine.augment.compose import ComposeReport
+from mars_engine.augment.plan import PlanReport
+from mars_engine.augment.propose import ProposeReport
+from mars_engine.augment.quality.gatekeeper import RegateReport
+from mars_engine.core.records import EvaluationRecord, ImportReport, ModelRecord
+from mars_engine.curate.review import ReviewReport
+from mars_engine.evaluate.heldout import Evaluation
+from mars_engine.evaluate.rewardbench import is_published, scores_of
+from mars_engine.reward_models.score import ScoreReport
+
+Headlines = dict[str, Any]
+
+
+def of_imports(reports: Sequence[ImportReport]) -> Headlines:
+    return {
+        "pairs kept": sum(report.kept for report in reports),
+        "pairs present before": sum(report.already_present for report in reports),
+        "rows dropped": sum(sum(report.dropped.values()) for report in reports),
+    }
+
+
+def of_model(model: ModelRecord) -> Headlines:
+    return {
+        "model": model.label,
+        "training pairs": model.metrics["training_pairs"],
+        "training accuracy": model.metrics["training_accuracy"],
+    }
+
+
+def of_score(report: ScoreReport) -> Headlines:
+    """Of the held-out pairs, where there are any."""
+    if not report.heldout.pairs:
+        return {"suspected mislabels": report.verdicts["suspected"]}
+    return {
+        "held-out accuracy": report.heldout.accuracy,
+        "mean held-out margin": report.heldout.margin_mean,
+        "suspected mislabels": report.verdicts["suspected"],
+    }
+
+
+def of_plan(report: PlanReport) -> Headlines:
+    return {"budget": report.plan.budget, "suspects' share of it": report.forecast.suspects_share_spent}
+
+
+def of_propose(report: ProposeReport) -> Headlines:
+    return {"proposals": report.proposals, "passed the gates": report.passed_gates}
+
+
+def of_regate(report: RegateReport) -> Headlines:
+    return {
+        "passed the gates": report.passed_now,
+        "newly failed": report.newly_failed,
+        "newly passed": report.newly_passed,
+    }
+
+
+def of_review(report: ReviewReport) -> Headlines:
+    return {"accepted now": report.accepted_now, "rejected now": report.rejected_now}
+
+
+def of_compose(report: ComposeReport) -> Headlines:
+    found = {"new pairs": report.new_pairs, "carried over": report.carried_over, "short of the budget": report.short}
+    grew = " (it grew)" if report.length_grew else ""
+    length = f"{report.length.before:+.0f} to {report.length.after:+.0f} characters{grew}"
+    return found | {"chosen − rejected length, sources to composed": length}
+
+
+def of_evaluation(evaluation: Evaluation) -> Headlines:
+    """Of the newest model."""
+    newest = evaluation.models[-1]
+    return {
+        "models compared": len(evaluation.models),
+        "held-out accuracy": newest.accuracy.estimate,
+        f"{newest.accuracy.level:.0%} interval of the accuracy": [newest.accuracy.low, newest.accuracy.high],
+    }
+
+
+def of_rewardbench(record: EvaluationRecord) -> Headlines:
+    """The scores of the sections that are there, and what they make together."""
+    scores = scores_of(record)
+    found = {section.name: section.score for section in scores.sections if section.score is not None}
+    if scores.overall is not None:
+        found["overall"] = scores.overall
+    rows = {} if is_published(record) else {"rows": scores.rows}
+    return {"model": record.label, **rows, **found}

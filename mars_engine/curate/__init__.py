@@ -1,0 +1,1 @@
+"""The queue, cards, leases, decisions, label checks, agreement, live figures."""

@@ -1,0 +1,377 @@
+"""The deck: deals cards to one annotator, and takes their log of decisions (see decision_log)."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from mars_engine.augment.composition import GridTexts
+from mars_engine.augment.quality.gatekeeper import settings_of_gates
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.errors import MarsError
+from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.records import ItemKind, ReviewEvent, StandingAct
+from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
+from mars_engine.curate.cards import (
+    Card,
+    Decision,
+    ProposalCard,
+    Ranking,
+    card_size,
+    decision_of,
+    pair_card,
+    proposal_card,
+)
+from mars_engine.curate.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
+from mars_engine.curate.deck_cache import ORDERS, DeckCache, Outlook
+from mars_engine.curate.gain_order import GainOrder
+from mars_engine.curate.review import require_annotator
+from mars_engine.data.findings import set_of_finding
+from mars_engine.data.pair_index import PairIndex
+from mars_engine.data.trails import trails_of
+from mars_engine.stats.fixed_draws import fixed_numbers
+
+__all__ = [
+    "ORDERS",
+    "Deal",
+    "DeckCache",
+    "LogOutcome",
+    "ReadingProgress",
+    "RefusedAct",
+    "as_json",
+    "deal",
+    "outcome_as_json",
+    "take_log",
+]
+
+BYTES_OF_CARDS = 1_500_000
+BYTES_OF_RECENT = 500_000
+RECENT_ACTS = 20
+PACE_OVER = 30
+"""Decisions about single items whose median time is the pace."""
+
+ALL, UNREAD = "all", "unread"
+"""Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
+
+LOOKS_AGAIN = 3
+"""How often a deal begins again because others decide while it is made."""
+
+CARDS_AT_ONCE = 15
+"""Cards whose texts are read at a time, until they are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingProgress:
+    """How far an annotator has come with the items in question."""
+
+    decided: int
+    waiting: int
+    total: int
+    seconds_per_decision: float | None
+    accepted: int
+    """Accepted proposals, whoever did it; see Outlook for what is hidden of them."""
+    new_pairs: int | None
+    """How many pairs the accepted ones give; None while that is still being counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGrid:
+    """What accepting a proposal would add to the grid of its source, which composes what is approved of it.
+
+    What others approved of items on which the annotator is to decide too is left out: see Outlook.
+    """
+
+    accepted: int
+    """Accepted proposals of the source."""
+    pairs: int
+    """New pairs that these give, at most: those that equal another pair are no new ones."""
+    pairs_with_it: int
+    """New pairs if it were accepted too, as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The next cards of an annotator, leased to them, and their last acts. Others' answers are not in it."""
+
+    kind: ItemKind
+    annotator: str
+    cards: tuple[Card, ...]
+    recent: tuple[Card, ...]
+    """Of the newest acts that stand, the oldest first, each with its decision; of a bulk act its first item."""
+    last_sequence: int
+    progress: ReadingProgress
+    grids: Mapping[str, SourceGrid | None]
+    """By proposal id, for the cards to read; None while it is still being counted."""
+    gains: Mapping[str, float]
+    """The expected information gain of the cards to read, in nats, by proposal id, where a gain order says it."""
+
+
+def as_json(dealt: Deal) -> dict[str, Any]:
+    """Return a deal as plain JSON for the browser."""
+    plain = asdict(dealt)
+    for card in plain["cards"]:
+        del card["decision"]
+    return plain
+
+
+def deal(
+    store: Store,
+    index: PairIndex,
+    config: MarsConfig,
+    *,
+    kind: ItemKind,
+    annotator: str,
+    clock: Clock,
+    order: str = "plan",
+    source: str | Sequence[str] = ALL,
+    limit_cards: int = 60,
+    overlap_percent: int | None = None,
+    cache: DeckCache | None = None,
+    read_only: bool = False,
+    gains: GainOrder | None = None,
+) -> Deal:
+    """Lease an annotator the next items, and return them as cards in the order in which they are to be read.
+
+    An item that somebody decided is not dealt, unless it is among the items that two people decide; nor is a proposal
+    whose source pair was dropped or flipped since it was written. What the annotator skipped comes last.
+
+    Args:
+        store: the workspace's memory.
+        index: the columns of all pairs, as of now.
+        config: settings.
+        kind: "pair" for Check, "proposal" for Review.
+        annotator: who reads; may be empty where `read_only`.
+        clock: tells when.
+        order: one of ORDERS.
+        source: ALL, UNREAD, the id of a pair set, or ids of source pairs. Where it is not ALL, what only a policy
+            decided is dealt too.
+        limit_cards: how many cards at most; fewer where their texts are long, but one if there is any.
+        overlap_percent: share of the items that two people are to decide, in percent; as configured where None.
+        cache: what is known already; without it everything is read anew.
+        read_only: nothing is leased, and nobody is asked for a name.
+        gains: the newest gain order there is, for order "gain".
+
+    Raises:
+        MarsError: the annotator has no name, or the order or the share is none.
+    """
+    if not read_only:
+        require_annotator(annotator)
+    share = config.review.overlap_percent if overlap_percent is None else overlap_percent
+    _validate(kind, order, share)
+    now = clock()
+    others = [lease for lease in store.leases.standing(kind, now=now) if lease.annotator != annotator]
+    look = partial(
+        (cache or DeckCache(store)).outlook,
+        index,
+        config.triage,
+        kind=kind,
+        annotator=annotator,
+        order=order,
+        scope=_scope(store, source),
+        most=limit_cards + len(others),
+        overlap_percent=share,
+        policies_close=source == ALL,
+        gains=gains,
+    )
+    outlook = look()
+    items: Sequence[str] = outlook.candidates[:limit_cards]
+    if not read_only:
+        until = now + timedelta(minutes=config.review.lease_minutes)
+        lease = partial(_lease, store, kind, annotator=annotator, count=limit_cards, now=now, until=until)
+        items = lease(outlook)
+        for _ in range(LOOKS_AGAIN):
+            if store.browse.revisions().get("reviews", 0) == outlook.revision:
+                break
+            # Somebody decided meanwhile, and gave back a lease that may have been taken here for nothing.
+            outlook = look()
+            items = lease(outlook)
+    maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
+    cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
+    return Deal(
+        kind=kind,
+        annotator=annotator,
+        cards=cards,
+        recent=_recent(maker),
+        last_sequence=store.reviews.last_sequence(annotator),
+        progress=_progress(store, kind, annotator, outlook),
+        grids={card.id: _source_grid(card, outlook.grids) for card in cards if isinstance(card, ProposalCard)},
+        gains=_gains_of(cards, gains) if gains is not None else {},
+    )
+
+
+def _gains_of(cards: Sequence[Card], gains: GainOrder) -> dict[str, float]:
+    wanted = {card.id.encode("ascii"): card.id for card in cards}
+    found = np.flatnonzero(np.isin(gains.ids, np.array(list(wanted), dtype=gains.ids.dtype)))
+    return {wanted[gains.ids[place]]: float(gains.gains[place]) for place in found.tolist()}
+
+
+def _source_grid(card: ProposalCard, grids: Mapping[str, GridTexts | None]) -> SourceGrid | None:
+    own = (card.source.chosen, card.source.rejected)
+    known = grids[card.id] if card.id in grids else GridTexts.of(own)
+    if known is None:
+        return None
+    grown = known.with_answer((card.proposal.chosen, card.proposal.rejected))
+    return SourceGrid(known.approved, known.new_pairs, grown.new_pairs)
+
+
+def _validate(kind: ItemKind, order: str, share: int) -> None:
+    if order not in ORDERS[kind]:
+        raise MarsError(f"{order!r} is no order of reading", expected=f"one of {', '.join(ORDERS[kind])}")
+    if not 0 <= share <= 100:
+        raise MarsError(f"{share} is no share in percent", expected="a number from 0 to 100")
+
+
+def _scope(store: Store, source: str | Sequence[str]) -> Collection[str] | None:
+    if source in (ALL, UNREAD):
+        return None
+    return store.pair_sets.members(source) if isinstance(source, str) else source
+
+
+def _lease(
+    store: Store, kind: ItemKind, outlook: Outlook, *, annotator: str, count: int, now: datetime, until: datetime
+) -> list[str]:
+    """Lease the first candidates that are free; what the annotator holds and would not read soon is given back."""
+    standing = store.leases.standing(kind, now=now)
+    held = {lease.item_id for lease in standing if lease.annotator == annotator}
+    taken = Counter(lease.item_id for lease in standing if lease.annotator != annotator)
+    free = (item for item in outlook.candidates if taken[item] < outlook.readers.get(item, 1))
+    wanted = list(islice(free, count))
+    if given_back := held - set(wanted):
+        store.leases.release(kind, given_back, annotator=annotator)
+    return store.leases.take(
+        kind, outlook.candidates, annotator=annotator, count=count, readers=outlook.readers, now=now, until=until
+    )
+
+
+@dataclass(frozen=True)
+class _CardMaker:
+    """Makes the cards of one annotator."""
+
+    store: Store
+    index: PairIndex
+    kind: ItemKind
+    annotator: str
+    ranking: Ranking
+    gates: str
+    """Digest of the quality gates' settings."""
+
+    def cards(
+        self,
+        item_ids: Sequence[str],
+        skipped: Collection[str],
+        seen: Collection[str],
+        events: Mapping[str, Sequence[ReviewEvent]],
+    ) -> Iterator[Card]:
+        """Yield the items' cards in their order, their texts read a few at a time; items that are gone are left out.
+
+        `events` are those of items that the annotator has decided, whose status may be told.
+        """
+        for start in range(0, len(item_ids), CARDS_AT_ONCE):
+            group = item_ids[start : start + CARDS_AT_ONCE]
+            swapped = dict(zip(group, self._swapped(group), strict=True))
+            if self.kind == "pair":
+                yield from self._pair_cards(group, skipped, seen, swapped)
+            else:
+                yield from self._proposal_cards(group, skipped, seen, swapped, events)
+
+    def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
+        numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.annotator}")
+        return [bool(number & 1) for number in numbers.tolist()]
+
+    def _pair_cards(
+        self, item_ids: Sequence[str], skipped: Collection[str], seen: Collection[str], swapped: dict[str, bool]
+    ) -> Iterator[Card]:
+        contradicted = self.store.pair_sets.members_among(set_of_finding("contradictions"), item_ids)
+        for pair_id, pair in self.store.pairs.by_id(item_ids).items():
+            for place in self.index.positions([pair_id]).tolist():
+                yield pair_card(
+                    pair,
+                    self.index,
+                    place,
+                    self.ranking,
+                    swapped=swapped[pair_id],
+                    skipped=pair_id in skipped,
+                    seen=pair_id in seen,
+                    contradicted=pair_id in contradicted,
+                )
+
+    def _proposal_cards(
+        self,
+        item_ids: Sequence[str],
+        skipped: Collection[str],
+        seen: Collection[str],
+        swapped: dict[str, bool],
+        events: Mapping[str, Sequence[ReviewEvent]],
+    ) -> Iterator[Card]:
+        proposals = self.store.proposals.by_id(item_ids)
+        sources = self.store.pairs.by_id({proposal.source_id for proposal in proposals.values()})
+        trails = trails_of(self.store, proposals.values())
+        for proposal in proposals.values():
+            if proposal.source_id in sources:
+                yield proposal_card(
+                    proposal,
+                    sources[proposal.source_id],
+                    self.index,
+                    self.ranking,
+                    swapped=swapped[proposal.id],
+                    skipped=proposal.id in skipped,
+                    seen=proposal.id in seen,
+                    status=proposal_state(proposal, events.get(proposal.id, ())).status,
+                    gates=self.gates,
+                    tries=trails.get(proposal.id, ()),
+                )
+
+
+def _within(cards: Iterator[Card], most_bytes: int) -> Iterator[Card]:
+    """Yield cards until their texts are as many bytes as may be sent at once; the first always."""
+    total = 0
+    for number, card in enumerate(cards):
+        total += card_size(card)
+        if number and total > most_bytes:
+            return
+        yield card
+
+
+def _recent(maker: _CardMaker) -> tuple[Card, ...]:
+    """Return the cards of the annotator's newest acts that stand, the oldest first, with what they decided."""
+    store, kind, annotator = maker.store, maker.kind, maker.annotator
+    acts = store.reviews.standing_acts(kind, annotator, newest=RECENT_ACTS)
+    first_items = list(dict.fromkeys(act.items[0] for act in acts))
+    events = store.reviews.events(kind, first_items)
+    decided = {item: events[item] for item in first_items if annotator in effective_events(events[item])}
+    seen = {item for item in first_items if any(_taught(annotator, event) for event in events[item])}
+    cards = {card.id: card for card in maker.cards(first_items, set(first_items) - decided.keys(), seen, decided)}
+    shown = (
+        replace(cards[act.items[0]], decision=_decision(act, annotator, events))
+        for act in acts
+        if act.items[0] in cards
+    )
+    return tuple(_within(shown, BYTES_OF_RECENT))[::-1]
+
+
+def _taught(annotator: str, event: ReviewEvent) -> bool:
+    """Whether an event is of an annotator who knows the item's labels since."""
+    return event.annotator == annotator and reveals_labels(event.action, event.presented)
+
+
+def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[ReviewEvent]]) -> Decision:
+    event = next(each for each in events[act.items[0]] if (each.annotator, each.sequence) == (annotator, act.sequence))
+    return decision_of(event, items=len(act.items))
+
+
+def _progress(store: Store, kind: ItemKind, annotator: str, outlook: Outlook) -> ReadingProgress:
+    seconds = [each for each in store.reviews.recent_seconds(kind, annotator, newest=PACE_OVER) if each > 0]
+    return ReadingProgress(
+        decided=outlook.decided,
+        waiting=outlook.waiting,
+        total=outlook.decided + outlook.waiting,
+        seconds_per_decision=median(seconds) if seconds else None,
+        accepted=outlook.accepted,
+        new_pairs=outlook.new_pairs,
+    )

@@ -1,0 +1,1 @@
+"""Loaders, import, hold-out, export, source pairs with their treatment, the index of pairs."""

@@ -1,0 +1,1 @@
+"""Sentence encoders, the cache that encodes each text once, distances, semantic maps."""

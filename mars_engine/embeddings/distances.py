@@ -1,0 +1,26 @@
+"""How far apart two texts are in meaning, by their embeddings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
+
+
+def semantic_distance(chosen: Float32Array, rejected: Float32Array) -> FloatArray:
+    """Return 1 − cos of the responses' embeddings, row by row: 0 (same direction) to 2 (opposite).
+
+    Args:
+        chosen: unit-length rows, shape (n, d).
+        rejected: unit-length rows, shape (n, d).
+    """
+    cosine: FloatArray = np.einsum("nd,nd->n", chosen.astype(np.float64), rejected.astype(np.float64))
+    return np.clip(1.0 - cosine, 0.0, 2.0)  # rows are of unit length to seven digits only
+
+
+def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> FloatArray:
+    """Return the semantic distance of each pair's two responses, shape (n,)."""
+    passages = [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)]
+    vectors = encoder.encode(passages, progress=progress).vectors
+    return semantic_distance(vectors[0::2], vectors[1::2])

@@ -1,0 +1,1 @@
+"""Held-out evaluation, RewardBench, results, status, reports."""

@@ -1,0 +1,155 @@
+"""Overview: what the first page shows of a workspace, from columns and counts; no text is read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.augment.allocation import equal_share_margin, scale_margins
+from mars_engine.augment.distance_gate import gate_threshold, is_high
+from mars_engine.core.columns import Int32Array
+from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
+from mars_engine.core.protocols import Store
+from mars_engine.core.records import Float32Array, FloatArray, IntArray, ModelRecord
+from mars_engine.data.pair_index import SPLIT_CODES, PairIndex
+from mars_engine.evaluate.heldout import Comparison
+from mars_engine.evaluate.results import ModelResult, compare_models, stored_rewards, trace_lineage
+from mars_engine.stats.metrics import TIE, margin_bin_edges
+
+MARGIN_BINS = 40
+MOST_POINTS = 20_000
+"""Up to so many pairs the plane has a point for each; above, it is a density."""
+
+DENSITY_BINS = (120, 80)
+"""Columns (margin) and rows (distance)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarginHistogram:
+    """How many training pairs have a margin in each bin; a bin edge lies at 0, so no bin mixes right and wrong."""
+
+    model_label: str
+    edges: FloatArray
+    counts: IntArray
+    mis_ranked: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quadrant:
+    """A quarter of the plane: what its pairs are like, and what the method does with them."""
+
+    name: str
+    advice: str
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """Score margin against semantic distance of the training pairs: as points, or as a density where they are many."""
+
+    margins: Float32Array
+    """In reward units; empty where there is a density."""
+    distances: Float32Array
+    density: Int32Array
+    """Pairs in each cell, shape (rows, columns); empty where there are points."""
+    margin_edges: FloatArray
+    distance_edges: FloatArray
+    hard_below: float
+    """Margin below which a pair gets more than an equal share of the budget under the signed law."""
+    close_below: float
+    """Distance below which the gate has a pair refined first."""
+    quadrants: tuple[Quadrant, Quadrant, Quadrant, Quadrant]
+    """Hard and close, hard and apart, easy and close, easy and apart."""
+
+    @property
+    def pairs(self) -> int:
+        return sum(quadrant.pairs for quadrant in self.quadrants)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The newest model beside the one before it; what is not known is None."""
+
+    now: ModelResult | None
+    before: ModelResult | None
+    difference: Comparison | None
+    mis_ranked_now: float
+    """Share of the training pairs with a negative margin under the newest model; NaN where it has no scores."""
+    mis_ranked_before: float
+
+
+def margin_histogram(index: PairIndex) -> MarginHistogram | None:
+    """Return the margins of the training pairs under the newest model that has scored any; None where none has."""
+    margins = index.margin[(index.split == SPLIT_CODES.index("train")) & ~np.isnan(index.margin)].astype(np.float64)
+    if index.model is None or not len(margins):
+        return None
+    edges = margin_bin_edges(margins, MARGIN_BINS)
+    counts, _ = np.histogram(margins, bins=edges)
+    return MarginHistogram(index.model.label, edges, counts, int((margins < -TIE).sum()), len(margins))
+
+
+def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
+    """Return the plane of the training pairs whose margin and distance are known; None where there are none."""
+    known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(index.margin) & ~np.isnan(index.distance)
+    margins, distances = index.margin[known], index.distance[known]
+    if not len(margins):
+        return None
+    hardness = hard_below(margins.astype(np.float64), allocation)
+    close_below = gate_threshold(distances.astype(np.float64), gate.rule, quantile=gate.quantile, fixed=gate.threshold)
+    hard, apart = margins < hardness, is_high(distances.astype(np.float64), close_below)
+    is_dense = len(margins) > MOST_POINTS
+    counts, margin_edges, distance_edges = np.histogram2d(margins, distances, bins=DENSITY_BINS)
+    return Plane(
+        margins=margins[:0] if is_dense else margins,
+        distances=distances[:0] if is_dense else distances,
+        density=(counts.T if is_dense else counts[:0]).astype(np.int32),
+        margin_edges=margin_edges,
+        distance_edges=distance_edges,
+        hard_below=hardness,
+        close_below=close_below,
+        quadrants=(
+            Quadrant("hard and close", "refine first", int((hard & ~apart).sum())),
+            Quadrant("hard and apart", "paraphrase", int((hard & apart).sum())),
+            Quadrant("easy and close", "little budget", int((~hard & ~apart).sum())),
+            Quadrant("easy and apart", "little budget", int((~hard & apart).sum())),
+        ),
+    )
+
+
+def hard_below(margins: FloatArray, allocation: AllocationConfig) -> float:
+    """Return the margin below which the signed law gives a pair more than an equal share, in reward units."""
+    scaled = scale_margins(margins, allocation.scale)
+    unit = float(margins.std()) if allocation.scale == "standard" else 1.0
+    return equal_share_margin(scaled, tau=allocation.tau) * (unit or 1.0)
+
+
+def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headline:
+    """Return the newest model's figures beside those of the model by whose margins its new pairs were chosen."""
+    models = {model.id: model for model in store.models.all()}
+    newest = next(reversed(models.values()), None)
+    if newest is None:
+        return Headline(None, None, None, float("nan"), float("nan"))
+    before = models.get(trace_lineage(store, newest).parent_id)
+    shares = [_mis_ranked_share(store, index, model) for model in (newest, before)]
+    pair = [model for model in (before, newest) if model is not None]
+    if not (index.split == SPLIT_CODES.index("heldout")).any():
+        return Headline(None, None, None, *shares)
+    results = compare_models(store, index, pair, config=config)
+    scored = {result.record.id: result for result in results.models}
+    return Headline(
+        now=scored.get(newest.id),
+        before=scored.get(before.id) if before else None,
+        difference=results.comparisons[0] if results.comparisons else None,
+        mis_ranked_now=shares[0],
+        mis_ranked_before=shares[1],
+    )
+
+
+def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None) -> float:
+    if model is None:
+        return float("nan")
+    if index.model is not None and index.model.id == model.id:
+        margins = index.margin[index.split == SPLIT_CODES.index("train")].astype(np.float64)
+    else:
+        margins = stored_rewards(store, index, model.id, "train").margins
+    return float((margins < -TIE).mean()) if len(margins) and not np.isnan(margins).any() else float("nan")

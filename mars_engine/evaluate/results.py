@@ -1,0 +1,330 @@
+"""Results: trained models beside each other, from the scores that are stored alone; no model is loaded.
+
+A model that has not scored every held-out pair is listed as not scored yet, and compared with nothing.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mars_engine.core.columns import IdArray
+from mars_engine.core.config import EvaluateConfig
+from mars_engine.core.errors import MarsError, NotReadyError
+from mars_engine.core.protocols import Store
+from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Rewards, Split
+from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
+from mars_engine.evaluate.heldout import (
+    Comparison,
+    HeldoutPairs,
+    ModelEvaluation,
+    accuracy_interval,
+    compare,
+    evaluate_model,
+)
+from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.stats.intervals import Interval
+from mars_engine.stats.metrics import ReliabilityBin, margin_bin_edges, reliability
+
+MOVEMENT_BINS = 48
+RESULT_SUBJECTS = ("pairs", "models", "scores", "plans", "compositions")
+"""Subjects of the store's revisions that the figures here are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a model was trained on, and by whose margins that was chosen. Counts are 0 for a warm-up."""
+
+    law: str
+    """Allocation law of the model's plan; "" for a warm-up, which is trained on base pairs alone."""
+    parent_id: str
+    parent_label: str
+    """The model whose margins the budget was spent by; "" for a warm-up, or where it is gone."""
+    budget: int
+    new_pairs: int
+    carried_over: int
+    """New pairs of earlier rounds, where rounds are cumulative."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """One model's figures on the held-out pairs, and where it comes from."""
+
+    record: ModelRecord
+    lineage: Lineage
+    evaluation: ModelEvaluation
+    reliability: tuple[ReliabilityBin, ...]
+
+    @property
+    def label(self) -> str:
+        return self.record.label
+
+
+@dataclass(frozen=True, slots=True)
+class UnscoredModel:
+    """A model that cannot be compared yet."""
+
+    record: ModelRecord
+    scored: int
+    """Held-out pairs that it has scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Models on the same held-out pairs, warm-ups first."""
+
+    pairs: int
+    prompts: int
+    level: float
+    """Of all intervals."""
+    models: tuple[ModelResult, ...]
+    not_scored: tuple[UnscoredModel, ...]
+    longer_wins: Interval
+    """Accuracy of the baseline that prefers the longer response."""
+    comparisons: tuple[Comparison, ...]
+    """Each model against the first of them, and against the one before it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Movement:
+    """How the margins of one split's pairs moved from one model to another; labels as they were imported."""
+
+    split: Split
+    before: str
+    after: str
+    pairs: int
+    edges: FloatArray
+    """Bin edges that both histograms share, one of them 0, in reward units."""
+    counts_before: IntArray
+    counts_after: IntArray
+    mean_before: float
+    mean_after: float
+    mis_ranked_before: int
+    mis_ranked_after: int
+    now_right: int
+    """Pairs whose margin was not above 0 and is now."""
+    now_wrong: int
+    """Pairs whose margin was above 0 and is not now."""
+    crossed_ids: IdArray
+    """The pairs that crossed 0, the greatest change first."""
+    crossed_before: FloatArray
+    crossed_after: FloatArray
+
+
+def results_revision(store: Store) -> str:
+    """Return what differs whenever the figures here may differ: the key for caching them."""
+    return revision_of(store, *RESULT_SUBJECTS)
+
+
+def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
+    """Return the newest warm-up and the newest model that was trained on new pairs, in this order."""
+    warm_ups = [model for model in models if not model.composition_id]
+    retrained = [model for model in models if model.composition_id]
+    return [*warm_ups[-1:], *retrained[-1:]]
+
+
+def compare_models(store: Store, index: PairIndex, models: Sequence[ModelRecord], *, config: EvaluateConfig) -> Results:
+    """Compare models on the held-out pairs, by their stored scores; warm-ups first, then in the order given.
+
+    Raises:
+        NotReadyError: there are no held-out pairs.
+    """
+    places = np.flatnonzero(index.split == SPLIT_CODES.index("heldout"))
+    if not len(places):
+        raise NotReadyError(
+            "there are no held-out pairs to compare models on", remedy="import some with the split 'held-out'"
+        )
+    models = sorted(models, key=lambda model: bool(model.composition_id))
+    heldout = _heldout_columns(store, index, places)
+    rewards = {model.id: stored_rewards(store, index, model.id, "heldout") for model in models}
+    missing = {model_id: int(np.isnan(each.chosen).sum()) for model_id, each in rewards.items()}
+    scored = with_distinct_labels([model for model in models if missing[model.id] == 0])
+    return Results(
+        pairs=len(heldout),
+        prompts=heldout.prompt_count,
+        level=config.confidence,
+        models=tuple(
+            ModelResult(
+                record=model,
+                lineage=trace_lineage(store, model),
+                evaluation=evaluate_model(model, heldout, rewards[model.id], config=config),
+                reliability=reliability(rewards[model.id].margins, bins=config.calibration_bins),
+            )
+            for model in scored
+        ),
+        not_scored=tuple(
+            UnscoredModel(model, len(heldout) - missing[model.id]) for model in models if missing[model.id]
+        ),
+        longer_wins=accuracy_interval(heldout.length_margins, heldout.prompts, config=config),
+        comparisons=_comparisons(scored, heldout, rewards, config),
+    )
+
+
+def margin_movement(store: Store, index: PairIndex, before: ModelRecord, after: ModelRecord, split: Split) -> Movement:
+    """Return how the margins of a split's pairs moved, for the pairs that both models have scored.
+
+    Raises:
+        NotReadyError: there are none.
+    """
+    places = np.flatnonzero(index.split == SPLIT_CODES.index(split))
+    first, second = (stored_rewards(store, index, model.id, split).margins for model in (before, after))
+    both = ~(np.isnan(first) | np.isnan(second))
+    if not both.any():
+        raise NotReadyError(
+            f"no {split} pair has been scored by both {before.label} and {after.label}", remedy="run 'mars score'"
+        )
+    places, first, second = places[both], first[both], second[both]
+    edges = margin_bin_edges(np.concatenate([first, second]), MOVEMENT_BINS)
+    crossed = np.flatnonzero((first > 0) != (second > 0))
+    crossed = crossed[np.argsort(-np.abs(second - first)[crossed], kind="stable")]
+    return Movement(
+        split=split,
+        before=before.label,
+        after=after.label,
+        pairs=len(places),
+        edges=edges,
+        counts_before=np.histogram(first, bins=edges)[0],
+        counts_after=np.histogram(second, bins=edges)[0],
+        mean_before=float(first.mean()),
+        mean_after=float(second.mean()),
+        mis_ranked_before=int((first < 0).sum()),
+        mis_ranked_after=int((second < 0).sum()),
+        now_right=int((second[crossed] > 0).sum()),
+        now_wrong=int((second[crossed] <= 0).sum()),
+        crossed_ids=index.ids[places[crossed]],
+        crossed_before=first[crossed],
+        crossed_after=second[crossed],
+    )
+
+
+def stored_rewards(store: Store, index: PairIndex, model_id: str, split: Split) -> Rewards:
+    """Return a model's rewards of a split's pairs, in the order of their import; NaN where it has not scored them."""
+    columns = store.browse.rewards(model_id, split)
+    places = positions_of(index.ids, index.id_order, columns.pair_ids)
+    chosen, rejected = np.full(len(index), np.nan), np.full(len(index), np.nan)
+    # What was imported since the index was read is not in it.
+    chosen[places[places >= 0]] = columns.chosen[places >= 0]
+    rejected[places[places >= 0]] = columns.rejected[places >= 0]
+    is_wanted = index.split == SPLIT_CODES.index(split)
+    return Rewards(chosen[is_wanted], rejected[is_wanted])
+
+
+def trace_lineage(store: Store, model: ModelRecord) -> Lineage:
+    """Return what a model was trained on beside base pairs."""
+    composition = store.compositions.get(model.composition_id) if model.composition_id else None
+    if composition is None:
+        return Lineage("", "", "", 0, 0, 0)
+    plan = store.proposals.plan(composition.plan_id)
+    parent = store.models.get(plan.model_id) if plan else None
+    return Lineage(
+        law=str(composition.settings.get("law", "")),
+        parent_id=parent.id if parent else "",
+        parent_label=parent.label if parent else "",
+        budget=plan.budget if plan else 0,
+        new_pairs=int(composition.summary.get("new_pairs", 0)),
+        carried_over=int(composition.summary.get("carried_over", 0)),
+    )
+
+
+def _heldout_columns(store: Store, index: PairIndex, places: IntArray) -> HeldoutPairs:
+    # Pairs that were imported since the index was read come last, and are not in it.
+    _, prompts = np.unique(store.browse.prompt_ids("heldout")[: len(places)], return_inverse=True)
+    subset = index.subset[places]
+    named = [(code, name) for code, name in enumerate(index.subset_names) if name]
+    positions = {name: np.flatnonzero(subset == code) for code, name in sorted(named, key=lambda each: each[1])}
+    return HeldoutPairs(
+        prompts=prompts,
+        subsets={name: found for name, found in positions.items() if len(found)},
+        length_margins=_length_margins(store, index)[places],
+    )
+
+
+def _length_margins(store: Store, index: PairIndex) -> FloatArray:
+    """By how many characters the chosen answer of each held-out pair is longer; 0 for other pairs."""
+    read = store.browse.lengths("heldout")
+    places = positions_of(index.ids, index.id_order, read.pair_ids)
+    margins = np.zeros(len(index))
+    margins[places[places >= 0]] = (read.chosen - read.rejected)[places >= 0]
+    return margins
+
+
+def _comparisons(
+    models: Sequence[ModelRecord], heldout: HeldoutPairs, rewards: Mapping[str, Rewards], config: EvaluateConfig
+) -> tuple[Comparison, ...]:
+    against_first = [(model, models[0]) for model in models[1:]]
+    against_previous = [(model, before) for before, model in pairwise(models[1:])]
+    return tuple(compare(*each, heldout, rewards, config=config) for each in [*against_first, *against_previous])
+
+
+# ------------------------------------------------------------------------------------------------------ in plain words
+
+
+def say_accuracy(result: ModelResult) -> str:
+    """Say how often a model is right, in words that need no statistics."""
+    accuracy = result.evaluation.accuracy
+    return (
+        f"The reward model {result.label} ranks {accuracy.estimate:.1%} of held-out pairs correctly; "
+        f"with {accuracy.level:.0%} confidence between {accuracy.low:.1%} and {accuracy.high:.1%}."
+    )
+
+
+def say_comparison(comparison: Comparison) -> str:
+    """Say how two models differ, and whether that is more than chance."""
+    difference = comparison.difference
+    points = signed_points(difference.estimate)
+    more_or_fewer = "more" if difference.estimate > 0 else "fewer"
+    change, than = f"{points[1:]} percentage points {more_or_fewer}", "than"
+    if points == "0.0":
+        change, than = "as many", "as"
+    return (
+        f"The reward model {comparison.first} ranks {change} held-out pairs correctly {than} "
+        f"{comparison.second} ({difference.level:.0%} interval {signed_points(difference.low)} to "
+        f"{signed_points(difference.high)} points): {comparison.verdict}."
+    )
+
+
+def signed_points(share: float) -> str:
+    """A difference of two shares in percentage points, with its sign; never "−0.0"."""
+    points = round(share * 100, 1)
+    return "0.0" if points == 0 else f"{points:+.1f}".replace("-", "−")
+
+
+# ------------------------------------------------------------------------------------------------------------ as a file
+
+
+def results_as_csv(results: Results) -> str:
+    """Return the table of models as CSV, with figures in full."""
+    rows = [_csv_row(model) for model in results.models]
+    if not rows:
+        raise MarsError("there is no scored model to write", remedy="run 'mars score'")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _csv_row(model: ModelResult) -> dict[str, Any]:
+    evaluation, metrics = model.evaluation, model.evaluation.metrics
+    return {
+        "model": model.label,
+        "model_id": model.record.id,
+        "kind": model.record.kind,
+        "round": model.record.round,
+        "law": model.lineage.law,
+        "training_pairs": evaluation.training_pairs,
+        "heldout_pairs": metrics.pairs,
+        "accuracy": evaluation.accuracy.estimate,
+        "accuracy_low": evaluation.accuracy.low,
+        "accuracy_high": evaluation.accuracy.high,
+        "interval_level": evaluation.accuracy.level,
+        "log_loss_nats": metrics.log_loss,
+        "calibration_error": metrics.calibration_error,
+        "mean_score_margin": metrics.margin_mean,
+        "auc": metrics.auc,
+        "trained_at": model.record.created_at.isoformat(),
+    }

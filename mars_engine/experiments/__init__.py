@@ -1,0 +1,1 @@
+"""Plans, methods, cells, and their report."""

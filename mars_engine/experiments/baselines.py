@@ -1,0 +1,51 @@
+"""The baselines that MARS is compared with, as far as they are arithmetic: weights and selections."""
+
+import numpy as np
+
+from mars_engine.core.records import FloatArray, IntArray
+from mars_engine.stats.metrics import sigmoid
+
+
+def adaboost_weights(weights: FloatArray, margins: FloatArray, *, eta: float) -> FloatArray:
+    """Return w_i·exp(−η·Δ_i), scaled to a mean of 1: pairs that the model ranks wrong count more.
+
+    One step of a reweighting of our own, in the manner of AdaBoost (Freund & Schapire 1997), not a published baseline.
+
+    Args:
+        weights: w, shape (n,), positive.
+        margins: Δ, shape (n,).
+        eta: η; 0 leaves the weights as they are.
+    """
+    exponents = np.log(weights) - eta * margins
+    raised = np.exp(exponents - exponents.max(initial=-np.inf))
+    return np.asarray(raised / raised.mean(), dtype=np.float64)
+
+
+def keep_highest(sources: IntArray, margins: FloatArray, *, keep: int) -> IntArray:
+    """Return the positions of each source's `keep` candidates with the highest margins, in ascending order.
+
+    Of equal margins the earlier candidate is kept.
+
+    Args:
+        sources: number of each candidate's source, shape (n,).
+        margins: the candidates' margins, shape (n,).
+        keep: most candidates of one source.
+    """
+    order = np.lexsort((np.arange(len(margins)), -margins, sources))
+    ordered = sources[order]
+    firsts = np.searchsorted(ordered, ordered, side="left")
+    rank_in_source = np.arange(len(ordered)) - firsts
+    return np.sort(order[rank_in_source < keep])
+
+
+def select_confident(margins: FloatArray, *, confidence: float, most: int) -> IntArray:
+    """Return the positions of the pairs of whose better side a model is at least so sure, in ascending order.
+
+    Args:
+        margins: Δ under the model, shape (n,), whichever side counts as chosen; σ(|Δ|) is how sure it is.
+        confidence: least probability of the preferred side.
+        most: at most so many, those of which it is surest; of equally sure ones the earlier.
+    """
+    sure = np.abs(margins)
+    order = np.argsort(-sure, kind="stable")[:most]
+    return np.sort(order[sigmoid(sure[order]) >= confidence])

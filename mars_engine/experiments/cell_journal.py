@@ -1,0 +1,77 @@
+"""The finished cells of an experiment in a file, a line of JSON each, safe on the disk line by line."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mars_engine.core.errors import StoreError
+from mars_engine.experiments.cells import CellKey, ExperimentCell
+
+
+@dataclass(frozen=True, slots=True)
+class CellJournal:
+    """A CellStore in a file; its folder is made when it is needed.
+
+    A last line that a kill tore is left out, and overwritten by the next cell.
+    """
+
+    path: Path
+
+    def load(self) -> list[ExperimentCell]:
+        """All cells that are there whole; of two with one key the first.
+
+        Raises:
+            StoreError: the file cannot be read, or has a line that is no cell.
+        """
+        cells: dict[CellKey, ExperimentCell] = {}
+        for number, line in enumerate(self._whole_lines(), start=1):
+            try:
+                cell = _as_cell(json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise StoreError(
+                    f"line {number} of {self.path} is no cell of an experiment: {error}",
+                    remedy="delete that line; its cell is then computed again",
+                ) from error
+            cells.setdefault(cell.key, cell)
+        return list(cells.values())
+
+    def append(self, cell: ExperimentCell) -> None:
+        """Write a cell.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        line = json.dumps(asdict(cell), separators=(",", ":")).encode() + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                stream.truncate(self._whole_bytes())
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"a finished cell cannot be written to {self.path}: {error}",
+                remedy="make room on the disk and run the same command again; the cells before are kept",
+            ) from error
+
+    def _whole_lines(self) -> list[bytes]:
+        return self._content()[: self._whole_bytes()].splitlines()
+
+    def _whole_bytes(self) -> int:
+        return self._content().rfind(b"\n") + 1
+
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error}", remedy="check its permissions") from error
+
+
+def _as_cell(row: dict[str, Any]) -> ExperimentCell:
+    lists = {name: tuple(row[name]) for name in ("prompts", "correct")}
+    return ExperimentCell(**{**row, **lists, "key": CellKey(**row["key"])})

@@ -1,0 +1,158 @@
+"""An experiment in a workspace: where its files are, and what it works with."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mars_engine.augment.generators import ExtractiveRefiner
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.records import IntArray, Pair, Passage, content_id
+from mars_engine.core.workbench import Workbench
+from mars_engine.data.loaders import open_source
+from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.dropout_views import DropoutViewEncoder
+from mars_engine.embeddings.sentence_encoder import SentenceEncoder
+from mars_engine.experiments.cell_journal import CellJournal
+from mars_engine.experiments.draws import read_pairs
+from mars_engine.experiments.experiment import experiment_id
+from mars_engine.experiments.plan import ExperimentPlan, find_dataset_file, load_experiment_plan
+from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES
+from mars_engine.experiments.step_trainer import AdamWTrainer
+from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.experiments.view_features import DropoutViewFeatures
+from mars_engine.reward_models.kept_choice import FileKeeper
+from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.shelf import ProbeShelf
+from mars_engine.store import open_store, sqlite_url
+from mars_engine.workspace.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class LaboratoryFolders:
+    """Laboratories in folders of their own, on the workbench's generators and one encoder."""
+
+    folder: Path
+    bench: Workbench
+    encoder: CachedEncoder
+
+    @contextmanager
+    def open(self, name: str, config: MarsConfig) -> Iterator[Workbench]:
+        """Open the workbench of that name, with the probe as its reward model; what it had made is there again."""
+        root = self._root(name)
+        root.mkdir(parents=True, exist_ok=True)
+        trainer = ProbeTrainer(config.probe, self.encoder, FileKeeper(root / FEATURES_FILE))
+        store = open_store(sqlite_url(root / DATABASE_FILE))
+        try:
+            yield replace(
+                self.bench,
+                config=config,
+                store=store,
+                encoder=self.encoder,
+                trainer=trainer,
+                probe_trainer=trainer,
+                shelf=ProbeShelf(root, root / "models", trainer),
+                refiner=ExtractiveRefiner(self.encoder, progress=self.bench.progress),
+            )
+        finally:
+            store.close()
+
+    def discard(self, name: str) -> None:
+        shutil.rmtree(self._root(name), ignore_errors=True)
+
+    def _root(self, name: str) -> Path:
+        return self.folder / content_id(name)
+
+
+@dataclass(frozen=True)
+class WorkspaceExperiment:
+    """A plan with its data, ready to be run in a workspace."""
+
+    root: Path
+    plan: ExperimentPlan
+    datasets: Mapping[str, Sequence[Pair]]
+    bench: Workbench
+
+    @cached_property
+    def id(self) -> str:
+        generators = [self.bench.paraphraser.card.fingerprint, self._refiner_fingerprint]
+        return experiment_id(self.plan, self.datasets, encoder=self._encoder.fingerprint, generators=generators)
+
+    @property
+    def artifact(self) -> str:
+        """The folder of its files, relative to the workspace."""
+        return f"{EXPERIMENTS}/{self.id}"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.artifact
+
+    @property
+    def cells(self) -> CellJournal:
+        return CellJournal(self.folder / CELLS_FILE)
+
+    def tools(self) -> ExperimentTools:
+        encoder = CachedEncoder(self._encoder, self._cache)
+        settings = self.plan.baselines
+        views = DropoutViewEncoder(self._encoder, settings.dropout_views, settings.dropout_rate)
+        return ExperimentTools(
+            laboratories=LaboratoryFolders(self.root / LABORATORIES / self.id, self.bench, encoder),
+            cells=self.cells,
+            stepwise=AdamWTrainer(self.plan.training),
+            views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
+            count_tokens=token_counter(self._encoder),
+            seconds=time.perf_counter,
+            progress=self.bench.progress,
+            add_point=self.bench.add_point,
+        )
+
+    @cached_property
+    def _encoder(self) -> SentenceEncoder:
+        return SentenceEncoder(self.plan.encoder)
+
+    @property
+    def _cache(self) -> Path:
+        return self.root / ARTIFACTS / "embeddings"
+
+    @property
+    def _refiner_fingerprint(self) -> str:
+        encoder = CachedEncoder(self._encoder, self._cache)
+        return ExtractiveRefiner(encoder, progress=self.bench.progress).card.fingerprint
+
+
+def open_experiment(root: Path, plan_path: Path, bench: Workbench) -> WorkspaceExperiment:
+    """Read a plan and its data.
+
+    Raises:
+        ConfigError: the plan cannot be used, or names a file that is not there.
+        LoadError: a file cannot be read as preference pairs.
+    """
+    plan = load_experiment_plan(plan_path)
+    datasets = {
+        dataset.name: read_pairs(
+            [
+                open_source(str(find_dataset_file(path, plan_path)), format=dataset.format or None)
+                for path in dataset.paths
+            ]
+        )
+        for dataset in plan.datasets
+    }
+    return WorkspaceExperiment(root, plan, datasets, bench)
+
+
+def token_counter(encoder: SentenceEncoder) -> Callable[[Sequence[str]], IntArray]:
+    """Return what counts a text's tokens in full, each text once; special tokens are counted too."""
+    known: dict[str, int] = {}
+
+    def count(texts: Sequence[str]) -> IntArray:
+        fresh = list(dict.fromkeys(text for text in texts if text not in known))
+        for text, row in zip(fresh, encoder.tokenize([Passage(text) for text in fresh]), strict=True):
+            known[text] = len(row.token_ids) + row.text_tokens_cut
+        return np.array([known[text] for text in texts], dtype=np.int64)
+
+    return count

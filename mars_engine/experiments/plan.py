@@ -1,0 +1,253 @@
+"""The plan of an experiment: which methods, on which data, how often, and what is held equal between them.
+
+One TOML file says it all; sections that a workspace's mars.toml has too mean the same here.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mars_engine.core.config import (
+    AllocationConfig,
+    ComposeConfig,
+    EncoderConfig,
+    EvaluateConfig,
+    GateConfig,
+    MarsConfig,
+    ProbeConfig,
+    ProposeConfig,
+    QualityConfig,
+    Section,
+    TriageConfig,
+    move_thresholds_of_gates,
+    say_complaints,
+)
+from mars_engine.core.errors import ConfigError
+
+Method = Literal[
+    "none",
+    "uniform",
+    "west_of_n",
+    "adaboost",
+    "self_training",
+    "dropout_views",
+    "mars_signed",
+    "mars_absolute",
+    "mars_no_semantic",
+    "semantic_only",
+]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+METHOD_NOTES: dict[Method, str] = {
+    "none": "The base pairs alone.",
+    "uniform": "New pairs by paraphrase, the budget spread evenly over the base pairs.",
+    "west_of_n": "The K new pairs of each base pair that the warm-up gives the highest margins, under the pair's own "
+    "prompt (after West-of-N, arXiv 2401.12086).",
+    "adaboost": "No new pairs: base pairs are weighted by exp(−η·margin). A reweighting of our own, in the manner of "
+    "AdaBoost, not a published baseline.",
+    "self_training": "Unlabelled pairs of the same data, labelled by the warm-up where it is confident.",
+    "dropout_views": "Views of the base pairs' responses under the encoder's own dropout (after SimCSE, arXiv "
+    "2104.08821): augmentation of the representation, no new text.",
+    "mars_signed": "MARS: the budget by softmax(−τ·margin), the contrast of close pairs sharpened first.",
+    "mars_absolute": "MARS with the first version's law, softmax(−τ·|margin|).",
+    "mars_no_semantic": "MARS without its semantic layer: the budget by signed margins, no gate, no refining.",
+    "semantic_only": "MARS's semantic layer without margins: gate and refining, the budget spread evenly.",
+}
+
+Matching = Literal["epochs", "steps", "convex"]
+MATCHINGS: tuple[Matching, ...] = get_args(Matching)
+MATCHING_NOTES: dict[Matching, str] = {
+    "epochs": "equal epochs: each method passes over its own training set equally often, so that those with more "
+    "pairs take more optimizer steps",
+    "steps": "equal optimizer steps: each method takes exactly as many steps of the same batch size as mars_signed "
+    "takes under equal epochs",
+    "convex": "the exact fit: each method's convex problem is solved to its optimum, so that neither steps nor epochs "
+    "matter",
+}
+
+BASELINES: tuple[Method, ...] = ("uniform", "none")
+"""What every method is compared with."""
+
+Seeds = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class DatasetPlan(Section):
+    """One source of pairs: base pairs and held-out pairs are drawn from it anew under each seed."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60, description="What the results call it.")]
+    paths: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Its files, taken together; relative to the plan's folder or the current one."),
+    ]
+    format: Annotated[str, Field(description="The files' format; empty: it is recognised.")] = ""
+    base_pairs: Annotated[int, Field(ge=2, description="Labelled pairs that the methods begin with.")]
+    heldout_pairs: Annotated[
+        int, Field(ge=2, description="Pairs measured on; their prompts are in no other part under that seed.")
+    ]
+    unlabelled_pairs: Annotated[
+        int, Field(ge=0, description="Most further pairs that self-training may see, their labels hidden; 0: all.")
+    ] = 0
+
+
+class HeadTraining(Section):
+    """Training of the linear head by minibatch AdamW on frozen features."""
+
+    epochs: Annotated[float, Field(gt=0, description="Passes over a training set under equal epochs.")] = 5
+    batch_size: Annotated[int, Field(ge=1, description="Pairs in a batch; every batch is full.")] = 64
+    learning_rate: Annotated[float, Field(gt=0, description="AdamW's learning rate.")] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, description="AdamW's decoupled weight decay.")] = 0.01
+
+
+class BaselineSettings(Section):
+    """Settings of the methods that are not MARS."""
+
+    keep_highest: Annotated[
+        int, Field(ge=0, description="West-of-N: new pairs kept of each base pair; 0: allocation.budget_per_pair.")
+    ] = 0
+    adaboost_eta: Annotated[float, Field(ge=0, description="η of the reweighting by exp(−η·margin).")] = 0.5
+    confidence: Annotated[
+        float,
+        Field(ge=0.5, lt=1, description="Self-training: least probability of the side that the warm-up prefers."),
+    ] = 0.7
+    dropout_rate: Annotated[
+        float,
+        Field(gt=0, lt=1, description="Dropout views: the encoder's dropout; BERT and its kin are trained at 0.1."),
+    ] = 0.1
+    dropout_views: Annotated[
+        int, Field(ge=2, le=20, description="Dropout views: views of each response; any two sides' views make a pair.")
+    ] = 3
+
+
+class ExperimentPlan(Section):
+    """Methods × seeds × datasets × matchings, and every setting that the results depend on."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, description="What the experiment is called.")]
+    datasets: Annotated[tuple[DatasetPlan, ...], Field(description="The data.")]
+    methods: Annotated[tuple[Method, ...], Field(description="The methods.")] = METHODS
+    seeds: Annotated[
+        tuple[Seeds, ...],
+        Field(description="Seeds, as a list, or as a number: 10 stands for the seeds 0 to 9."),
+    ] = (0, 1, 2, 3, 4)
+    matchings: Annotated[tuple[Matching, ...], Field(description="What is held equal between the methods.")] = MATCHINGS
+    review: Annotated[
+        Literal["gates", "accept-all"],
+        Field(description="Which proposals are taken: those that pass the gates, or all."),
+    ] = "gates"
+    encoder: EncoderConfig = EncoderConfig()
+    probe: ProbeConfig = ProbeConfig()
+    triage: TriageConfig = TriageConfig(policy="keep")
+    allocation: AllocationConfig = AllocationConfig()
+    gate: GateConfig = GateConfig()
+    propose: ProposeConfig = ProposeConfig()
+    quality: QualityConfig = QualityConfig()
+    training: HeadTraining = HeadTraining()
+    baselines: BaselineSettings = BaselineSettings()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_files(cls, settings: Any) -> Any:
+        return move_thresholds_of_gates(settings)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_of_seeds(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return tuple(range(max(0, min(value, 10_000))))
+        return value
+
+    # Lengths are judged here, after the items: pydantic's own rule also blames a list whose items are all refused.
+    @field_validator("datasets", "methods", "seeds", "matchings")
+    @classmethod
+    def _some_and_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("names nothing")
+        if len(set(value)) < len(value):
+            raise ValueError("names something twice")
+        return value
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        names = [dataset.name for dataset in self.datasets]
+        if len(set(names)) < len(names):
+            raise ValueError("two datasets have the same name")
+        if self.triage.policy == "ask":
+            raise ValueError("triage.policy = 'ask', but nobody is there to be asked: keep, leave_out, smooth or flip")
+        if "law" in self.allocation.model_fields_set:
+            raise ValueError("allocation.law is decided by each method: leave it out")
+        return self
+
+    @property
+    def keep_highest(self) -> int:
+        """K of West-of-N: as many new pairs of each base pair as the budget has on the mean."""
+        return self.baselines.keep_highest or max(1, round(self.allocation.budget_per_pair))
+
+    def laboratory_config(self, *, semantic: bool) -> MarsConfig:
+        """Return the settings under which new pairs are made, with or without the semantic layer.
+
+        Without it, the gate's threshold is 0, so that every pair passes and none is refined.
+        """
+        return MarsConfig(
+            encoder=self.encoder,
+            probe=self.probe,
+            triage=self.triage,
+            allocation=self.allocation,
+            gate=self.gate if semantic else GateConfig(rule="fixed", threshold=0.0),
+            propose=self.propose,
+            quality=self.quality,
+            compose=ComposeConfig(cumulative=False),
+            evaluate=self.evaluate,
+        )
+
+    def decisive_settings(self) -> dict[str, Any]:
+        """Return what a cell depends on, as plain JSON.
+
+        Methods, seeds and matchings are left out: one may add to them, and the finished cells stay what they are. So
+        are settings of the intervals, which are computed anew each time, and of the encoder, which its fingerprint
+        stands for.
+        """
+        return self.model_dump(mode="json", exclude={"methods", "seeds", "matchings", "evaluate", "encoder"})
+
+
+def load_experiment_plan(path: Path) -> ExperimentPlan:
+    """Read a plan.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has keys or values that cannot be used; all are named.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the plan {path} cannot be read: {error}",
+            remedy="name a TOML file; data/experiments/baselines.toml is an example",
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the plan {path} is not valid TOML: {error}", remedy="correct that line") from error
+    try:
+        return ExperimentPlan.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the plan {path} has {error.error_count()} setting(s) that cannot be used: {say_complaints(error)}",
+            expected="the keys of data/experiments/baselines.toml",
+            remedy="correct or remove them",
+        ) from error
+
+
+def find_dataset_file(name: str, plan_path: Path) -> Path:
+    """Return a dataset's file: beside the plan where it is there, else as named from the current folder.
+
+    Raises:
+        ConfigError: it is in neither place.
+    """
+    places = [plan_path.resolve().parent / name, Path(name)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(
+        f"there is no file {name}, which the plan {plan_path} names",
+        expected=f"it at {places[0]} or {places[1].resolve()}",
+        remedy="correct 'paths' of the dataset",
+    )

@@ -1,0 +1,328 @@
+"""What an experiment shows: each method's figures over the seeds, and how they differ from the baselines."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mars_engine.core.config import EvaluateConfig
+from mars_engine.core.errors import MarsError
+from mars_engine.experiments.cells import ExperimentCell
+from mars_engine.experiments.plan import BASELINES, ExperimentPlan, Matching, Method
+from mars_engine.stats.crossed_bootstrap import SeedSpread, crossed_mean, spread_over_seeds
+from mars_engine.stats.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Held-out accuracy of a method less that of a baseline, on the same pairs under the same seeds."""
+
+    baseline: Method
+    interval: Interval
+    over_seeds: SeedSpread
+
+    @property
+    def is_none(self) -> bool:
+        """Whether both rank each pair alike under every seed, mostly since they were trained on the same pairs."""
+        return self.interval.low == self.interval.high == 0.0
+
+    @property
+    def verdict(self) -> str:
+        """The difference in plain words; it says so when none is shown."""
+        if self.is_none:
+            return f"the same as {self.baseline}: nothing was compared"
+        if not self.interval.excludes_zero:
+            return "no difference shown"
+        return f"{'better' if self.interval.estimate > 0 else 'worse'} than {self.baseline}"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """One method on one dataset under one matching. Costs and counts are means over the seeds."""
+
+    method: Method
+    accuracy: SeedSpread
+    log_loss: float
+    steps: float
+    training_pairs: float
+    new_pairs: float
+    wrong_labels: float
+    generation_tokens: float
+    training_tokens: float
+    preparation_seconds: float
+    training_seconds: float
+    differences: tuple[Difference, ...]
+
+    def against(self, baseline: Method) -> Difference | None:
+        return next((each for each in self.differences if each.baseline == baseline), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All methods on one dataset under one matching, over the seeds under which all of them are finished."""
+
+    dataset: str
+    matching: Matching
+    seeds: tuple[int, ...]
+    heldout_pairs: int
+    """Under each seed."""
+    heldout_prompts: int
+    """Under any seed."""
+    methods: tuple[MethodResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResults:
+    """The results of a plan, as far as its cells are finished."""
+
+    name: str
+    cells: int
+    finished: int
+    level: float
+    resamples: int
+    comparisons: tuple[Comparison, ...]
+    differences: int
+    """How many differences were looked at: those of methods that are not the same, the baselines' own once."""
+
+    @property
+    def expected_by_chance(self) -> float:
+        """How many intervals would miss 0 if no method differed from another."""
+        return self.differences * (1 - self.level)
+
+    @property
+    def shown(self) -> int:
+        """How many intervals miss 0, the baselines' own difference counted once."""
+        return sum(
+            difference.interval.excludes_zero
+            for comparison in self.comparisons
+            for result in comparison.methods
+            for difference in result.differences
+            if (result.method, difference.baseline) != BASELINES
+        )
+
+
+def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> ExperimentResults:
+    """Return what the finished cells of a plan show.
+
+    A seed counts only where all methods of the plan are finished, so that all are measured on the same pairs.
+
+    Raises:
+        MarsError: there is no such seed yet.
+    """
+    comparisons = [
+        _compare(plan, dataset.name, matching, cells) for dataset in plan.datasets for matching in plan.matchings
+    ]
+    whole = tuple(each for each in comparisons if each is not None)
+    if not whole:
+        raise MarsError(
+            "no seed of the plan is finished for all methods, so there is nothing to compare yet",
+            remedy="run 'mars experiment' without --report-only",
+        )
+    differences = sum(
+        not difference.is_none
+        for comparison in whole
+        for result in comparison.methods
+        for difference in result.differences
+        if (result.method, difference.baseline) != BASELINES
+    )
+    return ExperimentResults(
+        name=plan.name,
+        cells=len(plan.datasets) * len(plan.seeds) * len(plan.methods) * len(plan.matchings),
+        finished=len(cells),
+        level=plan.evaluate.confidence,
+        resamples=plan.evaluate.resamples,
+        comparisons=whole,
+        differences=differences,
+    )
+
+
+def _compare(
+    plan: ExperimentPlan, dataset: str, matching: Matching, cells: Sequence[ExperimentCell]
+) -> Comparison | None:
+    by_method = {
+        method: {
+            cell.key.seed: cell
+            for cell in cells
+            if (cell.key.dataset, cell.key.matching, cell.key.method) == (dataset, matching, method)
+        }
+        for method in plan.methods
+    }
+    seeds = [seed for seed in plan.seeds if all(seed in found for found in by_method.values())]
+    if not seeds:
+        return None
+    whole = {method: [found[seed] for seed in seeds] for method, found in by_method.items()}
+    some = next(iter(whole.values()))
+    return Comparison(
+        dataset=dataset,
+        matching=matching,
+        seeds=tuple(seeds),
+        heldout_pairs=len(some[0].prompts),
+        heldout_prompts=len({prompt for cell in some for prompt in cell.prompts}),
+        methods=tuple(_summarize(method, whole, plan.evaluate) for method in plan.methods),
+    )
+
+
+def _summarize(
+    method: Method, whole: Mapping[Method, Sequence[ExperimentCell]], config: EvaluateConfig
+) -> MethodResult:
+    cells = whole[method]
+
+    def mean(of: str) -> float:
+        return float(np.mean([getattr(cell, of) for cell in cells]))
+
+    return MethodResult(
+        method=method,
+        accuracy=spread_over_seeds(np.array([cell.accuracy for cell in cells])),
+        log_loss=mean("log_loss"),
+        steps=mean("steps"),
+        training_pairs=mean("training_pairs"),
+        new_pairs=mean("new_pairs"),
+        wrong_labels=mean("wrong_labels"),
+        generation_tokens=mean("generation_tokens"),
+        training_tokens=mean("training_tokens"),
+        preparation_seconds=mean("preparation_seconds"),
+        training_seconds=mean("training_seconds"),
+        differences=tuple(
+            _difference(cells, baseline, whole[baseline], config)
+            for baseline in BASELINES
+            if baseline in whole and baseline != method
+        ),
+    )
+
+
+def _difference(
+    cells: Sequence[ExperimentCell], baseline: Method, others: Sequence[ExperimentCell], config: EvaluateConfig
+) -> Difference:
+    values = [np.array(cell.correct) - np.array(other.correct) for cell, other in zip(cells, others, strict=True)]
+    interval = crossed_mean(
+        np.concatenate(values),
+        np.repeat([cell.key.seed for cell in cells], [len(each) for each in values]),
+        np.concatenate([np.array(cell.prompts, dtype=np.int64) for cell in cells]),
+        rng=np.random.default_rng(config.seed),
+        resamples=config.resamples,
+        level=config.confidence,
+    )
+    return Difference(baseline, interval, spread_over_seeds(np.array([each.mean() for each in values])))
+
+
+# ------------------------------------------------------------------------------------------------------ in plain words
+
+
+def points(share: float) -> str:
+    """A difference of two shares in percentage points, two decimals, with its sign; never "−0.00"."""
+    rounded = round(share * 100, 2)
+    return "0.00" if rounded == 0 else f"{rounded:+.2f}".replace("-", "−")
+
+
+def say_verdict(result: MethodResult, level: float) -> str:
+    """Say how a method stands against the baselines, in one sentence."""
+    said = [
+        each.verdict
+        if each.is_none
+        else f"{each.verdict if each.interval.excludes_zero else f'no difference shown from {each.baseline}'} "
+        f"({points(each.interval.estimate)} points, {level:.0%} interval {points(each.interval.low)} to "
+        f"{points(each.interval.high)})"
+        for each in result.differences
+    ]
+    return f"{result.method}: {'; '.join(said)}." if said else f"{result.method}: there is no baseline to compare with."
+
+
+def say_how_many(results: ExperimentResults) -> str:
+    """Say how many comparisons were made, and how many would look like differences by chance alone."""
+    return (
+        f"{results.differences:,} comparisons were made; in {results.shown:,} of them the {results.level:.0%} interval "
+        f"misses 0. If no method differed from any other, that would happen about {results.expected_by_chance:.0f} "
+        "times by chance; the intervals are not corrected for it."
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ as files
+
+
+def results_from_plain(plain: Mapping[str, Any]) -> ExperimentResults:
+    """Return results that were stored as plain JSON.
+
+    Raises:
+        KeyError, TypeError: they are none.
+    """
+    return ExperimentResults(**{**plain, "comparisons": tuple(_comparison_from(each) for each in plain["comparisons"])})
+
+
+def _comparison_from(plain: Mapping[str, Any]) -> Comparison:
+    methods = tuple(_method_from(each) for each in plain["methods"])
+    return Comparison(**{**plain, "seeds": tuple(plain["seeds"]), "methods": methods})
+
+
+def _method_from(plain: Mapping[str, Any]) -> MethodResult:
+    differences = tuple(
+        Difference(each["baseline"], Interval(**each["interval"]), _spread_from(each["over_seeds"]))
+        for each in plain["differences"]
+    )
+    return MethodResult(**{**plain, "accuracy": _spread_from(plain["accuracy"]), "differences": differences})
+
+
+def _spread_from(plain: Mapping[str, Any]) -> SeedSpread:
+    deviation = float("nan") if plain["deviation"] is None else plain["deviation"]
+    return SeedSpread(**{**plain, "values": tuple(plain["values"]), "deviation": deviation})
+
+
+def results_as_csv(results: ExperimentResults) -> str:
+    """Return a row for each dataset, matching and method, with figures in full."""
+    return _as_csv(
+        [_result_row(comparison, result) for comparison in results.comparisons for result in comparison.methods]
+    )
+
+
+def cells_as_csv(cells: Sequence[ExperimentCell]) -> str:
+    """Return a row for each cell, without the single held-out pairs."""
+    rows = []
+    for cell in cells:
+        row = asdict(cell)
+        rows.append(row.pop("key") | {name: value for name, value in row.items() if name not in ("prompts", "correct")})
+    return _as_csv(rows)
+
+
+def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "dataset": comparison.dataset,
+        "matching": comparison.matching,
+        "method": result.method,
+        "seeds": len(comparison.seeds),
+        "heldout_pairs_a_seed": comparison.heldout_pairs,
+        "accuracy_mean": result.accuracy.mean,
+        "accuracy_std": result.accuracy.deviation,
+        "accuracy_min": result.accuracy.lowest,
+        "accuracy_max": result.accuracy.highest,
+        "log_loss_nats": result.log_loss,
+        "steps": result.steps,
+        "training_pairs": result.training_pairs,
+        "new_pairs": result.new_pairs,
+        "wrong_pseudo_labels": result.wrong_labels,
+        "generation_tokens": result.generation_tokens,
+        "training_tokens": result.training_tokens,
+        "preparation_seconds": result.preparation_seconds,
+        "training_seconds": result.training_seconds,
+    }
+    for baseline in BASELINES:
+        difference = result.against(baseline)
+        row |= {
+            f"minus_{baseline}": difference.interval.estimate if difference else "",
+            f"minus_{baseline}_low": difference.interval.low if difference else "",
+            f"minus_{baseline}_high": difference.interval.high if difference else "",
+            f"minus_{baseline}_seed_std": difference.over_seeds.deviation if difference else "",
+            f"minus_{baseline}_seed_min": difference.over_seeds.lowest if difference else "",
+            f"minus_{baseline}_seed_max": difference.over_seeds.highest if difference else "",
+            f"verdict_against_{baseline}": difference.verdict if difference else "",
+        }
+    return row
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

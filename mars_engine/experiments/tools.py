@@ -1,0 +1,39 @@
+"""Everything that an experiment needs of the world, in one place."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.protocols import Progress, StepTrainer, ViewFeatures
+from mars_engine.core.records import IntArray
+from mars_engine.core.workbench import AddPoint, Workbench, forget_point
+from mars_engine.experiments.cells import CellStore
+
+
+class Laboratories(Protocol):
+    """Workbenches of an experiment's own, each on a memory of its own that outlives a kill."""
+
+    def open(self, name: str, config: MarsConfig) -> AbstractContextManager[Workbench]:
+        """Open the workbench of that name, with the probe as its reward model; what it had made is there again."""
+        ...
+
+    def discard(self, name: str) -> None:
+        """Delete what is kept under a name, if there is anything."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExperimentTools:
+    """Memories, models and clocks of an experiment."""
+
+    laboratories: Laboratories
+    cells: CellStore
+    stepwise: StepTrainer
+    views: ViewFeatures
+    count_tokens: Callable[[Sequence[str]], IntArray]
+    seconds: Callable[[], float]
+    """A clock that only ever goes forward, in seconds."""
+    progress: Progress
+    add_point: AddPoint = forget_point

@@ -1,0 +1,671 @@
+"""Explore: which pairs a view selects, and what is drawn of them; all of it from columns, in milliseconds.
+
+`Explorer.look` finds the selection of a view. What is drawn follows from that scene: a histogram of the margins, a
+cloud of points (or a density, where they are many) for the map and for the plane, and a page of the table.
+"""
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mars_engine.augment.distance_gate import gate_threshold, is_high
+from mars_engine.core.config import AllocationConfig, GateConfig
+from mars_engine.core.errors import MarsError
+from mars_engine.core.protocols import MapKeeper, Store
+from mars_engine.core.records import (
+    MAP_KINDS,
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    MapCluster,
+    MapKind,
+    Pair,
+)
+from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
+from mars_engine.evaluate.overview import hard_below
+from mars_engine.explore.view import UNDECIDED, UNTRIAGED, Box, Interval, Sort, View, drawn_box
+from mars_engine.stats.metrics import margin_bin_edges
+
+MARGIN_BINS = 60
+MOST_POINTS = 20_000
+"""Up to so many pairs a cloud has a point for each; above, it is a density with a sample on top."""
+MOST_TELLING = 500
+LOWEST_SHARE = 2 / 3
+"""Of the sample: the pairs with the lowest margins. The others are drawn at random."""
+DENSITY_BINS = (240, 140)
+"""Columns and rows of a density."""
+ROWS_A_PAGE = 100
+EXCERPT_CHARACTERS = 240
+LOOKUPS_KEPT = 16
+EMBEDDINGS_AT_ONCE = 20_000
+
+Positions = NDArray[np.int64]
+_Found = TypeVar("_Found")
+
+MOST_WITHOUT_A_MAP = 10_000
+"""Pairs among which a meaning is looked for without a map: 15 MB of embeddings, kept by the server."""
+
+QUERY_MAPS: tuple[MapKind, ...] = ("prompt", "chosen", "rejected")
+"""Maps of texts: only by their embeddings a text can be looked for."""
+
+
+# ----------------------------------------------------------------------------------------------------------- the scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """A map, in the order of the index: NaN and cluster −1 where a pair has no place yet."""
+
+    kind: MapKind
+    x: Float32Array
+    y: Float32Array
+    cluster: NDArray[np.int16]
+    clusters: tuple[MapCluster, ...]
+
+    @property
+    def placed(self) -> int:
+        return int((~np.isnan(self.x)).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """Positions of the pairs nearest in meaning to a text, the nearest first, and how near they are."""
+
+    kind: MapKind
+    """Which text of a pair the cosine is of."""
+    positions: Positions
+    cosines: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookups:
+    """Positions that were looked up outside of the index; None where the view does not ask for them."""
+
+    matching: Positions | None = None
+    members: Positions | None = None
+    nearest: Nearest | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A view, carried out."""
+
+    view: View
+    index: PairIndex
+    places: Places | None
+    """The view's map; None where it was not made yet."""
+    lookups: Lookups
+    selected: BoolArray
+    problems: tuple[str, ...]
+    """What of the view could not be carried out and was left out, in plain words."""
+
+    @property
+    def count(self) -> int:
+        return int(self.selected.sum())
+
+    @property
+    def sort(self) -> Sort:
+        """The order of the table: the one chosen by hand, else the nearest first where they were found.
+
+        A direction chosen by hand goes with the margin, as in the links that were made before there was a choice.
+        """
+        if self.view.sort is not None:
+            return self.view.sort
+        return "nearest" if self.lookups.nearest is not None and not self.view.descending else "margin"
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the selected pairs, in the order of their import."""
+        return self.ids_of(self.selected)
+
+    @property
+    def training(self) -> BoolArray:
+        """Which are selected and trained on; those held out are neither checked nor proposed for."""
+        trained_on: BoolArray = self.selected & (self.index.split == SPLIT_CODES.index("train"))
+        return trained_on
+
+    def ids_of(self, which: BoolArray) -> list[str]:
+        """Ids of some pairs, in the order of their import. It takes a while where they are a million."""
+        return [pair_id.decode() for pair_id in self.index.ids[which].tolist()]
+
+
+def select(index: PairIndex, view: View, *, places: Places | None = None, lookups: Lookups | None = None) -> BoolArray:
+    """Return which pairs satisfy every filter and lie in every brush. A brush on a map that is not there is left out.
+
+    A pair whose margin (distance, place) is not known satisfies no filter and lies in no brush of it.
+    """
+    lookups = lookups or Lookups()
+    chosen = np.ones(len(index), dtype=bool)
+    for interval, values in (
+        (view.margin, index.margin),
+        (view.distance, index.distance),
+        (view.margin_brush, index.margin),
+    ):
+        if interval is not None:
+            chosen &= interval.holds(values)
+    if view.split:
+        chosen &= index.split == SPLIT_CODES.index(view.split)
+    if view.subsets:
+        chosen &= np.isin(index.subset, _codes_of(view.subsets, index.subset_names))
+    if view.datasets:
+        chosen &= np.isin(index.dataset, _codes_of(view.datasets, index.dataset_names))
+    if view.verdicts:
+        wanted = ["" if name == UNTRIAGED else name for name in view.verdicts]
+        chosen &= np.isin(index.verdict, _codes_of(wanted, VERDICT_CODES))
+    if view.decisions:
+        wanted = ["" if name == UNDECIDED else name for name in view.decisions]
+        chosen &= np.isin(index.decision, _codes_of(wanted, DECISION_CODES))
+    if view.proposals:
+        chosen &= _has_proposals(index, view.proposals)
+    nearest = None if lookups.nearest is None else lookups.nearest.positions
+    for positions in (lookups.matching, lookups.members, nearest):
+        if positions is not None:
+            listed = np.zeros(len(index), dtype=bool)
+            listed[positions] = True
+            chosen &= listed
+    if view.plane_brush is not None:
+        chosen &= view.plane_brush.holds(index.margin, index.distance)
+    if view.map_brush is not None and places is not None:
+        chosen &= view.map_brush.holds(places.x, places.y)
+    return chosen
+
+
+def _codes_of(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    return [code for code, name in enumerate(known) if name in set(names)]
+
+
+def _has_proposals(index: PairIndex, states: Sequence[str]) -> BoolArray:
+    columns = {
+        "none": index.proposals == 0,
+        "any": index.proposals > 0,
+        "pending": index.pending > 0,
+        "accepted": index.accepted > 0,
+        "rejected": index.rejected > 0,
+    }
+    found: BoolArray = np.any([columns[state] for state in states], axis=0)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Pairs that are alike, the nearest first, by what a map was made of."""
+
+    kind: MapKind
+    pair_ids: tuple[str, ...]
+    cosines: tuple[float, ...]
+
+
+class Explorer:
+    """Carries views out. What took a search is remembered for a while. Threads may share it."""
+
+    def __init__(
+        self,
+        store: Store,
+        index_cache: PairIndexCache,
+        maps: MapKeeper,
+        embed: Callable[[Sequence[str]], Float32Array],
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            store: has texts and sets.
+            index_cache: has the columns of all pairs.
+            maps: has the maps and their embeddings.
+            embed: returns unit-length embeddings of texts, by the encoder that the maps were made with.
+        """
+        self._store, self._index_cache, self._maps, self._embed = store, index_cache, maps, embed
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[tuple[object, ...], Any]] = OrderedDict()
+
+    def look(self, view: View) -> Scene:
+        """Return what a view selects; `problems` says where a map is damaged or the encoder cannot be asked."""
+        index = self._index_cache.current()
+        problems: list[str] = []
+        places = self._readable_places(index, view.map, problems)
+        if view.map_brush is not None and places is None:
+            problems.append(f"The selection on the map of the {view.map} was left out: there is no such map yet.")
+        lookups = Lookups(
+            matching=self._matching(index, view.words) if view.words else None,
+            members=self._members(index, view.pair_set, problems) if view.pair_set else None,
+            nearest=self._readable_nearest(index, view, problems) if view.meaning.strip() else None,
+        )
+        selected = select(index, view, places=places, lookups=lookups)
+        return Scene(view, index, places, lookups, selected, tuple(problems))
+
+    def _readable_places(self, index: PairIndex, kind: MapKind, problems: list[str]) -> Places | None:
+        try:
+            return self._places(index, kind)
+        except MarsError as error:
+            problems.append(f"The map of the {kind} cannot be shown: {error}")
+            return None
+
+    def _readable_nearest(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
+        try:
+            return self._nearest(index, view, problems)
+        except MarsError as error:
+            problems.append(f"The search by meaning was left out: {error}")
+            return None
+
+    def _places(self, index: PairIndex, kind: MapKind) -> Places | None:
+        points = self._maps.load(kind)
+        if points is None:
+            return None
+
+        def align() -> Places:
+            x, y = (np.full(len(index), np.nan, dtype=np.float32) for _ in range(2))
+            cluster = np.full(len(index), -1, dtype=np.int16)
+            positions = index.positions_of_ids(points.ids)
+            known = positions >= 0
+            for column, values in ((x, points.x), (y, points.y), (cluster, points.cluster)):
+                column[positions[known]] = values[known]
+            return Places(kind, x, y, cluster, points.clusters)
+
+        return self._remember(("places", kind), (points, index.ids), align)
+
+    def nearest_to(self, pair_id: str, count: int) -> Neighbours | None:
+        """Return the pairs nearest to a pair by the embeddings of the first map that has it; None where none has."""
+        for kind in MAP_KINDS:
+            points = self._maps.load(kind)
+            if points is None:
+                continue
+            found = np.flatnonzero(points.ids == pair_id.encode("ascii", "replace"))
+            if len(found):
+                row = int(found[0])
+                likeness = _cosines(points.embeddings, _unit(points.embeddings[row]))
+                likeness[row] = -np.inf
+                nearest = _highest(likeness, min(count, len(likeness) - 1))
+                ids = tuple(pair.decode() for pair in points.ids[nearest].tolist())
+                return Neighbours(kind, ids, tuple(likeness[nearest].tolist()))
+        return None
+
+    def _matching(self, index: PairIndex, words: str) -> Positions:
+        def search() -> Positions:
+            return index.positions(self._store.browse.matching(words))
+
+        return self._remember(("words", words), (index.ids,), search)
+
+    def _members(self, index: PairIndex, set_id: str, problems: list[str]) -> Positions | None:
+        if all(each.id != set_id for each in self._store.pair_sets.all()):
+            problems.append("The link's set of pairs was left out: there is no such set any more.")
+            return None
+
+        def read() -> Positions:
+            return index.positions(self._store.pair_sets.members(set_id))
+
+        return self._remember(("set", set_id), (index.ids,), read)
+
+    def _nearest(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
+        """Return the pairs whose text is nearest in meaning, by the view's map or the first map of a text.
+
+        Without such a map, the chosen answers of the pairs that have a semantic distance are searched: the encoder has
+        read them, so that their embeddings are at hand.
+        """
+        kinds = sorted(QUERY_MAPS, key=lambda kind: kind != view.map)
+        points = next((points for kind in kinds if (points := self._maps.load(kind)) is not None), None)
+        if points is None:
+            return self._nearest_chosen(index, view, problems)
+
+        count = view.nearest_among(len(index))
+
+        def search() -> Nearest:
+            wanted = self._embed([view.meaning])[0]
+            if len(wanted) != points.embeddings.shape[1]:
+                raise MarsError(
+                    f"the map of the {points.kind} was made with another encoder",
+                    remedy=f"make it anew: mars map --of {points.kind}",
+                )
+            likeness = _cosines(points.embeddings, wanted)
+            highest = _highest(likeness, count)
+            positions = index.positions_of_ids(points.ids[highest])
+            return Nearest(points.kind, positions[positions >= 0], likeness[highest][positions >= 0])
+
+        return self._remember(("meaning", view.meaning, count, points.kind), (points, index.ids), search)
+
+    def _nearest_chosen(self, index: PairIndex, view: View, problems: list[str]) -> Nearest | None:
+        read = np.flatnonzero(~np.isnan(index.distance))
+        if not len(read):
+            problems.append(
+                "The search by meaning was left out: the encoder has not read the pairs yet. Score them by a model, or "
+                "make the map of the prompt, the chosen or the rejected answer."
+            )
+            return None
+        if len(read) > MOST_WITHOUT_A_MAP:
+            problems.append(
+                f"The search by meaning was left out: above {MOST_WITHOUT_A_MAP:,} pairs it needs the map of the "
+                "prompt, the chosen or the rejected answer."
+            )
+            return None
+
+        def embed() -> Float32Array:
+            ids = [index.ids[place].decode("ascii") for place in read.tolist()]
+            pairs = self._store.pairs.by_id(ids)
+            return self._embed([pairs[pair_id].chosen for pair_id in ids])
+
+        vectors = self._remember(("chosen",), (index.ids, index.distance), embed)
+        count = view.nearest_among(len(index))
+
+        def search() -> Nearest:
+            likeness = vectors @ self._embed([view.meaning])[0]
+            highest = _highest(likeness, count)
+            return Nearest("chosen", read[highest], likeness[highest])
+
+        return self._remember(("meaning", view.meaning, count, "read"), (vectors,), search)
+
+    def _remember(self, key: Hashable, of: tuple[object, ...], make: Callable[[], _Found]) -> _Found:
+        """Return what was made of these very objects before, else make it. Two threads may make it at once."""
+        with self._lock:
+            known = self._kept.get(key)
+            if known is not None and all(old is new for old, new in zip(known[0], of, strict=True)):
+                self._kept.move_to_end(key)
+                remembered: _Found = known[1]
+                return remembered
+        made = make()
+        with self._lock:
+            self._kept[key] = (of, made)
+            while len(self._kept) > LOOKUPS_KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _unit(vector: NDArray[np.float16]) -> Float32Array:
+    wide = vector.astype(np.float32)
+    return np.asarray(wide / max(float(np.linalg.norm(wide)), 1e-12), dtype=np.float32)
+
+
+def _cosines(embeddings: NDArray[np.float16], wanted: Float32Array) -> Float32Array:
+    """Return the cosine of each embedding with a vector of unit length; few at a time are read from the disk."""
+    found = np.empty(len(embeddings), dtype=np.float32)
+    for start in range(0, len(embeddings), EMBEDDINGS_AT_ONCE):
+        some = np.asarray(embeddings[start : start + EMBEDDINGS_AT_ONCE], dtype=np.float32)
+        lengths = np.maximum(np.linalg.norm(some, axis=1), 1e-12)
+        found[start : start + len(some)] = (some @ wanted) / lengths
+    return found
+
+
+def _highest(values: Float32Array, count: int) -> Positions:
+    """Positions of the highest values, the highest first."""
+    count = min(count, len(values))
+    if count <= 0:
+        return np.array((), dtype=np.int64)
+    highest = np.argpartition(-values, count - 1)[:count]
+    return highest[np.argsort(-values[highest], kind="stable")]
+
+
+# ---------------------------------------------------------------------------------------------------------- histogram
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """Margins of all pairs and of the selected ones; a bin edge lies at 0, so no bin mixes right and wrong."""
+
+    edges: FloatArray
+    all: IntArray
+    selected: IntArray
+    unknown: int
+    """Pairs that no model has scored."""
+
+
+def margin_histogram(scene: Scene) -> Histogram | None:
+    """Return the histogram of a scene; None where no pair has a margin."""
+    margins = scene.index.margin
+    known = ~np.isnan(margins)
+    if not known.any():
+        return None
+    edges = margin_bin_edges(margins[known].astype(np.float64), MARGIN_BINS)
+    counts, _ = np.histogram(margins[known], bins=edges)
+    selected, _ = np.histogram(margins[known & scene.selected], bins=edges)
+    return Histogram(edges, counts, selected, int((~known).sum()))
+
+
+# -------------------------------------------------------------------------------------------------------------- clouds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cloud:
+    """What is drawn in a window of a map or of the plane: each pair, or densities and a sample of the selected ones."""
+
+    window: Box
+    inside: int
+    """Pairs in the window."""
+    points: Positions
+    """Selected pairs that have a point of their own."""
+    context: Positions
+    """Pairs that are not selected and have a point; none where there is a density."""
+    density: IntArray | None
+    """All pairs in each cell, shape (rows, columns); None where each pair has a point."""
+    density_selected: IntArray | None
+
+    @property
+    def is_dense(self) -> bool:
+        return self.density is not None
+
+
+def draw_cloud(
+    x: Float32Array, y: Float32Array, scene: Scene, *, zoom: Box | None = None, seed: int = 0
+) -> Cloud | None:
+    """Return what is drawn of pairs at these coordinates, within the zoom; None where nothing lies there."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    if zoom is not None:
+        known &= zoom.holds(x, y)
+    inside = np.flatnonzero(known)
+    if not len(inside):
+        return None
+    window = zoom or Box(_span(x[inside]), _span(y[inside]))
+    selected = scene.selected[inside]
+    if len(inside) <= MOST_POINTS:
+        return Cloud(window, len(inside), inside[selected], inside[~selected], None, None)
+    density, density_selected = (_density(x[some], y[some], window) for some in (inside, inside[selected]))
+    telling = most_telling(scene.index.margin, inside[selected], seed=seed)
+    return Cloud(window, len(inside), telling, telling[:0], density, density_selected)
+
+
+def most_telling(margins: Float32Array, positions: Positions, *, most: int = MOST_TELLING, seed: int = 0) -> Positions:
+    """Return the pairs that tell most: those with the lowest margins, and a sample of the others drawn by the seed."""
+    if len(positions) <= most:
+        return positions
+    count = int(most * LOWEST_SHARE)
+    order = np.argpartition(np.where(np.isnan(margins[positions]), np.inf, margins[positions]), count)
+    others = np.random.default_rng(seed).choice(order[count:], most - count, replace=False)
+    telling: Positions = positions[np.sort(np.concatenate([order[:count], others]))]
+    return telling
+
+
+def _span(values: Float32Array) -> Interval:
+    """The values' range and a little more, so that no point lies on the rim."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.02 * (high - low) or 0.5
+    return Interval(low - room, high + room)
+
+
+def _density(x: Float32Array, y: Float32Array, window: Box) -> IntArray:
+    columns, rows = DENSITY_BINS
+    across = _cells(x, window.x, columns)
+    up = _cells(y, window.y, rows)
+    counts = np.bincount(up * columns + across, minlength=columns * rows)
+    return counts.astype(np.int64).reshape(rows, columns)
+
+
+def _cells(values: Float32Array, span: Interval, cells: int) -> Positions:
+    width = (span.high - span.low) or 1.0
+    cell: Positions = np.clip((values - span.low) * (cells / width), 0, cells - 1).astype(np.int64)
+    return cell
+
+
+# ---------------------------------------------------------------------------------------------------------- quadrants
+
+
+@dataclass(frozen=True, slots=True)
+class Quadrant:
+    """A quarter of the plane, what the method does with its pairs, and how many of the selected ones are there."""
+
+    name: str
+    advice: str
+    is_hard: bool
+    is_close: bool
+    selected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quadrants:
+    """The plane's four quarters, parted at these two values."""
+
+    hard_below: float
+    """Margin below which a pair gets more than an equal share of the budget under the signed law."""
+    close_below: float
+    """Semantic distance below which the gate has a pair refined first."""
+    quarters: tuple[Quadrant, ...]
+
+    def box(self, name: str, within: Box) -> Box:
+        """Return the part of a window that is the quarter of this name, as a brush."""
+        quarter = next(quarter for quarter in self.quarters if quarter.name == name)
+        return drawn_box(
+            (within.x.low, self.hard_below) if quarter.is_hard else (self.hard_below, within.x.high),
+            (within.y.low, self.close_below) if quarter.is_close else (self.close_below, within.y.high),
+        )
+
+
+ADVICE = (
+    ("hard and close", "refine first", True, True),
+    ("hard and apart", "paraphrase", True, False),
+    ("easy and close", "little budget", False, True),
+    ("easy and apart", "little budget", False, False),
+)
+
+
+def quadrants(scene: Scene, *, allocation: AllocationConfig, gate: GateConfig) -> Quadrants | None:
+    """Return where the plane is parted, by the training pairs as a plan would be; None where it has no pairs."""
+    index = scene.index
+    known = ~np.isnan(index.margin) & ~np.isnan(index.distance)
+    training = known & (index.split == SPLIT_CODES.index("train"))
+    if not training.any():
+        return None
+    distances = index.distance.astype(np.float64)
+    hardness = hard_below(index.margin[training].astype(np.float64), allocation)
+    closeness = gate_threshold(distances[training], gate.rule, quantile=gate.quantile, fixed=gate.threshold)
+    chosen = known & scene.selected
+    hard, close = index.margin < hardness, ~is_high(distances, closeness)
+    return Quadrants(
+        hardness,
+        closeness,
+        tuple(
+            Quadrant(name, advice, is_hard, is_close, int((chosen & (hard == is_hard) & (close == is_close)).sum()))
+            for name, advice, is_hard, is_close in ADVICE
+        ),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A pair as the table lists it. Texts are excerpts on one line; what is not known is NaN or empty."""
+
+    pair_id: str
+    margin: float
+    out_of_fold_margin: float
+    distance: float
+    verdict: str
+    decision: str
+    prompt: str
+    """Of the prompt's last turn of the user."""
+    chosen: str
+    rejected: str
+    proposals: int
+    pending: int
+    budget: int
+    split: str
+    dataset: str
+    subset: str
+    similarity: float = math.nan
+    """Cosine with the text that is searched for; NaN where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """Some rows of the selection. `page` counts from 1 and is one of `pages`."""
+
+    rows: tuple[TableRow, ...]
+    page: int
+    pages: int
+    first: int
+    """The first row's number among the selected, from 1."""
+
+
+def table_page(store: Store, scene: Scene) -> TablePage:
+    """Return the page of the table that a view is on, or the last where it has fewer."""
+    index, view = scene.index, scene.view
+    order = ordered(scene)
+    pages = max(1, -(-len(order) // ROWS_A_PAGE))
+    page = min(view.page, pages)
+    start = (page - 1) * ROWS_A_PAGE
+    positions = order[start : start + ROWS_A_PAGE]
+    pairs = store.pairs.by_id([index.ids[position].decode() for position in positions])
+    nearest = scene.lookups.nearest
+    cosines = dict(zip(nearest.positions.tolist(), nearest.cosines.tolist(), strict=True)) if nearest else {}
+    rows = [
+        _row(index, position, pairs[index.ids[position].decode()], similarity=cosines.get(position, math.nan))
+        for position in positions.tolist()
+    ]
+    return TablePage(tuple(rows), page, pages, start + 1)
+
+
+def ordered(scene: Scene) -> Positions:
+    """Return the selected pairs in the view's order; pairs whose value is not known come last."""
+    index, view = scene.index, scene.view
+    positions = np.flatnonzero(scene.selected)
+    if scene.sort == "nearest" and scene.lookups.nearest is not None:
+        nearest = scene.lookups.nearest.positions[scene.selected[scene.lookups.nearest.positions]]
+        return nearest[::-1] if view.descending else nearest
+    values: Any = {
+        "margin": index.margin,
+        "distance": index.distance,
+        "out_of_fold": index.out_of_fold_margin,
+        "budget": index.budget,
+        "proposals": index.proposals,
+    }.get(scene.sort)
+    if values is None:
+        return positions[::-1] if view.descending else positions
+    keys = values[positions].astype(np.float32)
+    in_order: Positions = positions[np.argsort(-keys if view.descending else keys, kind="stable")]
+    return in_order
+
+
+def excerpt(text: str, characters: int = EXCERPT_CHARACTERS) -> str:
+    """Return the beginning of a text on one line."""
+    line = " ".join(text[: 4 * characters].split())
+    return line if len(line) <= characters and len(text) <= 4 * characters else f"{line[:characters]}…"
+
+
+def last_question(pair: Pair) -> str:
+    """Return the prompt's last turn of the user; where there is none, its last turn."""
+    contents = [turn.content for turn in pair.prompt if turn.role == "user"] or [turn.content for turn in pair.prompt]
+    return contents[-1] if contents else ""
+
+
+def _row(index: PairIndex, position: int, pair: Pair, *, similarity: float) -> TableRow:
+    return TableRow(
+        pair_id=pair.id,
+        margin=float(index.margin[position]),
+        out_of_fold_margin=float(index.out_of_fold_margin[position]),
+        distance=float(index.distance[position]),
+        verdict=VERDICT_CODES[index.verdict[position]],
+        decision=DECISION_CODES[index.decision[position]],
+        prompt=excerpt(last_question(pair)),
+        chosen=excerpt(pair.chosen),
+        rejected=excerpt(pair.rejected),
+        proposals=int(index.proposals[position]),
+        pending=int(index.pending[position]),
+        budget=int(index.budget[position]),
+        split=SPLIT_CODES[index.split[position]],
+        dataset=index.dataset_names[index.dataset[position]],
+        subset=pair.subset,
+        similarity=similarity,
+    )

@@ -1,0 +1,1 @@
+"""Background runs: their processes, their records, the lock on training."""

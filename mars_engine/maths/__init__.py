@@ -1,1 +1,0 @@
-"""Floor 1: pure maths on numpy arrays. No input, no output, no models."""

@@ -1,0 +1,1 @@
+"""The probe, transformers, training, scoring, triage, cartography."""

@@ -1,0 +1,31 @@
+"""Dialogues as the texts that reward models read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mars_engine.core.records import Prompt
+from mars_engine.embeddings.context import render_context
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """One paragraph a turn, named by its role, then the answer: for models that have no template of their own."""
+
+    template: str
+
+    def __call__(self, prompt: Prompt, answer: str | None) -> str:
+        return render_context(prompt) + (answer or "")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateText:
+    """A dialogue in the chat template of a tokenizer."""
+
+    tokenizer: Any
+    template: str = "tokenizer"
+
+    def __call__(self, prompt: Prompt, answer: str | None) -> str:
+        turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+        if answer is not None:
+            turns.append({"role": "assistant", "content": answer})
+        return str(self.tokenizer.apply_chat_template(turns, tokenize=False))

@@ -1,0 +1,125 @@
+"""Score: margins of every pair under a trained model, and triage of the base pairs by out-of-fold margins."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.core.config import MarsConfig
+from mars_engine.core.errors import NotReadyError
+from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
+from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
+from mars_engine.data.sources import load_sources, training_set
+from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.triage import assign_folds, judge_labels
+from mars_engine.stats.metrics import MarginMetrics, summarize_margins
+
+SPLITS: tuple[Split, Split] = ("train", "heldout")
+VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReport:
+    """What scoring found: metrics of the training pairs (in-sample) and the held-out pairs, and triage's verdicts."""
+
+    model_label: str
+    train: MarginMetrics
+    heldout: MarginMetrics
+    verdicts: dict[TriageVerdict, int]
+
+
+def score_pairs(
+    store: Store,
+    trainer: FoldTrainer,
+    shelf: ModelShelf,
+    encoder: Encoder,
+    record: ModelRecord,
+    *,
+    config: MarsConfig,
+    progress: Progress,
+    triage_again: bool = True,
+) -> ScoreReport:
+    """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
+
+    Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
+    The semantic distances of pairs that have none under this encoder are stored too.
+
+    Args:
+        store: the workspace's memory.
+        trainer: fits the out-of-fold models.
+        shelf: has the model.
+        encoder: embeds the responses, for their distance.
+        record: the model.
+        config: settings.
+        progress: shows how far it has come.
+        triage_again: false where the caller knows that nothing has changed since the triage that is stored.
+    """
+    base_model = store.models.latest(warm_up=True)
+    if base_model is None:
+        raise NotReadyError("there is no warm-up model", remedy="run 'mars train' first")
+    if triage_again:
+        triage_labels(store, trainer, base_model, config=config, progress=progress)
+    verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
+    model = shelf.load(record)
+    pairs = {split: store.pairs.pairs(split) for split in SPLITS}
+    metrics = {split: _score_split(store, model, pairs[split], config, progress) for split in SPLITS}
+    store_distances(store, encoder, [*pairs["train"], *pairs["heldout"]], progress=progress)
+    counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
+    return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
+
+
+def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
+    """Store the semantic distances of the pairs that have none under this encoder."""
+    known = store.pairs.distances(encoder.fingerprint)
+    missing = [pair for pair in pairs if pair.id not in known]
+    if missing:
+        distances = response_distances(encoder, missing, progress=progress).tolist()
+        store.pairs.save_distances(
+            encoder.fingerprint, dict(zip([pair.id for pair in missing], distances, strict=True))
+        )
+
+
+def _score_split(
+    store: Store, model: RewardModel, pairs: list[Pair], config: MarsConfig, progress: Progress
+) -> MarginMetrics:
+    known = store.models.scores(model.id)
+    unscored = [pair for pair in pairs if pair.id not in known]
+    if unscored:
+        rewards = model.score(unscored, progress=progress)
+        store.models.save_scores(model.id, [pair.id for pair in unscored], rewards)
+        known = store.models.scores(model.id)
+    chosen = np.array([known[pair.id][0] for pair in pairs], dtype=np.float64)
+    rejected = np.array([known[pair.id][1] for pair in pairs], dtype=np.float64)
+    return summarize_margins(chosen, rejected, bins=config.evaluate.calibration_bins)
+
+
+def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
+    """Return the fold of each pair under each draw, shape (draws, n); pairs of one prompt share a fold."""
+    groups = [pair.prompt_id for pair in pairs]
+    draws = np.random.default_rng(config.seed).spawn(config.triage.seeds)
+    return np.stack([assign_folds(groups, config.triage.folds, rng) for rng in draws])
+
+
+def triage_labels(
+    store: Store, trainer: FoldTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
+) -> None:
+    """Store triage's verdict on each base pair's label.
+
+    It is done anew each time, since pairs, settings or people's decisions may have changed.
+    """
+    examples = training_set(load_sources(store, config.triage, policy="keep"))
+    pairs = list(examples.pairs)
+    margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
+    judgement = judge_labels(margins, near_zero=config.triage.near_zero)
+    rows = [
+        TriageRow(
+            pair_id=pair.id,
+            margin_mean=float(judgement.margin_mean[index]),
+            margin_std=float(judgement.margin_std[index]),
+            negative_share=float(judgement.negative_share[index]),
+            verdict=judgement.verdicts[index],
+        )
+        for index, pair in enumerate(pairs)
+    ]
+    store.models.save_triage(warm_up.id, rows)

@@ -1,0 +1,123 @@
+"""The folder of trained reward models, written whole or not at all: probes as weights and settings, transformers as
+plain checkpoints.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
+
+from mars_engine.core.errors import ModelError
+from mars_engine.core.protocols import RewardModel
+from mars_engine.core.records import FloatArray, ModelEvidence, ModelRecord
+from mars_engine.core.whole_folder import write_whole_folder
+from mars_engine.reward_models.kept_choice import choice_as_json
+from mars_engine.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
+from mars_engine.reward_models.transformer.shelf import TransformerShelf
+
+WEIGHTS_FILE = "probe.safetensors"
+SETTINGS_FILE = "probe.json"
+
+
+@dataclass(frozen=True)
+class ProbeShelf:
+    """Saves and loads probes under `folder`, a place inside the workspace `root`."""
+
+    root: Path
+    folder: Path
+    trainer: ProbeTrainer
+
+    def save(self, model: RewardModel) -> str:
+        """Write a probe's files; whole ones that are there already are left as they are, damaged ones replaced."""
+        if not isinstance(model, Probe):
+            raise TypeError(f"the probe shelf keeps probes, not {type(model).__name__}")
+        target = self.folder / model.id
+
+        def write(folder: Path) -> None:
+            save_file({"weights": model.weights, "scale": model.features.scale}, folder / WEIGHTS_FILE)
+            settings = {
+                "id": model.id,
+                "ridge": model.ridge,
+                "choice": choice_as_json(model.choice),
+                "encoder": model.encoder.fingerprint,
+                "weights_sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(),
+            }
+            (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+        write_whole_folder(target, write, is_whole=_is_whole)
+        return str(target.relative_to(self.root))
+
+    def holds(self, record: ModelRecord) -> bool:
+        return _is_whole(self.root / record.artifact)
+
+    def load(self, record: ModelRecord) -> Probe:
+        """Load a probe that scores exactly as when it was saved.
+
+        Raises:
+            ModelError: its files are missing or damaged, or it belongs to another encoder.
+        """
+        folder = self.root / record.artifact
+        try:
+            settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+            weights = _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
+            probe = self.trainer.restore(record.id, weights, settings)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise ModelError(
+                f"the files of model {record.id} in {folder} are missing or damaged: {error!r}",
+                remedy="run 'mars train' to train it again",
+            ) from error
+        return probe
+
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Nothing is added: a probe has no description beside its record."""
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+        return False
+    return True
+
+
+def _read_weights(path: Path, expected_sha256: str) -> dict[str, FloatArray]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected_sha256:
+        raise ValueError(f"{path.name} was altered")
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in load(content).items()}
+    return {"weights": arrays["weights"], "scale": arrays.get("scale", np.zeros(0))}
+
+
+@dataclass(frozen=True)
+class RewardModelShelf:
+    """Keeps reward models of both kinds."""
+
+    probes: ProbeShelf
+    transformers: TransformerShelf
+
+    def save(self, model: RewardModel) -> str:
+        """Write the model's files whole or not at all; return their place, relative to the workspace."""
+        return self.probes.save(model) if isinstance(model, Probe) else self.transformers.save(model)
+
+    def holds(self, record: ModelRecord) -> bool:
+        return self._shelf(record).holds(record)
+
+    def load(self, record: ModelRecord) -> RewardModel:
+        """Load a model that scores exactly as when it was saved.
+
+        Raises:
+            ModelError: its files are missing or damaged, or it belongs to another encoder.
+        """
+        return self._shelf(record).load(record)
+
+    def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
+        """Add what was found out about a saved model to its own description, where its kind has one."""
+        self._shelf(record).describe(record, evidence)
+
+    def _shelf(self, record: ModelRecord) -> ProbeShelf | TransformerShelf:
+        return self.probes if record.kind == PROBE_KIND else self.transformers

@@ -1,0 +1,308 @@
+"""Loading a transformer with one output: from a backbone, with a fresh head, or from a checkpoint of ours."""
+
+import logging as standard_logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging
+
+from mars_engine.core.config import Precision, RewardModelConfig
+from mars_engine.core.errors import ConfigError, ModelError
+from mars_engine.reward_models.transformer.collator import Padding
+from mars_engine.reward_models.transformer.tokenize import PairTokenizer
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model")
+PAD_TOKEN = "<|pad|>"  # noqa: S105
+RECORDED = "mars"
+"""The field of a saved model's config.json with its input format and length limit."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A transformer with one output, its tokenizer, and what was done to make a reward model of it."""
+
+    model: Any
+    pairs: PairTokenizer
+    new_modules: tuple[str, ...]
+    """Modules that had no weights in the checkpoint and got random ones: the head, mostly."""
+    pad_token_added: bool
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.pairs.tokenizer
+
+    @property
+    def padding(self) -> Padding:
+        return Padding(int(self.tokenizer.pad_token_id), "token_type_ids" in self.tokenizer.model_input_names)
+
+
+def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:
+    """Load a transformer to train, in fp32 whatever it was saved in; a head that it lacks depends on the seed alone.
+
+    Raises:
+        ModelError: there is no model or no tokenizer in the folder, it has other than one output, or cannot be padded.
+        ConfigError: the length limit or the input format does not fit it.
+    """
+    recorded = recorded_settings(folder)
+    if recorded and recorded["input_format"] != config.input_format:
+        raise ConfigError(
+            f"the checkpoint {folder} was trained on the input format {recorded['input_format']!r}, "
+            f"and is to be trained on {config.input_format!r}",
+            remedy=f'set input_format = "{recorded["input_format"]}" under [reward_model] in mars.toml',
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model, new_modules = _load_model(folder)
+        tokenizer = load_tokenizer(folder)
+        pad_token_added = _repair_padding(model, tokenizer, folder)
+    _require_positions(model, config.max_tokens, folder)
+    pairs = PairTokenizer(tokenizer, config.input_format, config.max_tokens)
+    return Backbone(model, pairs, new_modules, pad_token_added)
+
+
+def load_trained(folder: Path) -> Backbone:
+    """Load a checkpoint of ours: it reads what its config.json says it was trained on.
+
+    Raises:
+        ModelError: it is no checkpoint of ours, or incomplete.
+    """
+    recorded = recorded_settings(folder)
+    if not recorded:
+        raise ModelError(f"{folder} does not say how its model reads pairs", expected="a model that 'mars train' saved")
+    model, new_modules = _load_model(folder)
+    if new_modules:
+        raise ModelError(
+            f"the checkpoint {folder} lacks weights of {', '.join(new_modules)}", remedy="run 'mars train' again"
+        )
+    tokenizer = load_tokenizer(folder)
+    pairs = PairTokenizer(tokenizer, recorded["input_format"], int(recorded["max_tokens"]))
+    return Backbone(model, pairs, (), pad_token_added=False)
+
+
+def recorded_settings(folder: Path) -> dict[str, Any]:
+    """Return how a checkpoint of ours reads pairs, as its config.json says; empty where it is none of ours."""
+    return dict(getattr(_load_config(folder), RECORDED, {}))
+
+
+def record_settings(backbone: Backbone) -> None:
+    """Write how the model reads pairs into the config that is saved with it."""
+    settings = {"input_format": backbone.pairs.input_format, "max_tokens": backbone.pairs.max_tokens}
+    setattr(backbone.model.config, RECORDED, settings)
+
+
+def find_device(name: str, *, section: str = "reward_model") -> torch.device:
+    """Return the device of a setting: 'auto' is the accelerator that torch finds, else the CPU.
+
+    Args:
+        name: the setting's value.
+        section: where it stands in mars.toml.
+
+    Raises:
+        ModelError: torch cannot use it.
+    """
+    try:
+        if name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        raise ModelError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            remedy=f"set device under [{section}] in mars.toml to 'cpu' or 'auto'",
+        ) from error
+
+
+def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether training computes in bf16: always as asked, on 'auto' where the hardware is quick at it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Return the names of the modules on top of the base model that have weights: the head, of any architecture."""
+    return [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+
+
+def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
+    """Return the model with low-rank adapters on all linear layers of its base; head and new modules train whole.
+
+    Raises:
+        ModelError: the base has no linear layer.
+    """
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    model = backbone.model
+    fresh = {*head_modules(model), *backbone.new_modules}
+    whole = sorted(name for name in fresh if not any(name.startswith(f"{other}.") for other in fresh))
+    base = model.base_model_prefix
+    targets = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D))  # the latter in GPT-2 and its kin
+        and name.startswith(f"{base}.")
+        and not any(name == each or name.startswith(f"{each}.") for each in whole)
+    ]
+    if not targets:
+        raise ModelError(
+            f"the base of {type(model).__name__} has no linear layer that an adapter could go on",
+            remedy="train it whole: lora = false under [reward_model] in mars.toml",
+        )
+    adapters = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=targets,
+        modules_to_save=whole,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+    with warnings.catch_warnings():  # peft still asks transformers by a name that it is giving up
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return get_peft_model(model, adapters)
+
+
+# ---------------------------------------------------------------------------------------------------------- loading
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from drawing bars and telling what a reward model's head means for its checkpoint."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(standard_logging.ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _load_config(folder: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder} has no config.json that can be used: {error}",
+            expected="a transformer saved by transformers",
+            remedy="name another folder or hub id, or save the model there anew",
+        ) from error
+
+
+def _load_model(folder: Path) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    config = _load_config(folder)
+    is_classifier = any("ForSequenceClassification" in name for name in config.architectures or ())
+    if is_classifier and config.num_labels != 1:
+        raise ModelError(
+            f"the checkpoint {folder} has {config.num_labels} outputs",
+            expected="one output, the reward, or a backbone without a head",
+            remedy="name a reward model or the backbone it was made from",
+        )
+    try:
+        with quiet_transformers():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, num_labels=1, dtype=torch.float32, output_loading_info=True
+            )
+    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
+        raise ModelError(
+            f"{folder} cannot be loaded as a sequence classifier: {error}",
+            expected="an architecture that AutoModelForSequenceClassification knows, with its weights",
+            remedy="name another folder or hub id, or save the model there anew",
+        ) from error
+    missing = sorted({key.rpartition(".")[0] for key in report["missing_keys"]})
+    return model, tuple(missing)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer beside a model's weights.
+
+    Raises:
+        ModelError: there is none, or it cannot be loaded.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # transformers would make an empty one
+        raise ModelError(
+            f"the model in {folder} has no tokenizer",
+            expected=f"one of {', '.join(TOKENIZER_FILES)} beside its weights",
+            remedy="save the tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
+        )
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # tokenizers raises a plain Exception
+        raise ModelError(
+            f"the tokenizer in {folder} cannot be loaded: {error}", remedy="save it into the folder anew"
+        ) from error
+
+
+def _repair_padding(model: PreTrainedModel, tokenizer: Any, folder: Path) -> bool:
+    """See to it that padding can be told from text; return whether a token was added for that.
+
+    A decoder reads its reward at the last token that is not the padding token. Where that is also the end token, the
+    reward is read before the end, or wherever the last one stood; so it gets a padding token of its own, with a row of
+    zeros as its embedding. An encoder goes by the attention mask.
+    """
+    reads_last_token = hasattr(model, "score")
+    if tokenizer.pad_token_id is not None and not (reads_last_token and _is_end(tokenizer, model)):
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        return False
+    if not reads_last_token and model.config.get_text_config().pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer in {folder} has no padding token",
+            expected="a padding token, as every encoder was trained with one",
+            remedy="save the tokenizer into the folder anew, with its pad_token",
+        )
+    tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    embeddings: Any = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    embeddings = model.get_input_embeddings()
+    with torch.no_grad():
+        embeddings.weight[tokenizer.pad_token_id] = 0.0
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return True
+
+
+def _is_end(tokenizer: Any, model: PreTrainedModel) -> bool:
+    ends = model.config.get_text_config().eos_token_id
+    known = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    return tokenizer.pad_token_id in known
+
+
+def most_positions(model: PreTrainedModel) -> int | None:
+    """Return how many tokens a model takes at most; None where it does not say, or goes by distances."""
+    config: Any = model.config.get_text_config()
+    table: Any = next(
+        (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings")), None
+    )
+    if table is not None:
+        # RoBERTa and its kin count positions from the padding id on.
+        return int(table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1))
+    if getattr(config, "relative_attention", False):
+        return None  # DeBERTa-v2 and v3 go by distances, of which the far ones share a bucket
+    return getattr(config, "max_position_embeddings", None)
+
+
+def _require_positions(model: PreTrainedModel, max_tokens: int, folder: Path) -> None:
+    """Raise ConfigError where the length limit exceeds the positions that the model knows."""
+    positions = most_positions(model)
+    if positions is not None and max_tokens > positions:
+        raise ConfigError(
+            f"reward_model.max_tokens = {max_tokens}, but {folder} takes {positions} tokens at most",
+            expected=f"a number from 16 to {positions}",
+            remedy="lower max_tokens under [reward_model] in mars.toml",
+        )

@@ -1,0 +1,1 @@
+"""What the app asks: the desk, the resident worker, uploads, downloads, serving."""

@@ -1,0 +1,1 @@
+"""Metrics, intervals, the crossed bootstrap, geometry: numpy only."""

@@ -1,0 +1,136 @@
+"""What a reward model is worth on preference pairs, from its rewards or margins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mars_engine.core.records import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class MarginMetrics:
+    """Metrics of n pairs; every value is NaN where n is 0."""
+
+    pairs: int
+    accuracy: float
+    """Share of pairs with a positive margin, ties 0.5."""
+    auc: float
+    """Probability that a chosen response's reward exceeds any rejected response's."""
+    margin_mean: float
+    margin_std: float
+    snr: float
+    """Signal-to-noise ratio: mean margin over its standard deviation."""
+    calibration_error: float
+    """Expected calibration error of σ(Δ)."""
+    log_loss: float
+    """Mean Bradley–Terry loss −log σ(Δ), in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The pairs that a model is about equally sure of: how sure on the mean, and how often it is right."""
+
+    low: float
+    high: float
+    pairs: int
+    confidence: float
+    accuracy: float
+    """Share of pairs ranked right, ties 0.5."""
+
+
+TIE = 1e-6
+"""A margin this near 0, in reward units, is a tie: in which batch a text stands moves its reward by as much."""
+
+
+def is_tie(margins: FloatArray) -> BoolArray:
+    """Return which pairs' two sides are the same to a model, as where a length limit cuts off all they differ in."""
+    return np.abs(margins) <= TIE
+
+
+def correctness(margins: FloatArray) -> FloatArray:
+    """Return 1 for a positive margin, 0.5 for a tie, 0 for a negative one: the one rule for ties everywhere."""
+    return np.where(is_tie(margins), 0.5, (np.sign(margins) + 1.0) / 2.0)
+
+
+def pairwise_accuracy(margins: FloatArray) -> float:
+    """Return the share of pairs ranked right, ties 0.5."""
+    return float(correctness(margins).mean()) if len(margins) else float("nan")
+
+
+def auc(positive: FloatArray, negative: FloatArray) -> float:
+    """Return the probability that a positive's value exceeds a negative's, ties 0.5 (the Mann–Whitney statistic)."""
+    if len(positive) == 0 or len(negative) == 0:
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, side="left")
+    not_above = np.searchsorted(ordered, positive, side="right")
+    return float((below + not_above).mean() / (2.0 * len(negative)))
+
+
+def sigmoid(margins: FloatArray) -> FloatArray:
+    """Return σ(Δ) without overflow."""
+    return np.exp(-np.logaddexp(0.0, -margins))
+
+
+def reliability(margins: FloatArray, *, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """Return how often the model is right at each confidence, over equal-width bins; bins without pairs are left out.
+
+    A pair's confidence is that of the side the model prefers, max(σ(Δ), 1 − σ(Δ)), so it lies in [0.5, 1].
+    """
+    confidence = sigmoid(np.abs(margins))
+    index = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.int64), bins - 1)
+    pairs = np.bincount(index, minlength=bins)
+    confidences = np.bincount(index, weights=confidence, minlength=bins)
+    right = np.bincount(index, weights=correctness(margins), minlength=bins)
+    return tuple(
+        ReliabilityBin(
+            low=0.5 + place / (2 * bins),
+            high=0.5 + (place + 1) / (2 * bins),
+            pairs=int(pairs[place]),
+            confidence=float(confidences[place] / pairs[place]),
+            accuracy=float(right[place] / pairs[place]),
+        )
+        for place in np.flatnonzero(pairs).tolist()
+    )
+
+
+def calibration_error(margins: FloatArray, *, bins: int = 10) -> float:
+    """Return the expected calibration error of σ(Δ) (Guo et al. 2017), over the bins of `reliability`."""
+    if len(margins) == 0:
+        return float("nan")
+    gaps = [each.pairs * abs(each.accuracy - each.confidence) for each in reliability(margins, bins=bins)]
+    return float(sum(gaps) / len(margins))
+
+
+def margin_bin_edges(margins: FloatArray, bins: int) -> FloatArray:
+    """Return equal-width bin edges that cover the margins, one of them exactly 0."""
+    low, high = min(0.0, float(margins.min())), max(0.0, float(margins.max()))
+    width = (high - low) / bins or 1.0
+    # A hair wider than the margins, since first * width may round to just inside the lowest of them.
+    first, last = np.floor(low / width - 1e-9), np.ceil(high / width + 1e-9)
+    return np.arange(first, last + 1) * width
+
+
+def longer_wins(chosen: Sequence[str], rejected: Sequence[str]) -> FloatArray:
+    """Return the margins of the baseline that prefers the longer response, in characters."""
+    differences = [len(first) - len(second) for first, second in zip(chosen, rejected, strict=True)]
+    return np.array(differences, dtype=np.float64)
+
+
+def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 10) -> MarginMetrics:
+    """Return the metrics of a model's rewards for the two sides of n pairs."""
+    margins = chosen - rejected
+    empty = len(margins) == 0
+    mean = float("nan") if empty else float(margins.mean())
+    std = float("nan") if empty else float(margins.std())
+    return MarginMetrics(
+        pairs=len(margins),
+        accuracy=pairwise_accuracy(margins),
+        auc=auc(chosen, rejected),
+        margin_mean=mean,
+        margin_std=std,
+        snr=mean / std if std > abs(mean) * 1e-12 else float("nan"),
+        calibration_error=calibration_error(margins, bins=bins),
+        log_loss=float("nan") if empty else float(np.logaddexp(0.0, -margins).mean()),
+    )

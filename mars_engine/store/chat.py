@@ -1,0 +1,65 @@
+"""Requests to chat models and their answers."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select
+
+from mars_engine.core.chat_records import KeptAnswer, Spending
+from mars_engine.store import schema
+from mars_engine.store.database import Database
+from mars_engine.store.statements import (
+    id_groups,
+    insert_or_replace,
+    note_change,
+    record_columns,
+    record_values,
+    records,
+)
+
+_ANSWERS = select(*record_columns(KeptAnswer, schema.chat_answers))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlChatStore:
+    """A ChatStore on a database."""
+
+    database: Database
+
+    def newest(self, request_ids: Collection[str]) -> dict[str, KeptAnswer]:
+        stored = schema.chat_answers.c
+        found: dict[str, KeptAnswer] = {}
+        with self.database.read() as connection:
+            for group in id_groups(request_ids):
+                statement = _ANSWERS.where(stored.request_id.in_(group)).order_by(stored.asking)
+                found |= {each.request_id: each for each in records(connection, KeptAnswer, statement)}
+        return found
+
+    def settled(self, request_ids: Collection[str]) -> set[str]:
+        stored = schema.chat_answers.c
+        is_settled = or_(stored.answer.is_not(None), stored.retryable.is_(False))
+        found: set[str] = set()
+        with self.database.read() as connection:
+            for group in id_groups(request_ids):
+                statement = select(stored.request_id).where(stored.request_id.in_(group), is_settled)
+                found.update(connection.execute(statement).scalars())
+        return found
+
+    def keep(self, answers: Sequence[KeptAnswer]) -> None:
+        with self.database.write() as connection:
+            insert_or_replace(connection, schema.chat_answers, [record_values(answer) for answer in answers])
+            note_change(connection, "chat")
+
+    def all(self) -> list[KeptAnswer]:
+        stored = schema.chat_answers.c
+        with self.database.read() as connection:
+            order = (stored.asked_at, stored.request_id, stored.asking)
+            return records(connection, KeptAnswer, _ANSWERS.order_by(*order))
+
+    def spent(self) -> Spending:
+        stored = schema.chat_answers.c
+        tokens = stored.input_tokens + stored.output_tokens
+        totals = [func.coalesce(func.sum(each), 0) for each in (stored.attempts, tokens, stored.cost)]
+        with self.database.read() as connection:
+            requests, tokens_spent, cost = connection.execute(select(*totals)).one()
+        return Spending(int(requests), int(tokens_spent), float(cost))

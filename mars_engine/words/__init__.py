@@ -1,1 +1,0 @@
-"""Floor 0: the vocabulary that every other floor speaks."""

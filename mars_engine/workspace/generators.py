@@ -1,0 +1,143 @@
+"""The generators and the judge that a workspace's settings name."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mars_engine.augment.generators import ExtractiveRefiner, RuleParaphraser
+from mars_engine.augment.generators.chat import (
+    OWN_FOLDER,
+    ChatJudge,
+    ChatParaphraser,
+    ChatRefiner,
+    Correspondence,
+    load_prompt,
+)
+from mars_engine.augment.generators.chat.backend import ChatBackend
+from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
+from mars_engine.core.config import ChatConfig, MarsConfig
+from mars_engine.core.errors import ConfigError
+from mars_engine.core.protocols import ChatStore, Clock, Encoder, Judge, Paraphraser, Progress, Refiner
+
+
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Who writes proposals, and who judges them; nobody may."""
+
+    paraphraser: Paraphraser
+    refiner: Refiner
+    judge: Judge | None
+
+
+@contextmanager
+def open_generators(
+    root: Path,
+    config: MarsConfig,
+    encoder: Encoder,
+    store: ChatStore,
+    *,
+    progress: Progress,
+    clock: Clock,
+    may_download: bool = True,
+) -> Iterator[Generators]:
+    """Open what the settings name. Nothing heavy is imported or loaded before it is used.
+
+    Args:
+        root: the workspace's folder, whose own prompts take the place of packaged ones.
+        config: the settings.
+        encoder: for a refiner that needs one.
+        store: keeps what chat models answer.
+        progress: shows how far they have come.
+        clock: tells the time.
+        may_download: whether a sequence-to-sequence model that is not on this machine may be downloaded.
+    """
+    correspondence = Correspondence(
+        store, lambda: _open_backend(config.chat, store, progress, clock), config.chat, progress
+    )
+    try:
+        yield Generators(
+            paraphraser=_make_paraphraser(root / OWN_FOLDER, config, correspondence, progress, may_download),
+            refiner=_make_refiner(root / OWN_FOLDER, config, correspondence, encoder, progress, may_download),
+            judge=_make_judge(root / OWN_FOLDER, config, correspondence),
+        )
+    finally:
+        correspondence.close()
+
+
+def _make_paraphraser(
+    own_prompts: Path, config: MarsConfig, correspondence: Correspondence, progress: Progress, may_download: bool
+) -> Paraphraser:
+    match config.propose.paraphraser:
+        case "rules":
+            return RuleParaphraser()
+        case "chat":
+            return ChatParaphraser(correspondence, config.chat, load_prompt("paraphrase", own_prompts))
+        case "seq2seq":
+            return Seq2SeqParaphraser(config.seq2seq, progress=progress, may_download=may_download)
+
+
+def _make_refiner(
+    own_prompts: Path,
+    config: MarsConfig,
+    correspondence: Correspondence,
+    encoder: Encoder,
+    progress: Progress,
+    may_download: bool,
+) -> Refiner:
+    match config.propose.refiner:
+        case "extractive":
+            return ExtractiveRefiner(encoder, progress=progress)
+        case "chat":
+            return ChatRefiner(
+                correspondence,
+                config.chat,
+                load_prompt("refine_rejected", own_prompts),
+                load_prompt("refine_chosen", own_prompts),
+            )
+        case "seq2seq":
+            return Seq2SeqRefiner(config.seq2seq, progress=progress, may_download=may_download)
+
+
+def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> Judge | None:
+    match config.quality.judge_by:
+        case "none":
+            return None
+        case "chat":
+            return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
+
+
+def _read_key(variable: str) -> str:
+    """Return the key that the environment has, "" where there is none.
+
+    Raises:
+        ConfigError: it has characters that cannot be sent as a key.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"the key in the environment variable {variable} has characters that no key has, such as spaces or umlauts",
+            expected="the key as the server's provider shows it",
+            remedy=f"copy it anew into {variable}",
+        )
+    return key
+
+
+def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, clock: Clock) -> ChatBackend:
+    if config.backend == "transformers":
+        from mars_engine.augment.generators.chat.local_models import LocalModels
+
+        return LocalModels(config, store.keep, clock, progress)
+    from mars_engine.augment.generators.chat.server import ChatServer
+
+    return ChatServer(
+        config,
+        key=_read_key(config.api_key_variable),
+        keep=store.keep,
+        spent=store.spent,
+        rng=np.random.default_rng(),  # waits need not be the same again
+        clock=clock,
+    )

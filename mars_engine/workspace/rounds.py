@@ -1,0 +1,323 @@
+"""Rounds: the whole method, round after round. Each step is one call; each can also be run alone.
+
+A round in which people decide has two halves: `open_round` does all up to what they decide, `close_round` all after it.
+`run_rounds` does whole rounds, with a policy in their place, or waiting for them. Every step finds its own earlier
+results, so rounds that were killed go on where they stopped.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mars_engine.augment.compose import ComposeReport, compose
+from mars_engine.augment.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
+from mars_engine.augment.propose import ProposeReport, Retry, propose, validate_yield
+from mars_engine.augment.quality.gatekeeper import QualityTools
+from mars_engine.core.config import AllocationLaw
+from mars_engine.core.errors import NotReadyError
+from mars_engine.core.records import Composition, ModelRecord, Plan
+from mars_engine.core.workbench import Workbench
+from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
+from mars_engine.evaluate.heldout import Evaluation, evaluate
+from mars_engine.reward_models.score import ScoreReport, score_pairs
+from mars_engine.reward_models.train import retrain, warm_up
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What one round did, step by step."""
+
+    number: int
+    score: ScoreReport
+    """Under the model that the round began with."""
+    plan: PlanReport
+    propose: ProposeReport
+    review: ReviewReport
+    compose: ComposeReport
+    model: ModelRecord
+    score_after: ScoreReport
+    """Under the model that the round trained."""
+    ended: str = ""
+    """Why no round follows it, as a sentence; empty where one does, or where no more were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRound:
+    """What was made ready for people to decide about."""
+
+    number: int
+    model: ModelRecord
+    score: ScoreReport
+    plan: PlanReport
+    propose: ProposeReport
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRound:
+    """What was made of people's decisions."""
+
+    number: int
+    compose: ComposeReport
+    model: ModelRecord
+    score: ScoreReport
+    evaluation: Evaluation | None
+    """None where there are no held-out pairs to evaluate on."""
+
+
+def run_rounds(
+    bench: Workbench, rounds: int, *, policy: Reviewer, law: AllocationLaw | None = None, patience: int = 0
+) -> list[RoundReport]:
+    """Warm up, then score, allocate, propose, review, compose, retrain and score, `rounds` times.
+
+    With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before. Each trained
+    model's figures are noted as points of the run's curves. A round for which no new pair is left ends the rounds: it
+    would train the model of before.
+
+    Args:
+        bench: the workspace.
+        rounds: how many at most.
+        policy: who reviews; people are waited for in each round.
+        law: the allocation law, as configured where it is None.
+        patience: end after so many rounds in a row without a lower held-out log-loss than any before; 0 for never.
+            Without held-out pairs nothing tells, and all rounds are run.
+
+    Raises:
+        NotReadyError: there are no training pairs, or the first round has no new ones.
+        GenerationError: in some round nothing at all could be generated.
+    """
+    model = train_warm_up(bench)
+    score = score_model(bench, model)
+    _note_points(bench, 0, model, score)
+    parent: Composition | None = None
+    reports: list[RoundReport] = []
+    losses = [score.heldout.log_loss]
+    for number in range(1, rounds + 1):
+        plan = make_plan(bench, model, law=law, round_number=number)
+        proposed = make_proposals(bench, plan.plan)
+        validate_yield(proposed)
+        reviewed = _review(bench, policy)
+        composed = compose_plan(bench, plan.plan, parent=parent)
+        if reports and not composed.new_pairs:
+            reports[-1] = replace(reports[-1], ended=_said_of_empty_round(number))
+            break
+        parent = composed.composition
+        model = train_on(bench, parent)
+        before, score = score, score_model(bench, model, triage_again=False)
+        _note_points(bench, number, model, score)
+        losses.append(score.heldout.log_loss)
+        is_out_of_patience = patience > 0 and rounds_without_gain(losses) >= patience
+        ended = _said_of_patience(patience) if is_out_of_patience else ""
+        reports.append(RoundReport(number, before, plan, proposed, reviewed, composed, model, score, ended))
+        if is_out_of_patience:
+            break
+    return reports
+
+
+def _said_of_empty_round(number: int) -> str:
+    return (
+        f"Round {number:,} found no new pair among the approved variants, so it would have trained the model of before."
+    )
+
+
+def _said_of_patience(patience: int) -> str:
+    rounds = "round" if patience == 1 else f"{patience:,} rounds"
+    return f"The last {rounds} did not lower the held-out log-loss."
+
+
+def rounds_without_gain(losses: Sequence[float]) -> int:
+    """Return how many of the last rounds did not lower the held-out log-loss, the warm-up's being the first."""
+    known = [loss for loss in losses if not math.isnan(loss)]
+    return len(known) - 1 - known.index(min(known)) if known else 0
+
+
+def _review(bench: Workbench, policy: Reviewer) -> ReviewReport:
+    if policy == "people":
+        return wait_for_people(bench.store, progress=bench.progress)
+    return review_by_policy(bench.store, policy, clock=bench.clock)
+
+
+def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedRound:
+    """Do all up to what people decide: warm up where no model is trained yet, score, triage, allocate, propose.
+
+    The round follows the newest model. Opened again before anything was decided, it finds what it proposed.
+
+    Raises:
+        NotReadyError: there are no training pairs.
+        GenerationError: nothing at all could be generated.
+    """
+    model = bench.store.models.latest() or train_warm_up(bench)
+    score = score_model(bench, model)
+    _note_points(bench, model.round, model, score)
+    number = next_round(model)
+    plan = make_plan(bench, model, law=law, round_number=number)
+    proposed = make_proposals(bench, plan.plan)
+    validate_yield(proposed)
+    return OpenedRound(number, model, score, plan, proposed)
+
+
+def close_round(bench: Workbench) -> ClosedRound:
+    """Do all after what people decided: compose what was accepted, retrain, score, and evaluate all models.
+
+    Raises:
+        NotReadyError: no round is open, or nothing was accepted.
+    """
+    composed = compose_newest_plan(bench)
+    model = train_on(bench, composed.composition)
+    score = score_model(bench, model, triage_again=False)
+    _note_points(bench, composed.composition.round, model, score)
+    evaluation = None
+    if bench.store.pairs.count("heldout"):
+        models = bench.store.models.all()
+        evaluation = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+    return ClosedRound(composed.composition.round, composed, model, score, evaluation)
+
+
+def next_round(model: ModelRecord) -> int:
+    """Return the number of the round that follows a model: 1 after a warm-up."""
+    return model.round + 1
+
+
+def newest_model(bench: Workbench) -> ModelRecord:
+    """Return the model that was trained last.
+
+    Raises:
+        NotReadyError: none is trained yet.
+    """
+    model = bench.store.models.latest()
+    if model is None:
+        raise NotReadyError("no reward model is trained yet", remedy="run 'mars train' first")
+    return model
+
+
+def compose_newest_plan(bench: Workbench) -> ComposeReport:
+    """Compose what was accepted under the newest plan, on top of what the plan's model was trained on.
+
+    Raises:
+        NotReadyError: there is no plan.
+    """
+    plan = bench.store.proposals.latest_plan()
+    if plan is None:
+        raise NotReadyError("there is no plan to compose by", remedy="run 'mars propose' first")
+    model = bench.store.models.get(plan.model_id)
+    parent = bench.store.compositions.get(model.composition_id) if model and model.composition_id else None
+    return compose_plan(bench, plan, parent=parent)
+
+
+def _note_points(bench: Workbench, number: int, model: ModelRecord, score: ScoreReport) -> None:
+    """Note a model's figures by the number of the round, 0 for the warm-up: the model itself may be of an earlier one,
+    where a round came to the same pairs."""
+    bench.add_point("training log-loss", number, model.metrics.get("training_log_loss", float("nan")))
+    bench.add_point("held-out log-loss", number, score.heldout.log_loss)
+    bench.add_point("held-out accuracy", number, score.heldout.accuracy)
+    bench.add_point("mean held-out margin", number, score.heldout.margin_mean)
+
+
+def train_warm_up(bench: Workbench) -> ModelRecord:
+    return warm_up(
+        bench.store,
+        bench.trainer,
+        bench.shelf,
+        probe_trainer=bench.probe_trainer,
+        triage=bench.config.triage,
+        clock=bench.clock,
+        progress=bench.progress,
+        add_point=bench.add_point,
+    )
+
+
+def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
+    return retrain(
+        bench.store,
+        bench.trainer,
+        bench.shelf,
+        composition=composition,
+        clock=bench.clock,
+        progress=bench.progress,
+        add_point=bench.add_point,
+    )
+
+
+def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
+    return score_pairs(
+        bench.store,
+        bench.probe_trainer,
+        bench.shelf,
+        bench.encoder,
+        model,
+        config=bench.config,
+        progress=bench.progress,
+        triage_again=triage_again,
+    )
+
+
+def make_plan(
+    bench: Workbench,
+    model: ModelRecord,
+    *,
+    law: AllocationLaw | None = None,
+    round_number: int = 1,
+    pair_set: str = "",
+    dry_run: bool = False,
+) -> PlanReport:
+    return plan_budget(
+        bench.store,
+        model,
+        bench.encoder,
+        config=bench.config,
+        clock=bench.clock,
+        progress=bench.progress,
+        law=law,
+        round_number=round_number,
+        pair_set=pair_set,
+        dry_run=dry_run,
+    )
+
+
+def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "") -> DraftedPlan:
+    """Draw up the plan that proposing would be done by; nothing is stored."""
+    return draft_plan(
+        bench.store,
+        model,
+        bench.encoder,
+        config=bench.config,
+        clock=bench.clock,
+        progress=bench.progress,
+        round_number=next_round(model),
+        pair_set=pair_set,
+    )
+
+
+def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) -> ProposeReport:
+    return propose(
+        bench.store,
+        plan,
+        bench.shelf.load(planned_model(bench, plan)),
+        bench.encoder,
+        bench.paraphraser,
+        bench.refiner,
+        tools=QualityTools.of(bench),
+        config=bench.config,
+        progress=bench.progress,
+        retry=retry,
+    )
+
+
+def compose_plan(bench: Workbench, plan: Plan, *, parent: Composition | None = None) -> ComposeReport:
+    return compose(
+        bench.store,
+        plan,
+        bench.shelf.load(planned_model(bench, plan)),
+        bench.encoder,
+        config=bench.config,
+        clock=bench.clock,
+        progress=bench.progress,
+        parent=parent,
+    )
+
+
+def planned_model(bench: Workbench, plan: Plan) -> ModelRecord:
+    """Return the model by whose margins a plan was made."""
+    record = bench.store.models.get(plan.model_id)
+    if record is None:
+        raise NotReadyError(f"the model {plan.model_id} of the plan is gone", remedy="run 'mars score' and plan anew")
+    return record

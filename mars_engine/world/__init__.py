@@ -1,1 +1,0 @@
-"""Floor 2: the world: loaders, encoders, reward models, generators, the store."""

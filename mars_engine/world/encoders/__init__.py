@@ -1,1 +1,0 @@
-"""Sentence encoders, and the cache that encodes each distinct text once ever."""

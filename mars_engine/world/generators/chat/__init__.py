@@ -1,8 +1,0 @@
-"""The chat generator: a chat model that paraphrases, refines and judges, and is asked everything once."""
-
-from mars_engine.world.generators.chat.correspondence import Correspondence
-from mars_engine.world.generators.chat.judge import ChatJudge
-from mars_engine.world.generators.chat.prompts import OWN_FOLDER, load_prompt
-from mars_engine.world.generators.chat.writers import ChatParaphraser, ChatRefiner
-
-__all__ = ["OWN_FOLDER", "ChatJudge", "ChatParaphraser", "ChatRefiner", "Correspondence", "load_prompt"]

@@ -1,6 +1,0 @@
-"""Semantic maps: made by UMAP in a job, kept on a shelf, read without either."""
-
-from mars_engine.world.maps.shelf import MapShelf
-from mars_engine.world.maps.umap_mapper import UmapMapper
-
-__all__ = ["MapShelf", "UmapMapper"]

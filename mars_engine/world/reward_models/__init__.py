@@ -1,1 +1,0 @@
-"""Reward models: the probe, a Bradley–Terry head on frozen embeddings."""

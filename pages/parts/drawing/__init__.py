@@ -1,0 +1,1 @@
+"""Charts, colours, numbers and tables, the same on every page."""

@@ -1,0 +1,239 @@
+"""The figures of Explore: margins, map and plane, each with the selection in colour over all pairs as pale context."""
+
+from functools import partial
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mars_engine.core.records import Float32Array
+from mars_engine.explore.explorer import Cloud, Histogram, Quadrants, Scene
+from mars_engine.explore.view import Box, Interval, Region
+from pages.parts.drawing import charts
+from pages.parts.drawing.colours import NAME_GROUND, PALE, RIGHT, WRONG
+from pages.parts.drawing.margin_points import (
+    add_points,
+    colour_axis,
+    ground,
+    ink,
+    label,
+    label_size,
+    reach_of,
+    size_for,
+    theme,
+)
+from pages.parts.explore.density import density_image
+from pages.parts.explore.labels import place_names
+from pages.parts.explore.state import brushed
+from pages.parts.frame.page import presenting
+
+MARGIN_AXIS = "score margin (reward units)"
+DISTANCE_AXIS = "semantic distance (1 − cosine)"
+CONTEXT = "rgba(128, 128, 128, 0.45)"
+"""Rings of the pairs that are not selected: thin, so they may be a little darker than bars."""
+BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
+CUT_AT = 4.0
+"""Where the selection is small, the axis of the counts ends at so many times its highest bar."""
+
+HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
+MAP_HEIGHT = CLOUD_HEIGHT - 44
+"""Without the margins above and below the map, which has no axes."""
+
+
+def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
+    """Draw the margins; a box drawn on them selects a range."""
+    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    width = float(histogram.edges[1] - histogram.edges[0])
+    figure = go.Figure()
+    figure.add_bar(
+        x=centres,
+        y=histogram.all,
+        width=width,
+        name="all pairs",
+        marker={"color": PALE, "line": {"width": 0}},
+        hovertemplate="margin %{x:.3f}<br>%{y:,} pairs in all<extra></extra>",
+    )
+    for name, colour, pattern, side in (
+        ("selected, ranked wrong (below 0)", WRONG, "/", centres < 0),
+        ("selected, ranked right or a tie", RIGHT, "", centres >= 0),
+    ):
+        figure.add_bar(
+            x=centres[side],
+            y=histogram.selected[side],
+            width=width,
+            name=name,
+            marker={"color": colour, "pattern": {"shape": pattern}, "line": {"width": 0}},
+            hovertemplate="margin %{x:.3f}<br>%{y:,} selected pairs<extra></extra>",
+        )
+    charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=HISTOGRAM_HEIGHT)
+    figure.update_layout(
+        bargap=0,
+        barmode="overlay",
+        dragmode="select",
+        selectdirection="h",
+        yaxis={"range": [0, _top(histogram)], "fixedrange": True},
+    )
+    if brush is not None:
+        _outline(figure, Box(brush, Interval(0.0, _top(histogram))))
+    _show(figure, "histogram", "margin_brush", ("box",), alt="Histogram of the score margins")
+
+
+def _top(histogram: Histogram) -> float:
+    """The end of the counts' axis: bars of the context are cut off where the selection would be too low to be seen."""
+    highest, selected = float(histogram.all.max()), float(histogram.selected.max())
+    return 1.05 * (min(highest, CUT_AT * selected) if selected else highest)
+
+
+def is_cut(histogram: Histogram) -> bool:
+    """Whether bars of the context are higher than the axis."""
+    return _top(histogram) < float(histogram.all.max())
+
+
+def show_map(scene: Scene, cloud: Cloud) -> None:
+    """Draw the map with the names of its clusters; a lasso or box drawn on it selects pairs."""
+    places = scene.places
+    assert places is not None  # noqa: S101 (a cloud of the map has places)
+    figure = _cloud_figure(scene, cloud, places.x, places.y, bar=True)
+    charts.styled(figure, x="", y="", height=CLOUD_HEIGHT)
+    bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False}
+    # All at once: adding them one by one takes plotly ten times as long.
+    figure.update_layout(
+        xaxis=bare | {"range": [cloud.window.x.low, cloud.window.x.high]},
+        yaxis=bare | {"range": [cloud.window.y.low, cloud.window.y.high]},
+        dragmode="lasso",
+        annotations=[
+            label(
+                name.cluster.x,
+                name.cluster.y,
+                escape(name.text),
+                xanchor=name.xanchor,
+                yshift=name.yshift,
+                bgcolor=NAME_GROUND[theme()],
+            )
+            for name in place_names(places.clusters, cloud.window, height=MAP_HEIGHT, type_size=label_size())
+        ],
+    )
+    if scene.view.map_brush is not None:
+        _outline(figure, scene.view.map_brush)
+    _show(figure, "map", "map_brush", ("lasso", "box"), alt="Semantic map of the pairs")
+
+
+def show_plane(scene: Scene, cloud: Cloud, parted: Quadrants | None) -> None:
+    """Draw margin against distance with the quadrants named; a box or lasso drawn on it selects pairs."""
+    index = scene.index
+    figure = _cloud_figure(scene, cloud, index.margin, index.distance, bar=False)
+    charts.styled(figure, x=MARGIN_AXIS, y=DISTANCE_AXIS, height=CLOUD_HEIGHT)
+    figure.update_layout(
+        xaxis={"range": [cloud.window.x.low, cloud.window.x.high]},
+        yaxis={"range": [cloud.window.y.low, cloud.window.y.high]},
+        dragmode="select",
+    )
+    if parted is not None:
+        _part(figure, parted)
+    if scene.view.plane_brush is not None:
+        _outline(figure, scene.view.plane_brush)
+    _show(figure, "plane", "plane_brush", ("lasso", "box"), alt="Score margin against semantic distance")
+
+
+def _part(figure: go.Figure, parted: Quadrants) -> None:
+    """Draw where the quadrants part, and name each in its corner."""
+    line = {"dash": "dot", "width": 1.5, "color": "gray"}
+    upright = {"x0": parted.hard_below, "x1": parted.hard_below, "y0": 0, "y1": 1, "yref": "paper"}
+    level = {"y0": parted.close_below, "y1": parted.close_below, "x0": 0, "x1": 1, "xref": "paper"}
+    figure.update_layout(
+        shapes=[{"type": "line", "line": line, **ends} for ends in (upright, level)],
+        annotations=[
+            label(
+                0.01 if quarter.is_hard else 0.99,
+                0.01 if quarter.is_close else 0.99,
+                f"<b>{escape(quarter.name)}</b><br>{escape(quarter.advice)}<br>{quarter.selected:,} selected",
+                xref="paper",
+                yref="paper",
+                xanchor="left" if quarter.is_hard else "right",
+                yanchor="bottom" if quarter.is_close else "top",
+                align="left" if quarter.is_hard else "right",
+            )
+            for quarter in parted.quarters
+        ],
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- clouds
+
+
+def _cloud_figure(scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array, *, bar: bool) -> go.Figure:
+    """A point for each pair, or one picture where they are too many."""
+    margins = scene.index.margin
+    reach = reach_of(margins) if not np.isnan(margins[cloud.points]).all() else 1.0
+    figure = go.Figure()
+    if cloud.is_dense:
+        figure.add_layout_image(density_image(cloud, x, y, margins, reach=reach, ground=ground()))
+        _add_hold(figure, cloud.window)
+    else:
+        _add_points(figure, scene, cloud, x, y)
+    figure.update_layout(coloraxis=colour_axis(reach, bar=bar))
+    return figure
+
+
+def _add_hold(figure: go.Figure, window: Box) -> None:
+    """Without a point there is nothing that plotly would draw a scale of colours for, or let a person lasso on."""
+    marker = {"opacity": 0, "color": [0.0], "coloraxis": "coloraxis"}
+    corner = {"x": [window.x.low], "y": [window.y.low]}
+    figure.add_scatter(**corner, mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
+
+
+def _add_points(figure: go.Figure, scene: Scene, cloud: Cloud, x: Float32Array, y: Float32Array) -> None:
+    size = size_for(len(cloud.points) + len(cloud.context))
+    if len(cloud.context):
+        figure.add_scattergl(
+            x=x[cloud.context],
+            y=y[cloud.context],
+            mode="markers",
+            name="not selected",
+            marker={"color": CONTEXT, "size": size - 2, "symbol": "circle-open"},
+            hoverinfo="skip",
+        )
+    chosen = cloud.points
+    add_points(figure, x[chosen], y[chosen], scene.index.margin[chosen], size=size, hover=_hover(x, scene))
+    if not len(cloud.points) and not len(cloud.context):
+        _add_hold(figure, cloud.window)
+
+
+def _hover(x: Float32Array, scene: Scene) -> str:
+    if x is scene.index.margin:
+        return "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
+    return "margin %{marker.color:.3f}<extra></extra>"
+
+
+def _outline(figure: go.Figure, region: Region) -> None:
+    """Draw a brush that was drawn before, as plotly draws the selections of its own."""
+    if isinstance(region, Box):
+        ends = {"x0": region.x.low, "x1": region.x.high, "y0": region.y.low, "y1": region.y.high}
+        figure.add_selection(type="rect", xref="x", yref="y", line=BRUSH_LINE, **ends)
+        return
+    path = "M" + "L".join(f"{x},{y}" for x, y in region.corners) + "Z"
+    figure.add_selection(type="path", path=path, xref="x", yref="y", line=BRUSH_LINE)
+
+
+def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], *, alt: str) -> None:
+    key = f"explore {name}"
+    # Which pairs a brush selects, the server says by their colours; plotly is not to pale the others once more.
+    for trace in figure.data:
+        trace.unselected = {"marker": {"opacity": trace.marker.opacity if trace.marker.opacity is not None else 1}}
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "gray", "activecolor": ink()})
+    if presenting():
+        charts.draw(figure, key=key, alt=alt, config={"staticPlot": True})
+        return
+    charts.draw(
+        figure,
+        key=key,
+        alt=alt,
+        on_select=partial(brushed, field, key),
+        selection_mode=modes,
+        config={
+            "scrollZoom": False,
+            "doubleClick": False,
+            "displayModeBar": len(modes) > 1,
+            "modeBarButtons": [["lasso2d", "select2d"]],
+        },
+    )

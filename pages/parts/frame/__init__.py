@@ -1,0 +1,1 @@
+"""The frame of every page: sign-in, the page list, forms, the server."""

@@ -1,0 +1,213 @@
+"""The frame of every page: sign-in, the page list, the desk, who is reading, present mode, errors in plain words."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from html import escape
+from pathlib import Path
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.pages_manager import PagesManager
+
+from mars_engine.core.errors import MarsError
+from mars_engine.service.desk import Desk, open_desk
+from mars_engine.workspace.workspace import WORKSPACE_VARIABLE
+from pages.parts.frame.sign_in import is_signed_in
+
+ANNOTATOR = "annotator"
+"""Name in the session state of who reads and decides."""
+
+PRESENT = "present"
+PRESENTED = {PRESENT: "1"}
+NOT_PRESENTED = ("Data", "Settings")
+"""Titles of the pages that present mode does not lead to: they are about this machine, not about the result."""
+FAVICON = Path(__file__).with_name("favicon.svg")
+
+PRESENT_STYLE = """
+<style>
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
+  html { font-size: 20px; }
+  [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
+  [data-testid="stMetricValue"] { font-size: 2.6rem; }
+  .stMainBlockContainer { padding: 1rem clamp(1rem, 4vw, 4rem) 3rem; }
+  [data-testid="stElementToolbar"], [data-testid="stTooltipIcon"], .stTooltipIcon { display: none; }
+  [data-testid="stMetric"] * { white-space: normal; overflow: visible; text-overflow: clip; }
+  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .st-key-present-pages .mars-way { color: inherit; text-decoration: none; white-space: nowrap; }
+  .st-key-present-pages { justify-content: flex-end; gap: 0 1.25rem; }
+  .st-key-present-pages a, .st-key-present-pages a * { font-size: .8rem; font-weight: 400; }
+  .st-key-present-pages a { padding: 0 .25rem; min-height: 1.5rem; background: none; }
+</style>
+"""
+NUMBER_STYLE = """
+<style>
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
+  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  .mars-way { color: inherit !important; text-decoration: none; padding: .25rem .5rem; font-size: .88rem; }
+  .mars-way:hover { text-decoration: underline; }
+  .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
+  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
+</style>
+"""
+DARK_STYLE = """
+<style>
+  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p,
+  [data-testid="stMultiSelect"] span[title],
+  [data-testid="stMultiSelect"] span[title] ~ * svg { color: #12171e; }
+</style>
+"""
+"""Streamlit writes in white on the theme's first colour, which is light in the dark theme."""
+
+
+@cache
+def _charts_script() -> str:
+    """A script that loads what draws figures, "" where this Streamlit keeps it elsewhere.
+
+    It is 4.7 MB, which a browser reads for a second; Streamlit asks for it when the first figure is there. Asked for
+    with the page, it is read while the server reads the pairs.
+    """
+    drawing = next((Path(st.__file__).parent / "static" / "static" / "js").glob("PlotlyChart.*.js"), None)
+    if drawing is None:
+        return ""
+    beside = "document.querySelector('script[type=module][src]').src"
+    return f"<script>import(new URL('{drawing.name}', {beside}).href).catch(() => {{}});</script>"
+
+
+def open_frame(pages: Sequence[StreamlitPage]) -> None:
+    """Show the page that the address names, inside the frame."""
+    is_presenting = presenting()
+    st.set_page_config(
+        page_title="MARS",
+        page_icon=FAVICON,
+        layout="wide",
+        initial_sidebar_state="collapsed" if is_presenting else "auto",
+    )
+    page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
+    st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
+    with st.container(key="early"):
+        st.html(_charts_script(), unsafe_allow_javascript=True)
+    if st.context.theme.type == "dark":
+        st.html(DARK_STYLE)
+    if is_presenting:
+        _draw_present_pages(pages)
+    else:
+        with st.sidebar:
+            _draw_way("▷ Present", PRESENTED)
+    page_shown.run()
+
+
+def _draw_present_pages(pages: Sequence[StreamlitPage]) -> None:
+    """A quiet line that leads from page to page in present mode, and out of it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="present-pages"):
+        for each in pages:
+            if each.visibility == "visible" and each.title not in NOT_PRESENTED:
+                st.page_link(each, label=each.title, query_params=PRESENTED)
+        _draw_way("✕ End", {})
+
+
+def _draw_way(label: str, more: Mapping[str, str]) -> None:
+    """Draw a link to the page that is shown, into present mode or out of it.
+
+    A plain one, which loads the page anew: Streamlit's own links do nothing where they lead to the page at hand.
+    """
+    st.html(f'<a class="mars-way" href="?{escape(urlencode(_address(more)))}">{label}</a>', width="content")
+
+
+def _address(more: Mapping[str, str]) -> dict[str, str]:
+    """What the address asks for now, present mode aside, and more."""
+    return {name: value for name, value in st.query_params.items() if name != PRESENT} | dict(more)
+
+
+_opening = threading.Lock()
+
+
+@cache
+def _open(root: str) -> Desk:
+    return open_desk(Path(root))
+
+
+def desk() -> Desk:
+    """The workspace that this server serves.
+
+    Raises:
+        MarsError: it cannot be opened.
+    """
+    with _opening:
+        return _open(str(Path(os.environ.get(WORKSPACE_VARIABLE, ".")).resolve()))
+
+
+def presenting() -> bool:
+    """Whether the app is shown to an audience: larger, read-only, without controls (`?present=1`)."""
+    return st.query_params.get(PRESENT) == "1"
+
+
+def annotator() -> str:
+    """The name decisions are stored under: the signed-in user's, else the one given on the page; "" if none."""
+    signed_in = getattr(st.user, "email", None) or getattr(st.user, "name", None)
+    return str(signed_in or st.session_state.get(ANNOTATOR) or "")
+
+
+@contextmanager
+def page(title: str, *, purpose: str) -> Iterator[Desk]:
+    """Open a page: its title, what it is for, and its desk. An error of the engine is shown in plain words.
+
+    Every page begins so, and asks for the token itself: whatever way it was reached, nothing shows before the sign-in.
+
+    with page("Explore", purpose="Where the reward model is unsure.") as desk:
+        ...
+    """
+    _insist_on_frame()
+    if not is_signed_in():
+        st.stop()
+    st.title(title)
+    if purpose and not presenting():
+        with st.container(key="purpose"):
+            st.text(purpose)
+    try:
+        opened = desk()
+    except MarsError as error:
+        show_error(error)
+        st.stop()
+    try:
+        yield opened
+    except MarsError as error:
+        show_error(error)
+
+
+def _insist_on_frame() -> None:
+    """Run app.py where Streamlit has run a page's file by itself, without the frame and its sign-in.
+
+    It does so for a server's first requests, when it has seen a folder `pages` and no call of `st.navigation` yet.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
+def show_error(error: MarsError) -> None:
+    """Show what was found, what was expected and, but to an audience, what to do, as plain text."""
+    with st.container(border=True):
+        st.text(_sentence(f"⚠ {error.found}"))
+        if error.expected:
+            st.text(_sentence(f"Expected: {error.expected}"))
+        if error.remedy and not presenting():
+            st.text(_sentence(f"What to do: {error.remedy}"))
+
+
+def _sentence(text: str) -> str:
+    """End a text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def empty_state(says: str, *, to_do: str, page_path: str = "", link: str = "") -> None:
+    """Say that there is nothing to show yet, and what to do about it, with a link to where that is done."""
+    with st.container(border=True):
+        st.text(says)
+        if not presenting():
+            st.text(to_do)
+        if page_path and not presenting():
+            st.page_link(page_path, label=link or "Go there", icon=":material/arrow_forward:")

@@ -1,0 +1,155 @@
+"""The Results page's section on experiments: the newest one's verdicts, table, intervals and files."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from mars_engine.experiments.plan import BASELINES, MATCHING_NOTES, METHOD_NOTES, Method
+from mars_engine.experiments.record import REPORT_FILE, RESULTS_FILE, StoredExperiment, newest_experiment
+from mars_engine.experiments.results import (
+    Comparison,
+    Difference,
+    ExperimentResults,
+    MethodResult,
+    points,
+    say_how_many,
+)
+from mars_engine.service.desk import Desk
+from pages.parts.drawing import charts
+from pages.parts.drawing.colours import SERIES
+from pages.parts.drawing.tables import draw_table
+from pages.parts.frame.page import empty_state, presenting
+
+PRESENTED_MATCHING = "steps"
+ROW_SHIFT = 0.16
+"""Between a row's middle and each of its two intervals, in rows."""
+
+
+def draw_experiments(desk: Desk) -> None:
+    """Draw the newest experiment, or say how to run one; an audience is not told how."""
+    experiment = newest_experiment(desk.store)
+    if experiment is None:
+        if not presenting():
+            st.subheader("Experiments", anchor=False)
+            empty_state(
+                "No experiment has been run yet.",
+                to_do="Run mars experiment PLAN in a terminal: it compares MARS with nine other methods. "
+                "data/experiments/baselines.toml is a plan to begin with.",
+            )
+        return
+    st.subheader("Experiments", anchor=False)
+    results = experiment.results
+    made = experiment.record.created_at.strftime("%Y-%m-%d")
+    st.text(f"{results.name}, {made}: {results.finished:,} of {results.cells:,} cells are finished.")
+    st.text(say_how_many(results))
+    for comparison in _chosen(results):
+        _draw_comparison(comparison, results)
+    if not presenting():
+        _draw_notes(results)
+        _draw_files(desk, experiment)
+
+
+def _chosen(results: ExperimentResults) -> Sequence[Comparison]:
+    """The comparison that is asked for; for an audience each dataset's at equal steps, where there are any."""
+    if presenting():
+        steps = [each for each in results.comparisons if each.matching == PRESENTED_MATCHING]
+        return steps or results.comparisons
+    labels = [
+        f"{each.dataset}, equal {each.matching}" if each.matching != "convex" else f"{each.dataset}, exact fit"
+        for each in results.comparisons
+    ]
+    label = st.selectbox("Data and what is held equal", labels, key="experiment-comparison")
+    return [results.comparisons[labels.index(label)]]
+
+
+def _draw_comparison(comparison: Comparison, results: ExperimentResults) -> None:
+    st.text(
+        f"{comparison.dataset}: {len(comparison.seeds)} seeds × {comparison.heldout_pairs:,} held-out pairs of "
+        f"{comparison.heldout_prompts:,} prompts in all; {MATCHING_NOTES[comparison.matching]}."
+    )
+    _draw_forest(comparison)
+    less = [f"less {baseline} (points)" for baseline in BASELINES]
+    numbers = ("accuracy", "sd over seeds", *less, "steps", "training pairs", "tokens written", "seconds to train")
+    verdicts = [f"verdict against {baseline}" for baseline in BASELINES]
+    columns = ("method", *numbers[:2], less[0], verdicts[0], less[1], verdicts[1], *numbers[4:])
+    label = f"Methods on {comparison.dataset}, {comparison.matching}, {results.level:.0%} intervals"
+    draw_table(label, columns, [_row(result) for result in comparison.methods], numbers=numbers)
+
+
+def _row(result: MethodResult) -> tuple[str, ...]:
+    differences = [cell for baseline in BASELINES for cell in _difference_cells(result.against(baseline))]
+    return (
+        result.method,
+        f"{result.accuracy.mean:.1%}",
+        f"{result.accuracy.deviation * 100:.1f}",
+        *differences,
+        f"{result.steps:,.0f}",
+        f"{result.training_pairs:,.0f}",
+        f"{result.generation_tokens:,.0f}",
+        f"{result.training_seconds:.3f}",
+    )
+
+
+def _difference_cells(difference: Difference | None) -> tuple[str, str]:
+    if difference is None:
+        return "–", "–"
+    each = difference.interval
+    return f"{points(each.estimate)} ({points(each.low)} to {points(each.high)})", difference.verdict
+
+
+def _draw_forest(comparison: Comparison) -> None:
+    """A row a method: its difference from each baseline as a point with its interval, no difference as a line."""
+    methods = [result.method for result in comparison.methods]
+    figure = go.Figure()
+    for place, baseline in enumerate(BASELINES):
+        found = _differences(comparison, baseline)
+        figure.add_scatter(
+            x=[each.interval.estimate * 100 for _, each in found],
+            y=[methods.index(method) + (-ROW_SHIFT, ROW_SHIFT)[place] for method, _ in found],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [(each.interval.high - each.interval.estimate) * 100 for _, each in found],
+                "arrayminus": [(each.interval.estimate - each.interval.low) * 100 for _, each in found],
+                "thickness": 2,
+                "width": 5,
+            },
+            mode="markers",
+            name=f"less {baseline}",
+            marker={"size": 10, "color": SERIES[place], "symbol": ("circle", "diamond")[place]},
+            customdata=[(method, each.verdict) for method, each in found],
+            hovertemplate=f"%{{customdata[0]}} less {baseline}<br>%{{x:+.2f}}: %{{customdata[1]}}<extra></extra>",
+        )
+    figure.add_vline(0, line={"width": 1.5, "color": "gray"})
+    height = 120 + 44 * len(methods)
+    shown = charts.styled(figure, x="difference in held-out accuracy (percentage points)", y="", height=height)
+    shown.update_yaxes(tickvals=list(range(len(methods))), ticktext=methods, autorange="reversed", zeroline=False)
+    charts.draw(shown, key=f"forest {comparison.dataset} {comparison.matching}")
+
+
+def _differences(comparison: Comparison, baseline: Method) -> list[tuple[Method, Difference]]:
+    return [(result.method, found) for result in comparison.methods if (found := result.against(baseline)) is not None]
+
+
+def _draw_notes(results: ExperimentResults) -> None:
+    with st.expander("What the methods are"):
+        for result in results.comparisons[0].methods:
+            st.text(f"{result.method}: {METHOD_NOTES[result.method]}")
+        st.text("“No difference shown” means that the interval includes 0, not that the methods are equal.")
+
+
+def _draw_files(desk: Desk, experiment: StoredExperiment) -> None:
+    offers = (
+        (REPORT_FILE, "Experiment (one HTML file)", "text/html", ":material/description:"),
+        (RESULTS_FILE, "Experiment (CSV)", "text/csv", ":material/table:"),
+    )
+    with st.container(horizontal=True):
+        for name, label, mime, icon in offers:
+            content = experiment.file(desk.root, name)
+            if content is None:
+                st.text(f"{name} is not in {experiment.record.artifact} any more: --report-only writes it again.")
+                continue
+            st.download_button(
+                label, data=content, file_name=f"mars-experiment-{name}", mime=mime, on_click="ignore", icon=icon
+            )

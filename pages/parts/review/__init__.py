@@ -1,0 +1,1 @@
+"""Parts of Check and Review around the card."""

@@ -1,0 +1,145 @@
+"""`mars experiment` from the command line: a look ahead, a run, going on, and its report."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mars_engine.cli.main import BAD_INPUT, UNUSABLE, mars
+from mars_engine.experiments.plan import BASELINES
+from mars_engine.experiments.record import newest_experiment
+from mars_engine.service.shipped import shipped
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
+
+PLAN = """
+name = "tiny <b>plan</b>"
+seeds = 1
+{changes}
+[[datasets]]
+name = "demo & co"
+paths = ["{path}"]
+base_pairs = 12
+heldout_pairs = 16
+unlabelled_pairs = 10
+[encoder]
+max_tokens = 32
+[allocation]
+budget_per_pair = 2
+[propose]
+variants = 2
+[baselines]
+dropout_views = 2
+[evaluate]
+resamples = 200
+"""
+
+
+def experiment(workspace: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(mars, ["--workspace", str(workspace), "experiment", *arguments], prog_name="mars")
+
+
+def write_plan(folder: Path, changes: str = "") -> str:
+    path = folder / "plan.toml"
+    path.write_text(PLAN.format(path=shipped("data") / "demo-train.jsonl", changes=changes), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("experiments") / "w"
+    create_workspace(root)
+    return root
+
+
+def test_a_dry_run_counts_and_stores_nothing(tmp_path):
+    create_workspace(tmp_path / "w")
+    result = experiment(tmp_path / "w", write_plan(tmp_path), "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["forecast"]["cells"] == 30
+    assert not list((tmp_path / "w" / "artifacts").iterdir())
+    with open_workspace_store(find_workspace(tmp_path / "w")) as store:
+        assert store.runs.all() == []
+    said = experiment(tmp_path / "w", write_plan(tmp_path), "--dry-run").output
+    assert "10 methods × 1 seeds × 1 datasets × 3 matchings = 30" in " ".join(said.split())
+
+
+@pytest.mark.model
+def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
+    first = experiment(workspace, write_plan(tmp_path, 'methods = ["none", "uniform"]'), "--json")
+    assert first.exit_code == 0, first.output
+    early = json.loads(first.stdout)
+    result = experiment(workspace, write_plan(tmp_path), "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["id"] == early["id"], "methods that are added belong to the same experiment"
+    folder = Path(report["folder"])
+    keys = [json.loads(line)["key"] for line in (folder / "cells.jsonl").read_text().splitlines()]
+    assert len(keys) == 30
+    assert [key["method"] for key in keys[:6]] == ["none"] * 3 + ["uniform"] * 3
+    intervals = [
+        each["interval"]
+        for comparison in report["results"]["comparisons"]
+        for result in comparison["methods"]
+        for each in result["differences"]
+        if (result["method"], each["baseline"]) != BASELINES
+    ]
+    assert len(intervals) == 3 * 17
+    told_apart = [each for each in intervals if (each["low"], each["high"]) != (0, 0)]
+    assert 0 < report["results"]["differences"] == len(told_apart)
+    steps = {
+        result["steps"]
+        for comparison in report["results"]["comparisons"]
+        if comparison["matching"] == "steps"
+        for result in comparison["methods"]
+    }
+    assert len(steps) == 1
+
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "tiny &lt;b&gt;plan&lt;/b&gt;" in html
+    assert "demo &amp; co" in html
+    assert "<svg" in html
+    assert not any(outside in html for outside in ("http://", "https://", "<script", "<link"))
+    with (folder / "results.csv").open(encoding="utf-8") as stream:
+        assert len(list(csv.DictReader(stream))) == 30
+
+    with open_workspace_store(find_workspace(workspace)) as store:
+        stored = newest_experiment(store)
+        assert stored.record.id == report["id"]
+        assert stored.results.finished == 30
+        assert stored.file(workspace, "report.html") == html.encode()
+        (newest, _) = store.runs.all()
+        assert (newest.kind, newest.state, newest.summary["cells"]) == ("experiment", "finished", 30)
+        metrics = store.runs.points(newest.id)
+        assert len(metrics) == 24
+        assert "demo & co, steps: mars_signed" in metrics
+
+    cells_before = (folder / "cells.jsonl").read_bytes()
+    (folder / "report.html").unlink()
+    again = experiment(workspace, write_plan(tmp_path), "--report-only")
+    assert again.exit_code == 0, again.output
+    assert "no difference shown" in again.output
+    assert f"{len(told_apart)} comparisons were made" in again.output
+    assert "tokens written (k)" in " ".join(again.output.split())
+    assert (folder / "report.html").is_file()
+    assert (folder / "cells.jsonl").read_bytes() == cells_before
+
+
+def test_a_report_before_the_first_cell_says_what_to_do(tmp_path):
+    create_workspace(tmp_path / "w")
+    result = experiment(tmp_path / "w", write_plan(tmp_path), "--report-only")
+    assert result.exit_code == BAD_INPUT
+    assert "nothing to compare yet" in result.output
+
+
+def test_a_plan_that_cannot_be_used_is_refused_in_plain_words(tmp_path):
+    create_workspace(tmp_path / "w")
+    refused = experiment(tmp_path / "w", write_plan(tmp_path, "colour = 3"), "--dry-run")
+    assert refused.exit_code == BAD_INPUT
+    assert "colour = 3" in refused.output
+    assert "Traceback" not in refused.output
+    missing = tmp_path / "plan.toml"
+    missing.write_text(PLAN.format(path="no-such-file.jsonl", changes=""), encoding="utf-8")
+    assert "there is no file no-such-file.jsonl" in experiment(tmp_path / "w", str(missing), "--dry-run").output
+    assert experiment(tmp_path / "nowhere", str(missing)).exit_code == UNUSABLE

@@ -1,0 +1,102 @@
+"""The demo on the packaged model, and the rest of the command line on the workspace it leaves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.model
+
+SHAPES = ("standard", "standard-implicit", "conversational", "conversational-implicit")
+
+
+def mars(workspace: Path, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[Path, dict]:
+    import os
+
+    workspace = tmp_path_factory.mktemp("demo") / "workspace"
+    result = mars(workspace, "demo", "--no-serve", "--json", environment={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert result.returncode == 0, result.stderr
+    return workspace, json.loads(result.stdout)
+
+
+def test_each_step_of_the_method_did_something(demo):
+    _, report = demo
+    funnel = {step["name"]: step["count"] for step in report["status"]["funnel"]}
+    assert funnel["pairs"] == 180
+    assert funnel["composed"] == 360
+    assert funnel["trained"] == 540
+    assert all(count > 0 for count in funnel.values())
+    assert all(card["stand_in"] for card in report["generators"])
+
+
+def test_all_arms_are_compared_on_the_same_pairs_with_intervals(demo):
+    _, report = demo
+    evaluation = report["evaluation"]
+    assert [model["label"] for model in evaluation["models"]] == ["warm-up", "uniform round 1", "signed round 1"]
+    assert evaluation["pairs"] == 60
+    assert len(evaluation["comparisons"]) == 3
+    for model in evaluation["models"]:
+        assert model["accuracy"]["low"] <= model["metrics"]["accuracy"] <= model["accuracy"]["high"]
+    assert 0.45 <= evaluation["longer_wins"]["estimate"] <= 0.55
+    trained_on = [model["training_pairs"] for model in evaluation["models"]]
+    assert trained_on == [180, 540, 540], "both augmented arms get the same number of new pairs"
+
+
+def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_environment):
+    workspace, report = demo
+    code = (
+        "import sys; sys.argv = ['mars', '--workspace', sys.argv[1], 'demo', '--no-serve', '--json'];"
+        "from mars_engine.cli.main import mars; mars(standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(workspace)]
+    result = subprocess.run(command, env=quiet_environment, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    again = json.loads(result.stdout)
+    for part in ("evaluation", "laws", "compose", "trained", "status", "score"):
+        assert again[part] == report[part]
+
+
+def test_without_a_terminal_it_prints_plain_lines(demo, quiet_environment):
+    workspace, _ = demo
+    result = mars(workspace, "evaluate", environment=quiet_environment)
+    assert result.returncode == 0
+    assert "no difference shown" in result.stdout or "is better" in result.stdout
+    assert "\x1b[" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_column(
+    demo, shape, tmp_path, quiet_environment
+):
+    datasets = pytest.importorskip("datasets")
+    workspace, report = demo
+    path = tmp_path / "pairs.jsonl"
+    arguments = ["export", str(path), "--what", "composed", "--shape", shape]
+    result = mars(workspace, *arguments, environment=quiet_environment)
+    assert result.returncode == 0, result.stderr
+    loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(loaded) == report["compose"]["new_pairs"]
+    assert {"chosen", "rejected", "mars_margin", "mars_source_id"} <= set(loaded.column_names)
+    assert "margin" not in loaded.column_names
+    assert ("prompt" in loaded.column_names) is not shape.endswith("implicit")
+    manifest = json.loads(path.with_name("pairs.jsonl.manifest.json").read_text())
+    assert manifest["composition"] == report["compose"]["composition"]["id"]
+    assert mars(workspace, *arguments, environment=quiet_environment).returncode != 0, "it must not overwrite"
+
+
+def test_rounds_run_on_from_there(demo, quiet_environment):
+    workspace, _ = demo
+    result = mars(workspace, "train", "--rounds", "2", "--json", environment=quiet_environment)
+    assert result.returncode == 0, result.stderr
+    first, second = json.loads(result.stdout)
+    assert first["compose"]["new_pairs"] > 0
+    assert second["compose"]["carried_over"] == first["compose"]["new_pairs"]
+    assert second["model"]["label"] == "signed round 2"

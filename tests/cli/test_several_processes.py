@@ -1,0 +1,105 @@
+"""`accelerate launch … mars`: two processes share training and scoring, and come to what one process comes to."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_transformers import save_tiny_backbone
+
+from mars_engine.cli.main import UNUSABLE
+from mars_engine.service.shipped import shipped
+from mars_engine.workspace.workspace import DATABASE_FILE
+
+pytestmark = pytest.mark.model
+
+PAIRS = 12
+SETTINGS = {
+    "reward-model-max-tokens": 32,
+    "reward-model-epochs": 2,
+    "reward-model-batch-size": 4,
+    "reward-model-learning-rate": 1e-3,
+    "reward-model-device": "cpu",
+    "reward-model-precision": "fp32",  # whole batches and halves of them round otherwise in bf16
+    "allocation-budget": PAIRS,  # so that the last step of an epoch is full too, with 24 pairs
+    "propose-variants": 1,
+    "triage-policy": "keep",
+    "triage-seeds": 1,
+}
+TRAIN = ("train", "--rounds", "1", "--policy", "accept-all")
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+MARS = ["-m", "mars_engine.cli.main"]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> Path:
+    """A backbone without dropout, which two processes would draw differently."""
+    texts = (shipped("data") / "demo-train.jsonl").read_text().splitlines()[:PAIRS]
+    folder = save_tiny_backbone(tmp_path_factory.mktemp("backbone") / "tiny", "roberta", texts)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {name: 0.0 for name in config if "dropout" in name and name != "classifier_dropout"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def make_workspace(root: Path, backbone: Path, **settings: Any) -> Path:
+    lines = (shipped("data") / "demo-train.jsonl").read_text().splitlines(keepends=True)[:PAIRS]
+    (root / "train.jsonl").write_text("".join(lines))
+    workspace = root / "workspace"
+    options = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
+    mars(workspace, "init", f"--reward-model-backbone={backbone}", *options)
+    mars(workspace, "import", str(root / "train.jsonl"))
+    return workspace
+
+
+def mars(workspace: Path, *command: str, launcher: list[str] | None = None, code: int = 0) -> str:
+    """Run a command, by a launcher where one is given; return what it said."""
+    whole = [*(launcher or [sys.executable]), *MARS, "--workspace", str(workspace), "--quiet", *command]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def query(workspace: Path, statement: str) -> list[tuple[Any, ...]]:
+    database = sqlite3.connect(workspace / DATABASE_FILE)
+    try:
+        return database.execute(statement).fetchall()
+    finally:
+        database.close()
+
+
+def test_a_round_of_two_processes_is_the_round_of_one(backbone, tmp_path):
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for root in (alone, together):
+        root.mkdir()
+    one, two = make_workspace(alone, backbone), make_workspace(together, backbone)
+    mars(one, *TRAIN)
+    mars(two, *TRAIN, launcher=[*LAUNCH, "--main_process_port", "0"])
+
+    losses = "SELECT step, value FROM run_points WHERE metric = 'training loss' ORDER BY step"
+    first, last = query(one, losses)[0], query(one, losses)[-1]
+    assert [step for step, _ in (first, last)] == [1, 6 + 12]
+    found = dict(query(two, losses))
+    for step, loss in (first, last):
+        assert found[step] == pytest.approx(loss, abs=1e-4)
+    kinds = "SELECT id, kind, round FROM reward_models ORDER BY ordinal"
+    assert query(two, kinds) == query(one, kinds)
+    assert len(query(one, kinds)) == 2
+    # Margins, not weights: the loss does not see the head's bias, whose way is rounding alone.
+    margins = "SELECT margin FROM scores ORDER BY model_id, pair_id"
+    assert len(query(one, margins)) == 2 * PAIRS
+    np.testing.assert_allclose(query(two, margins), query(one, margins), atol=1e-4)
+    assert query(two, "SELECT state, count(*) FROM runs WHERE kind = 'rounds'") == [("finished", 1)]
+
+
+def test_what_two_processes_cannot_share_is_said_once_and_in_plain_words(backbone, tmp_path):
+    workspace = make_workspace(tmp_path, backbone, **{"reward-model-batch-size": 3})
+    said = mars(workspace, "train", "--warm-up", launcher=[*LAUNCH, "--main_process_port", "0"], code=UNUSABLE)
+    assert said.count("2 processes cannot evenly share 1 passes of 3 pairs") == 1
+    assert query(workspace, "SELECT state FROM runs ORDER BY ordinal DESC LIMIT 1") == [("failed",)]

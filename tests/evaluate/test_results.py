@@ -1,0 +1,253 @@
+"""Results and the overview's figures, from stored scores alone, held to plain recomputation."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import ListSource, make_bench, make_pairs
+
+from mars_engine.augment.allocation import allocation_probabilities
+from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
+from mars_engine.core.errors import NotReadyError
+from mars_engine.core.records import Rewards
+from mars_engine.core.workbench import Workbench
+from mars_engine.curate.review import record_review
+from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.pair_index import PairIndex, PairIndexCache
+from mars_engine.evaluate import overview
+from mars_engine.evaluate.heldout import Comparison
+from mars_engine.evaluate.overview import hard_below, headline, margin_histogram, margin_plane
+from mars_engine.evaluate.results import (
+    compare_models,
+    default_models,
+    margin_movement,
+    results_as_csv,
+    results_revision,
+    say_accuracy,
+    say_comparison,
+)
+from mars_engine.stats.intervals import Interval
+from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+
+CONFIG = EvaluateConfig(resamples=400)
+
+
+def make_trained(*, heldout: int = 30, rounds: int = 1) -> Workbench:
+    bench = make_bench(MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3)))
+    for split, count, first in (("train", 40, 0), ("heldout", heldout, 1000)):
+        if count:
+            source = ListSource(make_pairs(count, seed=first, first=first, pairs_a_prompt=2))
+            import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
+    for report in run_rounds(bench, rounds, policy="accept-all"):
+        score_model(bench, report.model)
+    return bench
+
+
+@pytest.fixture(scope="module")
+def two_rounds() -> Workbench:
+    """After two rounds; for tests that only read."""
+    return make_trained(rounds=2)
+
+
+def index_of(bench: Workbench) -> PairIndex:
+    return PairIndexCache(bench.store).current()
+
+
+def stored_margins(bench: Workbench, model_id: str, split: str) -> dict[str, float]:
+    scores = bench.store.models.scores(model_id)
+    return {pair.id: scores[pair.id][0] - scores[pair.id][1] for pair in bench.store.pairs.pairs(split)}
+
+
+def test_figures_are_those_of_the_stored_scores(two_rounds):
+    bench = two_rounds
+    models = bench.store.models.all()
+    results = compare_models(bench.store, index_of(bench), models, config=CONFIG)
+    assert [each.label for each in results.models] == ["warm-up", "signed round 1", "signed round 2"]
+    assert (results.pairs, results.prompts) == (30, 15)
+    for model in results.models:
+        margins = np.array(list(stored_margins(bench, model.record.id, "heldout").values()))
+        accuracy = model.evaluation.accuracy
+        assert accuracy.estimate == pytest.approx((margins > 0).mean())
+        assert accuracy.low <= accuracy.estimate <= accuracy.high
+        assert model.evaluation.metrics.log_loss == pytest.approx(np.log1p(np.exp(-margins)).mean())
+        assert sum(each.pairs for each in model.reliability) == 30
+        assert {name: each.pairs for name, each in model.evaluation.by_subset.items()} == {"s0": 15, "s1": 15}
+        by_subset = [each.accuracy.estimate * each.pairs for each in model.evaluation.by_subset.values()]
+        assert sum(by_subset) == pytest.approx(accuracy.estimate * 30)
+    lengths = [np.sign(len(pair.chosen) - len(pair.rejected)) for pair in bench.store.pairs.pairs("heldout")]
+    assert results.longer_wins.estimate == pytest.approx((np.mean(lengths) + 1) / 2)
+
+
+def test_each_model_is_compared_with_the_warm_up_and_with_the_one_before(two_rounds):
+    bench = two_rounds
+    results = compare_models(bench.store, index_of(bench), bench.store.models.all(), config=CONFIG)
+    assert [(each.first, each.second) for each in results.comparisons] == [
+        ("signed round 1", "warm-up"),
+        ("signed round 2", "warm-up"),
+        ("signed round 2", "signed round 1"),
+    ]
+    accuracies = {model.label: model.evaluation.accuracy.estimate for model in results.models}
+    for each in results.comparisons:
+        assert each.difference.estimate == pytest.approx(accuracies[each.first] - accuracies[each.second])
+        assert each.verdict in say_comparison(each)
+    assert "30" not in say_accuracy(results.models[0])
+    assert "with 95% confidence between" in say_accuracy(results.models[0])
+
+
+def test_a_comparison_is_said_with_its_sign_and_never_as_minus_zero():
+    said = {
+        estimate: say_comparison(Comparison("b", "a", Interval(estimate, estimate - 0.1, estimate + 0.2, 0.95)))
+        for estimate in (0.034, -0.034, -0.0001)
+    }
+    assert said[0.034].startswith(
+        "The reward model b ranks 3.4 percentage points more held-out pairs correctly than a (95% interval −6.6 to"
+    )
+    assert said[-0.034].startswith("The reward model b ranks 3.4 percentage points fewer")
+    assert said[-0.0001].startswith(
+        "The reward model b ranks as many held-out pairs correctly as a (95% interval −10.0 to +20.0 points)"
+    )
+
+
+def test_lineage_names_the_model_whose_margins_the_budget_was_spent_by(two_rounds):
+    bench = two_rounds
+    warm_up, first, second = compare_models(
+        bench.store, index_of(bench), bench.store.models.all(), config=CONFIG
+    ).models
+    assert (warm_up.lineage.law, warm_up.lineage.parent_label) == ("", "")
+    assert (first.lineage.parent_label, first.lineage.budget, first.lineage.new_pairs) == ("warm-up", 200, 200)
+    assert (second.lineage.parent_label, second.lineage.carried_over) == ("signed round 1", 200)
+
+
+def test_a_model_without_all_scores_is_listed_and_compared_with_nothing():
+    bench = make_trained()
+    late = make_pairs(4, seed=9, first=5000)
+    import_pairs(ListSource(late), bench.store, split="heldout", clock=bench.clock, progress=bench.progress)
+    models = bench.store.models.all()
+    score_model(bench, models[-1])
+    results = compare_models(bench.store, index_of(bench), models, config=CONFIG)
+    assert [each.label for each in results.models] == ["signed round 1"]
+    (unscored,) = results.not_scored
+    assert (unscored.record.label, unscored.scored) == ("warm-up", 30)
+    assert results.comparisons == ()
+
+
+def test_without_held_out_pairs_it_says_what_to_do():
+    bench = make_trained(heldout=0)
+    with pytest.raises(NotReadyError, match="held-out"):
+        compare_models(bench.store, index_of(bench), bench.store.models.all(), config=CONFIG)
+    assert headline(bench.store, index_of(bench), config=CONFIG).now is None
+
+
+def test_a_model_without_scores_is_listed_too():
+    bench = make_trained()
+    bench.store.models.add(replace(bench.store.models.all()[0], id="e" * 24))
+    results = compare_models(bench.store, index_of(bench), bench.store.models.all(), config=CONFIG)
+    assert [(each.record.id, each.scored) for each in results.not_scored] == [("e" * 24, 0)]
+
+
+def test_the_newest_warm_up_and_the_newest_retrained_model_are_the_default():
+    bench = make_trained(rounds=2)
+    train_warm_up(bench)  # makes the warm-up the latest again
+    assert [model.label for model in default_models(bench.store.models.all())] == ["warm-up", "signed round 2"]
+    assert default_models([]) == []
+
+
+@pytest.mark.parametrize("split", ["heldout", "train"])
+def test_movement_and_crossings_are_those_of_the_stored_scores(split):
+    bench = make_trained()
+    before, after = bench.store.models.all()
+    # Random rewards, so that many pairs cross.
+    rng = np.random.default_rng(0)
+    pairs = bench.store.pairs.pairs(split)
+    rewards = Rewards(rng.normal(size=len(pairs)), np.zeros(len(pairs)))
+    bench.store.models.save_scores(after.id, [pair.id for pair in pairs], rewards)
+    movement = margin_movement(bench.store, index_of(bench), before, after, split)
+    old, new = (stored_margins(bench, model.id, split) for model in (before, after))
+    crossed = {pair_id for pair_id in old if (old[pair_id] > 0) != (new[pair_id] > 0)}
+    assert crossed
+    ids = [pair_id.decode() for pair_id in movement.crossed_ids]
+    assert set(ids) == crossed
+    assert len(ids) == movement.now_right + movement.now_wrong
+    assert movement.now_right == sum(new[pair_id] > 0 for pair_id in crossed)
+    changes = [abs(new[pair_id] - old[pair_id]) for pair_id in ids]
+    assert changes == sorted(changes, reverse=True)
+    np.testing.assert_allclose(movement.crossed_after, [new[pair_id] for pair_id in ids])
+    assert movement.counts_before.sum() == movement.counts_after.sum() == movement.pairs == len(pairs)
+    assert np.any(movement.edges == 0)
+    below = movement.edges[:-1] < 0
+    assert movement.counts_after[below].sum() == movement.mis_ranked_after
+
+
+def test_the_table_as_csv_has_the_figures_in_full(two_rounds):
+    bench = two_rounds
+    results = compare_models(bench.store, index_of(bench), bench.store.models.all(), config=CONFIG)
+    rows = list(csv.DictReader(io.StringIO(results_as_csv(results))))
+    assert [row["model"] for row in rows] == ["warm-up", "signed round 1", "signed round 2"]
+    assert float(rows[1]["accuracy"]) == results.models[1].evaluation.accuracy.estimate
+    assert "margin" not in rows[0]  # TRL reads a column of that name as a loss margin
+
+
+def test_the_revision_changes_with_scores_and_not_with_reviews():
+    bench = make_trained()
+    begin = results_revision(bench.store)
+    pair = bench.store.pairs.pairs("train")[0]
+    record_review(bench.store, "pair", pair.id, "label_right", annotator="ada", clock=bench.clock)
+    assert results_revision(bench.store) == begin
+    score = Rewards(np.ones(1), np.zeros(1))
+    bench.store.models.save_scores(bench.store.models.all()[0].id, [pair.id], score)
+    assert results_revision(bench.store) != begin
+
+
+# ---------------------------------------------------------------------------------------------------------- overview
+
+
+def test_the_headline_compares_with_the_model_whose_margins_were_used(two_rounds):
+    bench = two_rounds
+    found = headline(bench.store, index_of(bench), config=CONFIG)
+    assert (found.now.label, found.before.label) == ("signed round 2", "signed round 1")
+    assert found.difference.difference.estimate == pytest.approx(
+        found.now.evaluation.accuracy.estimate - found.before.evaluation.accuracy.estimate
+    )
+    margins = stored_margins(bench, found.now.record.id, "train")
+    assert found.mis_ranked_now == pytest.approx(np.mean([margin < 0 for margin in margins.values()]))
+
+
+def test_the_histogram_counts_the_training_pairs_alone(two_rounds):
+    bench = two_rounds
+    histogram = margin_histogram(index_of(bench))
+    assert histogram.counts.sum() == histogram.pairs == 40
+    assert histogram.counts[histogram.edges[:-1] < 0].sum() == histogram.mis_ranked
+
+
+@pytest.mark.parametrize("scale", ["raw", "standard"])
+@pytest.mark.parametrize("tau", [0.0, 0.5, 3.0])
+def test_the_hard_are_those_that_get_more_than_an_equal_share(scale, tau):
+    margins = np.random.default_rng(1).normal(0.3, 2.0, 500)
+    border = hard_below(margins, AllocationConfig(tau=tau, scale=scale))
+    scaled = margins / margins.std() if scale == "standard" else margins
+    shares = allocation_probabilities(scaled, "signed", tau=tau or 1e-9)
+    assert (margins < border).tolist() == (shares > 1 / 500).tolist()
+
+
+def test_the_plane_has_points_or_above_a_size_a_density_and_names_all_pairs(two_rounds, monkeypatch):
+    index = index_of(two_rounds)
+    points = margin_plane(index, allocation=AllocationConfig(), gate=GateConfig())
+    assert len(points.margins) == points.pairs == 40
+    assert points.density.size == 0
+    monkeypatch.setattr(overview, "MOST_POINTS", 10)
+    dense = margin_plane(index, allocation=AllocationConfig(), gate=GateConfig())
+    assert len(dense.margins) == 0
+    assert dense.density.sum() == dense.pairs == 40
+    assert dense.density.shape == (len(dense.distance_edges) - 1, len(dense.margin_edges) - 1)
+    assert dense.quadrants == points.quadrants
+    assert [quadrant.advice for quadrant in points.quadrants][:2] == ["refine first", "paraphrase"]
+
+
+def test_the_plane_is_none_before_margins_are_known():
+    bench = make_bench()
+    import_pairs(ListSource(make_pairs(5)), bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    index = index_of(bench)
+    assert margin_plane(index, allocation=AllocationConfig(), gate=GateConfig()) is None
+    assert margin_histogram(index) is None

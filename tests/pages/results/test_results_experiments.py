@@ -1,0 +1,82 @@
+"""The Results page's section on experiments: the newest, for readers and for an audience, and where there is none."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from app_workspaces import make_workspace, open_results
+from experiment_fakes import make_plan, make_tools
+from fakes import make_pairs
+from streamlit.testing.v1 import AppTest
+
+from mars_engine.cli.frame import as_plain
+from mars_engine.core.records import EvaluationRecord
+from mars_engine.experiments.experiment import run_experiment
+from mars_engine.experiments.results import ExperimentResults, summarize_experiment
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+
+
+@pytest.fixture(scope="module")
+def results() -> ExperimentResults:
+    plan = make_plan(name="a <b>bold</b> plan", methods=("none", "uniform", "mars_signed"))
+    cells = run_experiment(plan, {"fake": make_pairs(60)}, make_tools(plan))
+    return summarize_experiment(plan, cells)
+
+
+@pytest.fixture
+def workspace(results, tmp_path) -> Path:
+    root = make_workspace(tmp_path / "w", "without a model")
+    artifact = "artifacts/experiments/one"
+    (root / artifact).mkdir(parents=True)
+    for name in ("report.html", "results.csv"):
+        (root / artifact / name).write_text("x", encoding="utf-8")
+    record = EvaluationRecord(
+        "one", "experiment", "", results.name, {}, as_plain(results), artifact, datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    with open_workspace_store(find_workspace(root)) as store:
+        store.evaluations.add(record)
+    return root
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.text, *app.subheader])
+
+
+def test_the_newest_experiment_is_shown_with_its_table_and_files(results, workspace, monkeypatch):
+    app = open_results(workspace, monkeypatch)
+    shown = words(app)
+    assert "a <b>bold</b> plan, 2026-01-02: 18 of 18 cells are finished." in shown
+    assert f"{results.differences} comparisons were made" in shown
+    (choice,) = [each for each in app.selectbox if each.key == "experiment-comparison"]
+    assert choice.options == ["fake, equal epochs", "fake, equal steps", "fake, exact fit"]
+    tables = "".join(element.body for element in app.get("html"))
+    assert "verdict against uniform" in tables
+    assert "no difference shown" in tables
+    labels = [button.label for button in app.get("download_button")]
+    assert labels == ["Experiment (one HTML file)", "Experiment (CSV)"]
+    choice.select("fake, exact fit").run()
+    assert not app.exception
+    assert "the exact fit: each method's convex problem" in words(app)
+
+
+def test_an_audience_sees_equal_steps_and_no_controls(workspace, monkeypatch):
+    app = open_results(workspace, monkeypatch, present="1")
+    assert "equal optimizer steps" in words(app)
+    assert "equal epochs: each" not in words(app)
+    assert not app.selectbox
+    assert not app.get("download_button")
+
+
+def test_files_that_are_gone_are_said_to_be(workspace, monkeypatch):
+    (workspace / "artifacts" / "experiments" / "one" / "report.html").unlink()
+    app = open_results(workspace, monkeypatch)
+    assert "report.html is not in artifacts/experiments/one any more" in words(app)
+    assert [button.label for button in app.get("download_button")] == ["Experiment (CSV)"]
+
+
+def test_without_an_experiment_it_says_how_to_run_one(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "without a model")
+    shown = words(open_results(root, monkeypatch))
+    assert "No experiment has been run yet." in shown
+    assert "Run mars experiment PLAN in a terminal" in shown
+    assert "xperiment" not in words(open_results(root, monkeypatch, present="1"))

@@ -1,0 +1,84 @@
+"""The Results page: figures, what the address says, present mode, models without scores, downloads."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from app_workspaces import make_workspace, open_results
+from streamlit.testing.v1 import AppTest
+
+from mars_engine.core.records import ModelRecord
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("results") / "complete", "complete")
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.text, *app.title, *app.subheader])
+
+
+def models_of(root: Path) -> list[ModelRecord]:
+    with open_workspace_store(find_workspace(root)) as store:
+        return store.models.all()
+
+
+def test_the_warm_up_and_the_newest_are_compared_in_words_and_figures(complete, monkeypatch):
+    app = open_results(complete, monkeypatch)
+    shown = words(app)
+    assert app.multiselect[0].value == [model.id for model in models_of(complete)]
+    assert "The reward model signed round 1 ranks" in shown
+    for section in ("Held-out accuracy", "How margins moved", "Pairs that crossed zero", "Accuracy by subset"):
+        assert section in shown
+    for section in ("Calibration", "Where the models come from"):
+        assert section in shown
+    assert [button.label for button in app.get("download_button")]
+
+
+def test_the_address_says_which_models_and_which_split(complete, monkeypatch):
+    warm_up = models_of(complete)[0]
+    app = open_results(complete, monkeypatch, models=warm_up.id)
+    assert app.multiselect[0].value == [warm_up.id]
+    assert "How margins moved" not in words(app)
+    app = open_results(complete, monkeypatch, split="train")
+    assert "training pairs: the mean margin" in words(app)
+    app = open_results(complete, monkeypatch, models="no-such-model", split="no-such-split")
+    assert len(app.multiselect[0].value) == 2
+    assert "held-out pairs: the mean margin" in words(app)
+
+
+def test_a_choice_is_put_into_the_address(complete, monkeypatch):
+    app = open_results(complete, monkeypatch)
+    newest = models_of(complete)[-1]
+    app.multiselect[0].set_value([newest.id]).run()
+    assert app.query_params["models"] in (newest.id, [newest.id])
+    app.multiselect[0].set_value([]).run()
+    assert "No model is chosen" in words(app)
+
+
+def test_present_mode_shows_the_same_without_controls(complete, monkeypatch):
+    app = open_results(complete, monkeypatch, present="1")
+    assert "The reward model signed round 1 ranks" in words(app)
+    assert not app.multiselect
+    assert not app.button
+    assert not app.dataframe
+    assert not app.get("download_button")
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("empty", "No reward model is trained yet"), ("without a model", "No reward model is trained yet")],
+)
+def test_without_a_model_it_says_what_to_do(kind, says, tmp_path, monkeypatch):
+    assert says in words(open_results(make_workspace(tmp_path / "w", kind), monkeypatch))
+
+
+def test_a_model_without_scores_is_said_to_wait_for_them(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "complete")
+    with open_workspace_store(find_workspace(root)) as store:
+        newest = store.models.all()[-1]
+        store.models.add(replace(newest, id="e" * 24, label="signed round 2", round=2))
+    shown = words(open_results(root, monkeypatch))
+    assert "signed round 2 is not scored yet: it has scored 0 of 20 pairs." in shown

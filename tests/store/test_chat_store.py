@@ -1,0 +1,79 @@
+"""The table of requests to chat models and their answers, on SQLite and, where a server is named, PostgreSQL."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from chat_tools import an_answer
+from sqlalchemy import create_engine
+
+from mars_engine.core.chat_records import Spending
+from mars_engine.store import open_store
+from mars_engine.store.database import MIGRATIONS
+
+
+@pytest.fixture
+def store(shared_url):
+    opened = open_store(shared_url)
+    yield opened
+    opened.close()
+
+
+def failure(**changes):
+    return an_answer(answer=None, finish_reason="", failure="down", retryable=True, attempts=3, **changes)
+
+
+def test_what_was_kept_is_given_back_exactly(store):
+    answers = [an_answer(source_id="a"), failure(source_id="b"), an_answer(source_id="c", parameters={})]
+    store.chat.keep(answers)
+    assert sorted(store.chat.all(), key=lambda each: each.source_id) == answers
+    ids = [each.request_id for each in answers]
+    assert store.chat.newest([*ids, "unknown"]) == dict(zip(ids, answers, strict=True))
+    assert store.chat.settled([*ids, "unknown"]) == {ids[0], ids[2]}
+
+
+def test_an_answer_takes_the_place_of_the_failure_before_it(store):
+    store.chat.keep([failure()])
+    answered = an_answer(attempts=4)
+    store.chat.keep([answered])
+    assert store.chat.all() == [answered]
+
+
+def test_what_was_asked_anew_stands_beside_and_the_newest_counts(store):
+    first, second = an_answer(answer="bad"), an_answer(asking=1, answer="good")
+    store.chat.keep([second, first])
+    assert store.chat.newest([first.request_id]) == {first.request_id: second}
+    assert len(store.chat.all()) == 2
+
+
+def test_everything_is_spent_that_was_ever_asked(store):
+    assert store.chat.spent() == Spending()
+    store.chat.keep([an_answer(source_id="a"), an_answer(source_id="b"), failure(source_id="c")])
+    assert store.chat.spent() == Spending(5, 36, 0.75)
+    assert store.browse.revisions()["chat"] == 1
+
+
+def test_removing_everything_removes_the_answers(store):
+    store.chat.keep([an_answer()])
+    store.removal.remove_everything()
+    assert store.chat.all() == []
+
+
+def test_a_database_of_the_version_before_gets_the_table(tmp_path: Path):
+    path = tmp_path / "old.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+    engine.dispose()
+    with sqlite3.connect(path) as old:
+        assert "chat_answers" not in {name for (name,) in old.execute("SELECT name FROM sqlite_master")}
+    old.close()
+    store = open_store(f"sqlite:///{path}")
+    store.chat.keep([an_answer()])
+    assert len(store.chat.all()) == 1
+    store.close()
