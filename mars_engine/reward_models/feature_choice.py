@@ -1,8 +1,8 @@
 """Choosing a probe's features and penalty by the training pairs: cross-validation over prompts, from a short list.
 
-Two readings of the same layers differ in how far their margins spread, which says nothing of how well they tell; so
-candidates are compared by the log-loss of their out-of-fold margins after these were multiplied by the one factor that
-suits them best. Ties within rounding go to the stronger penalty.
+Candidates are compared by the log-loss of their out-of-fold margins, a proper score: what wins tells pairs apart and
+has margins that mean what they say, log-odds. The default layers stay unless others are better by more than the
+standard error of the difference: of a few hundred pairs the list's best is best by chance as often as not.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mars_engine.core.config import AUTO_LAYERS, SENTENCE_LAYERS, ProbeConfig
 from mars_engine.core.errors import ModelError
 from mars_engine.core.protocols import Encoder, Progress, ProgressTask
 from mars_engine.core.records import BradleyTerryFit, FloatArray, IntArray, Pair, TrainingSet, content_id
-from mars_engine.reward_models.bradley_terry import basis_of_span, fit_bradley_terry, refit_bradley_terry
+from mars_engine.reward_models.bradley_terry import basis_of_span, refit_bradley_terry
 from mars_engine.reward_models.features import ProbeFeatures, Reading, TextStates, fit_scale
 from mars_engine.reward_models.triage import assign_folds
 
@@ -28,9 +28,10 @@ MOST_PAIRS_IN_CONTEXT = 200
 """The context costs a pass of its own over longer texts."""
 FEWEST_PAIRS = 40
 """Of fewer, cross-validation is a toss of a coin."""
-DEFAULT_DEPTHS = (1 / 6, 1 / 2)
-DEFAULT_PENALTY = 0.03
-"""Where the pairs are too few to choose by: what did well on the three sets of docs/experiments.md."""
+DEFAULT_DEPTHS = (1 / 3, 2 / 3)
+"""By the three sets of docs/experiments.md, cross-validated on their training pairs: of six layers 2 and 4."""
+DEFAULT_PENALTY = 0.005
+"""Where the pairs are too few to choose by."""
 DEPTHS = ((1 / 6,), (1 / 2,), (2 / 3,), (1 / 6, 1 / 2), (1 / 3, 2 / 3), (1 / 2, 5 / 6))
 """The layers that are tried, as shares of the encoder's depth: of six layers 1, 3, 4, 1+3, 2+4 and 3+5."""
 SEED = 0
@@ -48,7 +49,7 @@ class Candidate:
     text: TextStates
     l2: float
     log_loss: float
-    """Mean −log σ(tΔ) of the out-of-fold margins, in nats, t being the factor that suits them best."""
+    """Mean −log σ(Δ) of the out-of-fold margins, in nats."""
     accuracy: float
     """Share of the out-of-fold margins on the label's side, ties 0.5."""
     pairs: int
@@ -114,7 +115,7 @@ def choose_features(
                     inside if few_folds is folds else _try_all(encoder, in_context, penalties, base, folds, progress)
                 )
             tried = _each_once([*tried, *alone, *inside, *best_of])
-    best = _try_again(encoder, best_of, base, progress)
+    best = _try_again(encoder, best_of, _default_layers(config, encoder), base, progress)
     features = _scaled(encoder, best.text, base.pairs, progress)
     prompts = len({pair.prompt_id for pair in base.pairs})
     reason = f"by {FOLDS}-fold cross-validation over {prompts:,} prompts of {len(base.pairs):,} training pairs"
@@ -133,20 +134,37 @@ class _Trial:
     """Of each pair, shape (n,)."""
 
 
-def _try_again(encoder: Encoder, trials: Sequence[_Trial], base: TrainingSet, progress: Progress) -> Candidate:
-    """Return the best candidate: of the leading ones, that with the lowest log-loss over further draws of the folds."""
-    leading = sorted(trials, key=lambda trial: trial.candidate.log_loss)[:MOST_LEADING]
-    totals = {trial.candidate: trial.candidate.log_loss for trial in leading}
+def _try_again(
+    encoder: Encoder, trials: Sequence[_Trial], default: tuple[int, ...], base: TrainingSet, progress: Progress
+) -> Candidate:
+    """Return the best candidate by the mean of several draws of the folds, for which the leading ones are tried again;
+    the best with the default layers, where no other is better by more than the standard error of the difference."""
+    ranked = sorted(trials, key=lambda trial: trial.candidate.log_loss)
+    by_default = [trial for trial in ranked if trial.candidate.text.layers == default]
+    leading = list({trial.candidate: trial for trial in [*ranked[:MOST_LEADING], *by_default[:2]]}.values())
+    losses = {trial.candidate: [trial.losses] for trial in leading}
     for seed in range(SEED + 1, SEED + FOLD_DRAWS):
         folds = _folds(base.pairs, seed)
-        for text in dict.fromkeys(trial.candidate.text for trial in leading):
-            mine = [trial.candidate for trial in leading if trial.candidate.text == text]
-            penalties = sorted((candidate.l2 for candidate in mine), reverse=True)
-            again = _try_all(encoder, [text], penalties, base, folds, progress) if folds is not None else []
+        for text in dict.fromkeys(candidate.text for candidate in losses):
+            mine = {candidate.l2: candidate for candidate in losses if candidate.text == text}
+            again = (
+                _try_all(encoder, [text], sorted(mine, reverse=True), base, folds, progress)
+                if folds is not None
+                else []
+            )
             for trial in again:
-                candidate = next(each for each in mine if each.l2 == trial.candidate.l2)
-                totals[candidate] += trial.candidate.log_loss
-    return min(totals, key=lambda candidate: (round(totals[candidate], 6), -candidate.l2))
+                losses[mine[trial.candidate.l2]].append(trial.losses)
+    means = {candidate: np.mean(drawn, axis=0) for candidate, drawn in losses.items()}
+
+    def best_of(candidates: Sequence[Candidate]) -> Candidate:
+        return min(candidates, key=lambda candidate: (round(float(means[candidate].mean()), 6), -candidate.l2))
+
+    best = best_of(list(means))
+    plain = [candidate for candidate in means if candidate.text.layers == default]
+    if not plain or best in plain:
+        return best
+    gains = means[best_of(plain)] - means[best]
+    return best if gains.mean() > gains.std() / np.sqrt(len(gains)) else best_of(plain)
 
 
 def _is_better(inside: Sequence[_Trial], alone: Sequence[_Trial]) -> bool:
@@ -209,9 +227,7 @@ def _out_of_fold(
 
 
 def _judge(text: TextStates, l2: float, margins: FloatArray, confidence: FloatArray) -> _Trial:
-    one_feature = margins[:, None]
-    factor = fit_bradley_terry(one_feature, np.ones(len(margins)), confidence, l2=1e-9)[0]
-    losses = -confidence * _log_sigmoid(factor * margins) - (1 - confidence) * _log_sigmoid(-factor * margins)
+    losses = -confidence * _log_sigmoid(margins) - (1 - confidence) * _log_sigmoid(-margins)
     labelled = np.where(confidence >= 0.5, margins, -margins)
     accuracy = float(((labelled > 0) + 0.5 * (labelled == 0)).mean())
     return _Trial(Candidate(text, l2, float(losses.mean()), accuracy, len(margins)), losses)

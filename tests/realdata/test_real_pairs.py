@@ -41,7 +41,7 @@ def train_on_files(name: str, folder: Path, encoder) -> Trained:
         report = import_pairs(source, store, split=split, clock=clock, progress=PROGRESS)
         assert report.kept + sum(report.dropped.values()) == report.rows_read
     trainer = ProbeTrainer(CONFIG.probe, encoder)
-    record = warm_up(store, trainer, shelf, triage=CONFIG.triage, clock=clock, progress=PROGRESS)
+    record = warm_up(store, trainer, shelf, probe_trainer=trainer, triage=CONFIG.triage, clock=clock, progress=PROGRESS)
     report = score_pairs(store, trainer, shelf, encoder, record, config=CONFIG, progress=PROGRESS)
     return Trained(store, shelf, record, report)
 
@@ -56,7 +56,7 @@ def alpaca(real_data, packaged_encoder) -> Trained:
     return train_on_files("alpaca-pairs", real_data, packaged_encoder)
 
 
-@pytest.mark.parametrize(("name", "least"), [("harmless", 0.61), ("alpaca", 0.65)])
+@pytest.mark.parametrize(("name", "least"), [("harmless", 0.61), ("alpaca", 0.72)])
 def test_heldout_accuracy_is_that_of_the_prototype_and_above_length_alone(name, least, request):
     trained: Trained = request.getfixturevalue(name)
     evaluation = evaluate(trained.store, trained.shelf, [trained.record], config=CONFIG.evaluate, progress=PROGRESS)
