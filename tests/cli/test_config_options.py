@@ -62,7 +62,9 @@ def test_settings_are_of_the_kind_that_their_value_has():
         "number",
         "text",
     ]
-    assert (kinds["l2"].low, kinds["l2"].high) == (None, None), "it has to be above 0, which is no bound it can equal"
+    low = kinds["budget_per_pair"].low
+    assert low is None, "it has to be above 0, which is no bound it can equal"
+    assert (kinds["l2"].low, kinds["l2"].high) == (0.0, None)
 
 
 # ------------------------------------------------------------------------------------------------------ saved settings

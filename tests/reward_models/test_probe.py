@@ -271,7 +271,7 @@ def test_what_the_settings_fix_is_not_tried():
     chosen = choose_features(LayeredEncoder(), one, TrainingSet.plain(make_pairs(60)), progress=SILENT)
     assert {each.text.layers for each in chosen.candidates} == {(3,)}
     few = choose_features(LayeredEncoder(), ProbeConfig(), TrainingSet.plain(make_pairs(8)), progress=SILENT)
-    assert (few.features.text.layers, few.l2) == ((1, 3), DEFAULT_PENALTY)
+    assert (few.features.text.layers, few.l2) == ((2, 4), DEFAULT_PENALTY)
     assert "too few" in few.reason
 
 

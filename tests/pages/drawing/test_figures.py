@@ -56,7 +56,7 @@ def test_points_of_either_rank_differ_in_shape_and_those_without_a_margin_are_ri
     margins = np.array([-0.5, 0.0, 0.5, np.nan], dtype=np.float32)
     add_points(figure, margins, margins, margins, size=6, hover="")
     drawn = {trace.marker.symbol: len(trace.x) for trace in figure.data if trace.x[0] is not None}
-    assert drawn == {"x": 1, "circle": 2, "circle-open": 1}
+    assert drawn == {"x": 1, "diamond": 1, "circle": 1, "circle-open": 1}
     assert all(trace.marker.line.width for trace in figure.data if trace.x[0] is not None)
     assert reach_of(margins[3:]) == 1.0
 
