@@ -97,6 +97,19 @@ def scene() -> Scene:
     return make_scene()
 
 
+def test_after_a_newer_warm_up_the_figures_are_made_of_what_it_chose(scene):
+    bench = scene.bench
+    probe = scene.probe()
+    probe.figures("pair")
+    more = make_pairs(40, seed=3, first=5000)
+    import_pairs(ListSource(more), bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    before = bench.trainer.settings
+    score_model(bench, train_warm_up(bench))
+    assert bench.trainer.settings != before
+    after, fresh = probe.figures("pair"), scene.probe().figures("pair")
+    assert replace(after, seconds=0.0, unread_margin=0.0) == replace(fresh, seconds=0.0, unread_margin=0.0)
+
+
 def test_before_any_decision_the_figures_are_those_of_the_warm_up(scene):
     store = scene.bench.store
     figures = scene.probe().figures("pair")

@@ -61,6 +61,7 @@ def workspace(tmp_path: Path) -> Workspace:
         "rewardbench/e1/m_outputs.jsonl",
         "rewardbench/e2/.rewards/000000.npz",
         "keys.json",
+        "probe-features.json",
     ):
         path = made.artifacts / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,7 @@ def test_it_has_settings_database_and_models_and_nothing_that_can_be_made_again(
         "artifacts/models/m1/probe.json",
         "artifacts/rewardbench/e1/m_outputs.jsonl",
         "artifacts/keys.json",
+        "artifacts/probe-features.json",
         "prompts/judge.txt",
     }
     assert root.name == "copy"
