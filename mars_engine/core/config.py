@@ -26,6 +26,9 @@ SENTENCE_LAYERS = "sentence"
 GateRule = Literal["mean", "quantile", "fixed"]
 MarginScale = Literal["raw", "standard"]
 ReviewOrder = Literal["plan", "margin", "gain", "distance", "random"]
+HeadName = Literal["default", "probe"]
+SUITABLE_RATES: dict[HeadName, float] = {"default": 2e-5, "probe": 1e-4}
+"""Learning rates by head; that of 'probe' by cross-validation, see docs/experiments.md."""
 InputFormat = Literal["pair", "concat", "chat"]
 LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -119,6 +122,15 @@ class RewardModelConfig(Section):
             "transformer, by its folder or hub id."
         ),
     ] = PROBE_BACKBONE
+    head: Annotated[
+        HeadName,
+        Field(
+            description="Where a transformer's reward is read: 'default', at the head that its architecture has in "
+            "transformers, or 'probe', for encoders built like BERT: where the probe reads it, with the layers above "
+            "cut away, started from the probe's solution. The backbone must then be the model of [encoder], whose "
+            "max_tokens holds; input_format and max_tokens here do not count."
+        ),
+    ] = "default"
     input_format: Annotated[
         InputFormat,
         Field(
@@ -130,7 +142,14 @@ class RewardModelConfig(Section):
         int,
         Field(ge=16, le=131_072, description="Longest prompt and response in tokens; the prompt is cut from the left."),
     ] = 512
-    learning_rate: Annotated[float, Field(gt=0, description="Highest learning rate of AdamW.")] = 2e-5
+    learning_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Highest learning rate of AdamW; 0 is what suits the head: 2e-5 for 'default', 1e-4 for "
+            "'probe'.",
+        ),
+    ] = 0.0
     epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the training pairs.")] = 5
     batch_size: Annotated[int, Field(ge=1, description="Pairs in one forward pass.")] = 16
     gradient_accumulation: Annotated[
@@ -206,6 +225,10 @@ class RewardModelConfig(Section):
         ),
     ] = "auto"
     device: Annotated[str, Field(description="Where a transformer runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+
+    def with_rate(self) -> "RewardModelConfig":
+        """Return these settings with the learning rate that suits the head, where none is set."""
+        return self.model_copy(update={"learning_rate": self.learning_rate or SUITABLE_RATES[self.head]})
 
 
 class TriageConfig(Section):

@@ -9,7 +9,8 @@ import numpy as np
 
 from mars_engine.core.records import HiddenState, Passage, Prompt
 from mars_engine.embeddings.cache import BatchEncoder
-from mars_engine.embeddings.sentence_encoder import BatchReading, TokenizedPassage
+from mars_engine.embeddings.passage_tokens import TokenizedPassage
+from mars_engine.embeddings.sentence_encoder import BatchReading
 
 
 class EncoderWithDropout(BatchEncoder, Protocol):

@@ -18,6 +18,7 @@ from mars_engine.core.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.core.records import Float32Array, HiddenState, Passage, Prompt
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.hidden_layers import LayerReader, find_layers
+from mars_engine.embeddings.passage_tokens import PassageTokenizer, TokenizedPassage, has_chat_template
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,20 +26,6 @@ if TYPE_CHECKING:
 
 
 CONFIG_FILE = "config.json"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedPassage:
-    """Token ids with special tokens, where context and text stand in them, and how many tokens were cut of each."""
-
-    token_ids: tuple[int, ...]
-    context_tokens_cut: int
-    text_tokens_cut: int
-    context_start: int
-    text_start: int
-    text_end: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,21 +87,11 @@ class SentenceEncoder:
         """Return a prompt as the text before a response, in the chat template where the tokenizer has one."""
         if not self._has_chat_template:
             return render_context(prompt)
-        if not prompt:
-            return ""
-        turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
-        tokenizer: Any = self._model.tokenizer
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return self._passages.context_of(prompt)
 
     @cached_property
     def _has_chat_template(self) -> bool:
-        if (self._folder / CHAT_TEMPLATE_FILE).is_file():
-            return True
-        try:
-            settings = json.loads((self._folder / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return bool(settings.get("chat_template"))
+        return has_chat_template(self._folder)
 
     @cached_property
     def _model(self) -> "SentenceTransformer":
@@ -153,47 +130,12 @@ class SentenceEncoder:
             )
 
     @cached_property
-    def _special_tokens(self) -> tuple[list[int], list[int]]:
-        """The special tokens before and after a text, as the tokenizer itself would add them."""
-        tokenizer: Any = self._model.tokenizer
-        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-        full = tokenizer("a")["input_ids"]
-        start = next(i for i in range(len(full)) if full[i : i + len(plain)] == plain)
-        return full[:start], full[start + len(plain) :]
+    def _passages(self) -> PassageTokenizer:
+        return PassageTokenizer(self._model.tokenizer, self._config.max_tokens, self._has_chat_template)
 
     def tokenize(self, passages: Sequence[Passage]) -> list[TokenizedPassage]:
-        """Return the token ids of each passage, within the length limit.
-
-        The context is cut from the left; the text is cut, from the right, only where it alone exceeds the limit. A
-        context in a chat template has the template's special tokens already.
-        """
-        if not passages:
-            return []
-        texts = self._token_ids([passage.text for passage in passages])
-        contexts = self._token_ids([passage.context for passage in passages])
-        rows = []
-        for context, text in zip(contexts, texts, strict=True):
-            before, after = ([], []) if context and self._has_chat_template else self._special_tokens
-            room = self._config.max_tokens - len(before) - len(after)
-            kept_text = text[:room]
-            kept_context = context[max(0, len(context) - (room - len(kept_text))) :]
-            text_start = len(before) + len(kept_context)
-            rows.append(
-                TokenizedPassage(
-                    (*before, *kept_context, *kept_text, *after),
-                    context_tokens_cut=len(context) - len(kept_context),
-                    text_tokens_cut=len(text) - len(kept_text),
-                    context_start=len(before),
-                    text_start=text_start,
-                    text_end=text_start + len(kept_text),
-                )
-            )
-        return rows
-
-    def _token_ids(self, texts: list[str]) -> list[list[int]]:
-        tokenizer: Any = self._model.tokenizer
-        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-        return ids
+        """Return the token ids of each passage, within the length limit; see `PassageTokenizer`."""
+        return self._passages.tokenize(passages) if passages else []
 
     def plan_batches(self, rows: Sequence[TokenizedPassage]) -> list[list[int]]:
         """Return the rows' indices in batches of similar length, shortest first, each within the token budget."""

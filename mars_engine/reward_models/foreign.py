@@ -15,6 +15,7 @@ from mars_engine.core.errors import ModelError
 from mars_engine.core.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.core.records import Prompt
 from mars_engine.reward_models.answer_text import PlainText, TemplateText
+from mars_engine.reward_models.features import Reading
 from mars_engine.reward_models.transformer.backbone import (
     find_device,
     load_backbone,
@@ -34,7 +35,7 @@ class ForeignModel:
 
     model: TransformerRewardModel
     text: AnswerText
-    input_format: InputFormat
+    input_format: InputFormat | Reading
     max_tokens: int
     pad_token_added: bool
     """Whether it padded with its end token and was given a padding token of its own."""

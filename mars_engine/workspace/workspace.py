@@ -22,6 +22,7 @@ from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
+from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.store import SqlStore, open_store, sqlite_url
 from mars_engine.workspace.generators import open_generators
@@ -209,7 +210,8 @@ def _configured_trainer(workspace: Workspace, probe_trainer: ProbeTrainer) -> Re
     config = workspace.config.reward_model
     if config.backbone == PROBE_BACKBONE:
         return probe_trainer
-    return TransformerTrainer(config, workspace.artifacts / CHECKPOINTS)
+    source = ProbeSource(probe_trainer, workspace.config.encoder.max_tokens)
+    return TransformerTrainer(config, workspace.artifacts / CHECKPOINTS, source)
 
 
 def _model_shelf(workspace: Workspace, probe_trainer: ProbeTrainer) -> RewardModelShelf:

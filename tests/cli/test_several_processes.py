@@ -74,11 +74,21 @@ def query(workspace: Path, statement: str) -> list[tuple[Any, ...]]:
         database.close()
 
 
-def test_a_round_of_two_processes_is_the_round_of_one(backbone, tmp_path):
+FROM_THE_PROBE = {
+    "reward-model-head": "probe",
+    "encoder-max-tokens": 64,
+    "probe-layers": "1",
+    "probe-reading": "response",
+}
+
+
+@pytest.mark.parametrize("head", [{}, FROM_THE_PROBE], ids=["default head", "head of the probe"])
+def test_a_round_of_two_processes_is_the_round_of_one(head, backbone, tmp_path):
+    settings = {**head, "encoder-name": backbone} if head else {}
     alone, together = tmp_path / "alone", tmp_path / "together"
     for root in (alone, together):
         root.mkdir()
-    one, two = make_workspace(alone, backbone), make_workspace(together, backbone)
+    one, two = (make_workspace(root, backbone, **settings) for root in (alone, together))
     mars(one, *TRAIN)
     mars(two, *TRAIN, launcher=[*LAUNCH, "--main_process_port", "0"])
 

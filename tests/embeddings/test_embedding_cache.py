@@ -18,7 +18,8 @@ from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Embeddings, HiddenState, Passage, Prompt
 from mars_engine.embeddings.cache import CachedEncoder, passage_key
 from mars_engine.embeddings.context import render_context
-from mars_engine.embeddings.sentence_encoder import BatchReading, TokenizedPassage
+from mars_engine.embeddings.passage_tokens import TokenizedPassage
+from mars_engine.embeddings.sentence_encoder import BatchReading
 
 SILENT = SilentProgress()
 PASSAGES = [Passage("x" * length, context) for length in (5, 1, 4, 2, 3) for context in ("", "question", "q")]

@@ -24,7 +24,8 @@ from mars_engine.core.records import Embeddings, HiddenState, Pair, Passage, Pro
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.hidden_layers import find_layers
-from mars_engine.embeddings.sentence_encoder import SentenceEncoder, TokenizedPassage, find_encoder_folder
+from mars_engine.embeddings.passage_tokens import TokenizedPassage
+from mars_engine.embeddings.sentence_encoder import SentenceEncoder, find_encoder_folder
 from mars_engine.reward_models.bradley_terry import fit_bradley_terry
 from mars_engine.reward_models.features import PairFeatures, ProbeFeatures, TextStates, fit_scale
 

@@ -2,7 +2,7 @@
 
 import logging as standard_logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from mars_engine.core.config import Precision, RewardModelConfig
 from mars_engine.core.errors import ConfigError, ModelError
+from mars_engine.embeddings.passage_tokens import PassageTokenizer, has_chat_template
 from mars_engine.reward_models.transformer.collator import Padding
+from mars_engine.reward_models.transformer.probe_head import load_pooled, start_model
+from mars_engine.reward_models.transformer.probe_start import PassageReading, ProbePairs, ProbeStart
 from mars_engine.reward_models.transformer.tokenize import PairTokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model")
@@ -30,7 +33,7 @@ class Backbone:
     """A transformer with one output, its tokenizer, and what was done to make a reward model of it."""
 
     model: Any
-    pairs: PairTokenizer
+    pairs: PairTokenizer | ProbePairs
     new_modules: tuple[str, ...]
     """Modules that had no weights in the checkpoint and got random ones: the head, mostly."""
     pad_token_added: bool
@@ -41,7 +44,8 @@ class Backbone:
 
     @property
     def padding(self) -> Padding:
-        return Padding(int(self.tokenizer.pad_token_id), "token_type_ids" in self.tokenizer.model_input_names)
+        with_type_ids = "token_type_ids" in self.tokenizer.model_input_names
+        return Padding(int(self.tokenizer.pad_token_id), with_type_ids, with_pooled=isinstance(self.pairs, ProbePairs))
 
 
 def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:
@@ -52,6 +56,12 @@ def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:
         ConfigError: the length limit or the input format does not fit it.
     """
     recorded = recorded_settings(folder)
+    if reads_pooled(recorded):
+        raise ConfigError(
+            f"the checkpoint {folder} was trained with head = 'probe', and is to be trained with head = 'default'",
+            expected="a backbone, or a checkpoint with the default head",
+            remedy="name the backbone that it was trained from",
+        )
     if recorded and recorded["input_format"] != config.input_format:
         raise ConfigError(
             f"the checkpoint {folder} was trained on the input format {recorded['input_format']!r}, "
@@ -68,6 +78,32 @@ def load_backbone(folder: Path, config: RewardModelConfig) -> Backbone:
     return Backbone(model, pairs, new_modules, pad_token_added)
 
 
+def load_probe_backbone(folder: Path, start: ProbeStart) -> Backbone:
+    """Load an encoder to train with the head 'probe', in fp32: cut above the probe's layers, its solution as the head.
+
+    Raises:
+        ModelError: there is no model or no tokenizer in the folder, or it lacks weights.
+        ConfigError: it is not built like BERT, or the length limit does not fit it.
+    """
+    _load_config(folder)
+    try:
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            encoder, report = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
+        raise ModelError(
+            f"{folder} cannot be loaded as an encoder: {error}", remedy="name another folder or hub id"
+        ) from error
+    model = start_model(encoder, start)
+    kept = {name.removeprefix(f"{model.base_model_prefix}.") for name in model.state_dict()}
+    missing = sorted(kept & set(report["missing_keys"]))
+    if missing:
+        raise ModelError(f"{folder} lacks weights of {', '.join(missing)}", remedy="save the model there anew")
+    _require_positions(model, start.reading.max_tokens, folder)
+    backbone = Backbone(model, _probe_pairs(folder, start.reading), (), pad_token_added=False)
+    record_settings(backbone)
+    return backbone
+
+
 def load_trained(folder: Path) -> Backbone:
     """Load a checkpoint of ours: it reads what its config.json says it was trained on.
 
@@ -77,6 +113,10 @@ def load_trained(folder: Path) -> Backbone:
     recorded = recorded_settings(folder)
     if not recorded:
         raise ModelError(f"{folder} does not say how its model reads pairs", expected="a model that 'mars train' saved")
+    if reads_pooled(recorded):
+        reading = PassageReading.from_recorded(recorded)
+        pooled = load_pooled(folder, _load_config(folder), reading)
+        return Backbone(pooled, _probe_pairs(folder, reading), (), pad_token_added=False)
     model, new_modules = _load_model(folder)
     if new_modules:
         raise ModelError(
@@ -94,8 +134,23 @@ def recorded_settings(folder: Path) -> dict[str, Any]:
 
 def record_settings(backbone: Backbone) -> None:
     """Write how the model reads pairs into the config that is saved with it."""
-    settings = {"input_format": backbone.pairs.input_format, "max_tokens": backbone.pairs.max_tokens}
+    pairs = backbone.pairs
+    settings = (
+        pairs.reading.recorded
+        if isinstance(pairs, ProbePairs)
+        else {"input_format": pairs.input_format, "max_tokens": pairs.max_tokens}
+    )
     setattr(backbone.model.config, RECORDED, settings)
+
+
+def reads_pooled(recorded: Mapping[str, Any]) -> bool:
+    """Whether a model's recorded settings say that it has the head 'probe'."""
+    return recorded.get("head") == "probe"
+
+
+def _probe_pairs(folder: Path, reading: PassageReading) -> ProbePairs:
+    tokenizer = load_tokenizer(folder)
+    return ProbePairs(PassageTokenizer(tokenizer, reading.max_tokens, has_chat_template(folder)), reading)
 
 
 def find_device(name: str, *, section: str = "reward_model") -> torch.device:

@@ -9,6 +9,7 @@ from typing import Any
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.model_folder import PACKAGED
 from mars_engine.core.records import ModelEvidence, Truncation
+from mars_engine.reward_models.transformer.probe_start import PassageReading
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
 PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
@@ -62,6 +63,10 @@ class TrainingFacts:
     pad_token_added: bool
     fsdp_unused: bool
     """Whether FSDP was asked for and each process had whole weights all the same."""
+    pooled: PassageReading | None = None
+    """Under the head 'probe', what it reads."""
+    in_template: bool = False
+    """Whether the contexts that it reads are in the tokenizer's chat template."""
 
 
 def settings_in_force(config: RewardModelConfig) -> dict[str, Any]:
@@ -79,6 +84,83 @@ def _base_model(backbone: str) -> list[str]:
     name = PACKAGED_BASE if backbone == PACKAGED else backbone
     is_hub_id = name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
     return [f"base_model: {name}"] if is_hub_id else []
+
+
+POOLED = {
+    "response": (
+        'context = ""  # the response is read alone',
+        "before, after = [tokenizer.cls_token_id], [tokenizer.sep_token_id]",
+    ),
+    "context": (
+        PARAGRAPHS.replace("prompt =", "context ="),
+        "before, after = [tokenizer.cls_token_id], [tokenizer.sep_token_id]",
+    ),
+}
+POOLED_IN_TEMPLATE = (
+    "context = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)",
+    "before, after = [], []  # the template has its special tokens already",
+)
+"""How a text's context is written for a model with the head 'probe'."""
+
+
+def _use(facts: TrainingFacts) -> list[str]:
+    """Return how a reward is computed in plain transformers, in lines of Python."""
+    if facts.pooled is None:
+        return [
+            "import torch",
+            "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+            "",
+            "model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)",
+            "tokenizer = AutoTokenizer.from_pretrained(folder)",
+            *READING[facts.input_format],
+            "with torch.no_grad():",
+            "    reward = model(**encoded).logits[0, 0]",
+        ]
+    text = facts.pooled.text
+    start = "len(before)" if text.reading == "all" else "len(before) + len(context_ids)"
+    end = "len(before) + len(context_ids) + len(response_ids)"
+    in_template = facts.in_template and text.reading != "response"
+    return [
+        "import torch",
+        "from safetensors.torch import load_file",
+        "from transformers import AutoModel, AutoTokenizer",
+        "",
+        "encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)",
+        'head = load_file(f"{folder}/model.safetensors")["reward_head.weight"][0]',
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        *TURNS,
+        *(POOLED_IN_TEMPLATE if in_template else POOLED["response" if text.reading == "response" else "context"]),
+        "context_ids = tokenizer(context, add_special_tokens=False).input_ids",
+        "response_ids = tokenizer(response, add_special_tokens=False).input_ids",
+        "token_ids = torch.tensor([[*before, *context_ids, *response_ids, *after]])",
+        f"start, end = {start if text.pooling == 'mean' else f'{end} - 1'}, {end}",
+        "with torch.no_grad():",
+        "    states = encoder(token_ids, output_hidden_states=True).hidden_states",
+        f"    means = [states[layer][0, start:end].mean(dim=0) for layer in {list(text.layers)}]",
+        "    reward = torch.cat(means) @ head",
+    ]
+
+
+def _how_it_reads(facts: TrainingFacts) -> list[str]:
+    paragraphs = " The prompt is one paragraph a turn, `role: content` and an empty line after it."
+    if facts.pooled is None:
+        return [
+            f"Input format `{facts.input_format}`, at most {facts.max_tokens:,} tokens: of a longer text, cut the "
+            "beginning of its prompt, as training did." + (paragraphs if facts.input_format != "chat" else "")
+        ]
+    text = facts.pooled.text
+    tokens = "all tokens" if text.reading == "all" else "the response's tokens"
+    alone = " The prompt is not read." if text.reading == "response" else "" if facts.in_template else paragraphs
+    layers = " and ".join(map(str, text.layers))
+    states = f"the mean of {tokens}" if text.pooling == "mean" else "the response's last token"
+    return [
+        f"The reward is a linear head on {states} at hidden layer{'s' * (len(text.layers) > 1)} {layers} of the "
+        "encoder; the layers above were cut away. No class of transformers has such a head: "
+        "`AutoModelForSequenceClassification` and TRL do not load it, MARS does, and the lines above compute the same.",
+        "",
+        f"At most {facts.max_tokens:,} tokens: of a longer text, cut the beginning of its prompt, then the end of its "
+        f"response, as training did.{alone}",
+    ]
 
 
 def render_card(facts: TrainingFacts) -> str:
@@ -100,23 +182,10 @@ def render_card(facts: TrainingFacts) -> str:
         "## Use",
         "",
         "```python",
-        "import torch",
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
-        "",
-        "model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)",
-        "tokenizer = AutoTokenizer.from_pretrained(folder)",
-        *READING[facts.input_format],
-        "with torch.no_grad():",
-        "    reward = model(**encoded).logits[0, 0]",
+        *_use(facts),
         "```",
         "",
-        f"Input format `{facts.input_format}`, at most {facts.max_tokens:,} tokens: of a longer text, cut the "
-        "beginning of its prompt, as training did."
-        + (
-            " The prompt is one paragraph a turn, `role: content` and an empty line after it."
-            if facts.input_format != "chat"
-            else ""
-        ),
+        *_how_it_reads(facts),
         *(
             ["A padding token was added: the backbone had none that differs from its end token."]
             if facts.pad_token_added

@@ -29,6 +29,8 @@ class Padding:
 
     token_id: int
     with_type_ids: bool
+    with_pooled: bool = False
+    """Whether the model is told which tokens' states it averages."""
 
     def pad(self, sides: Sequence[TokenizedSide]) -> dict[str, Tensor]:
         """Return the model's inputs for some sequences, shape (n, longest) each."""
@@ -43,7 +45,17 @@ class Padding:
             attention_mask[row, :length] = 1
             type_ids[row, :length] = torch.tensor(side.type_ids)
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.with_pooled:
+            return inputs | {"pooled": _pooled_mask(sides, longest)}
         return inputs | {"token_type_ids": type_ids} if self.with_type_ids else inputs
+
+
+def _pooled_mask(sides: Sequence[TokenizedSide], longest: int) -> Tensor:
+    mask = torch.zeros((len(sides), longest), dtype=torch.long)
+    for row, side in enumerate(sides):
+        start, end = side.pooled or (0, 0)
+        mask[row, start:end] = 1
+    return mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,14 +51,35 @@ def make_examples(
     base = tuple(_right_way_round(training_set, rows, place) for place, source in enumerate(source_of) if source < 0)
     if validation_percent == 0:
         return Examples(tuple(examples), (), base)
-    prompts = [training_set.pairs[source if source >= 0 else index].prompt_id for index, source in enumerate(source_of)]
-    aside = _prompts_aside(prompts, validation_percent, seed)
+    aside = rows_aside(training_set, validation_percent, seed)
     return Examples(
-        train=tuple(each for each, prompt in zip(examples, prompts, strict=True) if prompt not in aside),
+        train=tuple(each for each, is_aside in zip(examples, aside, strict=True) if not is_aside),
         validation=tuple(
-            each for each, prompt in zip(examples, prompts, strict=True) if prompt in aside and each.source is None
+            each for each, is_aside in zip(examples, aside, strict=True) if is_aside and each.source is None
         ),
         base=base,
+    )
+
+
+def rows_aside(training_set: TrainingSet, percent: int, seed: int) -> list[bool]:
+    """Return which pairs are set aside with their prompts, variants with their sources.
+
+    Raises:
+        NotReadyError: there are not two prompts, so that nothing can be set aside.
+    """
+    source_of = training_set.source_of or (-1,) * len(training_set.pairs)
+    prompts = [training_set.pairs[source if source >= 0 else index].prompt_id for index, source in enumerate(source_of)]
+    aside = _prompts_aside(prompts, percent, seed)
+    return [prompt in aside for prompt in prompts]
+
+
+def without_aside(training_set: TrainingSet, percent: int, seed: int) -> TrainingSet:
+    """Return the part of a training set that is trained on where prompts are set aside, without its lineage."""
+    kept = np.flatnonzero(~np.array(rows_aside(training_set, percent, seed)))
+    return TrainingSet(
+        tuple(training_set.pairs[index] for index in kept),
+        training_set.weights[kept],
+        training_set.label_confidence[kept],
     )
 
 

@@ -13,6 +13,7 @@ from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Progress, TrainingNotes
 from mars_engine.core.records import TrainingSet, content_id
 from mars_engine.reward_models.transformer.checkpoints import last_whole_checkpoint
+from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.processes import broadcast
 
 if TYPE_CHECKING:
@@ -47,12 +48,17 @@ class TransformerTrainer:
     Args:
         config: settings; the backbone is not the probe.
         checkpoints: the folder under which each training keeps its checkpoints, by model id.
+        probe: under the head 'probe', fits the probe that training starts from.
     """
 
     config: RewardModelConfig
     checkpoints: Path
+    probe: ProbeSource | None = None
     _steps_done: int = field(default=0, init=False)
     """Optimizer steps of the models trained before, so that the curves of several rounds follow one another."""
+
+    def __post_init__(self) -> None:
+        self.config = self.config.with_rate()
 
     @property
     def kind(self) -> str:
@@ -67,14 +73,35 @@ class TransformerTrainer:
         """
         return find_backbone_folder(self.config.backbone)
 
-    @cached_property
+    @property
     def settings(self) -> Mapping[str, Any]:
+        source = self._probe_source()
+        return self._own_settings | ({"probe": dict(source.trainer.settings)} if source else {})
+
+    @cached_property
+    def _own_settings(self) -> dict[str, Any]:
+        without = WITHOUT_EFFECT | ({"input_format", "max_tokens"} if self.config.head == "probe" else {"head"})
         return {
-            "reward_model": self.config.model_dump(exclude=WITHOUT_EFFECT),
+            "reward_model": self.config.model_dump(exclude=without),
             "backbone": fingerprint_folder(self.folder),
         }
 
+    def _probe_source(self) -> ProbeSource | None:
+        """Return what fits the probe that training starts from, None with another head.
+
+        Raises:
+            ConfigError: the backbone is not the probe's encoder.
+        """
+        if self.config.head != "probe":
+            return None
+        if self.probe is None:
+            raise ValueError("head = 'probe' needs a probe to start from")
+        self.probe.require_encoder(self.folder)
+        return self.probe
+
     def model_id(self, training_set: TrainingSet) -> str:
+        if source := self._probe_source():
+            source.choose_features(training_set)
         lineage: list[Any] = list(training_set.source_of) if self.config.consistency_weight else []
         if lineage and not all(map(all, training_set.paraphrased)):
             lineage.append(training_set.paraphrased)
@@ -112,7 +139,17 @@ class TransformerTrainer:
             "checkpoints": checkpoints,
             "resumed": last_whole_checkpoint(checkpoints),
         }
+        if source := self._probe_source():
+            work["start"] = source.start(self._trained_on(training_set), progress=progress)
         broadcast(share_training, **work)
         tuned = fine_tune(**work, progress=progress, notes=notes, steps_before=self._steps_done)
         self._steps_done += tuned.steps
         return tuned.model
+
+    def _trained_on(self, training_set: TrainingSet) -> TrainingSet:
+        """Return the pairs that no early stopping sets aside: the probe must not have seen the others either."""
+        if not self.config.early_stopping_patience:
+            return training_set
+        from mars_engine.reward_models.transformer.examples import without_aside
+
+        return without_aside(training_set, self.config.validation_percent, self.config.seed)

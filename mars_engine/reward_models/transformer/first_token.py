@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from mars_engine.reward_models.transformer.backbone import RECORDED, reads_pooled
+
 READ_OFF_FIRST_TOKEN = frozenset({"bert", "camembert", "deberta", "deberta-v2", "electra", "roberta", "xlm-roberta"})
 """Model types whose heads take the first token's state, and whose layers add the residual inside the attention block.
 
@@ -35,7 +37,7 @@ def last_layer_for_first_token(model: torch.nn.Module) -> Iterator[bool]:
 def _last_attention(model: torch.nn.Module) -> torch.nn.Module | None:
     """Return the attention block of the last layer, None where the reward is not read off the first token."""
     config = getattr(model, "config", None)
-    if getattr(config, "model_type", "") not in READ_OFF_FIRST_TOKEN:
+    if getattr(config, "model_type", "") not in READ_OFF_FIRST_TOKEN or reads_pooled(getattr(config, RECORDED, {})):
         return None
     body: Any = getattr(model, str(getattr(model, "base_model_prefix", "")), None)
     layers = getattr(getattr(body, "encoder", None), "layer", None)

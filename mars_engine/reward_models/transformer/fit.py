@@ -21,6 +21,7 @@ from mars_engine.reward_models.transformer.backbone import (
     add_lora,
     find_device,
     load_backbone,
+    load_probe_backbone,
     quiet_transformers,
     record_settings,
     trains_in_bf16,
@@ -30,6 +31,8 @@ from mars_engine.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.reward_models.transformer.collator import PairCollator
 from mars_engine.reward_models.transformer.examples import Examples, make_examples
 from mars_engine.reward_models.transformer.model import TransformerRewardModel, score_tokenized
+from mars_engine.reward_models.transformer.probe_head import WEIGHTS_FILE, PooledRewardModel
+from mars_engine.reward_models.transformer.probe_start import ProbePairs, ProbeStart
 from mars_engine.reward_models.transformer.tokenize import TokenizedPair, count_truncation
 from mars_engine.reward_models.transformer.trainer import (
     PairTrainer,
@@ -57,6 +60,7 @@ def fine_tune(
     model_id: str,
     checkpoints: Path,
     resumed: Path | None,
+    start: ProbeStart | None = None,
     progress: Progress,
     notes: TrainingNotes | None = None,
     steps_before: int = 0,
@@ -73,13 +77,14 @@ def fine_tune(
         model_id: id of the model that it becomes.
         checkpoints: where this training's checkpoints are, and go.
         resumed: the checkpoint from which it goes on, None to begin.
+        start: under the head 'probe', the solution that it starts from.
         progress: shows how far it has come.
         notes: is told of each step, and of each epoch's margins where they are to be kept.
         steps_before: added to the numbers of the steps that are noted.
     """
     device = find_device(config.device)
     in_bf16 = trains_in_bf16(config.precision, device)
-    backbone = load_backbone(folder, config)
+    backbone = _load(folder, config, start)
     if hasattr(backbone.model.config, "use_cache"):
         backbone.model.config.use_cache = False  # a whole text is read at once
     rows = backbone.pairs.tokenize(training_set.pairs, progress=progress)
@@ -117,7 +122,7 @@ def fine_tune(
             raise KeyboardInterrupt
         if trainer.is_fsdp_enabled:  # the weights lie in parts, one in each process
             weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-            backbone = load_backbone(folder, config)
+            backbone = _load(folder, config, start)
             trained = add_lora(backbone, config) if config.lora else backbone.model
             if trainer.is_world_process_zero():
                 trained.load_state_dict(weights)
@@ -130,11 +135,12 @@ def fine_tune(
         backbone = replace(backbone, model=trained.merge_and_unload())
     record_settings(backbone)
     backbone.model.eval()
+    pairs = backbone.pairs
     facts = TrainingFacts(
         model_id=model_id,
         backbone=config.backbone,
-        input_format=config.input_format,
-        max_tokens=config.max_tokens,
+        input_format=pairs.input_format,
+        max_tokens=pairs.max_tokens,
         settings=settings_in_force(config),
         base_pairs=len(examples.base),
         variants=len(rows) - len(examples.base),
@@ -144,12 +150,18 @@ def fine_tune(
         truncation=count_truncation(rows),
         in_bf16=in_bf16,
         pad_token_added=backbone.pad_token_added,
+        pooled=pairs.reading if isinstance(pairs, ProbePairs) else None,
+        in_template=isinstance(pairs, ProbePairs) and pairs.passages.has_chat_template,
         fsdp_unused=os.environ.get("ACCELERATE_USE_FSDP") == "true" and not trainer.is_fsdp_enabled,
     )
     model = TransformerRewardModel(
         model_id, backbone, config.batch_tokens, card=render_card(facts), remarks=_remarks(facts)
     )
     return FineTuned(model, steps)
+
+
+def _load(folder: Path, config: RewardModelConfig, start: ProbeStart | None) -> Backbone:
+    return load_backbone(folder, config) if start is None else load_probe_backbone(folder, start)
 
 
 WITHOUT_FSDP = (
@@ -214,6 +226,9 @@ def _load_weights(model: Any, checkpoint: Path) -> None:
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(model, load_file(adapters))
+        return
+    if isinstance(model, PooledRewardModel):
+        model.load_state_dict(load_file(checkpoint / WEIGHTS_FILE))
         return
     from transformers import AutoModelForSequenceClassification
 

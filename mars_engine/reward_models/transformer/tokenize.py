@@ -28,6 +28,8 @@ class TokenizedSide:
     type_ids: tuple[int, ...]
     context_tokens_cut: int
     response_tokens_cut: int
+    pooled: tuple[int, int] | None = None
+    """Under the head 'probe', from which token on to which the hidden states are averaged."""
 
 
 @dataclass(frozen=True, slots=True)

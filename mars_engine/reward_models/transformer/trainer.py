@@ -224,7 +224,7 @@ def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, u
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size,
         gradient_accumulation_steps=gradient_accumulation,
-        learning_rate=config.learning_rate,
+        learning_rate=config.with_rate().learning_rate,
         num_train_epochs=config.epochs,
         warmup_steps=config.warmup,
         weight_decay=config.weight_decay,
