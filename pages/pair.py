@@ -106,7 +106,7 @@ def draw_trajectories(dossier: Dossier) -> None:
     for place, each in enumerate(dossier.trajectories):
         st.text(
             f"{each.model_label}: mean confidence in the label trained on {each.confidence:.1%}, variability "
-            f"{each.variability:.3f}, right after {each.right_epochs:,} of {len(each.margins):,} epochs, "
+            f"{each.variability:.3f}, right after {each.right_epochs:g} of {len(each.margins):,} epochs, "
             f"forgotten {each.forgotten:,} times."
         )
         figure.add_scatter(

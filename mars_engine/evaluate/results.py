@@ -28,7 +28,7 @@ from mars_engine.evaluate.heldout import (
 )
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval
-from mars_engine.stats.metrics import ReliabilityBin, margin_bin_edges, reliability
+from mars_engine.stats.metrics import ReliabilityBin, correctness, margin_bin_edges, reliability
 
 MOVEMENT_BINS = 48
 RESULT_SUBJECTS = ("pairs", "models", "scores", "plans", "compositions")
@@ -106,9 +106,9 @@ class Movement:
     mis_ranked_before: int
     mis_ranked_after: int
     now_right: int
-    """Pairs whose margin was not above 0 and is now."""
+    """Pairs that count for more now: right where they were a tie or wrong, or a tie where they were wrong."""
     now_wrong: int
-    """Pairs whose margin was above 0 and is not now."""
+    """Pairs that count for less now."""
     crossed_ids: IdArray
     """The pairs that crossed 0, the greatest change first."""
     crossed_before: FloatArray
@@ -179,7 +179,8 @@ def margin_movement(store: Store, index: PairIndex, before: ModelRecord, after: 
         )
     places, first, second = places[both], first[both], second[both]
     edges = margin_bin_edges(np.concatenate([first, second]), MOVEMENT_BINS)
-    crossed = np.flatnonzero((first > 0) != (second > 0))
+    right_before, right_after = correctness(first), correctness(second)
+    crossed = np.flatnonzero(right_before != right_after)
     crossed = crossed[np.argsort(-np.abs(second - first)[crossed], kind="stable")]
     return Movement(
         split=split,
@@ -191,10 +192,10 @@ def margin_movement(store: Store, index: PairIndex, before: ModelRecord, after: 
         counts_after=np.histogram(second, bins=edges)[0],
         mean_before=float(first.mean()),
         mean_after=float(second.mean()),
-        mis_ranked_before=int((first < 0).sum()),
-        mis_ranked_after=int((second < 0).sum()),
-        now_right=int((second[crossed] > 0).sum()),
-        now_wrong=int((second[crossed] <= 0).sum()),
+        mis_ranked_before=int((right_before == 0).sum()),
+        mis_ranked_after=int((right_after == 0).sum()),
+        now_right=int((right_after > right_before).sum()),
+        now_wrong=int((right_after < right_before).sum()),
         crossed_ids=index.ids[places[crossed]],
         crossed_before=first[crossed],
         crossed_after=second[crossed],

@@ -13,6 +13,7 @@ from mars_engine.data.pair_index import DECISION_CODES, GATE_CODES, SPLIT_CODES,
 from mars_engine.data.trails import by_making
 from mars_engine.explore.explorer import Explorer, excerpt, last_question
 from mars_engine.reward_models.cartography import map_training
+from mars_engine.stats.metrics import correctness
 
 NEIGHBOURS_SHOWN = 8
 
@@ -61,7 +62,8 @@ class Trajectory:
     """Signed by the label that the model was trained on, where `Dossier.rewards` are of the sides as imported."""
     confidence: float
     variability: float
-    right_epochs: int
+    right_epochs: float
+    """After how many epochs the pair was ranked right; a tie counts half."""
     forgotten: int
 
 
@@ -125,7 +127,7 @@ def _trajectories(store: Store, pair_id: str) -> tuple[Trajectory, ...]:
                     margins=tuple(margins),
                     confidence=float(place.confidence[0]),
                     variability=float(place.variability[0]),
-                    right_epochs=sum(margin > 0 for margin in margins),
+                    right_epochs=float(correctness(np.array(margins)).sum()),
                     forgotten=int(place.forgotten[0]),
                 )
             )

@@ -154,6 +154,20 @@ def test_the_newest_warm_up_and_the_newest_retrained_model_are_the_default():
     assert default_models([]) == []
 
 
+def test_a_tie_stands_between_right_and_wrong_where_margins_moved():
+    bench = make_trained()
+    before, after = bench.store.models.all()
+    pairs = bench.store.pairs.pairs("heldout")[:4]
+    for model, margins in ((before, [1.0, 0.0, -1.0, 0.0]), (after, [0.0, 1.0, 0.0, 1e-9])):
+        rewards = Rewards(np.array(margins), np.zeros(4))
+        bench.store.models.save_scores(model.id, [pair.id for pair in pairs], rewards)
+    movement = margin_movement(bench.store, index_of(bench), before, after, "heldout")
+    crossed = {pair_id.decode() for pair_id in movement.crossed_ids}
+    assert {pair.id for pair in pairs[:3]} <= crossed
+    assert pairs[3].id not in crossed
+    assert len(crossed) == movement.now_right + movement.now_wrong
+
+
 @pytest.mark.parametrize("split", ["heldout", "train"])
 def test_movement_and_crossings_are_those_of_the_stored_scores(split):
     bench = make_trained()

@@ -10,6 +10,7 @@ import streamlit as st
 from mars_engine.core.records import Split
 from mars_engine.evaluate.results import Movement
 from mars_engine.service.desk import Desk
+from mars_engine.stats.metrics import correctness
 from pages.parts.drawing import charts
 from pages.parts.drawing.colours import SERIES
 from pages.parts.drawing.numbers import true_minus
@@ -63,11 +64,14 @@ def draw_movement(movement: Movement, *, models: int) -> None:
     charts.draw(shown, key="movement")
 
 
+NOW = {1.0: "▲ right now", 0.5: "◆ a tie now", 0.0: "▼ wrong now"}
+
+
 def draw_crossed(desk: Desk, movement: Movement) -> None:
     """List the pairs whose ranking changed, the greatest change first, each with a link to its page."""
     st.subheader("Pairs that crossed zero", anchor=False)
     st.text(
-        f"{movement.now_right:,} pairs are ranked right now that were not, {movement.now_wrong:,} no longer are; "
+        f"{movement.now_right:,} pairs are ranked better now than before, {movement.now_wrong:,} worse; "
         "the greatest change first."
     )
     if not len(movement.crossed_ids):
@@ -79,7 +83,7 @@ def draw_crossed(desk: Desk, movement: Movement) -> None:
         "Pairs that crossed zero",
         [movement.crossed_ids[place].decode() for place in places],
         {
-            "now": ["▲ right now" if is_right else "▼ wrong now" for is_right in after > 0],
+            "now": [NOW[right] for right in correctness(after).tolist()],
             "before": before,
             "after": after,
             "change": after - before,
