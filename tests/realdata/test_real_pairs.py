@@ -80,19 +80,14 @@ def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
     assert len({round(size, 3) for size in sizes}) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "least_auc", "l2"),
-    [("harmless", 0.62, CONFIG.probe.l2), ("alpaca", 0.70, 0.001)],
-)
-def test_out_of_fold_margins_find_flipped_labels(name, least_auc, l2, request, packaged_encoder):
-    """At a penalty at which flips cost accuracy that can be won back.
-
-    At the default penalty the probe on the alpaca pairs loses next to nothing to a quarter of flipped labels, so that
-    there is nothing to win back; docs/experiments.md has the figures over a range of penalties.
-    """
+@pytest.mark.parametrize(("name", "least_auc"), [("harmless", 0.66), ("alpaca", 0.79)])
+def test_out_of_fold_margins_find_flipped_labels(name, least_auc, request, packaged_encoder):
+    """A quarter of flipped labels costs the probe next to nothing, so that there is little to win back by reading;
+    docs/experiments.md has what it was with sentence embeddings."""
     store: SqlStore = request.getfixturevalue(name).store
-    study = study_flips(store.pairs.pairs("train"), store.pairs.pairs("heldout"), packaged_encoder, ProbeConfig(l2=l2))
-    print(f"{name}, l2 = {l2}: {study}, {study.share_won_back:.0%} won back")
+    train, heldout = store.pairs.pairs("train"), store.pairs.pairs("heldout")
+    study = study_flips(train, heldout, packaged_encoder, ProbeConfig(reading="response"), seeds=2)
+    print(f"{name}: {study}")
     assert study.detection_auc >= least_auc
-    assert study.accuracy_lost > 0.02
-    assert study.share_won_back >= 0.45
+    assert study.accuracy_lost < 0.03
+    assert study.accuracy_won_back >= -0.005
