@@ -34,6 +34,7 @@ from mars_engine.jobs.job_ticket import JOB_VARIABLE
 from mars_engine.reward_models.transformer.processes import (
     follow,
     join_processes,
+    leave_processes,
     process_number,
     release_others,
 )
@@ -149,12 +150,14 @@ def main() -> None:
             mars(prog_name="mars")
         else:
             follow()
+            leave_processes()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit as end:
         if end.code:
             raise
         release_others()
+        leave_processes()
         if trouble := output.trouble():
             click.echo(f"mars: all is done, but what was to be printed could not be: {trouble}", err=True)
             sys.exit(UNPRINTED)

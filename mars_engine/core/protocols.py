@@ -255,6 +255,15 @@ class LinearTrainer(Protocol):
     """Fits linear reward models on features that are there already: what a refit between two decisions needs."""
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether what the settings leave open was chosen: else `prepare` must choose before anything is fitted."""
+        ...
+
+    def prepare(self, training_set: TrainingSet, *, progress: Progress) -> None:
+        """Choose by the base pairs what the settings leave open, for all that is fitted afterwards."""
+        ...
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """Plain JSON that tells which features and which penalty."""
         ...

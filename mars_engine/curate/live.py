@@ -25,6 +25,7 @@ from mars_engine.core.records import (
     Pair,
     Proposal,
     ReviewEvent,
+    TrainingSet,
 )
 from mars_engine.core.review_state import (
     POLICY_PREFIX,
@@ -357,6 +358,10 @@ class LiveProbe:
             return self._fit
         if self._store.models.latest() is None:
             raise NotReadyError("no reward model is trained yet", remedy="train one first, on the page Train")
+        if not self._trainer.is_prepared:  # a workspace whose warm-up was no probe of these settings
+            pairs = self._store.pairs.pairs("train")
+            if pairs:
+                self._trainer.prepare(TrainingSet.plain(pairs), progress=self._progress)
         if self._trainer.settings != self._settings:  # a newer warm-up looks at other features
             self._settings, self._fit = self._trainer.settings, None
             self._features = _FeatureTable(self._trainer, self._progress)

@@ -92,6 +92,10 @@ class ProbeTrainer:
         fixed = {"probe": self.config.model_dump(), "encoder": self.encoder.fingerprint}
         return fixed | ({"features": chosen.settings} if chosen else {})
 
+    @property
+    def is_prepared(self) -> bool:
+        return self.kept_choice() is not None
+
     def kept_choice(self) -> FeatureChoice | None:
         """Return the choice that stands, None where none was made for these settings and this encoder."""
         choice = self.keeper.load()

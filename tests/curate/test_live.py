@@ -32,6 +32,8 @@ class CountingTrainer:
     fits: int = 0
     featured: list[str] = field(default_factory=list)
 
+    is_prepared: bool = True
+
     @property
     def settings(self):
         return self.inner.settings
@@ -95,6 +97,16 @@ def make_scene(*, heldout: bool = True) -> Scene:
 @pytest.fixture
 def scene() -> Scene:
     return make_scene()
+
+
+def test_where_no_probe_was_trained_the_pairs_choose_its_features_when_figures_are_asked_for(scene):
+    bench = scene.bench
+    trainer = ProbeTrainer(bench.config.probe, bench.encoder)  # of a workspace whose warm-up was a transformer
+    figures = LiveProbe(bench.store, trainer, config=bench.config, progress=bench.progress).figures("pair")
+    assert trainer.is_prepared
+    assert replace(figures, seconds=0.0, unread_margin=0.0) == replace(
+        scene.probe().figures("pair"), seconds=0.0, unread_margin=0.0
+    )
 
 
 def test_after_a_newer_warm_up_the_figures_are_made_of_what_it_chose(scene):

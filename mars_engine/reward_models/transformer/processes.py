@@ -49,6 +49,16 @@ def release_others() -> None:
     _pass_on(None)
 
 
+def leave_processes() -> None:
+    """Close the connections to the other processes; left open, their threads may abort one that has ended well."""
+    if process_count() == 1:
+        return
+    from torch.distributed import destroy_process_group, is_initialized
+
+    if is_initialized():
+        destroy_process_group()
+
+
 def follow() -> None:
     """Do this process's share of each piece of work, until released."""
     while (told := _pass_on(None)) is not None:
