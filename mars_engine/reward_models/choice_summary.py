@@ -1,0 +1,144 @@
+"""A probe's choice of features as its record, its card and the pages tell it: what it reads, why, and what else was
+tried."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mars_engine.core.records import ModelRecord, Pooling
+from mars_engine.reward_models.feature_choice import FOLD_DRAWS, Candidate, FeatureChoice
+from mars_engine.reward_models.features import Reading, TextStates
+
+CHOICE_METRIC = "feature_choice"
+"""Where a summary stands among a record's metrics."""
+
+COLUMNS = ("layers", "tokens read", "best penalty", "out-of-fold accuracy", "log-loss (nats)", "pairs")
+NUMBERS = COLUMNS[2:]
+"""Those of the columns that hold numbers."""
+
+READ_TOKENS: Mapping[Reading, str] = {
+    "response": "the response alone",
+    "context": "the response after its prompt",
+    "all": "prompt and response",
+}
+HOW_COMPARED = (
+    "Each row has the penalty that served it best. The log-loss is that of margins of pairs that the fit did not see, "
+    "at the scale that suits them best; rows on fewer pairs cannot be set beside the others. The leading rows were "
+    f"compared under {FOLD_DRAWS} draws of the folds and the figures are of the first, so that the chosen one need not "
+    "have the lowest. A reading after the prompt costs more time, and is taken only where it is clearly better."
+)
+HOW_TO_FIX = (
+    'To fix what is read, set for example layers = "3,5", reading = "response" and l2 = 0.003 under [probe] in '
+    "mars.toml or on the page Settings, and train again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way of reading that was tried, under the penalty that suits it best."""
+
+    layers: tuple[int, ...]
+    """None stands for the sentence embedding."""
+    reading: Reading
+    l2: float
+    accuracy: float
+    """Share of the out-of-fold margins on the label's side."""
+    log_loss: float
+    """Of the out-of-fold margins, in nats; see Candidate."""
+    pairs: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSummary:
+    """What a probe reads, a clause that says how that was chosen, and the alternatives: the chosen one first, then by
+    the pairs they were judged on and their log-loss. There are none where the settings or too few pairs decided."""
+
+    layers: tuple[int, ...]
+    reading: Reading
+    pooling: Pooling
+    l2: float
+    reason: str
+    alternatives: tuple[Alternative, ...]
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON, for a record's metrics."""
+        plain = asdict(self) | {"layers": list(self.layers)}
+        return plain | {
+            "alternatives": [asdict(each) | {"layers": list(each.layers)} for each in self.alternatives],
+        }
+
+
+def summarize_choice(choice: FeatureChoice) -> ChoiceSummary:
+    """Return what a choice's record keeps of it: of each way of reading, and each number of pairs, one candidate."""
+    text = choice.features.text
+    most = max((candidate.pairs for candidate in choice.candidates), default=0)
+    best: dict[tuple[TextStates, int], Candidate] = {}
+    for candidate in choice.candidates:
+        place = (candidate.text, candidate.pairs)
+        if place not in best or _rank(candidate, choice) < _rank(best[place], choice):
+            best[place] = candidate
+    alternatives = [
+        Alternative(
+            each.text.layers,
+            each.text.reading,
+            each.l2,
+            each.accuracy,
+            each.log_loss,
+            each.pairs,
+            chosen=(each.text, each.l2, each.pairs) == (text, choice.l2, most),
+        )
+        for each in best.values()
+    ]
+    alternatives.sort(key=lambda each: (not each.chosen, -each.pairs, each.log_loss))
+    return ChoiceSummary(text.layers, text.reading, text.pooling, choice.l2, choice.reason, tuple(alternatives))
+
+
+def summary_of(record: ModelRecord) -> ChoiceSummary | None:
+    """Return what a model reads, None where its record does not say: transformers, and probes of older versions."""
+    plain = record.metrics.get(CHOICE_METRIC)
+    if plain is None:
+        return None
+    alternatives = tuple(Alternative(**(each | {"layers": tuple(each["layers"])})) for each in plain["alternatives"])
+    return ChoiceSummary(**(plain | {"layers": tuple(plain["layers"]), "alternatives": alternatives}))
+
+
+def say_choice(summary: ChoiceSummary) -> str:
+    """Return what a probe reads and how that was chosen, as a clause."""
+    reads = "the sentence embedding" if not summary.layers else f"the {_pooled(summary.pooling)}"
+    where = READ_TOKENS[summary.reading]
+    if not summary.layers:
+        return f"reads {reads} of {where}, with the penalty {summary.l2:g}, {summary.reason}"
+    layers = f"layer{'s' if len(summary.layers) > 1 else ''} {say_layers(summary.layers)}"
+    return f"reads {reads} of {where} at {layers} of the encoder, with the penalty {summary.l2:g}, {summary.reason}"
+
+
+def say_layers(layers: tuple[int, ...]) -> str:
+    """Return the layers in words."""
+    if not layers:
+        return "sentence embedding"
+    before, last = layers[:-1], str(layers[-1])
+    return f"{', '.join(map(str, before))} and {last}" if before else last
+
+
+def row_of(alternative: Alternative) -> tuple[str, ...]:
+    """Return an alternative as the texts of a table's row, in the order of COLUMNS."""
+    return (
+        say_layers(alternative.layers) + (" (chosen)" if alternative.chosen else ""),
+        READ_TOKENS[alternative.reading],
+        f"{alternative.l2:g}",
+        f"{alternative.accuracy:.1%}",
+        f"{alternative.log_loss:.4f}",
+        f"{alternative.pairs:,}",
+    )
+
+
+def _rank(candidate: Candidate, choice: FeatureChoice) -> tuple[bool, float, float]:
+    """The order of candidates that differ in their penalty: of the chosen reading, the chosen penalty is first."""
+    is_chosen = (candidate.text, candidate.l2) == (choice.features.text, choice.l2)
+    return not is_chosen, candidate.log_loss, -candidate.l2
+
+
+def _pooled(pooling: Pooling) -> str:
+    return "mean of the tokens" if pooling == "mean" else "last token"
