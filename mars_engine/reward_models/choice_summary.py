@@ -12,24 +12,25 @@ from mars_engine.reward_models.features import Reading, TextStates
 CHOICE_METRIC = "feature_choice"
 """Where a summary stands among a record's metrics."""
 
-COLUMNS = ("layers", "tokens read", "best penalty", "out-of-fold accuracy", "log-loss (nats)", "pairs")
+COLUMNS = ("layers", "tokens read", "log-loss (nats)", "accuracy", "best penalty", "pairs")
 NUMBERS = COLUMNS[2:]
 """Those of the columns that hold numbers."""
 
 READ_TOKENS: Mapping[Reading, str] = {
-    "response": "the response alone",
-    "context": "the response after its prompt",
+    "response": "response alone",
+    "context": "after its prompt",
     "all": "prompt and response",
 }
 HOW_COMPARED = (
-    "Each row has the penalty that served it best. The log-loss is that of margins of pairs that the fit did not see, "
-    "at the scale that suits them best; rows on fewer pairs cannot be set beside the others. The leading rows were "
-    f"compared under {FOLD_DRAWS} draws of the folds and the figures are of the first, so that the chosen one need not "
-    "have the lowest. A reading after the prompt costs more time, and is taken only where it is clearly better."
+    "Log-loss and accuracy are of training pairs that the fit did not see, under the penalty that serves the row best, "
+    "the log-loss at the best scale of the margins. Compare rows on the same pairs only. The figures are of one draw "
+    f"of the folds; {FOLD_DRAWS} draws decided among the leading rows, so the chosen one may not have the lowest "
+    "log-loss. Reading a response after its prompt takes longer, and is chosen only where it is clearly better. "
+    "“Sentence” is the sentence embedding."
 )
 HOW_TO_FIX = (
-    'To fix what is read, set for example layers = "3,5", reading = "response" and l2 = 0.003 under [probe] in '
-    "mars.toml or on the page Settings, and train again."
+    'To fix what is read, set for example layers = "3,5" under [probe] in mars.toml or on the page Settings, also '
+    "reading, pooling and l2, and train again."
 )
 
 
@@ -106,18 +107,24 @@ def summary_of(record: ModelRecord) -> ChoiceSummary | None:
 
 def say_choice(summary: ChoiceSummary) -> str:
     """Return what a probe reads and how that was chosen, as a clause."""
-    reads = "the sentence embedding" if not summary.layers else f"the {_pooled(summary.pooling)}"
-    where = READ_TOKENS[summary.reading]
+    why = f"with the penalty {summary.l2:g}, {summary.reason}"
     if not summary.layers:
-        return f"reads {reads} of {where}, with the penalty {summary.l2:g}, {summary.reason}"
+        text = {"response": "the response", "context": "the response after its prompt", "all": "prompt and response"}
+        return f"reads the sentence embedding of {text[summary.reading]}, {why}"
+    tokens = {
+        "response": "the response's tokens",
+        "context": "the response's tokens, which follow its prompt,",
+        "all": "all tokens of prompt and response",
+    }[summary.reading]
+    which = "mean" if summary.pooling == "mean" else "last"
     layers = f"layer{'s' if len(summary.layers) > 1 else ''} {say_layers(summary.layers)}"
-    return f"reads {reads} of {where} at {layers} of the encoder, with the penalty {summary.l2:g}, {summary.reason}"
+    return f"reads the {which} of {tokens} at {layers} of the encoder, {why}"
 
 
 def say_layers(layers: tuple[int, ...]) -> str:
     """Return the layers in words."""
     if not layers:
-        return "sentence embedding"
+        return "sentence"
     before, last = layers[:-1], str(layers[-1])
     return f"{', '.join(map(str, before))} and {last}" if before else last
 
@@ -127,9 +134,9 @@ def row_of(alternative: Alternative) -> tuple[str, ...]:
     return (
         say_layers(alternative.layers) + (" (chosen)" if alternative.chosen else ""),
         READ_TOKENS[alternative.reading],
-        f"{alternative.l2:g}",
-        f"{alternative.accuracy:.1%}",
         f"{alternative.log_loss:.4f}",
+        f"{alternative.accuracy:.1%}",
+        f"{alternative.l2:g}",
         f"{alternative.pairs:,}",
     )
 
@@ -138,7 +145,3 @@ def _rank(candidate: Candidate, choice: FeatureChoice) -> tuple[bool, float, flo
     """The order of candidates that differ in their penalty: of the chosen reading, the chosen penalty is first."""
     is_chosen = (candidate.text, candidate.l2) == (choice.features.text, choice.l2)
     return not is_chosen, candidate.log_loss, -candidate.l2
-
-
-def _pooled(pooling: Pooling) -> str:
-    return "mean of the tokens" if pooling == "mean" else "last token"

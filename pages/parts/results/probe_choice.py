@@ -24,7 +24,7 @@ def draw_probe_choice(desk: Desk) -> None:
     if summary is None:
         return
     st.subheader("What the probe reads", anchor=False)
-    st.text(f"The probe of {label} {say_choice(summary)}.")
+    st.text(f"The newest probe ({label}) {say_choice(summary)}.")
     if presenting():
         return
     if summary.alternatives:
