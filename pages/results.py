@@ -28,6 +28,7 @@ from pages.parts.results.figures import (
     draw_words,
 )
 from pages.parts.results.movement import choose_split, draw_crossed, draw_movement
+from pages.parts.results.probe_choice import draw_probe_choice
 from pages.parts.results.rewardbench import draw_rewardbench
 from pages.parts.results.training import draw_training_dynamics
 
@@ -109,6 +110,7 @@ def draw_models_compared(desk: Desk) -> None:
 
 def draw(desk: Desk) -> None:
     draw_models_compared(desk)
+    draw_probe_choice(desk)
     draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
     draw_rewardbench(desk.store)
 

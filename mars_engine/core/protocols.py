@@ -172,6 +172,16 @@ class RemarkedModel(RewardModel, Protocol):
         ...
 
 
+@runtime_checkable
+class FeatureChoosingModel(RewardModel, Protocol):
+    """A reward model whose features were chosen, from alternatives or by the settings."""
+
+    @property
+    def feature_choice(self) -> Mapping[str, Any]:
+        """What it reads, how that was chosen, and how well the alternatives did, as plain JSON."""
+        ...
+
+
 class TrainingNotes(Protocol):
     """What is told while a model that takes many steps is trained."""
 

@@ -39,6 +39,21 @@ def write_whole_folder(target: Path, write: Callable[[Path], None], *, is_whole:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file into a folder that is there, in the place of an earlier one.
+
+    Raises:
+        ModelError: it cannot be written, for example because the disk is full; an earlier one stays as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
 WRITER_WORDS = ("PytorchStreamWriter", "inline_container", "iostream error")
 """What torch's own errors of a file that cannot be written have in them; none says that the disk is full."""
 

@@ -118,7 +118,7 @@ def choose_features(
     best = _try_again(encoder, best_of, _default_layers(config, encoder), base, progress)
     features = _scaled(encoder, best.text, base.pairs, progress)
     prompts = len({pair.prompt_id for pair in base.pairs})
-    reason = f"by {FOLDS}-fold cross-validation over {prompts:,} prompts of {len(base.pairs):,} training pairs"
+    reason = f"chosen by {FOLDS}-fold cross-validation over {prompts:,} prompts of {len(base.pairs):,} training pairs"
     return FeatureChoice(features, best.l2, made_for, made_of, reason, tuple(trial.candidate for trial in tried))
 
 

@@ -1,4 +1,4 @@
-"""Where a probe's chosen features are kept, and how they are told: a workspace's newest choice stands in one file."""
+"""Where a probe's chosen features are kept: a workspace's newest choice stands in one file."""
 
 import json
 import os
@@ -66,24 +66,6 @@ class FileKeeper:
         if choice is None or choice.features.text.reading != "response":
             return ()
         return choice.features.text.states
-
-
-def describe_choice(choice: FeatureChoice) -> tuple[str, ...]:
-    """Return what a probe looks at and how that was chosen, as clauses."""
-    text = choice.features.text
-    where = {
-        "response": "of the response read alone",
-        "context": "of the response read in the context of its prompt",
-        "all": "of prompt and response",
-    }[text.reading]
-    if not text.layers:
-        return (f"reads the sentence embedding {where}, with the penalty {choice.l2:g}, {choice.reason}",)
-    layers = " and ".join(str(layer) for layer in text.layers)
-    tokens = f"the mean of the tokens {where}" if text.pooling == "mean" else f"the last token {where}"
-    return (
-        f"reads the hidden layer{'s' if len(text.layers) > 1 else ''} {layers} of the encoder, {tokens}, "
-        f"with the penalty {choice.l2:g}, {choice.reason}",
-    )
 
 
 def choice_as_json(choice: FeatureChoice) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from mars_engine.core.records import (
     content_id,
 )
 from mars_engine.reward_models.bradley_terry import fit_bradley_terry, refit_bradley_terry
+from mars_engine.reward_models.choice_summary import say_choice, summarize_choice
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key, choose_features
 from mars_engine.reward_models.features import ProbeFeatures
 from mars_engine.reward_models.kept_choice import (
     ChoiceKeeper,
     MemoryKeeper,
     choice_from_json,
-    describe_choice,
 )
 
 PROBE_KIND = "probe"
@@ -55,7 +55,12 @@ class Probe:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What it looks at, and why, as clauses; see RemarkedModel."""
-        return describe_choice(self.choice)
+        return (say_choice(summarize_choice(self.choice)),)
+
+    @property
+    def feature_choice(self) -> Mapping[str, Any]:
+        """What it looks at and what else was tried, as plain JSON; see FeatureChoosingModel."""
+        return summarize_choice(self.choice).as_json
 
     def score(self, pairs: Sequence[Pair], *, progress: Progress) -> Rewards:
         features = self.features.of(self.encoder, pairs, progress=progress)

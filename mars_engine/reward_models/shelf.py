@@ -14,10 +14,11 @@ from safetensors.numpy import load, save_file
 from mars_engine.core.errors import ModelError
 from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import FloatArray, ModelEvidence, ModelRecord
-from mars_engine.core.whole_folder import write_whole_folder
+from mars_engine.core.whole_folder import replace_text, write_whole_folder
 from mars_engine.reward_models.kept_choice import choice_as_json
 from mars_engine.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
-from mars_engine.reward_models.transformer.shelf import TransformerShelf
+from mars_engine.reward_models.probe_card import render_probe_card
+from mars_engine.reward_models.transformer.shelf import CARD_FILE, TransformerShelf
 
 WEIGHTS_FILE = "probe.safetensors"
 SETTINGS_FILE = "probe.json"
@@ -73,7 +74,12 @@ class ProbeShelf:
         return probe
 
     def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
-        """Nothing is added: a probe has no description beside its record."""
+        """Write the probe's model card: what it learned from and reads, and what it is worth on pairs held out.
+
+        Raises:
+            ModelError: the card cannot be written, for example because the disk is full; an earlier one stays.
+        """
+        replace_text(self.root / record.artifact / CARD_FILE, render_probe_card(record, evidence))
 
 
 def _is_whole(folder: Path) -> bool:

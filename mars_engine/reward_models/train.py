@@ -9,6 +9,7 @@ from mars_engine.core.config import TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import (
     Clock,
+    FeatureChoosingModel,
     FoldTrainer,
     LinearRewardModel,
     ModelShelf,
@@ -27,6 +28,7 @@ from mars_engine.data.sources import (
     training_set,
     triage_of_composition,
 )
+from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
 
@@ -172,13 +174,15 @@ def _keep_scores(
 def _fit_metrics(
     model: RewardModel, examples: TrainingSet, rewards: Rewards, *, composed: bool, progress: Progress
 ) -> dict[str, object]:
-    """What the model was trained on, how it fits that, and the curvature of its loss there where it is linear."""
+    """What the model was trained on, how it fits that, the curvature of its loss there where it is linear, and what
+    it reads where that was chosen."""
     margins = rewards.margins
     labelled = np.where(examples.label_confidence >= 0.5, margins, -margins)
     curvature = {}
     if isinstance(model, LinearRewardModel):
         differences = model.feature_differences(examples.pairs, progress=progress)
         curvature = asdict(summarize_curvature(hessian(differences, margins, examples.weights)))
+    choice = {CHOICE_METRIC: dict(model.feature_choice)} if isinstance(model, FeatureChoosingModel) else {}
     losses = _bradley_terry_losses(margins, examples.label_confidence)
     return {
         "training_pairs": len(examples.pairs),
@@ -189,6 +193,7 @@ def _fit_metrics(
         "curvature": curvature,
         "truncation": asdict(model.truncation(examples.pairs, progress=progress)),
         "remarks": list(model.remarks) if isinstance(model, RemarkedModel) else [],
+        **choice,
     }
 
 

@@ -206,6 +206,13 @@ def test_an_empty_workspace_has_no_report_and_one_without_a_model_says_so():
     assert "Nothing has been decided yet" in html
 
 
+def test_what_the_probes_read_is_said_once_for_those_that_read_the_same(page, content):
+    labels = [model.record.label for model in content.results.models]
+    (remark,) = content.results.models[0].record.metrics["remarks"]
+    assert page.text.count(remark) == 1
+    assert f"{', '.join(labels)}: {remark}." in page.text
+
+
 def test_with_a_warm_up_alone_it_claims_nothing():
     bench = make_bench(CONFIG)
     add(bench, make_pairs(20), "train")

@@ -25,6 +25,10 @@ ELSEWHERE = {"backbone", "input_format", "max_tokens", "device", "batch_tokens",
 """Settings that are said elsewhere in a card, or change nothing of the model."""
 
 PAIRS, LIMITS = "## Pairs and figures", "## Limits"
+RANKS_AS_ITS_PAIRS = (
+    "A reward model ranks answers the way its pairs did. It has not been checked on other kinds of prompts, and its "
+    "rewards are comparable for one prompt only."
+)
 
 TURNS = (
     'turns = [{"role": "user", "content": "Which planet is the largest?"}]',
@@ -210,8 +214,7 @@ def render_card(facts: TrainingFacts) -> str:
         "",
         LIMITS,
         "",
-        "A reward model ranks answers the way its pairs did. It has not been checked on other kinds of prompts, and "
-        "its rewards are comparable for one prompt only.",
+        RANKS_AS_ITS_PAIRS,
         "",
     ]
     return "\n".join(lines)
@@ -220,10 +223,11 @@ def render_card(facts: TrainingFacts) -> str:
 def with_evidence(card: str, evidence: ModelEvidence) -> str:
     """Return a card with the pairs behind the model and its figures on those held out, in the place of earlier ones."""
     before, limits, after = card.partition(LIMITS)
-    return f"{before.partition(PAIRS)[0]}{_evidence(evidence)}{limits}{after}"
+    return f"{before.partition(PAIRS)[0]}{evidence_section(evidence)}{limits}{after}"
 
 
-def _evidence(evidence: ModelEvidence) -> str:
+def evidence_section(evidence: ModelEvidence) -> str:
+    """Return the section of a card on the pairs behind a model, which ends with an empty line."""
     lines = [
         PAIRS,
         "",

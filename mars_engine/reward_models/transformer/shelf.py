@@ -1,7 +1,6 @@
 """The folder of trained transformers: plain checkpoints with their tokenizer and model card."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from mars_engine.core.errors import ModelError
 from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import ModelEvidence, ModelRecord
-from mars_engine.core.whole_folder import cannot_write, write_whole_folder
+from mars_engine.core.whole_folder import cannot_write, replace_text, write_whole_folder
 from mars_engine.reward_models.transformer.card import with_evidence
 
 if TYPE_CHECKING:
@@ -64,13 +63,11 @@ class TransformerShelf:
             ModelError: the card cannot be written, for example because the disk is full; it stays as it was.
         """
         path = self.root / record.artifact / CARD_FILE
-        part = path.with_name(f".{CARD_FILE}.{os.getpid()}")
         try:
-            part.write_text(with_evidence(path.read_text(encoding="utf-8"), evidence), encoding="utf-8")
-            part.replace(path)
+            card = path.read_text(encoding="utf-8")
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise cannot_write(path, error) from error
+        replace_text(path, with_evidence(card, evidence))
 
     def load(self, record: ModelRecord) -> "TransformerRewardModel":
         """Load a transformer that scores exactly as when it was saved.

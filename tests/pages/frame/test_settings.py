@@ -76,6 +76,21 @@ def test_a_value_that_cannot_be_used_is_said_and_not_saved(root):
     assert (root / "mars.toml").read_text() == before
 
 
+def test_what_the_probe_reads_can_be_fixed_and_a_wrong_layer_is_said_in_words(root):
+    app = open_settings()
+    assert field(app, "selectbox", "probe.reading").options == ["auto", "response", "context", "all"]
+    assert field(app, "selectbox", "probe.pooling").options == ["mean", "last"]
+    field(app, "text_input", "probe.layers").set_value("three")
+    press(app, "Save")
+    assert "probe.layers = 'three': it is not what is meant here: which hidden layers of the encoder" in words(app)
+    assert find_workspace(root).config.probe.layers == "auto"
+    field(app, "text_input", "probe.layers").set_value("3,5")
+    field(app, "number_input", "probe.l2").set_value(0.003)
+    press(app, "Save")
+    saved = find_workspace(root).config.probe
+    assert (saved.layers, saved.l2) == ("3,5", 0.003)
+
+
 def test_the_form_shows_what_the_file_says_after_somebody_changed_it(root):
     app = open_settings()
     config = root / "mars.toml"

@@ -1,6 +1,7 @@
 """The Results page: figures, what the address says, present mode, models without scores, downloads."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from app_workspaces import make_workspace, open_results
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import ModelRecord
+from mars_engine.reward_models.choice_summary import CHOICE_METRIC, Alternative, ChoiceSummary
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 
@@ -65,6 +67,47 @@ def test_present_mode_shows_the_same_without_controls(complete, monkeypatch):
     assert not app.button
     assert not app.dataframe
     assert not app.get("download_button")
+
+
+def test_what_the_newest_probe_reads_is_told_with_its_alternatives(complete, tmp_path, monkeypatch):
+    shown = words(open_results(complete, monkeypatch))
+    assert "What the probe reads" in shown
+    assert "The newest probe (signed round 1) reads the sentence embedding of the response," in shown
+    assert "the pairs are too few to choose" in shown
+    assert 'layers = "3,5"' in shown
+    root = make_workspace(tmp_path / "w", "complete")
+    alternatives = (
+        Alternative((3, 5), "response", 0.003, 0.625, 0.6543, 995, chosen=True),
+        Alternative((), "response", 0.1, 0.6, 0.66, 995, chosen=False),
+    )
+    summary = ChoiceSummary((3, 5), "response", "mean", 0.003, "chosen <b>so</b>", alternatives)
+    with open_workspace_store(find_workspace(root)) as store:
+        newest = store.models.all()[-1]
+        metrics = dict(newest.metrics) | {CHOICE_METRIC: summary.as_json}
+        store.models.add(replace(newest, id="e" * 24, label="signed round 2", round=2, metrics=metrics))
+    app = open_results(root, monkeypatch)
+    said = (
+        "The newest probe (signed round 2) reads the mean of the response's tokens at layers 3 and 5 of the encoder, "
+    )
+    assert f"{said}with the penalty 0.003, chosen <b>so</b>." in words(app)
+    assert "The 2 ways of reading that were compared" in [each.label for each in app.expander]
+    (table,) = [each.proto.body for each in app.get("html") if 'aria-label="Ways of reading"' in each.proto.body]
+    assert table.index("3 and 5 (chosen)") < table.index("62.5%") < table.index(">sentence<")
+    presented = open_results(root, monkeypatch, present="1")
+    assert said in words(presented)
+    assert "mars.toml" not in words(presented)
+
+
+def test_models_that_do_not_say_what_they_read_have_no_such_section(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "without a model")
+    old = ModelRecord(
+        "a" * 24, "probe", "warm-up", {}, {"training_pairs": 20}, "", "", 0, datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    with open_workspace_store(find_workspace(root)) as store:
+        store.models.add(old)
+    shown = words(open_results(root, monkeypatch))
+    assert "warm-up is not scored yet" in shown
+    assert "What the probe reads" not in shown
 
 
 @pytest.mark.parametrize(
