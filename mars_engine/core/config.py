@@ -4,6 +4,7 @@ A field's description is its only help text: the command line's `--help`, the co
 forms are made from it.
 """
 
+import inspect
 import tomllib
 from pathlib import Path
 from string import Formatter
@@ -886,7 +887,7 @@ def _update(table: Any, old: Section, new: Section) -> None:
 
 def _section_as_table(section: Section) -> Table:
     table = tomlkit.table()
-    table.add(tomlkit.comment((type(section).__doc__ or "").strip()))
+    table.add(tomlkit.comment(inspect.cleandoc(type(section).__doc__ or "")))
     for name, field in type(section).model_fields.items():
         table.add(tomlkit.comment(field.description or ""))
         table.add(name, getattr(section, name))

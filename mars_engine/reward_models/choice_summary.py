@@ -29,8 +29,8 @@ HOW_COMPARED = (
     "“Sentence” is the sentence embedding."
 )
 HOW_TO_FIX = (
-    'To fix what is read, set for example layers = "3,5" under [probe] in mars.toml or on the page Settings, also '
-    "reading, pooling and l2, and train again."
+    "To fix what is read, set layers, reading, pooling or l2 under [probe] in mars.toml or on the page Settings, for "
+    'example layers = "3,5", and train again.'
 )
 
 

@@ -218,3 +218,12 @@ def test_a_template_of_the_refiner_that_cannot_be_filled_is_refused(template, sa
     with pytest.raises(ConfigError, match=r"seq2seq\.refiner_template") as refused:
         validate_config({"seq2seq": {"refiner_template": template}}, origin="this test")
     assert said in refused.value.found
+
+
+def test_comments_of_several_paragraphs_are_not_indented():
+    comments = [line for line in config_as_toml(MarsConfig()).splitlines() if line.startswith("#")]
+    assert (
+        "# What is left open is chosen at the warm-up, by cross-validation over prompts on the training pairs alone."
+        in (comments)
+    )
+    assert not [line for line in comments if line.startswith("#  ")]

@@ -1,5 +1,6 @@
 """Forms made of the configuration: a widget for each setting, its help and its bounds from the setting itself."""
 
+import inspect
 import math
 import re
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def section_fields(config: MarsConfig, sections: Sequence[str], key: str) -> Ove
 def _draw_section(config: MarsConfig, section: str, key: str) -> dict[str, Any]:
     """Draw a section's widgets; return the values that differ from the configuration's."""
     current = getattr(config, section)
-    st.text((type(current).__doc__ or "").strip())
+    st.text(inspect.cleandoc(type(current).__doc__ or ""))
     columns = st.columns(COLUMNS)
     values = {}
     for position, setting in enumerate(settings_of(section)):

@@ -79,6 +79,7 @@ def test_a_value_that_cannot_be_used_is_said_and_not_saved(root):
 def test_what_the_probe_reads_can_be_fixed_and_a_wrong_layer_is_said_in_words(root):
     app = open_settings()
     assert field(app, "selectbox", "probe.reading").options == ["auto", "response", "context", "all"]
+    assert "\n\nWhat is left open is chosen at the warm-up" in words(app)
     assert field(app, "selectbox", "probe.pooling").options == ["mean", "last"]
     field(app, "text_input", "probe.layers").set_value("three")
     press(app, "Save")
