@@ -1,7 +1,6 @@
 """Where a probe's chosen features are kept: a workspace's newest choice stands in one file."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mars_engine.core.records import FloatArray, HiddenState
+from mars_engine.core.whole_folder import replace_text
 from mars_engine.reward_models.feature_choice import Candidate, FeatureChoice
 from mars_engine.reward_models.features import ProbeFeatures, TextStates
 
@@ -55,10 +55,8 @@ class FileKeeper:
 
     def save(self, choice: FeatureChoice) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         plain = {**choice_as_json(choice), "scale": choice.features.scale.tolist()}
-        unfinished.write_text(json.dumps(plain), encoding="utf-8")
-        unfinished.replace(self.path)
+        replace_text(self.path, json.dumps(plain))
 
     def response_states(self) -> tuple[HiddenState, ...]:
         """Return the hidden states of a response alone that the chosen features are made of."""
