@@ -1,38 +1,90 @@
-"""SIGKILL during import, scoring and proposing: run again, and the database is that of an undisturbed run."""
+"""Import, scoring and proposing that die: run again, and the database is that of an undisturbed run.
+
+Death comes at each commit in turn, in this process, and once by a real SIGKILL in the middle of a process of its own.
+"""
 
 import json
-import random
 import shutil
-import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from database_content import database_content
 
+from mars_engine.cli.main import mars
+from mars_engine.core.errors import StoreError
 from mars_engine.service.shipped import shipped
+from mars_engine.store.database import Database
 from mars_engine.workspace.workspace import DATABASE_FILE
 
 pytestmark = pytest.mark.model
 
-KILLS = 5
-PAIRS = 30
-SETTINGS = ["--propose-chunk", "4", "--encoder-batch-tokens", "512", "--triage-seeds", "2"]
+PAIRS = 12
+SETTINGS = ["--propose-chunk", "3", "--encoder-batch-tokens", "512", "--triage-seeds", "2"]
+GONE = 2**22 + 1
+"""More than any process id of Linux."""
 
 
-def mars(workspace: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+class Death(BaseException):
+    """Ends the work like a kill: nothing that runs on its way out writes to the database any more."""
 
 
-def finish(workspace: Path, *arguments: str, environment: dict[str, str]) -> float:
-    started = time.monotonic()
-    process = mars(workspace, *arguments, environment=environment)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
-    return time.monotonic() - started
+class DyingDatabase:
+    """Counts the transactions that write, and dies just before one of them is committed."""
+
+    def __init__(self, dies_at: int | None) -> None:
+        self.dies_at, self.begun = dies_at, 0
+
+    @property
+    def is_dead(self) -> bool:
+        return self.dies_at is not None and self.begun >= self.dies_at
+
+    def watch(self, patch: pytest.MonkeyPatch) -> None:
+        write, dying = Database.write, self
+
+        @contextmanager
+        def watched(database: Database) -> Iterator[Any]:
+            if threading.current_thread() is not threading.main_thread():  # the pulse of a run, when it pleases
+                if dying.is_dead:
+                    raise StoreError("there is nobody left to write")
+                with write(database) as connection:
+                    yield connection
+                return
+            if dying.is_dead:
+                raise Death
+            with write(database) as connection:
+                yield connection
+                dying.begun += 1
+                if dying.is_dead:
+                    raise Death
+
+        patch.setattr(Database, "write", watched)
+
+
+def run(workspace: Path, *arguments: str, dies_at: int | None = None) -> int:
+    """Run a command in this process, perhaps until it dies; how many transactions it wrote."""
+    dying = DyingDatabase(dies_at)
+    with pytest.MonkeyPatch.context() as patch:
+        dying.watch(patch)
+        command = ["--workspace", str(workspace), "--quiet", *arguments]
+        if dies_at is None:
+            result = CliRunner().invoke(mars, command)
+            assert result.exit_code == 0, result.output
+        else:
+            with pytest.raises(Death):
+                CliRunner().invoke(mars, command)
+            with sqlite3.connect(workspace / DATABASE_FILE) as connection:  # this process lives on, the run's does not
+                connection.execute("UPDATE runs SET process_id = ? WHERE state = 'running'", [GONE])
+            connection.close()
+    return dying.begun
 
 
 def content(workspace: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -45,7 +97,7 @@ def source(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("source") / "many.jsonl"
     rows = [json.loads(line) for line in (shipped("data") / "demo-train.jsonl").read_text().splitlines()]
     with path.open("w", encoding="utf-8") as file:
-        for copy in range(25):
+        for copy in range(8):
             for row in rows:
                 prompt = [*row["prompt"][:-1], {"role": "user", "content": f"{copy} {row['prompt'][-1]['content']}"}]
                 file.write(json.dumps({**row, "prompt": prompt}) + "\n")
@@ -59,61 +111,83 @@ def few_pairs(tmp_path_factory) -> Path:
     return path
 
 
-def kill_and_repeat(start: Path, step: list[str], tmp_path: Path, environment: dict[str, str], *, seed: int) -> None:
-    """Kill a step at random moments of its usual time, each from a copy of `start`, and let it go on."""
+def die_and_repeat(start: Path, step: list[str], tmp_path: Path, environment: dict[str, str]) -> None:
+    """Let a step die at each of its commits and once by SIGKILL, each from a copy of `start`, and go on."""
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(start, undisturbed)
-    seconds = finish(undisturbed, *step, environment=environment)
+    begun = time.monotonic()
+    commits = run(undisturbed, *step)
+    seconds = time.monotonic() - begun
     expected = content(undisturbed)
-    rng = random.Random(seed)
-    for number in range(KILLS):
-        workspace = tmp_path / f"killed-{number}"
-        kill(start, workspace, step, environment, after=seconds * (number + rng.random()) / KILLS)
-        finish(workspace, *step, environment=environment)
-        found = content(workspace)
-        for table in expected:
-            assert found[table] == expected[table], f"kill {number}: {table} differs"
-        shutil.rmtree(workspace)
+    assert commits > 1
+    for number in range(1, commits + 1):
+        workspace = tmp_path / f"died-{number}"
+        shutil.copytree(start, workspace)
+        assert run(workspace, *step, dies_at=number) == number
+        go_on(workspace, step, expected, f"death before commit {number}")
+    killed = tmp_path / "killed"
+    kill(start, killed, step, environment, after=seconds)
+    go_on(killed, step, expected, "SIGKILL")
+
+
+def go_on(workspace: Path, step: list[str], expected: dict[str, list[tuple[object, ...]]], death: str) -> None:
+    run(workspace, *step)
+    found = content(workspace)
+    for table, rows in expected.items():
+        assert found[table] == rows, f"{death}: {table} differs"
+    shutil.rmtree(workspace)
 
 
 def kill(start: Path, workspace: Path, step: list[str], environment: dict[str, str], *, after: float) -> None:
-    """Kill a step in a copy of `start` after some seconds, or sooner where it is through by then."""
-    is_struck = False
-    while not is_struck:
+    """Kill a step's process in a copy of `start` some seconds after its run began, or sooner if it ends by then."""
+    while True:
         shutil.rmtree(workspace, ignore_errors=True)
         shutil.copytree(start, workspace)
-        process = mars(workspace, *step, environment=environment)
-        time.sleep(after)
+        command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *step]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = runs(start)
+        while runs(workspace) == before and process.poll() is None:
+            time.sleep(0.02)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(after)
         is_struck = process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.wait()
+        if is_struck:
+            return
         after *= 0.7
+
+
+def runs(workspace: Path) -> int:
+    with sqlite3.connect(workspace / DATABASE_FILE) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+    connection.close()
+    return int(count)
 
 
 def test_import(tmp_path, source, quiet_environment):
     start = tmp_path / "start"
-    finish(start, "init", environment=quiet_environment)
-    kill_and_repeat(start, ["import", str(source)], tmp_path, quiet_environment, seed=1)
+    run(start, "init")
+    die_and_repeat(start, ["import", str(source)], tmp_path, quiet_environment)
 
 
 @pytest.fixture(scope="module")
 def warmed_up(tmp_path_factory, few_pairs) -> Path:
     """A workspace whose warm-up has run, but with no embedding left in the cache: scoring encodes all again."""
-    environment = {**__import__("os").environ, "HF_HUB_OFFLINE": "1"}
     start = tmp_path_factory.mktemp("warm") / "start"
-    finish(start, "init", *SETTINGS, environment=environment)
-    finish(start, "import", str(few_pairs), environment=environment)
-    finish(start, "train", environment=environment)
+    run(start, "init", *SETTINGS)
+    run(start, "import", str(few_pairs))
+    run(start, "train")
     shutil.rmtree(start / "artifacts" / "embeddings")
     return start
 
 
 def test_scoring(tmp_path, warmed_up, quiet_environment):
-    kill_and_repeat(warmed_up, ["score"], tmp_path, quiet_environment, seed=2)
+    die_and_repeat(warmed_up, ["score"], tmp_path, quiet_environment)
 
 
 def test_proposing(tmp_path, warmed_up, quiet_environment):
     start = tmp_path / "start"
     shutil.copytree(warmed_up, start)
-    finish(start, "score", environment=quiet_environment)
-    kill_and_repeat(start, ["propose"], tmp_path, quiet_environment, seed=3)
+    run(start, "score")
+    die_and_repeat(start, ["propose"], tmp_path, quiet_environment)
