@@ -1,14 +1,14 @@
 """What the quality gates catch: of rule-based proposals, of damage done on purpose, and of flipped labels.
 
-    .venv/bin/python -m benchmarks.gates ../shared/data WORK
+    .venv/bin/python -m benchmarks.gates ../shared/data WORK [--labels]
 
 WORK is a folder that is made for a workspace, so that a second run is quick, and for passed.txt: 50 proposals that
-passed every gate, drawn by seed, for reading by hand.
+passed every gate, drawn by seed, for reading by hand. With --labels the table of flipped labels is printed alone.
 """
 
+import argparse
 import random
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,11 +60,15 @@ def fresh_random() -> random.Random:
 # ---------------------------------------------------------------------------------------------------- (a) catch rates
 
 
-def propose_for_some(bench: Workbench, name: str, folder: Path) -> list[Proposal]:
-    """Import a set, propose for some of its pairs, and return proposals drawn by seed, judged by today's gates."""
+def import_set(bench: Workbench, name: str, folder: Path) -> None:
     for part, split in PARTS:
         source = open_source(str(folder / f"{name}-{part}.jsonl.gz"))
         import_pairs(source, bench.store, split=split, clock=bench.clock, progress=SILENT)
+
+
+def propose_for_some(bench: Workbench, name: str, folder: Path) -> list[Proposal]:
+    """Import a set, propose for some of its pairs, and return proposals drawn by seed, judged by today's gates."""
+    import_set(bench, name, folder)
     model = train_warm_up(bench)
     score_model(bench, model)
     ids = [pair.id for pair in bench.store.pairs.pairs("train")]
@@ -373,23 +377,32 @@ def seed_interval(values: FloatArray) -> str:
     return f"{values.mean():.1%} [{values.mean() - half:.1%}, {values.mean() + half:.1%}]"
 
 
-def main(folder: Path, work: Path) -> None:
+def main(folder: Path, work: Path, *, labels_alone: bool) -> None:
     """Print every table, and write the proposals to read."""
     for name in SETS:
         root = work / name
         workspace = find_workspace(root) if (root / CONFIG_FILE).is_file() else create_workspace(root)
         with open_workbench(replace(workspace, config=CONFIG), PlainProgress()) as bench:
-            proposals = propose_for_some(bench, name, folder)
-            show_catches(name, proposals)
-            write_passed(bench, proposals, work / f"passed-{name}.txt")
-            keeper = make_gatekeeper(
-                bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=SILENT
-            )
-            show_damage(name, bench, keeper, proposals)
+            if labels_alone:
+                import_set(bench, name, folder)
+            else:
+                show_proposals(name, bench, folder, work)
             show_flips(name, bench.probe_trainer, bench.store.pairs.pairs("train"))
 
 
+def show_proposals(name: str, bench: Workbench, folder: Path, work: Path) -> None:
+    """Print what the gates catch of proposals and of damage, and write the proposals to read."""
+    proposals = propose_for_some(bench, name, folder)
+    show_catches(name, proposals)
+    write_passed(bench, proposals, work / f"passed-{name}.txt")
+    keeper = make_gatekeeper(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=SILENT)
+    show_damage(name, bench, keeper, proposals)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: python -m benchmarks.gates FOLDER WORK; expected the folder of {', '.join(SETS)}")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help=f"the folder of {', '.join(SETS)}")
+    parser.add_argument("work", type=Path, help="a folder for the workspaces")
+    parser.add_argument("--labels", action="store_true", help="print the table of flipped labels alone")
+    arguments = parser.parse_args()
+    main(arguments.folder, arguments.work, labels_alone=arguments.labels)
