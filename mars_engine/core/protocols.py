@@ -893,6 +893,7 @@ class LeaseStore(Protocol):
         annotator: str,
         count: int,
         readers: Mapping[str, int],
+        last_row: int | None = None,
         now: datetime,
         until: datetime,
     ) -> list[str]:
@@ -907,6 +908,8 @@ class LeaseStore(Protocol):
             annotator: who is to read them.
             count: how many leases the annotator is to have at most.
             readers: how many may read an item at once, by its id; 1 where it is not listed.
+            last_row: row of the last review event that the candidates were chosen by. What has a later one may have
+                been decided and given back meanwhile, and is passed over. None where nobody decides.
             now: leases that end at or before this moment have ended.
             until: when the new leases end.
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -58,9 +57,6 @@ PACE_OVER = 30
 
 ALL, UNREAD = "all", "unread"
 """Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
-
-LOOKS_AGAIN = 3
-"""How often a deal begins again because others decide while it is made."""
 
 CARDS_AT_ONCE = 15
 """Cards whose texts are read at a time, until they are enough."""
@@ -166,8 +162,7 @@ def deal(
     _validate(kind, order, share)
     now = clock()
     others = [lease for lease in store.leases.standing(kind, now=now) if lease.annotator != annotator]
-    look = partial(
-        (cache or DeckCache(store)).outlook,
+    outlook = (cache or DeckCache(store)).outlook(
         index,
         config.triage,
         kind=kind,
@@ -179,18 +174,10 @@ def deal(
         policies_close=source == ALL,
         gains=gains,
     )
-    outlook = look()
     items: Sequence[str] = outlook.candidates[:limit_cards]
     if not read_only:
         until = now + timedelta(minutes=config.review.lease_minutes)
-        lease = partial(_lease, store, kind, annotator=annotator, count=limit_cards, now=now, until=until)
-        items = lease(outlook)
-        for _ in range(LOOKS_AGAIN):
-            if store.browse.revisions().get("reviews", 0) == outlook.revision:
-                break
-            # Somebody decided meanwhile, and gave back a lease that may have been taken here for nothing.
-            outlook = look()
-            items = lease(outlook)
+        items = _lease(store, kind, outlook, annotator=annotator, count=limit_cards, now=now, until=until)
     maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
     cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
@@ -245,7 +232,14 @@ def _lease(
     if given_back := held - set(wanted):
         store.leases.release(kind, given_back, annotator=annotator)
     return store.leases.take(
-        kind, outlook.candidates, annotator=annotator, count=count, readers=outlook.readers, now=now, until=until
+        kind,
+        outlook.candidates,
+        annotator=annotator,
+        count=count,
+        readers=outlook.readers,
+        last_row=outlook.last_row,
+        now=now,
+        until=until,
     )
 
 

@@ -55,7 +55,7 @@ class Outlook:
         readers: how many may read an item at once, where it is more than one.
         waiting: how many items wait for the annotator in all.
         decided: how many of the items in question the annotator has decided.
-        revision: that of the review events it was made from.
+        last_row: row of the last review event it was made from.
         accepted: proposals that are accepted, whoever did it, and can still be composed. What people decided about an
             item that waits for this annotator too is hidden here, in `new_pairs` and in `grids`: it counts as if they
             had not.
@@ -70,7 +70,7 @@ class Outlook:
     readers: Mapping[str, int]
     waiting: int
     decided: int
-    revision: int
+    last_row: int
     accepted: int = 0
     new_pairs: int | None = 0
     grids: Mapping[str, GridTexts | None] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class DeckCache:
                 readers=dict.fromkeys(_as_text(items.ids[chosen[unread_overlap[chosen]]]), 2),
                 waiting=int(is_open.sum()),
                 decided=int((mine & in_scope).sum()),
-                revision=ledger.revision,
+                last_row=ledger.last_row,
                 accepted=approved.proposals,
                 new_pairs=approved.new_pairs,
                 grids=self._queue.grids_of(chosen, ledger, approved.families) if kind == "proposal" else {},

@@ -29,6 +29,7 @@ class SqlLeaseStore:
         annotator: str,
         count: int,
         readers: Mapping[str, int],
+        last_row: int | None = None,
         now: datetime,
         until: datetime,
     ) -> list[str]:
@@ -40,7 +41,8 @@ class SqlLeaseStore:
             connection.execute(delete(schema.leases).where(schema.leases.c.expires_at <= now))
             held, others = _own_and_others(connection, item_kind, annotator)
             wanted = dict.fromkeys(candidates)
-            free = [item for item in wanted if item not in held and others[item] < readers.get(item, 1)]
+            moved = set() if last_row is None else _moved(connection, item_kind, last_row)
+            free = [i for i in wanted if i not in held and i not in moved and others[i] < readers.get(i, 1)]
             taken = (held & wanted.keys()) | set(free[: max(0, count - len(held))])
             leased = [item for item in wanted if item in taken]
             rows = [record_values(Lease(item_kind, item, annotator, until)) for item in leased]
@@ -59,6 +61,13 @@ class SqlLeaseStore:
         statement = _LEASES.where(leases.item_kind == item_kind, leases.expires_at > now)
         with self.database.read() as connection:
             return records(connection, Lease, statement.order_by(leases.annotator, leases.item_id))
+
+
+def _moved(connection: Connection, item_kind: ItemKind, last_row: int) -> set[str]:
+    """The items that have events behind a row."""
+    reviews = schema.reviews.c
+    statement = select(reviews.item_id).where(reviews.id > last_row, reviews.item_kind == item_kind)
+    return set(connection.scalars(statement))
 
 
 def _own_and_others(connection: Connection, item_kind: ItemKind, annotator: str) -> tuple[set[str], Counter[str]]:

@@ -405,6 +405,25 @@ def test_decided_and_skipped_items_are_free_at_once(table):
     assert table.ids("bob", limit_cards=1) == [first[0]]
 
 
+def test_what_others_decide_while_a_hand_is_dealt_is_not_in_it(table, monkeypatch):
+    """However often: each look at what is open is followed by a decision that ends a lease."""
+    look = table.cache.outlook
+    held = table.ids("bob", limit_cards=20)
+    decided: list[str] = []
+
+    def look_and_be_late(*arguments, **options):
+        outlook = look(*arguments, **options)
+        decided.append(held[len(decided)])
+        table.do("accept", decided[-1], annotator="bob")
+        return outlook
+
+    monkeypatch.setattr(table.cache, "outlook", look_and_be_late)
+    dealt = table.ids("ada", limit_cards=10)
+    assert len(dealt) == 10
+    assert decided
+    assert not set(dealt) & set(decided)
+
+
 def test_nothing_is_leased_where_the_deck_is_only_looked_at(table):
     shown = table.ids("", read_only=True, limit_cards=5)
     assert table.store.leases.standing("proposal", now=table.bench.clock()) == []
