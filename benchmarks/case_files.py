@@ -17,12 +17,8 @@ from typing import Any
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import Split
-from mars_engine.data.holdout import HoldoutPart
-from mars_engine.data.import_pairs import import_pairs
+from mars_engine.data.import_pairs import import_held_out, import_pairs
 from mars_engine.data.loaders import open_source
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import open_store
 
 EXPECTATIONS = Path(__file__).with_name("case_expectations.toml")
@@ -50,20 +46,11 @@ def import_file(path: Path, *, holdout: float | None = None) -> Outcome:
     store = open_store("sqlite://")
     try:
         source = open_source(str(path))
-        parts: list[tuple[PairSource, Split]] = [(source, "train")]
-        if holdout is not None:
-            parts = [(HoldoutPart(source, holdout, split), split) for split in SPLITS]
-        reports = [
-            import_pairs(
-                part,
-                store,
-                split=split,
-                clock=lambda: datetime.now(UTC),
-                progress=SilentProgress(),
-                may_be_empty=True,
-            )
-            for part, split in parts
-        ]
+        now, progress = lambda: datetime.now(UTC), SilentProgress()
+        if holdout is None:
+            reports = [import_pairs(source, store, split="train", clock=now, progress=progress, may_be_empty=True)]
+        else:
+            reports = import_held_out(source, store, fraction=holdout, clock=now, progress=progress)
     except LoadError as error:
         return Outcome(error=str(error))
     finally:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mars_engine.core.protocols import CountedSource, PairSource
+from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Pair, ParsedRow, Split
 
 BUCKETS = 10_000
@@ -34,23 +34,26 @@ class HoldoutPart:
         return self.source.format
 
     @property
-    def expected_rows(self) -> int:
-        whole = self.source.expected_rows if isinstance(self.source, CountedSource) else 0
-        share = self.fraction if self.split == "heldout" else 1 - self.fraction
-        return round(whole * share)
-
-    @property
     def content_hash(self) -> str:
         return f"{self.source.content_hash}:{self.split}-of-{self.fraction}"
 
     def rows(self) -> Iterator[ParsedRow]:
-        """Yield the rows of this part; rows that gave no pair count for the training part."""
-        for parsed in self.source.rows():
-            pairs = tuple(pair for pair in parsed.pairs if self._is_heldout(pair) == (self.split == "heldout"))
-            dropped = parsed.dropped if self.split == "train" else ()
-            if pairs or dropped:
-                yield replace(parsed, pairs=pairs, dropped=dropped, notes=parsed.notes if pairs else ())
+        """Yield the rows of this part."""
+        return (row for parsed in self.source.rows() if (row := self.part_of(parsed)) is not None)
+
+    def part_of(self, parsed: ParsedRow) -> ParsedRow | None:
+        """Return what of a row is of this part, None where nothing is; what gave no pair counts for the training."""
+        pairs = tuple(pair for pair in parsed.pairs if self._is_heldout(pair) == (self.split == "heldout"))
+        dropped = parsed.dropped if self.split == "train" else ()
+        if not pairs and not dropped:
+            return None
+        return replace(parsed, pairs=pairs, dropped=dropped, notes=parsed.notes if pairs else ())
 
     def _is_heldout(self, pair: Pair) -> bool:
         bucket = int.from_bytes(hashlib.sha256(pair.prompt_id.encode()).digest()[:8]) % BUCKETS
         return bucket < self.fraction * BUCKETS
+
+
+def hold_out(source: PairSource, fraction: float) -> list[HoldoutPart]:
+    """Return a source's training part and the part held out, which is about this fraction of the prompts."""
+    return [HoldoutPart(source, fraction, "train"), HoldoutPart(source, fraction, "heldout")]

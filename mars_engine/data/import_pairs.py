@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -24,10 +25,12 @@ from mars_engine.core.records import (
     DroppedRow,
     ImportReport,
     Pair,
+    ParsedRow,
     Split,
     content_id,
     shortened,
 )
+from mars_engine.data.holdout import HoldoutPart, hold_out
 from mars_engine.stats.metrics import pairwise_accuracy
 
 EXAMPLES_A_REASON = 3
@@ -51,6 +54,16 @@ class Sieve:
     notes: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
     unused_examples: dict[str, str] = field(default_factory=dict)
+
+    def take(self, parsed: ParsedRow) -> None:
+        """Keep the row's pairs, and count what was dropped of it."""
+        self.rows_read += 1
+        for reason in parsed.dropped:
+            self.drop(parsed.row, reason)
+        for pair in parsed.pairs:
+            self.keep(parsed.row, pair)
+        if parsed.pairs:
+            self.note(parsed.notes, parsed.unused)
 
     def note(self, notes: Sequence[str], unused: Mapping[str, Any]) -> None:
         """Count what is odd about a row that was kept, and the columns of it that nothing was made of."""
@@ -108,32 +121,31 @@ def import_pairs(
     """
     with store.pairs.staging() as staged:
         sieve = _read(source, staged, progress)
-        while True:
-            revision = store.browse.revisions().get("pairs", 0)
-            standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
-            report = _report(source, sieve, split, standing)
-            if not len(staged):
-                return report
-            dataset = DatasetRecord(
-                id=report.dataset_id,
-                name=source.name,
-                location=source.location,
-                format=source.format,
-                split=split,
-                content_hash=source.content_hash,
-                imported_at=clock(),
-                pair_count=len(staged),
-                report=asdict(report),
-            )
-            with progress.task(f"store {source.name}", report.kept) as task:
-                fresh = _advancing(_fresh(staged, standing), task)
-                if store.pairs.add_dataset(dataset, fresh, since=revision):
-                    return report  # else others stored pairs meanwhile, which may be the same
+        return _store(source, sieve, store, split, clock, progress, may_be_empty=may_be_empty)
 
 
-def preview_import(
-    source: PairSource, store: Store, *, split: Split, progress: Progress, may_be_empty: bool = False
-) -> ImportPreview:
+def import_held_out(
+    source: PairSource, store: Store, *, fraction: float, clock: Clock, progress: Progress
+) -> list[ImportReport]:
+    """Import a source's pairs, of which a fraction of the prompts is held out; the source is read once.
+
+    Either part may be empty: `validate_some_kept` judges both together.
+
+    Returns:
+        What became of the training part and of the part held out.
+
+    Raises:
+        LoadError: the source cannot be read; nothing was stored.
+    """
+    parts = hold_out(source, fraction)
+    with _read_in_parts(source, parts, store, progress) as sieves:
+        return [
+            _store(part, sieve, store, part.split, clock, progress, may_be_empty=True)
+            for part, sieve in zip(parts, sieves, strict=True)
+        ]
+
+
+def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
     """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
 
     Raises:
@@ -141,9 +153,60 @@ def preview_import(
     """
     with store.pairs.staging() as staged:
         sieve = _read(source, staged, progress)
+        return _preview(source, sieve, store, split, may_be_empty=False)
+
+
+def preview_held_out(source: PairSource, store: Store, *, fraction: float, progress: Progress) -> list[ImportPreview]:
+    """Return what `import_held_out` would report of each part, and the first pairs it would keep; nothing is stored.
+
+    Raises:
+        LoadError: as `import_held_out`.
+    """
+    parts = hold_out(source, fraction)
+    with _read_in_parts(source, parts, store, progress) as sieves:
+        return [
+            _preview(part, sieve, store, part.split, may_be_empty=True)
+            for part, sieve in zip(parts, sieves, strict=True)
+        ]
+
+
+def _store(
+    source: PairSource,
+    sieve: Sieve,
+    store: Store,
+    split: Split,
+    clock: Clock,
+    progress: Progress,
+    *,
+    may_be_empty: bool,
+) -> ImportReport:
+    while True:
+        revision = store.browse.revisions().get("pairs", 0)
         standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
-        first = tuple(pair for _, pair in islice(staged.pairs(), PAIRS_IN_PREVIEW))
-        return ImportPreview(_report(source, sieve, split, standing), first)
+        report = _report(source, sieve, split, standing)
+        if not len(sieve.kept):
+            return report
+        dataset = DatasetRecord(
+            id=report.dataset_id,
+            name=source.name,
+            location=source.location,
+            format=source.format,
+            split=split,
+            content_hash=source.content_hash,
+            imported_at=clock(),
+            pair_count=len(sieve.kept),
+            report=asdict(report),
+        )
+        with progress.task(f"store {source.name}", report.kept) as task:
+            fresh = _advancing(_fresh(sieve.kept, standing), task)
+            if store.pairs.add_dataset(dataset, fresh, since=revision):
+                return report  # else others stored pairs meanwhile, which may be the same
+
+
+def _preview(source: PairSource, sieve: Sieve, store: Store, split: Split, *, may_be_empty: bool) -> ImportPreview:
+    standing = _sift(source, sieve, store, split, may_be_empty=may_be_empty)
+    first = tuple(pair for _, pair in islice(sieve.kept.pairs(), PAIRS_IN_PREVIEW))
+    return ImportPreview(_report(source, sieve, split, standing), first)
 
 
 def validate_some_kept(location: str, reports: Sequence[ImportReport]) -> None:
@@ -207,18 +270,31 @@ def _advancing(pairs: Iterator[tuple[int, Pair]], task: ProgressTask) -> Iterato
 
 def _read(source: PairSource, staged: StagedPairs, progress: Progress) -> Sieve:
     sieve = Sieve(staged)
+    for parsed in _rows(source, progress):
+        sieve.take(parsed)
+    return sieve
+
+
+@contextmanager
+def _read_in_parts(
+    source: PairSource, parts: Sequence[HoldoutPart], store: Store, progress: Progress
+) -> Iterator[list[Sieve]]:
+    """Read a source once, each of its rows into the parts that it belongs to."""
+    with ExitStack() as stagings:
+        sieves = [Sieve(stagings.enter_context(store.pairs.staging())) for _ in parts]
+        for parsed in _rows(source, progress):
+            for part, sieve in zip(parts, sieves, strict=True):
+                if (row := part.part_of(parsed)) is not None:
+                    sieve.take(row)
+        yield sieves
+
+
+def _rows(source: PairSource, progress: Progress) -> Iterator[ParsedRow]:
     expected = source.expected_rows if isinstance(source, CountedSource) else 0
     with progress.task(f"read {source.name}", expected) as task:
         for parsed in source.rows():
-            sieve.rows_read += 1
             task.advance()
-            for reason in parsed.dropped:
-                sieve.drop(parsed.row, reason)
-            for pair in parsed.pairs:
-                sieve.keep(parsed.row, pair)
-            if parsed.pairs:
-                sieve.note(parsed.notes, parsed.unused)
-    return sieve
+            yield parsed
 
 
 def _report(source: PairSource, sieve: Sieve, split: Split, standing: _Standing) -> ImportReport:

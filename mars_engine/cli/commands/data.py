@@ -17,14 +17,18 @@ from mars_engine.core.records import ImportReport, Split
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings
-from mars_engine.data.holdout import HoldoutPart
-from mars_engine.data.import_pairs import import_pairs, preview_import, validate_some_kept
+from mars_engine.data.import_pairs import (
+    import_held_out,
+    import_pairs,
+    preview_held_out,
+    preview_import,
+    validate_some_kept,
+)
 from mars_engine.data.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.data.loaders.hub import with_hub_options
 from mars_engine.data.loaders.options import columns_from, roles_from, scores_from
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.jobs.recorded_run import mark_lost_runs
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.service.uploads import forget_upload
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
@@ -143,35 +147,31 @@ def import_(
         deciding=deciding_score,
     )
 
-    def parts() -> list[tuple[PairSource, Split]]:
-        if source == DEMO:
-            return demo_sources()
+    def opened() -> PairSource:
         location = with_hub_options(source, subset=subset, revision=revision)
-        opened = open_source(location, format=format_name, options=options)
-        if holdout is not None:
-            return [(HoldoutPart(opened, holdout, part), part) for part in SPLITS]
-        return [(opened, split or "train")]
+        return open_source(location, format=format_name, options=options)
+
+    def whole_sources() -> list[tuple[PairSource, Split]]:
+        return demo_sources() if source == DEMO else [(opened(), split or "train")]
 
     if dry_run:
         with open_workspace_store(find_workspace(session.root)) as store:
-            previews = [
-                preview_import(part, store, split=name, progress=session.progress, may_be_empty=holdout is not None)
-                for part, name in parts()
-            ]
+            previews = (
+                [preview_import(each, store, split=into, progress=session.progress) for each, into in whole_sources()]
+                if holdout is None
+                else preview_held_out(opened(), store, fraction=holdout, progress=session.progress)
+            )
         validate_some_kept(source, [preview.report for preview in previews])
         return previews, lambda console: _show_all(console, printing.show_preview, previews)
     with working(session, "import") as (bench, notes):
-        reports = [
-            import_pairs(
-                part,
-                bench.store,
-                split=name,
-                clock=bench.clock,
-                progress=bench.progress,
-                may_be_empty=holdout is not None,
-            )
-            for part, name in parts()
-        ]
+        clock, progress = bench.clock, bench.progress
+        if holdout is None:
+            reports = [
+                import_pairs(each, bench.store, split=into, clock=clock, progress=progress)
+                for each, into in whole_sources()
+            ]
+        else:
+            reports = import_held_out(opened(), bench.store, fraction=holdout, clock=clock, progress=progress)
         validate_some_kept(source, reports)
         notes.summary |= headlines.of_imports(reports)
         reports = look_after_import(bench, reports)
