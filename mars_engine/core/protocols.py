@@ -848,6 +848,8 @@ class ReviewStore(Protocol):
     ) -> list[RecordedAct]:
         """Store an annotator's acts in one transaction, and return what became of each.
 
+        The annotator's leases of the items that were decided end in the same transaction.
+
         Args:
             item_kind: what the items are.
             annotator: whose acts they are.
@@ -894,6 +896,7 @@ class LeaseStore(Protocol):
         count: int,
         readers: Mapping[str, int],
         last_row: int | None = None,
+        gives_back: bool = False,
         now: datetime,
         until: datetime,
     ) -> list[str]:
@@ -910,6 +913,8 @@ class LeaseStore(Protocol):
             readers: how many may read an item at once, by its id; 1 where it is not listed.
             last_row: row of the last review event that the candidates were chosen by. What has a later one may have
                 been decided and given back meanwhile, and is passed over. None where nobody decides.
+            gives_back: whether the annotator's leases end of what is not among the first `count` free candidates, so
+                that they count no more.
             now: leases that end at or before this moment have ended.
             until: when the new leases end.
 

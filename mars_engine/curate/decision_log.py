@@ -19,7 +19,6 @@ from mars_engine.core.records import (
     Presentation,
     Prompt,
     Proposal,
-    RecordedAct,
     ReviewAction,
     ReviewEvent,
 )
@@ -87,7 +86,6 @@ def take_log(store: Store, *, kind: ItemKind, annotator: str, acts: object, cloc
     refused += [RefusedAct(sequence, "what it takes back was never stored") for sequence in sorted(void)]
     events = [act for act in events if act[0].sequence not in void]
     recorded = store.reviews.append_acts(kind, annotator, events) if events else []
-    _end_leases(store, kind, annotator, events, recorded)
     refused += [RefusedAct(act.sequence, _REASONS[act.outcome]) for act in recorded if act.outcome in _REASONS]
     kept = [act for act in recorded if act.outcome not in _REASONS]
     return LogOutcome(
@@ -101,19 +99,6 @@ _REASONS = {
     "nothing_to_undo": "there is nothing left to take back",
     "number_taken": "another decision of yours has its number, made in another window; decide again",
 }
-
-
-def _end_leases(
-    store: Store,
-    kind: ItemKind,
-    annotator: str,
-    events: Sequence[Sequence[ReviewEvent]],
-    recorded: Sequence[RecordedAct],
-) -> None:
-    undos = {act[0].sequence for act in events if act[0].action == "undo"}
-    done = {item for act in recorded if act.outcome == "stored" and act.sequence not in undos for item in act.items}
-    if done:
-        store.leases.release(kind, done, annotator=annotator)
 
 
 # ------------------------------------------------------------------------------------------------- what was sent

@@ -1,10 +1,8 @@
 """The deck: deals cards to one annotator, and takes their log of decisions (see decision_log)."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -224,13 +222,6 @@ def _lease(
     store: Store, kind: ItemKind, outlook: Outlook, *, annotator: str, count: int, now: datetime, until: datetime
 ) -> list[str]:
     """Lease the first candidates that are free; what the annotator holds and would not read soon is given back."""
-    standing = store.leases.standing(kind, now=now)
-    held = {lease.item_id for lease in standing if lease.annotator == annotator}
-    taken = Counter(lease.item_id for lease in standing if lease.annotator != annotator)
-    free = (item for item in outlook.candidates if taken[item] < outlook.readers.get(item, 1))
-    wanted = list(islice(free, count))
-    if given_back := held - set(wanted):
-        store.leases.release(kind, given_back, annotator=annotator)
     return store.leases.take(
         kind,
         outlook.candidates,
@@ -238,6 +229,7 @@ def _lease(
         count=count,
         readers=outlook.readers,
         last_row=outlook.last_row,
+        gives_back=True,
         now=now,
         until=until,
     )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import Connection, delete, select
 
@@ -30,6 +31,7 @@ class SqlLeaseStore:
         count: int,
         readers: Mapping[str, int],
         last_row: int | None = None,
+        gives_back: bool = False,
         now: datetime,
         until: datetime,
     ) -> list[str]:
@@ -41,6 +43,10 @@ class SqlLeaseStore:
             connection.execute(delete(schema.leases).where(schema.leases.c.expires_at <= now))
             held, others = _own_and_others(connection, item_kind, annotator)
             wanted = dict.fromkeys(candidates)
+            if gives_back:
+                soon = set(islice((i for i in wanted if others[i] < readers.get(i, 1)), count))
+                end_leases(connection, item_kind, held - soon, annotator=annotator)
+                held &= soon
             moved = set() if last_row is None else _moved(connection, item_kind, last_row)
             free = [i for i in wanted if i not in held and i not in moved and others[i] < readers.get(i, 1)]
             taken = (held & wanted.keys()) | set(free[: max(0, count - len(held))])
@@ -50,17 +56,22 @@ class SqlLeaseStore:
         return leased
 
     def release(self, item_kind: ItemKind, item_ids: Collection[str], *, annotator: str) -> None:
-        leases = schema.leases.c
-        own = delete(schema.leases).where(leases.item_kind == item_kind, leases.annotator == annotator)
         with self.database.write() as connection:
-            for group in id_groups(item_ids):
-                connection.execute(own.where(leases.item_id.in_(group)))
+            end_leases(connection, item_kind, item_ids, annotator=annotator)
 
     def standing(self, item_kind: ItemKind, *, now: datetime) -> list[Lease]:
         leases = schema.leases.c
         statement = _LEASES.where(leases.item_kind == item_kind, leases.expires_at > now)
         with self.database.read() as connection:
             return records(connection, Lease, statement.order_by(leases.annotator, leases.item_id))
+
+
+def end_leases(connection: Connection, item_kind: ItemKind, item_ids: Collection[str], *, annotator: str) -> None:
+    """End an annotator's leases of these items, in the transaction that makes them needless."""
+    leases = schema.leases.c
+    own = delete(schema.leases).where(leases.item_kind == item_kind, leases.annotator == annotator)
+    for group in id_groups(item_ids):
+        connection.execute(own.where(leases.item_id.in_(group)))
 
 
 def _moved(connection: Connection, item_kind: ItemKind, last_row: int) -> set[str]:

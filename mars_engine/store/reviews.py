@@ -22,6 +22,7 @@ from mars_engine.core.review_acts import Trace, standing_acts
 from mars_engine.store import schema
 from mars_engine.store.database import Database
 from mars_engine.store.kept_readings import KeptReadings
+from mars_engine.store.leases import end_leases
 from mars_engine.store.statements import (
     IDS_PER_STATEMENT,
     id_groups,
@@ -85,12 +86,18 @@ class SqlReviewStore:
     def append_acts(
         self, item_kind: ItemKind, annotator: str, acts: Sequence[Sequence[ReviewEvent]]
     ) -> list[RecordedAct]:
-        """Store an annotator's acts in one transaction, and return what became of each; see ReviewStore."""
+        """Store an annotator's acts in one transaction, and return what became of each; see ReviewStore.
+
+        Leases of what was decided end in the same transaction.
+        """
         with self.database.write() as connection:
             stored = _stored_acts(connection, item_kind, annotator, [events[0].sequence for events in acts])
             recorded = [_append_act(connection, item_kind, annotator, events, stored) for events in acts]
             if any(act.outcome == "stored" for act in recorded):
                 note_change(connection, "reviews")
+            undos = {events[0].sequence for events in acts if events[0].action == "undo"}
+            decided = [act for act in recorded if act.outcome == "stored" and act.sequence not in undos]
+            end_leases(connection, item_kind, [item for act in decided for item in act.items], annotator=annotator)
         return recorded
 
     def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:

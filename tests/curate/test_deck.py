@@ -27,6 +27,7 @@ from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.store import SqlStore
+from mars_engine.store.database import Database
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3), propose=ProposeConfig(variants=3))
@@ -989,3 +990,19 @@ def test_new_pairs_are_counted_a_few_sources_at_a_time(table, monkeypatch):
     counts = [table.deal().progress.new_pairs for _ in range(6)]
     assert counts[0] is None
     assert counts[-1] == grids(table)[1]
+
+
+def test_a_decision_and_the_deal_after_it_are_two_write_transactions(table, monkeypatch):
+    """One stores what was decided and ends its lease; one gives back what is not read soon and leases what is."""
+    first = table.ids(limit_cards=6)[0]
+    writes = []
+    write = Database.write
+    monkeypatch.setattr(Database, "write", lambda database: writes.append(database) or write(database))
+    table.do("accept", first)
+    assert len(writes) == 1
+    assert first not in {lease.item_id for lease in table.store.leases.standing("proposal", now=table.bench.clock())}
+    dealt = table.ids(order="margin", limit_cards=3)  # fewer than were held, in another order
+    assert len(writes) == 2
+    held = {lease.item_id for lease in table.store.leases.standing("proposal", now=table.bench.clock())}
+    assert held == set(dealt)
+    assert len(dealt) == 3
