@@ -1153,8 +1153,3 @@ class Store(Protocol):
 
     @property
     def removal(self) -> RemovalStore: ...
-
-    def keeping_readings(self) -> "Store":
-        """Return this store for a stretch of work in one thread: all pairs of a split and all review events of a kind
-        are read again only where they have changed, and stay in memory until the returned store is forgotten."""
-        ...

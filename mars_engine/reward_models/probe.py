@@ -86,8 +86,6 @@ class ProbeTrainer:
     config: ProbeConfig
     encoder: Encoder
     keeper: ChoiceKeeper = field(default_factory=MemoryKeeper)
-    newest_folds: dict[str, "FoldProbes"] = field(default_factory=dict, repr=False, compare=False)
-    """The out-of-fold probes that were fitted last, by what determines them: triage and the gates ask the same."""
 
     @property
     def kind(self) -> str:
@@ -188,20 +186,9 @@ class ProbeTrainer:
     def fold_models(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> "FoldProbes":
         """Return the probes fitted on all folds but one, under each draw of the folds.
 
-        Asked for again, those that were fitted last are returned as they are.
-
         Raises:
             NotReadyError: a fold holds every pair, so that nothing is left to train on.
         """
-        self._choice_for(training_set, progress)
-        wanted = content_id(dict(self.settings), training_set.fingerprint, folds.tolist())
-        if wanted not in self.newest_folds:
-            found = self._fit_folds(training_set, folds, progress)
-            self.newest_folds.clear()
-            self.newest_folds[wanted] = found
-        return self.newest_folds[wanted]
-
-    def _fit_folds(self, training_set: TrainingSet, folds: IntArray, progress: Progress) -> "FoldProbes":
         differences = self._differences(training_set, progress)
         margins = np.empty(folds.shape)
         fitted: dict[tuple[int, int], FloatArray] = {}

@@ -1,14 +1,14 @@
 """Score: margins of every pair under a trained model, and triage of the base pairs by out-of-fold margins."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, Store
+from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
@@ -48,7 +48,7 @@ def score_pairs(
     Args:
         store: the workspace's memory.
         trainer: fits the out-of-fold models.
-        shelf: has the model, which is loaded only where something is left to score.
+        shelf: has the model.
         encoder: embeds the responses, for their distance.
         record: the model.
         config: settings.
@@ -61,9 +61,9 @@ def score_pairs(
     if triage_again:
         triage_labels(store, trainer, base_model, config=config, progress=progress)
     verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
+    model = shelf.load(record)
     pairs = {split: store.pairs.pairs(split) for split in SPLITS}
-    known = _score_missing(store, shelf, record, [*pairs["train"], *pairs["heldout"]], progress)
-    metrics = {split: _summarize(pairs[split], known, config) for split in SPLITS}
+    metrics = {split: _score_split(store, model, pairs[split], config, progress) for split in SPLITS}
     store_distances(store, encoder, [*pairs["train"], *pairs["heldout"]], progress=progress)
     counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
     return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
@@ -80,20 +80,15 @@ def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, pr
         )
 
 
-def _score_missing(
-    store: Store, shelf: ModelShelf, record: ModelRecord, pairs: Sequence[Pair], progress: Progress
-) -> Mapping[str, tuple[float, float]]:
-    """Store the rewards of the pairs that have none; return all. The model is loaded only where one has none."""
-    known = store.models.scores(record.id)
+def _score_split(
+    store: Store, model: RewardModel, pairs: list[Pair], config: MarsConfig, progress: Progress
+) -> MarginMetrics:
+    known = store.models.scores(model.id)
     unscored = [pair for pair in pairs if pair.id not in known]
-    if not unscored:
-        return known
-    rewards = shelf.load(record).score(unscored, progress=progress)
-    store.models.save_scores(record.id, [pair.id for pair in unscored], rewards)
-    return store.models.scores(record.id)
-
-
-def _summarize(pairs: Sequence[Pair], known: Mapping[str, tuple[float, float]], config: MarsConfig) -> MarginMetrics:
+    if unscored:
+        rewards = model.score(unscored, progress=progress)
+        store.models.save_scores(model.id, [pair.id for pair in unscored], rewards)
+        known = store.models.scores(model.id)
     chosen = np.array([known[pair.id][0] for pair in pairs], dtype=np.float64)
     rejected = np.array([known[pair.id][1] for pair in pairs], dtype=np.float64)
     return summarize_margins(chosen, rejected, bins=config.evaluate.calibration_bins)

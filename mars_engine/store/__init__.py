@@ -1,6 +1,6 @@
 """The store: the workspace's memory in a database, SQLite or PostgreSQL."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mars_engine.store.browse import SqlBrowseStore
@@ -9,7 +9,6 @@ from mars_engine.store.compositions import SqlCompositionStore
 from mars_engine.store.copying import copy_database
 from mars_engine.store.database import Database, open_database, sqlite_url
 from mars_engine.store.evaluations import SqlEvaluationStore
-from mars_engine.store.kept_readings import KeptReadings
 from mars_engine.store.leases import SqlLeaseStore
 from mars_engine.store.models import SqlModelStore
 from mars_engine.store.pair_sets import SqlPairSetStore
@@ -52,12 +51,6 @@ class SqlStore:
             StoreError: it is no SQLite database, or cannot be copied.
         """
         copy_database(self.database, path)
-
-    def keeping_readings(self) -> "SqlStore":
-        """Return this store for a stretch of work in one thread: all pairs of a split and all review events of a kind
-        are read again only where they have changed, and stay in memory until the returned store is forgotten."""
-        kept = KeptReadings()
-        return replace(self, pairs=replace(self.pairs, kept=kept), reviews=replace(self.reviews, kept=kept))
 
     def close(self) -> None:
         """Close all connections."""

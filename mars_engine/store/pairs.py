@@ -11,7 +11,6 @@ from mars_engine.core.protocols import StagedPairs
 from mars_engine.core.records import DatasetRecord, Pair, Split
 from mars_engine.store import schema
 from mars_engine.store.database import Database
-from mars_engine.store.kept_readings import KeptReadings
 from mars_engine.store.staging import staged_pairs
 from mars_engine.store.statements import (
     id_groups,
@@ -36,8 +35,6 @@ class SqlPairStore:
     """A PairStore on a database."""
 
     database: Database
-    kept: KeptReadings | None = None
-    """Keeps the splits that were read, where they are asked for time and again."""
 
     def staging(self) -> AbstractContextManager[StagedPairs]:
         """Open an empty staging of pairs, beside the database where that is a file.
@@ -89,11 +86,7 @@ class SqlPairStore:
     def pairs(self, split: Split) -> list[Pair]:
         statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
         with self.database.read() as connection:
-            if self.kept is None:
-                return records(connection, Pair, statement)
-            return list(
-                self.kept.read(connection, "pairs", ("pairs", split), lambda: records(connection, Pair, statement))
-            )
+            return records(connection, Pair, statement)
 
     def stream(self, split: Split) -> Iterator[Pair]:
         stored, last = schema.pairs.c, -1

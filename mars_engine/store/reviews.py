@@ -21,7 +21,6 @@ from mars_engine.core.records import (
 from mars_engine.core.review_acts import Trace, standing_acts
 from mars_engine.store import schema
 from mars_engine.store.database import Database
-from mars_engine.store.kept_readings import KeptReadings
 from mars_engine.store.leases import end_leases
 from mars_engine.store.statements import (
     IDS_PER_STATEMENT,
@@ -44,21 +43,11 @@ _EVENTS = select(*record_columns(ReviewEvent, schema.reviews))
 _OLDEST_FIRST = (schema.reviews.c.at, schema.reviews.c.id)
 
 
-def _by_item(connection: Connection, statements: Sequence[Select[Any]]) -> dict[str, list[ReviewEvent]]:
-    by_item: dict[str, list[ReviewEvent]] = {}
-    for statement in statements:
-        for event in records(connection, ReviewEvent, statement):
-            by_item.setdefault(event.item_id, []).append(event)
-    return by_item
-
-
 @dataclass(frozen=True, slots=True)
 class SqlReviewStore:
     """A ReviewStore on a database."""
 
     database: Database
-    kept: KeptReadings | None = None
-    """Keeps all events of a kind that were read, where they are asked for time and again."""
 
     def append(self, events: Sequence[ReviewEvent]) -> int:
         """Store events in one transaction; return how many were new.
@@ -107,13 +96,12 @@ class SqlReviewStore:
         statements: list[Select[Any]] = [statement]
         if item_ids is not None:
             statements = [statement.where(reviews.item_id.in_(group)) for group in id_groups(item_ids)]
+        by_item: dict[str, list[ReviewEvent]] = {}
         with self.database.read() as connection:
-            if self.kept is None or item_ids is not None:
-                return _by_item(connection, statements)
-            kept = self.kept.read(
-                connection, "reviews", ("reviews", item_kind), lambda: _by_item(connection, statements)
-            )
-            return dict(kept)
+            for statement in statements:
+                for event in records(connection, ReviewEvent, statement):
+                    by_item.setdefault(event.item_id, []).append(event)
+        return by_item
 
     def marks(self, item_kind: ItemKind, *, after: int = 0) -> list[ReviewMark]:
         """The events of items of a kind without their texts, from the row behind `after` on, in order of row.

@@ -15,7 +15,6 @@ from mars_engine.augment.propose import ProposeReport, Retry, propose, validate_
 from mars_engine.augment.quality.gatekeeper import QualityTools
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import Composition, ModelRecord, Plan
 from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
@@ -86,7 +85,6 @@ def run_rounds(
         NotReadyError: there are no training pairs, or the first round has no new ones.
         GenerationError: in some round nothing at all could be generated.
     """
-    bench = _reading_once(bench)
     model = train_warm_up(bench)
     score = score_model(bench, model)
     _note_points(bench, 0, model, score)
@@ -95,14 +93,10 @@ def run_rounds(
     losses = [score.heldout.log_loss]
     for number in range(1, rounds + 1):
         plan = make_plan(bench, model, law=law, round_number=number)
-        loaded: RewardModel | None = bench.shelf.load(model)
-        proposed = make_proposals(bench, plan.plan, loaded=loaded)
+        proposed = make_proposals(bench, plan.plan)
         validate_yield(proposed)
-        if policy == "people":
-            loaded = None  # while people read, others may have its memory
         reviewed = _review(bench, policy)
-        composed = compose_plan(bench, plan.plan, parent=parent, loaded=loaded)
-        del loaded  # the training may have its memory
+        composed = compose_plan(bench, plan.plan, parent=parent)
         if reports and not composed.new_pairs:
             reports[-1] = replace(reports[-1], ended=_said_of_empty_round(number))
             break
@@ -117,11 +111,6 @@ def run_rounds(
         if is_out_of_patience:
             break
     return reports
-
-
-def _reading_once(bench: Workbench) -> Workbench:
-    """Return the workbench for several steps: pairs and decisions are read again only where they have changed."""
-    return replace(bench, store=bench.store.keeping_readings())
 
 
 def _said_of_empty_round(number: int) -> str:
@@ -156,7 +145,6 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
         NotReadyError: there are no training pairs.
         GenerationError: nothing at all could be generated.
     """
-    bench = _reading_once(bench)
     model = bench.store.models.latest() or train_warm_up(bench)
     score = score_model(bench, model)
     _note_points(bench, model.round, model, score)
@@ -173,7 +161,6 @@ def close_round(bench: Workbench) -> ClosedRound:
     Raises:
         NotReadyError: no round is open, or nothing was accepted.
     """
-    bench = _reading_once(bench)
     composed = compose_newest_plan(bench)
     model = train_on(bench, composed.composition)
     score = score_model(bench, model, triage_again=False)
@@ -300,14 +287,11 @@ def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "")
     )
 
 
-def make_proposals(
-    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
-) -> ProposeReport:
-    """Propose by a plan, with its model, which is loaded where the caller has not."""
+def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) -> ProposeReport:
     return propose(
         bench.store,
         plan,
-        loaded or bench.shelf.load(planned_model(bench, plan)),
+        bench.shelf.load(planned_model(bench, plan)),
         bench.encoder,
         bench.paraphraser,
         bench.refiner,
@@ -318,14 +302,11 @@ def make_proposals(
     )
 
 
-def compose_plan(
-    bench: Workbench, plan: Plan, *, parent: Composition | None = None, loaded: RewardModel | None = None
-) -> ComposeReport:
-    """Compose by a plan, with its model, which is loaded where the caller has not."""
+def compose_plan(bench: Workbench, plan: Plan, *, parent: Composition | None = None) -> ComposeReport:
     return compose(
         bench.store,
         plan,
-        loaded or bench.shelf.load(planned_model(bench, plan)),
+        bench.shelf.load(planned_model(bench, plan)),
         bench.encoder,
         config=bench.config,
         clock=bench.clock,
