@@ -1,7 +1,7 @@
 """The configuration: one model with a section for each stage.
 
-A field's description is its only help text: the command line's `--help`, the comments of `mars.toml` and the pages'
-forms are made from it.
+The docstring below a setting is its only help text: the command line's `--help`, the comments of `mars.toml` and the
+pages' forms are made from it.
 """
 
 import inspect
@@ -49,29 +49,34 @@ PACKAGED_BACKBONE = "packaged"
 
 
 class Section(BaseModel):
-    """A section of the configuration; unknown keys are refused, values are checked."""
+    """A section of the configuration; unknown keys are refused, values are checked.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    The docstring below a setting is its help.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        for field in cls.model_fields.values():
+            if field.description:  # a help is one line, however its docstring is wrapped
+                field.description = " ".join(field.description.split())
 
 
 class EncoderConfig(Section):
     """The sentence encoder behind the probe and the semantic distance."""
 
-    name: Annotated[
-        str, Field(description="Encoder: 'packaged' (all-MiniLM-L6-v2, offline), a folder, or a hub id.")
-    ] = "packaged"
-    max_tokens: Annotated[
-        int, Field(ge=16, le=8192, description="Longest passage in tokens; the context is cut from the left first.")
-    ] = 256
-    batch_tokens: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Token budget of one batch, padding included; changes speed, not scores. 0 is what suits the "
-            "device: 2,048 on a processor, 16,384 on a GPU.",
-        ),
-    ] = 0
-    device: Annotated[str, Field(description="Where the encoder runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+    name: str = "packaged"
+    """Encoder: 'packaged' (all-MiniLM-L6-v2, offline), a folder, or a hub id."""
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
+    """Longest passage in tokens; the context is cut from the left first."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Token budget of one batch, padding included; changes speed, not scores. 0 is what suits the device: 2,048 on a
+    processor, 16,384 on a GPU."""
+    device: str = "auto"
+    """Where the encoder runs: 'cpu', 'cuda', or 'auto'."""
 
 
 class ProbeConfig(Section):
@@ -80,34 +85,18 @@ class ProbeConfig(Section):
     What is left open is chosen at the warm-up, by cross-validation over prompts on the training pairs alone.
     """
 
-    reading: Annotated[
-        ProbeReading,
-        Field(
-            description="Which tokens count: those of the 'response' read alone, those of the response read in the "
-            "'context' of its prompt, or 'all' of prompt and response; 'auto' lets the training pairs choose between "
-            "the first two."
-        ),
-    ] = "auto"
+    reading: ProbeReading = "auto"
+    """Which tokens count: those of the 'response' read alone, those of the response read in the 'context' of its
+    prompt, or 'all' of prompt and response; 'auto' lets the training pairs choose between the first two."""
     layers: Annotated[
-        str,
-        Field(
-            pattern=f"^({AUTO_LAYERS}|{SENTENCE_LAYERS}|[0-9]{{1,3}}(, *[0-9]{{1,3}}){{0,3}})$",
-            description="Which hidden layers of the encoder: numbers such as '1,3' (0 is the word embeddings), "
-            "'sentence' for the sentence embedding, or 'auto', which lets the training pairs choose.",
-        ),
+        str, Field(pattern=f"^({AUTO_LAYERS}|{SENTENCE_LAYERS}|[0-9]{{1,3}}(, *[0-9]{{1,3}}){{0,3}})$")
     ] = AUTO_LAYERS
-    pooling: Annotated[
-        ProbePooling,
-        Field(description="A text's state: the 'mean' of its tokens' states, or that of the 'last' token."),
-    ] = "mean"
-    l2: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair; 0 lets the training "
-            "pairs choose.",
-        ),
-    ] = 0.0
+    """Which hidden layers of the encoder: numbers such as '1,3' (0 is the word embeddings), 'sentence' for the sentence
+    embedding, or 'auto', which lets the training pairs choose."""
+    pooling: ProbePooling = "mean"
+    """A text's state: the 'mean' of its tokens' states, or that of the 'last' token."""
+    l2: Annotated[float, Field(ge=0)] = 0.0
+    """Strength of the L2 penalty, l2/2*|w|^2 beside the mean loss of a pair; 0 lets the training pairs choose."""
 
 
 class RewardModelConfig(Section):
@@ -116,116 +105,72 @@ class RewardModelConfig(Section):
     Triage always asks the probe: its out-of-fold models cost seconds, those of a transformer hours.
     """
 
-    backbone: Annotated[
-        str,
-        Field(
-            description="What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), or another "
-            "transformer, by its folder or hub id."
-        ),
-    ] = PROBE_BACKBONE
-    head: Annotated[
-        HeadName,
-        Field(
-            description="Where a transformer's reward is read: 'default', at the head that its architecture has in "
-            "transformers, or 'probe', for encoders built like BERT: where the probe reads it, with the layers above "
-            "cut away, started from the probe's solution. The backbone must then be the model of [encoder], whose "
-            "max_tokens holds; input_format and max_tokens here do not count."
-        ),
-    ] = "default"
-    input_format: Annotated[
-        InputFormat,
-        Field(
-            description="How a transformer reads: prompt and response as a text 'pair', as one text ('concat'), "
-            "or in the tokenizer's own 'chat' template."
-        ),
-    ] = "pair"
-    max_tokens: Annotated[
-        int,
-        Field(ge=16, le=131_072, description="Longest prompt and response in tokens; the prompt is cut from the left."),
-    ] = 512
-    learning_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Highest learning rate of AdamW; 0 is what suits the head: 2e-5 for 'default', 1e-4 for "
-            "'probe'.",
-        ),
-    ] = 0.0
-    epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the training pairs.")] = 5
-    batch_size: Annotated[int, Field(ge=1, description="Pairs in one forward pass.")] = 16
-    gradient_accumulation: Annotated[
-        int, Field(ge=1, description="Forward passes in one optimizer step; times batch_size is the effective batch.")
-    ] = 1
-    warmup: Annotated[
-        float, Field(ge=0, lt=1, description="Share of the steps in which the learning rate rises; then it falls.")
-    ] = 0.1
-    weight_decay: Annotated[float, Field(ge=0, description="Weight decay of AdamW.")] = 0.01
-    loss: Annotated[
-        LossName,
-        Field(
-            description="Loss of a pair: 'bradley_terry', 'label_smoothed' (labels may be wrong), 'focal' (easy pairs "
-            "count less), or 'margin' (a margin below loss_margin still costs)."
-        ),
-    ] = "bradley_terry"
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=0.5, description="Under 'label_smoothed', the probability that a label is wrong.")
-    ] = 0.1
-    focal_gamma: Annotated[
-        float, Field(ge=0, description="Under 'focal', how much less easy pairs count; 0 is Bradley-Terry.")
-    ] = 2.0
-    loss_margin: Annotated[
-        float, Field(ge=0, description="Under 'margin', what is taken off every margin; 0 is Bradley-Terry.")
-    ] = 1.0
-    center_rewards_coefficient: Annotated[
-        float, Field(ge=0, description="Weight of the squared sum of a pair's rewards, which centres them; 0 is off.")
-    ] = 0.0
-    consistency_weight: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Weight of the squared distance of a paraphrase's reward from that of the text it paraphrases; "
-            "refined texts are not pulled; 0 is off.",
-        ),
-    ] = 0.0
-    lora: Annotated[bool, Field(description="Train low-rank adapters (LoRA), merged at the end, and the head.")] = False
-    lora_r: Annotated[int, Field(ge=1, description="Rank of the adapters.")] = 16
-    lora_alpha: Annotated[int, Field(ge=1, description="Scale of the adapters.")] = 32
-    lora_dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the adapters.")] = 0.05
-    early_stopping_patience: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Epochs without a lower loss on pairs set aside, after which training stops and the best epoch "
-            "is kept; 0 trains all epochs on all pairs.",
-        ),
-    ] = 0
-    validation_percent: Annotated[
-        int,
-        Field(ge=1, le=50, description="Share of the prompts that early stopping sets aside, in percent."),
-    ] = 10
-    checkpoint_every: Annotated[
-        int, Field(ge=1, description="Optimizer steps between checkpoints, from which interrupted training goes on.")
-    ] = 100
-    trajectory: Annotated[
-        bool, Field(description="Keep every training pair's margin after each epoch (costs a scoring pass each).")
-    ] = False
-    batch_tokens: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Token budget of one scoring batch; changes speed, not scores. 0 is what suits the device: "
-            "2,048 on a processor, 16,384 on a GPU.",
-        ),
-    ] = 0
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the head, dropout and order of the pairs.")] = 0
-    precision: Annotated[
-        Precision,
-        Field(
-            description="Of training: 'fp32', 'bf16' (fp32 weights, bf16 arithmetic), or 'auto': bf16 where the "
-            "hardware has it. Rewards are always computed in fp32."
-        ),
-    ] = "auto"
-    device: Annotated[str, Field(description="Where a transformer runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+    backbone: str = PROBE_BACKBONE
+    """What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), or another transformer, by its
+    folder or hub id."""
+    head: HeadName = "default"
+    """Where a transformer's reward is read: 'default', at the head that its architecture has in transformers, or
+    'probe', for encoders built like BERT: where the probe reads it, with the layers above cut away, started from the
+    probe's solution. The backbone must then be the model of [encoder], whose max_tokens holds; input_format and
+    max_tokens here do not count."""
+    input_format: InputFormat = "pair"
+    """How a transformer reads: prompt and response as a text 'pair', as one text ('concat'), or in the tokenizer's own
+    'chat' template."""
+    max_tokens: Annotated[int, Field(ge=16, le=131_072)] = 512
+    """Longest prompt and response in tokens; the prompt is cut from the left."""
+    learning_rate: Annotated[float, Field(ge=0)] = 0.0
+    """Highest learning rate of AdamW; 0 is what suits the head: 2e-5 for 'default', 1e-4 for 'probe'."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Passes over the training pairs."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Pairs in one forward pass."""
+    gradient_accumulation: Annotated[int, Field(ge=1)] = 1
+    """Forward passes in one optimizer step; times batch_size is the effective batch."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises; then it falls."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Weight decay of AdamW."""
+    loss: LossName = "bradley_terry"
+    """Loss of a pair: 'bradley_terry', 'label_smoothed' (labels may be wrong), 'focal' (easy pairs count less), or
+    'margin' (a margin below loss_margin still costs)."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Under 'label_smoothed', the probability that a label is wrong."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    """Under 'focal', how much less easy pairs count; 0 is Bradley-Terry."""
+    loss_margin: Annotated[float, Field(ge=0)] = 1.0
+    """Under 'margin', what is taken off every margin; 0 is Bradley-Terry."""
+    center_rewards_coefficient: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the squared sum of a pair's rewards, which centres them; 0 is off."""
+    consistency_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the squared distance of a paraphrase's reward from that of the text it paraphrases; refined texts are
+    not pulled; 0 is off."""
+    lora: bool = False
+    """Train low-rank adapters (LoRA), merged at the end, and the head."""
+    lora_r: Annotated[int, Field(ge=1)] = 16
+    """Rank of the adapters."""
+    lora_alpha: Annotated[int, Field(ge=1)] = 32
+    """Scale of the adapters."""
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Dropout before the adapters."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without a lower loss on pairs set aside, after which training stops and the best epoch is kept; 0 trains
+    all epochs on all pairs."""
+    validation_percent: Annotated[int, Field(ge=1, le=50)] = 10
+    """Share of the prompts that early stopping sets aside, in percent."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 100
+    """Optimizer steps between checkpoints, from which interrupted training goes on."""
+    trajectory: bool = False
+    """Keep every training pair's margin after each epoch (costs a scoring pass each)."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Token budget of one scoring batch; changes speed, not scores. 0 is what suits the device: 2,048 on a processor,
+    16,384 on a GPU."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Seed of the head, dropout and order of the pairs."""
+    precision: Precision = "auto"
+    """Of training: 'fp32', 'bf16' (fp32 weights, bf16 arithmetic), or 'auto': bf16 where the hardware has it. Rewards
+    are always computed in fp32."""
+    device: str = "auto"
+    """Where a transformer runs: 'cpu', 'cuda', or 'auto'."""
 
     def with_rate(self) -> "RewardModelConfig":
         """Return these settings with the learning rate that suits the head, where none is set."""
@@ -235,214 +180,129 @@ class RewardModelConfig(Section):
 class TriageConfig(Section):
     """Telling suspected mislabels from hard pairs, by margins of models that never saw the pair."""
 
-    policy: Annotated[
-        TriagePolicy,
-        Field(
-            description="What happens to suspected mislabels: 'ask' a person (no budget until decided), "
-            "'keep' as they are, 'leave_out', 'smooth' the label, or 'flip' it."
-        ),
-    ] = "ask"
-    folds: Annotated[
-        int, Field(ge=2, description="Folds of the out-of-fold margins; pairs of one prompt share a fold.")
-    ] = 5
-    seeds: Annotated[int, Field(ge=1, description="How many times the folds are drawn anew.")] = 5
-    near_zero: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="A mean margin within this many standard deviations of 0 counts as hard, not as suspected.",
-        ),
-    ] = 0.25
-    smoothing: Annotated[
-        float, Field(ge=0, le=0.5, description="Under 'smooth', the probability given to the other side.")
-    ] = 0.3
+    policy: TriagePolicy = "ask"
+    """What happens to suspected mislabels: 'ask' a person (no budget until decided), 'keep' as they are, 'leave_out',
+    'smooth' the label, or 'flip' it."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Folds of the out-of-fold margins; pairs of one prompt share a fold."""
+    seeds: Annotated[int, Field(ge=1)] = 5
+    """How many times the folds are drawn anew."""
+    near_zero: Annotated[float, Field(ge=0)] = 0.25
+    """A mean margin within this many standard deviations of 0 counts as hard, not as suspected."""
+    smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.3
+    """Under 'smooth', the probability given to the other side."""
 
 
 class AllocationConfig(Section):
     """How the augmentation budget is spread over the source pairs."""
 
-    law: Annotated[
-        AllocationLaw,
-        Field(
-            description="'signed' softmax(-tau*margin), 'absolute' softmax(-tau*|margin|), "
-            "'fisher' p(1-p) with p = sigmoid(margin), or 'uniform'."
-        ),
-    ] = "signed"
-    tau: Annotated[float, Field(ge=0, description="Sharpness of the softmax laws; 0 is uniform.")] = 0.5
-    scale: Annotated[
-        MarginScale,
-        Field(description="'raw' margins, or 'standard': divided by their standard deviation (tau is not scale-free)."),
-    ] = "raw"
-    budget: Annotated[
-        int, Field(ge=0, description="New pairs in all, B; 0 means budget_per_pair times the number of source pairs.")
-    ] = 0
-    budget_per_pair: Annotated[float, Field(gt=0, description="New pairs per source pair where budget is 0.")] = 5.0
-    cap: Annotated[
-        int, Field(ge=0, description="Most new pairs of one source pair, the excess handed on; 0 means no cap.")
-    ] = 0
+    law: AllocationLaw = "signed"
+    """'signed' softmax(-tau*margin), 'absolute' softmax(-tau*|margin|), 'fisher' p(1-p) with p = sigmoid(margin), or
+    'uniform'."""
+    tau: Annotated[float, Field(ge=0)] = 0.5
+    """Sharpness of the softmax laws; 0 is uniform."""
+    scale: MarginScale = "raw"
+    """'raw' margins, or 'standard': divided by their standard deviation (tau is not scale-free)."""
+    budget: Annotated[int, Field(ge=0)] = 0
+    """New pairs in all, B; 0 means budget_per_pair times the number of source pairs."""
+    budget_per_pair: Annotated[float, Field(gt=0)] = 5.0
+    """New pairs per source pair where budget is 0."""
+    cap: Annotated[int, Field(ge=0)] = 0
+    """Most new pairs of one source pair, the excess handed on; 0 means no cap."""
 
 
 class GateConfig(Section):
     """Whether a pair's two answers are far enough apart to be paraphrased as they are."""
 
-    rule: Annotated[
-        GateRule,
-        Field(description="Threshold: the 'mean' distance, a 'quantile' of the distances, or a 'fixed' value."),
-    ] = "mean"
-    quantile: Annotated[float, Field(ge=0, le=1, description="Which quantile, under rule 'quantile'.")] = 0.5
-    threshold: Annotated[
-        float, Field(ge=0, le=2, description="Which distance (1 - cosine, 0 to 2), under rule 'fixed'.")
-    ] = 0.3
+    rule: GateRule = "mean"
+    """Threshold: the 'mean' distance, a 'quantile' of the distances, or a 'fixed' value."""
+    quantile: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Which quantile, under rule 'quantile'."""
+    threshold: Annotated[float, Field(ge=0, le=2)] = 0.3
+    """Which distance (1 - cosine, 0 to 2), under rule 'fixed'."""
 
 
 class ProposeConfig(Section):
     """How proposals are made."""
 
-    paraphraser: Annotated[
-        ParaphraserName,
-        Field(
-            description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat "
-            "model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
-        ),
-    ] = "rules"
-    refiner: Annotated[
-        RefinerName,
-        Field(
-            description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), "
-            "'chat' (the chat model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
-        ),
-    ] = "extractive"
-    variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
-    refine_tries: Annotated[
-        int, Field(ge=1, le=20, description="Most rewrites of a side until its contrast suffices.")
-    ] = 5
-    refine_epsilon: Annotated[
-        float, Field(ge=0, le=1, description="A refined pair's distance must exceed the old one by more than this.")
-    ] = 0.02
-    seed: Annotated[int, Field(ge=0, description="Seed of the generators.")] = 0
-    chunk: Annotated[
-        int, Field(ge=1, description="Source pairs that are generated, embedded and stored at a time.")
-    ] = 32
+    paraphraser: ParaphraserName = "rules"
+    """Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat model under [chat]), or
+    'seq2seq' (the sequence-to-sequence model under [seq2seq])."""
+    refiner: RefinerName = "extractive"
+    """Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), 'chat' (the chat model under
+    [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."""
+    variants: Annotated[int, Field(ge=1, le=50)] = 5
+    """Paraphrases asked for of each text."""
+    refine_tries: Annotated[int, Field(ge=1, le=20)] = 5
+    """Most rewrites of a side until its contrast suffices."""
+    refine_epsilon: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """A refined pair's distance must exceed the old one by more than this."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the generators."""
+    chunk: Annotated[int, Field(ge=1)] = 32
+    """Source pairs that are generated, embedded and stored at a time."""
 
 
 class ChatConfig(Section):
     """A chat model that paraphrases, refines or judges: behind an OpenAI-compatible server, or loaded here."""
 
-    backend: Annotated[
-        ChatBackendName,
-        Field(
-            description="Where the model runs: behind a 'server' with OpenAI's interface, or here, by 'transformers'."
-        ),
-    ] = "server"
-    base_url: Annotated[
-        str,
-        Field(
-            pattern='^https?://[!"$->A-~]+$',
-            description="Address of the server, with its /v1 where it has one, and without a user, '?' or any key in "
-            "it.",
-        ),
-    ] = "http://127.0.0.1:8000/v1"
-    model: Annotated[
-        str,
-        Field(
-            description="The model, by the name that the server knows; for 'transformers' a folder, or the hub id of "
-            "a model that is on this machine."
-        ),
-    ] = ""
-    judge_model: Annotated[str, Field(description="The model that judges; empty means the same.")] = ""
-    api_key_variable: Annotated[
-        str,
-        Field(
-            pattern="^[A-Za-z_][A-Za-z0-9_]*$",
-            description="Name of the environment variable (or of the entry in Streamlit's secrets) with the key that "
-            "the server wants, if any; never the key itself.",
-        ),
-    ] = "MARS_CHAT_API_KEY"
-    temperature: Annotated[
-        float,
-        Field(
-            ge=-1,
-            le=2,
-            description="Temperature of the sampling; below 0 leaves it and top_p to the server. The judge has 0.",
-        ),
-    ] = 0.8
-    top_p: Annotated[
-        float, Field(gt=0, le=1, description="Share of the probability that is sampled from, likeliest tokens first.")
-    ] = 1.0
-    max_tokens: Annotated[int, Field(ge=16, le=131_072, description="Longest answer to a request, in tokens.")] = 2048
-    candidates: Annotated[
-        int, Field(ge=1, le=50, description="Most rewrites of a text that are asked for in one request.")
-    ] = 5
-    structured: Annotated[
-        StructuredOutput,
-        Field(
-            description="Answers as JSON by a schema: 'auto' (until the server refuses it), 'on' or 'off'; "
-            "transformers has no such thing."
-        ),
-    ] = "auto"
-    concurrency: Annotated[int, Field(ge=1, le=1024, description="Most requests under way at a time.")] = 8
-    requests_per_minute: Annotated[
-        int, Field(ge=0, description="Most requests a minute, evenly spaced; 0 means no limit.")
-    ] = 0
-    timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for an answer, in seconds.")] = 120.0
-    retries: Annotated[
-        int,
-        Field(
-            ge=0, le=20, description="How often a request is sent again after 429, 5xx, a timeout or a lost connection."
-        ),
-    ] = 5
-    first_wait_seconds: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=60,
-            description="Wait before a request is sent again, in seconds; doubled each time, with jitter, to at most "
-            "60. A server's Retry-After is obeyed instead.",
-        ),
-    ] = 0.5
-    breaker: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="After so many failures in a row, each in spite of all retries, nothing more is asked, or not "
-            "for a while (breaker_wait_seconds).",
-        ),
-    ] = 5
-    breaker_wait_seconds: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="How long a server that had answered and then failed so often is waited for, in seconds; one "
-            "request at a time tries whether it is back. 0 means not at all.",
-        ),
-    ] = 600.0
-    max_requests: Annotated[
-        int, Field(ge=0, description="Budget of this workspace in requests, retries included; 0 means no limit.")
-    ] = 0
-    max_total_tokens: Annotated[
-        int, Field(ge=0, description="Budget of this workspace in tokens, in and out; 0 means no limit.")
-    ] = 0
-    max_cost: Annotated[
-        float, Field(ge=0, description="Budget of this workspace in money, by the two prices; 0 means no limit.")
-    ] = 0.0
-    input_price: Annotated[float, Field(ge=0, description="Price of a million tokens in, in any currency.")] = 0.0
-    output_price: Annotated[float, Field(ge=0, description="Price of a million tokens out, likewise.")] = 0.0
-    device: Annotated[str, Field(description="Where transformers runs the model: 'cpu', 'cuda', or 'auto'.")] = "auto"
-    precision: Annotated[
-        Precision,
-        Field(
-            description="Of the model in transformers: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, fp32 on a "
-            "processor."
-        ),
-    ] = "auto"
-    batch_tokens: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Token budget of one batch in transformers, answers included. 0 is what suits the device: "
-            "2,048 on a processor, 16,384 on a GPU.",
-        ),
-    ] = 0
+    backend: ChatBackendName = "server"
+    """Where the model runs: behind a 'server' with OpenAI's interface, or here, by 'transformers'."""
+    base_url: Annotated[str, Field(pattern='^https?://[!"$->A-~]+$')] = "http://127.0.0.1:8000/v1"
+    """Address of the server, with its /v1 where it has one, and without a user, '?' or any key in it."""
+    model: str = ""
+    """The model, by the name that the server knows; for 'transformers' a folder, or the hub id of a model that is on
+    this machine."""
+    judge_model: str = ""
+    """The model that judges; empty means the same."""
+    api_key_variable: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] = "MARS_CHAT_API_KEY"
+    """Name of the environment variable (or of the entry in Streamlit's secrets) with the key that the server wants, if
+    any; never the key itself."""
+    temperature: Annotated[float, Field(ge=-1, le=2)] = 0.8
+    """Temperature of the sampling; below 0 leaves it and top_p to the server. The judge has 0."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the probability that is sampled from, likeliest tokens first."""
+    max_tokens: Annotated[int, Field(ge=16, le=131_072)] = 2048
+    """Longest answer to a request, in tokens."""
+    candidates: Annotated[int, Field(ge=1, le=50)] = 5
+    """Most rewrites of a text that are asked for in one request."""
+    structured: StructuredOutput = "auto"
+    """Answers as JSON by a schema: 'auto' (until the server refuses it), 'on' or 'off'; transformers has no such
+    thing."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Most requests under way at a time."""
+    requests_per_minute: Annotated[int, Field(ge=0)] = 0
+    """Most requests a minute, evenly spaced; 0 means no limit."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Longest wait for an answer, in seconds."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 5
+    """How often a request is sent again after 429, 5xx, a timeout or a lost connection."""
+    first_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
+    """Wait before a request is sent again, in seconds; doubled each time, with jitter, to at most 60. A server's
+    Retry-After is obeyed instead."""
+    breaker: Annotated[int, Field(ge=1)] = 5
+    """After so many failures in a row, each in spite of all retries, nothing more is asked, or not for a while
+    (breaker_wait_seconds)."""
+    breaker_wait_seconds: Annotated[float, Field(ge=0)] = 600.0
+    """How long a server that had answered and then failed so often is waited for, in seconds; one request at a time
+    tries whether it is back. 0 means not at all."""
+    max_requests: Annotated[int, Field(ge=0)] = 0
+    """Budget of this workspace in requests, retries included; 0 means no limit."""
+    max_total_tokens: Annotated[int, Field(ge=0)] = 0
+    """Budget of this workspace in tokens, in and out; 0 means no limit."""
+    max_cost: Annotated[float, Field(ge=0)] = 0.0
+    """Budget of this workspace in money, by the two prices; 0 means no limit."""
+    input_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million tokens in, in any currency."""
+    output_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million tokens out, likewise."""
+    device: str = "auto"
+    """Where transformers runs the model: 'cpu', 'cuda', or 'auto'."""
+    precision: Precision = "auto"
+    """Of the model in transformers: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, fp32 on a processor."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Token budget of one batch in transformers, answers included. 0 is what suits the device: 2,048 on a processor,
+    16,384 on a GPU."""
 
     @property
     def has_budget(self) -> bool:
@@ -458,98 +318,50 @@ class ChatConfig(Section):
 class Seq2SeqConfig(Section):
     """The sequence-to-sequence generator: a model that rewrites passages, as paraphraser, as refiner or as both."""
 
-    model: Annotated[
-        str,
-        Field(
-            description="A sequence-to-sequence model that paraphrases, by its folder or hub id. A hub id whose files "
-            "are not on this machine yet is downloaded."
-        ),
-    ] = "humarin/chatgpt_paraphraser_on_T5_base"
-    prefix: Annotated[str, Field(description="What the model reads before each passage, as it was trained to.")] = (
-        "paraphrase: "
-    )
-    decoding: Annotated[
-        Decoding,
-        Field(
-            description="How candidates are found: 'diverse' (beams that are kept from choosing the same words), "
-            "'beam' (the likeliest), or 'sample' (drawn at random, by the seed of [propose])."
-        ),
-    ] = "diverse"
-    beams: Annotated[int, Field(ge=1, le=64, description="Candidates that are decoded of each passage, at least.")] = 5
-    spare: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=64,
-            description="Candidates that are decoded beyond the variants asked for, so that unfit ones can be left out "
-            "and those kept that differ most.",
-        ),
-    ] = 3
-    diversity_penalty: Annotated[
-        float,
-        Field(
-            ge=0, le=100, description="Under 'diverse', what a word loses for each beam that chose it at this place."
-        ),
-    ] = 3.0
-    temperature: Annotated[
-        float, Field(gt=0, le=5, description="Under 'sample', and at the refiner's first try: above 1 draws bolder.")
-    ] = 1.0
-    top_p: Annotated[
-        float,
-        Field(
-            gt=0, le=1, description="Under 'sample', the share of the probability that is drawn from, likeliest first."
-        ),
-    ] = 0.95
-    no_repeat_ngram: Annotated[
-        int, Field(ge=0, le=20, description="No run of so many tokens comes twice in a passage; 0 allows it.")
-    ] = 3
-    max_tokens: Annotated[
-        int,
-        Field(
-            ge=16,
-            le=8192,
-            description="Most tokens that the model reads at once, prefix included; longer texts are rewritten by "
-            "groups of sentences.",
-        ),
-    ] = 128
-    list_items: Annotated[
-        bool, Field(description="Rewrite the text of list items too; their marks and order stay in any case.")
-    ] = False
-    min_length_percent: Annotated[
-        int, Field(ge=0, le=100, description="Shortest rewriting of a passage, in percent of its letters.")
-    ] = 50
-    refiner_model: Annotated[
-        str, Field(description="Another model for the refiner, by its folder or hub id; empty means the same one.")
-    ] = ""
-    refiner_template: Annotated[
-        str,
-        Field(
-            description="What the refiner's model reads, with {prompt}, {answer} (the passage to rewrite) and {other} "
-            "(the other answer); empty means the prefix and the passage, as for paraphrasing."
-        ),
-    ] = ""
-    refiner_max_tokens: Annotated[
-        int, Field(ge=16, le=8192, description="Most tokens that the refiner's model reads at once under a template.")
-    ] = 512
-    refiner_temperature: Annotated[
-        float, Field(gt=0, le=5, description="Temperature of the refiner's last try; those before rise towards it.")
-    ] = 1.8
-    batch_tokens: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Token budget of one batch, candidates and padding included; changes speed, not texts. 0 is "
-            "what suits the device: 2,048 on a processor, 16,384 on a GPU.",
-        ),
-    ] = 0
-    precision: Annotated[
-        Precision,
-        Field(
-            description="Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what "
-            "else is in a batch can change a text."
-        ),
-    ] = "auto"
-    device: Annotated[str, Field(description="Where the model runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+    model: str = "humarin/chatgpt_paraphraser_on_T5_base"
+    """A sequence-to-sequence model that paraphrases, by its folder or hub id. A hub id whose files are not on this
+    machine yet is downloaded."""
+    prefix: str = "paraphrase: "
+    """What the model reads before each passage, as it was trained to."""
+    decoding: Decoding = "diverse"
+    """How candidates are found: 'diverse' (beams that are kept from choosing the same words), 'beam' (the likeliest),
+    or 'sample' (drawn at random, by the seed of [propose])."""
+    beams: Annotated[int, Field(ge=1, le=64)] = 5
+    """Candidates that are decoded of each passage, at least."""
+    spare: Annotated[int, Field(ge=0, le=64)] = 3
+    """Candidates that are decoded beyond the variants asked for, so that unfit ones can be left out and those kept that
+    differ most."""
+    diversity_penalty: Annotated[float, Field(ge=0, le=100)] = 3.0
+    """Under 'diverse', what a word loses for each beam that chose it at this place."""
+    temperature: Annotated[float, Field(gt=0, le=5)] = 1.0
+    """Under 'sample', and at the refiner's first try: above 1 draws bolder."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Under 'sample', the share of the probability that is drawn from, likeliest first."""
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=20)] = 3
+    """No run of so many tokens comes twice in a passage; 0 allows it."""
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 128
+    """Most tokens that the model reads at once, prefix included; longer texts are rewritten by groups of sentences."""
+    list_items: bool = False
+    """Rewrite the text of list items too; their marks and order stay in any case."""
+    min_length_percent: Annotated[int, Field(ge=0, le=100)] = 50
+    """Shortest rewriting of a passage, in percent of its letters."""
+    refiner_model: str = ""
+    """Another model for the refiner, by its folder or hub id; empty means the same one."""
+    refiner_template: str = ""
+    """What the refiner's model reads, with {prompt}, {answer} (the passage to rewrite) and {other} (the other answer);
+    empty means the prefix and the passage, as for paraphrasing."""
+    refiner_max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
+    """Most tokens that the refiner's model reads at once under a template."""
+    refiner_temperature: Annotated[float, Field(gt=0, le=5)] = 1.8
+    """Temperature of the refiner's last try; those before rise towards it."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Token budget of one batch, candidates and padding included; changes speed, not texts. 0 is what suits the device:
+    2,048 on a processor, 16,384 on a GPU."""
+    precision: Precision = "auto"
+    """Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what else is in a batch
+    can change a text."""
+    device: str = "auto"
+    """Where the model runs: 'cpu', 'cuda', or 'auto'."""
 
     @field_validator("refiner_template")
     @classmethod
@@ -561,169 +373,113 @@ class Seq2SeqConfig(Section):
 class QualityConfig(Section):
     """The quality gates of proposals: which are on, and their thresholds. A person can overrule each."""
 
-    non_empty: Annotated[bool, Field(description="Gate: no text is empty.")] = True
-    not_a_copy: Annotated[
-        bool, Field(description="Gate: the answers are not, case and white space aside, the source's or a variant's.")
-    ] = True
-    near_duplicate: Annotated[
-        bool,
-        Field(
-            description="Gate: an answer at least says something that neither the source nor an earlier variant says."
-        ),
-    ] = True
-    max_variant_similarity: Annotated[
-        float,
-        Field(
-            ge=-1, le=1, description="From this cosine similarity on, two variants of an answer are near duplicates."
-        ),
-    ] = 0.99
-    on_prompt: Annotated[bool, Field(description="Gate: answers stay about the prompt.")] = True
-    max_prompt_loss: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=2,
-            description="Most by which an answer's cosine similarity to the prompt may lie below its source's.",
-        ),
-    ] = 0.15
-    fidelity: Annotated[bool, Field(description="Gate: paraphrases stay close to what they paraphrase.")] = True
-    min_fidelity: Annotated[
-        float, Field(ge=-1, le=1, description="Least cosine similarity of a paraphrase to the text it paraphrases.")
-    ] = 0.8
-    numbers: Annotated[bool, Field(description="Gate: paraphrases keep all numbers, in digits or in words.")] = True
-    names: Annotated[bool, Field(description="Gate: paraphrases keep all names (capitalised words).")] = True
-    negations: Annotated[bool, Field(description="Gate: paraphrases keep the number of English negations.")] = True
-    code: Annotated[bool, Field(description="Gate: paraphrases keep code between backticks as it is.")] = True
-    contrast: Annotated[bool, Field(description="Gate: the two answers stay as far apart as the source's.")] = True
-    max_contrast_loss: Annotated[
-        float, Field(ge=0, le=2, description="Most by which a proposal's distance may lie below its source's.")
-    ] = 0.05
-    label: Annotated[
-        bool,
-        Field(
-            description="Gate: models that never saw the source do not rank the proposal the wrong way round; sources "
-            "whose label a person has confirmed are not judged."
-        ),
-    ] = True
-    min_label_margin: Annotated[
-        float,
-        Field(
-            ge=-10,
-            le=10,
-            description="Least out-of-fold margin of a proposal, in standard deviations of those of all pairs.",
-        ),
-    ] = -0.25
-    margin: Annotated[bool, Field(description="Gate: the out-of-fold margin stays near the source's.")] = True
-    max_margin_loss: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most by which a proposal's out-of-fold margin may lie below its source's, in standard "
-            "deviations of those of all pairs.",
-        ),
-    ] = 1.0
-    judge: Annotated[
-        bool,
-        Field(
-            description="Gate: a judge model, where there is one, does not prefer the rejected answer in both orders."
-        ),
-    ] = True
-    judge_by: Annotated[
-        JudgeName,
-        Field(
-            description="Who judges for that gate: 'none', or 'chat' (judge_model under [chat]; two requests a "
-            "proposal)."
-        ),
-    ] = "none"
-    leakage: Annotated[
-        bool,
-        Field(description="Gate: no question with its answer nearly stands in a held-out pair or evaluated benchmark."),
-    ] = True
-    max_leakage: Annotated[
-        float,
-        Field(
-            gt=0, le=1, description="From this share of shared passages (shingles of 16 letters) on, a text is leaked."
-        ),
-    ] = 0.6
-    language: Annotated[bool, Field(description="Gate: the language stays; unsure cases pass.")] = True
-    refusals: Annotated[
-        bool, Field(description="Gate: no refusal and no 'as an AI' that the source did not have (English).")
-    ] = True
-    personal_data: Annotated[
-        bool,
-        Field(description="Gate: addresses, phone and card numbers and handles are neither added nor altered."),
-    ] = True
-    max_length_growth: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most by which composed pairs may differ more in length than their sources, chosen minus "
-            "rejected, in percent of the mean length of an answer; beyond it composing warns.",
-        ),
-    ] = 5.0
+    non_empty: bool = True
+    """Gate: no text is empty."""
+    not_a_copy: bool = True
+    """Gate: the answers are not, case and white space aside, the source's or a variant's."""
+    near_duplicate: bool = True
+    """Gate: an answer at least says something that neither the source nor an earlier variant says."""
+    max_variant_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.99
+    """From this cosine similarity on, two variants of an answer are near duplicates."""
+    on_prompt: bool = True
+    """Gate: answers stay about the prompt."""
+    max_prompt_loss: Annotated[float, Field(ge=0, le=2)] = 0.15
+    """Most by which an answer's cosine similarity to the prompt may lie below its source's."""
+    fidelity: bool = True
+    """Gate: paraphrases stay close to what they paraphrase."""
+    min_fidelity: Annotated[float, Field(ge=-1, le=1)] = 0.8
+    """Least cosine similarity of a paraphrase to the text it paraphrases."""
+    numbers: bool = True
+    """Gate: paraphrases keep all numbers, in digits or in words."""
+    names: bool = True
+    """Gate: paraphrases keep all names (capitalised words)."""
+    negations: bool = True
+    """Gate: paraphrases keep the number of English negations."""
+    code: bool = True
+    """Gate: paraphrases keep code between backticks as it is."""
+    contrast: bool = True
+    """Gate: the two answers stay as far apart as the source's."""
+    max_contrast_loss: Annotated[float, Field(ge=0, le=2)] = 0.05
+    """Most by which a proposal's distance may lie below its source's."""
+    label: bool = True
+    """Gate: models that never saw the source do not rank the proposal the wrong way round; sources whose label a person
+    has confirmed are not judged."""
+    min_label_margin: Annotated[float, Field(ge=-10, le=10)] = -0.25
+    """Least out-of-fold margin of a proposal, in standard deviations of those of all pairs."""
+    margin: bool = True
+    """Gate: the out-of-fold margin stays near the source's."""
+    max_margin_loss: Annotated[float, Field(ge=0)] = 1.0
+    """Most by which a proposal's out-of-fold margin may lie below its source's, in standard deviations of those of all
+    pairs."""
+    judge: bool = True
+    """Gate: a judge model, where there is one, does not prefer the rejected answer in both orders."""
+    judge_by: JudgeName = "none"
+    """Who judges for that gate: 'none', or 'chat' (judge_model under [chat]; two requests a proposal)."""
+    leakage: bool = True
+    """Gate: no question with its answer nearly stands in a held-out pair or evaluated benchmark."""
+    max_leakage: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """From this share of shared passages (shingles of 16 letters) on, a text is leaked."""
+    language: bool = True
+    """Gate: the language stays; unsure cases pass."""
+    refusals: bool = True
+    """Gate: no refusal and no 'as an AI' that the source did not have (English)."""
+    personal_data: bool = True
+    """Gate: addresses, phone and card numbers and handles are neither added nor altered."""
+    max_length_growth: Annotated[float, Field(ge=0)] = 5.0
+    """Most by which composed pairs may differ more in length than their sources, chosen minus rejected, in percent of
+    the mean length of an answer; beyond it composing warns."""
 
 
 class ReviewConfig(Section):
     """How people share the reading of pairs and proposals."""
 
-    order: Annotated[
-        ReviewOrder,
-        Field(
-            description="What is read first: as the 'plan' spends the budget (most first, suspects first in Check); by "
-            "lowest 'margin'; by most expected information ('gain': what a proposal adds to the live probe's curvature "
-            "beside what is accepted, weighed by how likely its kind is accepted); by most contrast lost ('distance'); "
-            "or by chance ('random'). Check knows plan, margin and random. In a simulation on real pairs no order, not "
-            "even gain, was shown to train a more accurate probe than chance at equal numbers of accepted proposals."
-        ),
-    ] = "plan"
-    overlap_percent: Annotated[
-        int,
-        Field(ge=0, le=100, description="Share of the items that two people read, in percent, to measure agreement."),
-    ] = 0
-    lease_minutes: Annotated[
-        int,
-        Field(ge=1, le=24 * 60, description="How long an item is kept for the person who reads it, in minutes."),
-    ] = 10
+    order: ReviewOrder = "plan"
+    """What is read first: as the 'plan' spends the budget (most first, suspects first in Check); by lowest 'margin'; by
+    most expected information ('gain': what a proposal adds to the live probe's curvature beside what is accepted,
+    weighed by how likely its kind is accepted); by most contrast lost ('distance'); or by chance ('random'). Check
+    knows plan, margin and random. In a simulation on real pairs no order, not even gain, was shown to train a more
+    accurate probe than chance at equal numbers of accepted proposals."""
+    overlap_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Share of the items that two people read, in percent, to measure agreement."""
+    lease_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 10
+    """How long an item is kept for the person who reads it, in minutes."""
 
 
 class ComposeConfig(Section):
     """How approved variants become training pairs."""
 
-    cumulative: Annotated[
-        bool, Field(description="Keep the new pairs of earlier rounds (cumulative) or replace them.")
-    ] = True
-    vary_prompt: Annotated[
-        bool, Field(description="Use the paraphrased prompt of a variant too, not only its answers.")
-    ] = True
+    cumulative: bool = True
+    """Keep the new pairs of earlier rounds (cumulative) or replace them."""
+    vary_prompt: bool = True
+    """Use the paraphrased prompt of a variant too, not only its answers."""
 
 
 class EvaluateConfig(Section):
     """How reward models are compared on held-out pairs."""
 
-    resamples: Annotated[int, Field(ge=100, description="Resamples of the bootstrap intervals.")] = 10_000
-    confidence: Annotated[float, Field(gt=0, lt=1, description="Level of the intervals.")] = 0.95
-    calibration_bins: Annotated[int, Field(ge=2, description="Equal-width bins of the expected calibration error.")] = (
-        10
-    )
-    seed: Annotated[int, Field(ge=0, description="Seed of the resampling.")] = 0
+    resamples: Annotated[int, Field(ge=100)] = 10_000
+    """Resamples of the bootstrap intervals."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Level of the intervals."""
+    calibration_bins: Annotated[int, Field(ge=2)] = 10
+    """Equal-width bins of the expected calibration error."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the resampling."""
 
 
 class MapConfig(Section):
     """The semantic map: where pairs lie by what they say, made once and kept."""
 
-    neighbours: Annotated[
-        int,
-        Field(ge=2, le=200, description="Neighbours UMAP looks at: few show small groups, many show the whole."),
-    ] = 15
-    min_dist: Annotated[
-        float, Field(ge=0, le=0.99, description="How close UMAP may put two points; small makes dense groups.")
-    ] = 0.1
-    fit_pairs: Annotated[
-        int,
-        Field(ge=15, description="Most pairs that a map is fitted on; the others are placed into it."),
-    ] = 20_000
-    clusters: Annotated[int, Field(ge=1, le=100, description="Most clusters that are named on a map.")] = 12
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the sample, of UMAP and of the clusters.")] = 0
+    neighbours: Annotated[int, Field(ge=2, le=200)] = 15
+    """Neighbours UMAP looks at: few show small groups, many show the whole."""
+    min_dist: Annotated[float, Field(ge=0, le=0.99)] = 0.1
+    """How close UMAP may put two points; small makes dense groups."""
+    fit_pairs: Annotated[int, Field(ge=15)] = 20_000
+    """Most pairs that a map is fitted on; the others are placed into it."""
+    clusters: Annotated[int, Field(ge=1, le=100)] = 12
+    """Most clusters that are named on a map."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Seed of the sample, of UMAP and of the clusters."""
 
 
 def require_template_fields(template: str) -> None:
@@ -754,10 +510,10 @@ def move_thresholds_of_gates(settings: Any) -> Any:
 class MarsConfig(Section):
     """All settings of a workspace; `mars.toml` holds them."""
 
-    seed: Annotated[int, Field(ge=0, description="Seed of the draws of the folds.")] = 0
-    database_url: Annotated[
-        str, Field(description="Database; empty means SQLite inside the workspace, 'postgresql+psycopg://…' a server.")
-    ] = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the draws of the folds."""
+    database_url: str = ""
+    """Database; empty means SQLite inside the workspace, 'postgresql+psycopg://…' a server."""
     encoder: EncoderConfig = EncoderConfig()
     probe: ProbeConfig = ProbeConfig()
     reward_model: RewardModelConfig = RewardModelConfig()
