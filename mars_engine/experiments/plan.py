@@ -21,7 +21,6 @@ from mars_engine.core.config import (
     QualityConfig,
     Section,
     TriageConfig,
-    move_thresholds_of_gates,
     say_complaints,
 )
 from mars_engine.core.errors import ConfigError
@@ -143,11 +142,6 @@ class ExperimentPlan(Section):
     training: HeadTraining = HeadTraining()
     baselines: BaselineSettings = BaselineSettings()
     evaluate: EvaluateConfig = EvaluateConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_files(cls, settings: Any) -> Any:
-        return move_thresholds_of_gates(settings)
 
     @field_validator("seeds", mode="before")
     @classmethod
