@@ -10,7 +10,6 @@ ends its work in the workspace starts the next, and so does whoever looks (`star
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from mars_engine.core.errors import JobError, ReadOnlyError
 from mars_engine.core.protocols import Clock, Store
 from mars_engine.core.records import Run
 from mars_engine.jobs.job_ticket import JobTicket
+from mars_engine.jobs.own_process import mars_command
 from mars_engine.jobs.recorded_run import is_alive, mark_lost_runs
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace
 
@@ -159,13 +159,11 @@ def _stored(store: Store, run_id: str) -> Run:
 
 def _spawn(workspace: Workspace, ticket: JobTicket) -> subprocess.Popen[bytes]:
     root = workspace.root.resolve()
-    # -P: a file in the workspace must not be taken for a module.
-    interpreter = [sys.executable, "-P", "-m", "mars_engine.cli.main"]
     environment = os.environ | ticket.as_variable() | {"PYTHONUNBUFFERED": "1"}
     try:
         with (root / ticket.log).open("wb") as log:
             process = subprocess.Popen(
-                [*interpreter, "--workspace", str(root), *ticket.command],
+                mars_command(root, *ticket.command),
                 cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
