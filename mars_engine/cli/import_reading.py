@@ -101,7 +101,7 @@ def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """
     longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
     examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    unused = tuple(ColumnExample(**each) for each in plain.get("unused", ()))  # reports of older versions have none
+    unused = tuple(ColumnExample(**each) for each in plain["unused"])
     return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
 
 

@@ -116,7 +116,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
     )
     if count == 1:
         console.print("  careful: one pair is too few to learn from; import more")
-    for remark in record.metrics.get("remarks", ()):  # models of older versions have none
+    for remark in record.metrics["remarks"]:
         console.print(f"  {remark}")
     if curvature:  # a transformer's is not known
         console.print(
@@ -124,7 +124,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
             f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
         )
     show_truncation(console, record)
-    if indistinct := record.metrics.get("indistinct_pairs"):  # models of older versions do not say
+    if indistinct := record.metrics["indistinct_pairs"]:
         console.print(f"  {say_indistinct(indistinct)}")
 
 

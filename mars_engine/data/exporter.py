@@ -13,8 +13,6 @@ import gzip
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import MANIFEST_ENDING, fault_of_name
 from mars_engine.core.records import ExportRow, Pair, Prompt
+from mars_engine.core.whole_file import completed_file
 
 ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
@@ -72,12 +71,12 @@ def export_pairs(
     if first is None:
         raise MarsError("there are no pairs to export", expected="at least one")
     columns = tuple(first)
-    with _completed_file(path) as stream:
+    with _export_file(path) as stream:
         _write_records(first, chain([first], records), stream, path.name.lower())
     sha256 = _sha256(path)
     manifest_path = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
-    with _completed_file(manifest_path) as stream:
+    with _export_file(manifest_path) as stream:
         stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
     return ExportResult(path, manifest_path, shape, records.count, columns, sha256)
 
@@ -194,21 +193,15 @@ def _write_parquet(first: Mapping[str, Any], records: Iterable[dict[str, Any]], 
 
 
 @contextmanager
-def _completed_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a hidden file beside `path` that takes its place once it is written and safe on the disk, or goes."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+def _export_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears at `path` when all is written."""
     try:
-        with part.open("xb") as stream:
+        with completed_file(path) as part, part.open("xb") as stream:
             yield cast("BinaryIO", stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
     except OSError as error:
         raise MarsError(f"{path} cannot be written: {error}", remedy="check the folder and the space left") from error
     except UnicodeEncodeError as error:
         raise MarsError(f"a text cannot be written as UTF-8: {error}", remedy="leave out the pair it is of") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -3,9 +3,10 @@
 The lock is the operating system's, on a file that stays: however the process that holds it ends, it holds it no more.
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+
+from filelock import FileLock, Timeout
 
 from mars_engine.core.errors import NotReadyError, WorkspaceError
 from mars_engine.core.protocols import Clock, Store
@@ -28,9 +29,8 @@ def only_training(workspace: Workspace, store: Store, kind: str, *, clock: Clock
     with ExitStack() as stack:
         try:
             workspace.artifacts.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((workspace.artifacts / LOCK_FILE).open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            stack.enter_context(FileLock(workspace.artifacts / LOCK_FILE, blocking=False, fallback_to_soft=False))
+        except Timeout as error:
             raise _already_training(store, kind, clock) from error
         except OSError as error:
             raise WorkspaceError(

@@ -58,13 +58,13 @@ class SqlStore:
 
 
 def open_store(url: str) -> SqlStore:
-    """Open the store at an SQLAlchemy url, made new where there is none and migrated where it is of an older version.
+    """Open the store at an SQLAlchemy url, made new where there is none.
 
     Args:
         url: `sqlite:///path`, `sqlite://` (in memory, for tests), or `postgresql+psycopg://…`.
 
     Raises:
-        StoreError: the url names no usable database, it cannot be opened, or a newer version of MARS has written it.
+        StoreError: the url names no usable database, it cannot be opened, or another version of MARS has written it.
     """
     database = open_database(url)
     return SqlStore(

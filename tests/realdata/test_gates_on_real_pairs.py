@@ -11,7 +11,7 @@ from fakes import make_bench
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.quality.gatekeeper import Candidate, Gatekeeper, QualityTools, make_gatekeeper
-from mars_engine.augment.quality.gates import GATES, gate_of
+from mars_engine.augment.quality.gates import GATES
 from mars_engine.augment.quality.languages import PackagedLanguageDetector
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
@@ -46,7 +46,8 @@ class Real:
         base = source if refined is None else Pair.of(source.prompt, source.chosen, refined)
         new = Pair.of(source.prompt, chosen, rejected)
         (verdict,) = self.keeper.judge([Candidate(source.id, source, base, new, 0, 0.5, 0.5)])
-        return {gate_of(reason).name for reason in verdict.reasons}
+        by_fault = {gate.fault: gate.name for gate in GATES}
+        return {by_fault[reason.partition(":")[0]] for reason in verdict.reasons}
 
 
 def read_pairs(path: Path) -> list[Pair]:

@@ -738,6 +738,36 @@ def test_a_database_of_a_newer_version_is_refused(shared_url: str) -> None:
         open_store(shared_url)
 
 
+@pytest.mark.parametrize("version", ["0001", "0005"])
+def test_a_database_of_before_the_first_release_is_refused_and_left_as_it_is(shared_url: str, version: str) -> None:
+    store = open_store(shared_url)
+    fill(store)
+    with store.database.write() as connection:
+        connection.execute(text("DROP TABLE refine_tries"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    store.close()
+    for _ in range(2):
+        with pytest.raises(
+            StoreError, match=rf"{version}.*Expected: version '{schema.REVISION}'.*into a new workspace"
+        ):
+            open_store(shared_url)
+    engine = create_engine(shared_url)
+    assert "refine_tries" not in inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pairs")).scalar() == len(PAIRS)
+    engine.dispose()
+
+
+def test_such_a_database_is_refused_so_where_one_may_only_read(tmp_path: Path) -> None:
+    path = tmp_path / "mars.db"
+    store = open_store(f"sqlite:///{path}")
+    with store.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    store.close()
+    with pytest.raises(StoreError, match="into a new workspace"):
+        open_store(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(shared_url: str) -> None:
     engine = create_engine(shared_url)
     with engine.begin() as connection:
