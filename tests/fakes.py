@@ -21,10 +21,10 @@ from mars_engine.core.records import (
     Prompt,
     Turn,
 )
-from mars_engine.core.workbench import Workbench
 from mars_engine.embeddings.context import render_context
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.store import open_store
+from mars_engine.store.workbench import Workbench
 
 DIMENSION = 24
 SUFFIX_CARD = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")

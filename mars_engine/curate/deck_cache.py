@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mars_engine.augment.composition import Answer, GridTexts
 from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import TriageConfig
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import BoolArray, IntArray, ItemKind, ReviewAction, ReviewMark
 from mars_engine.core.review_state import (
     ADJUDICATOR_PREFIX,
@@ -27,6 +26,7 @@ from mars_engine.curate.gain_order import GainOrder
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, positions_of
 from mars_engine.data.sources import triage_of_plan
 from mars_engine.stats.fixed_draws import fixed_numbers
+from mars_engine.store import Store
 
 ORDERS: Mapping[ItemKind, tuple[str, ...]] = {
     "pair": ("plan", "margin", "random"),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.core.protocols import Clock, Progress, Store
+from mars_engine.core.protocols import Clock, Progress
 from mars_engine.core.records import (
     PAIR_ACTIONS,
     PROPOSAL_ACTIONS,
@@ -19,6 +19,7 @@ from mars_engine.core.records import (
     ReviewEvent,
 )
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states
+from mars_engine.store import Store
 
 ReviewPolicy = Literal["accept-all", "gates"]
 Reviewer = Literal["accept-all", "gates", "people"]

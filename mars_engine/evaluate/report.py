@@ -11,7 +11,7 @@ import numpy as np
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import (
     Composition,
     DatasetRecord,
@@ -36,6 +36,7 @@ from mars_engine.evaluate.results import (
 )
 from mars_engine.evaluate.rewardbench import BenchmarkedModel, benchmarked_models
 from mars_engine.evaluate.status import Status, workspace_status
+from mars_engine.store import Store
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
 EXAMPLES = 5

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.config import AllocationConfig, GateConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import MapKeeper, Store
+from mars_engine.core.protocols import MapKeeper
 from mars_engine.core.records import (
     MAP_KINDS,
     BoolArray,
@@ -32,6 +32,7 @@ from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_COD
 from mars_engine.evaluate.overview import hard_below
 from mars_engine.explore.view import UNDECIDED, UNTRIAGED, Box, Interval, Sort, View, drawn_box
 from mars_engine.stats.metrics import margin_bin_edges
+from mars_engine.store import Store
 
 MARGIN_BINS = 60
 MOST_POINTS = 20_000

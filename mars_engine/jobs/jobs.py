@@ -20,10 +20,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from mars_engine.core.errors import JobError, ReadOnlyError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run
 from mars_engine.jobs.job_ticket import JobTicket
 from mars_engine.jobs.recorded_run import is_alive, mark_lost_runs
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace
 
 LOGS = f"{ARTIFACTS}/logs"

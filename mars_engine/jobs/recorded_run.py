@@ -14,9 +14,11 @@ import psutil
 
 from mars_engine.core.errors import MarsError, ReadOnlyError, StoreError
 from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import Clock, RunStore, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run, RunState
 from mars_engine.jobs.job_ticket import JobTicket, take_job_ticket
+from mars_engine.store import Store
+from mars_engine.store.runs import RunStore
 
 SECONDS_BETWEEN_REPORTS = 0.5
 SECONDS_BETWEEN_HEARTBEATS = 2.0

@@ -6,8 +6,8 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from mars_engine.core.protocols import RunStore
 from mars_engine.core.records import Run
+from mars_engine.store.runs import RunStore
 
 Points = dict[str, list[tuple[int, float]]]
 """Values by metric, each a list of (round or step, value) in its order."""

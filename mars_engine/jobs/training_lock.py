@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from mars_engine.core.errors import NotReadyError, WorkspaceError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.jobs.recorded_run import mark_lost_runs
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace
 
 TRAINING_KINDS = ("train", "rounds", "open-round", "close-round")

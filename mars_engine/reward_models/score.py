@@ -8,12 +8,13 @@ import numpy as np
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
+from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins
+from mars_engine.store import Store
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")
 VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")

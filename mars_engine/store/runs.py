@@ -24,8 +24,8 @@ from mars_engine.store.statements import (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlRunStore:
-    """A RunStore on a database."""
+class RunStore:
+    """Runs and their metric values."""
 
     database: Database
 
@@ -75,6 +75,7 @@ class SqlRunStore:
             insert_or_replace(connection, schema.run_points, [row])
 
     def points(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """Values by metric, each a list of (step, value) in order of step."""
         points = schema.run_points.c
         statement = select(points.metric, points.step, points.value).where(points.run_id == run_id)
         by_metric: dict[str, list[tuple[int, float]]] = {}
@@ -89,6 +90,7 @@ class SqlRunStore:
             return first_record(connection, Run, statement)
 
     def all(self) -> list[Run]:
+        """All runs, newest first."""
         statement = select(*record_columns(Run, schema.runs)).order_by(schema.runs.c.ordinal.desc())
         with self.database.read() as connection:
             return records(connection, Run, statement)

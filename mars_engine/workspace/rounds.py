@@ -16,11 +16,11 @@ from mars_engine.augment.quality.gatekeeper import QualityTools
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Composition, ModelRecord, Plan
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.reward_models.score import ScoreReport, score_pairs
 from mars_engine.reward_models.train import retrain, warm_up
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

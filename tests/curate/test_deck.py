@@ -20,13 +20,13 @@ from mars_engine.core.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Pair, PairSet, Turn
 from mars_engine.core.review_state import label_decisions, proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.deck import UNREAD, DeckCache, as_json, deal, take_log
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3), propose=ProposeConfig(variants=3))
@@ -65,7 +65,7 @@ def emptied() -> Workbench:
     return make_bench(CONFIG)
 
 
-def copy_database(source: SqlStore, target: SqlStore) -> None:
+def copy_database(source: Store, target: Store) -> None:
     opened = [store.database.engine.raw_connection() for store in (source, target)]
     opened[0].driver_connection.backup(opened[1].driver_connection)
     for connection in opened:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, WorkerError, WorkspaceError
 from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, ReviewEvent, Turn
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndexCache
 from mars_engine.explore import explorer as explore
@@ -48,6 +47,7 @@ from mars_engine.explore.view import (
     link_parameters,
     read_view,
 )
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

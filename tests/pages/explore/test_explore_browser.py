@@ -257,7 +257,9 @@ def test_hostile_texts_show_as_they_are_and_nothing_runs(tmp_path):
         (names,) = browser.find_elements("css selector", "[data-testid=stMultiSelect] input[aria-label^='Subset']")
         page.until(lambda: names.rect["y"] == (time.sleep(0.2), names.rect["y"])[1])  # the filters have unfolded
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", names)
-        page.until(lambda: names.get_attribute("aria-expanded") == "true" or names.click())  # a rerun may close the list
+        page.until(
+            lambda: names.get_attribute("aria-expanded") == "true" or names.click()
+        )  # a rerun may close the list
         page.until(lambda: HOSTILE in browser.find_element("tag name", "body").text)
         browser.get(f"{served}/pair?id={pair.id}")
         page.until(lambda: f"{HOSTILE} yes" in text_of_component(browser))
