@@ -22,7 +22,8 @@ from scipy import stats
 from mars_engine.augment.compose import build_grid, usable_cells
 from mars_engine.core.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, ReviewEvent, Split
+from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, Split
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState
 from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.live import LiveProbe

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from mars_engine.core.chat_records import GenerationEstimate
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.records import (
     BradleyTerryFit,
     Embeddings,
@@ -22,7 +23,6 @@ from mars_engine.core.records import (
     ModelEvidence,
     ModelRecord,
     Pair,
-    ParsedRow,
     Passage,
     Prompt,
     Rewards,

@@ -10,7 +10,8 @@ import numpy as np
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.protocols import Clock
-from mars_engine.core.records import IntArray, ItemKind, Prompt, ReviewAction, ReviewEvent, ReviewMark
+from mars_engine.core.records import IntArray, Prompt
+from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent, ReviewMark
 from mars_engine.core.review_state import (
     ADJUDICATOR_PREFIX,
     POLICY_PREFIX,

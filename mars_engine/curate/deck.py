@@ -16,7 +16,7 @@ from mars_engine.augment.quality.gatekeeper import settings_of_gates
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.protocols import Clock
-from mars_engine.core.records import ItemKind, ReviewEvent, StandingAct
+from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
 from mars_engine.curate.cards import (
     Card,

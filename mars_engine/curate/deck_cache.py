@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mars_engine.augment.composition import Answer, GridTexts
 from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import TriageConfig
-from mars_engine.core.records import BoolArray, IntArray, ItemKind, ReviewAction, ReviewMark
+from mars_engine.core.records import BoolArray, IntArray
+from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewMark
 from mars_engine.core.review_state import (
     ADJUDICATOR_PREFIX,
     POLICY_PREFIX,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, TextIO
 
-from mars_engine.core.records import ItemKind, Pair, Presentation, Prompt, Proposal, ReviewAction, ReviewEvent
+from mars_engine.core.records import Pair, Prompt, Proposal
+from mars_engine.core.review_records import ItemKind, Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import decisions_that_count, effective_events
 from mars_engine.store import Store
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.columns import IdArray, PlanColumns, WordArray
-from mars_engine.core.records import ModelRecord, Plan, ReviewEvent
+from mars_engine.core.records import ModelRecord, Plan
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import (
     ProposalStatus,
     label_decision,

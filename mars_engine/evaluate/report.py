@@ -12,17 +12,8 @@ from mars_engine.augment.quality.gatekeeper import cards_of_writers
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Clock
-from mars_engine.core.records import (
-    Composition,
-    DatasetRecord,
-    FloatArray,
-    IntArray,
-    ItemKind,
-    ModelRecord,
-    Pair,
-    Plan,
-    Prompt,
-)
+from mars_engine.core.records import Composition, DatasetRecord, FloatArray, IntArray, ModelRecord, Pair, Plan, Prompt
+from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import POLICY_PREFIX, ProposalState, proposal_state
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex

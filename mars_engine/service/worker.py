@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 
 from mars_engine.core import errors
 from mars_engine.core.errors import MarsError, WorkerError
-from mars_engine.core.records import Float32Array, ItemKind
+from mars_engine.core.records import Float32Array
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.gain_order import Chance, GainOrder
 from mars_engine.curate.live import LiveFigures
 

@@ -18,7 +18,8 @@ from typing import IO, Any, NoReturn, Protocol
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError, WorkerError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Float32Array, ItemKind, Passage
+from mars_engine.core.records import Float32Array, Passage
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.live import LiveFigures, LiveProbe
 from mars_engine.service.worker import Message, pack_gain_order, read_message, write_message

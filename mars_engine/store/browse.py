@@ -26,7 +26,8 @@ from mars_engine.core.columns import (
     RewardColumns,
     TriageColumns,
 )
-from mars_engine.core.records import ItemKind, ModelRecord, ReviewAction, Split
+from mars_engine.core.records import ModelRecord, Split
+from mars_engine.core.review_records import ItemKind, ReviewAction
 from mars_engine.core.review_state import undone_actions
 from mars_engine.store import schema
 from mars_engine.store.column_types import PromptText

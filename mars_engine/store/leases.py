@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from mars_engine.core.records import ItemKind, Lease
+from mars_engine.core.review_records import ItemKind, Lease
 from mars_engine.store import schema
 from mars_engine.store.database import Database
 from mars_engine.store.statements import id_groups, insert_or_replace, record_columns, record_values, records

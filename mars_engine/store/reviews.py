@@ -9,7 +9,8 @@ from typing import Any, cast, get_args
 from sqlalchemy import Connection, Select, func, select, tuple_
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
+from mars_engine.core.review_acts import Trace, standing_acts
+from mars_engine.core.review_records import (
     ItemKind,
     Presentation,
     RecordedAct,
@@ -18,7 +19,6 @@ from mars_engine.core.records import (
     ReviewMark,
     StandingAct,
 )
-from mars_engine.core.review_acts import Trace, standing_acts
 from mars_engine.store import schema
 from mars_engine.store.database import Database
 from mars_engine.store.statements import (

@@ -11,7 +11,8 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Progress
-from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, ReviewEvent, TrainingSet
+from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, TrainingSet
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.live import LiveFigures, LiveLimits, LiveProbe, live_stamp
 from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs

@@ -6,8 +6,9 @@ from damaged_sources import damaged_sources
 from fakes import ListSource, TickingClock, make_pairs
 
 from mars_engine.core.errors import LoadError
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Pair, ParsedRow
+from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import DUPLICATE, import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.store import Store, open_store

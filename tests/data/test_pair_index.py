@@ -10,7 +10,8 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.config import MarsConfig, TriageConfig
-from mars_engine.core.records import ReviewAction, ReviewEvent, Split
+from mars_engine.core.records import Split
+from mars_engine.core.review_records import ReviewAction, ReviewEvent
 from mars_engine.core.review_state import plain_status, proposal_state, proposal_states
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import (

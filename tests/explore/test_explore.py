@@ -13,24 +13,16 @@ from hypothesis import strategies as st
 
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, WorkerError, WorkspaceError
-from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, ReviewEvent, Turn
+from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Turn
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndexCache
 from mars_engine.explore import explorer as explore
 from mars_engine.explore.actions import put_together, rows_to_export
 from mars_engine.explore.dossier import open_dossier
-from mars_engine.explore.explorer import (
-    Explorer,
-    draw_cloud,
-    excerpt,
-    last_question,
-    margin_histogram,
-    most_telling,
-    ordered,
-    quadrants,
-    select,
-    table_page,
-)
+from mars_engine.explore.explorer import Explorer, select
+from mars_engine.explore.figures import draw_cloud, margin_histogram, most_telling, quadrants
+from mars_engine.explore.table import excerpt, last_question, ordered, table_page
 from mars_engine.explore.view import (
     DECISIONS,
     LINK_KEYS,

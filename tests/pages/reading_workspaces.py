@@ -4,7 +4,8 @@ from pathlib import Path
 
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.core.records import ItemKind, Pair, ReviewEvent, Turn
+from mars_engine.core.records import Pair, Turn
+from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.store import Store
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up

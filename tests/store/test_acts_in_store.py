@@ -7,16 +7,8 @@ import pytest
 from fakes import make_pairs
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
-    DatasetRecord,
-    ModelRecord,
-    Plan,
-    Proposal,
-    RecordedAct,
-    ReviewEvent,
-    ReviewMark,
-    StandingAct,
-)
+from mars_engine.core.records import DatasetRecord, ModelRecord, Plan, Proposal
+from mars_engine.core.review_records import RecordedAct, ReviewEvent, ReviewMark, StandingAct
 from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,18 +10,8 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
-    DatasetRecord,
-    ModelRecord,
-    Pair,
-    PairSet,
-    Plan,
-    PlanRow,
-    ReviewEvent,
-    Rewards,
-    TriageRow,
-    Turn,
-)
+from mars_engine.core.records import DatasetRecord, ModelRecord, Pair, PairSet, Plan, PlanRow, Rewards, TriageRow, Turn
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mars_engine.core.records import Lease
+from mars_engine.core.review_records import Lease
 from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -15,7 +15,8 @@ from fakes import ListSource, TickingClock, make_bench, make_pairs
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import EvaluationRecord, PairSet, ReviewEvent
+from mars_engine.core.records import EvaluationRecord, PairSet
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import POLICY_PREFIX
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs

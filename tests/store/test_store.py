@@ -31,13 +31,13 @@ from mars_engine.core.records import (
     PlanRow,
     Proposal,
     ProposalFailure,
-    ReviewEvent,
     Rewards,
     Run,
     TriageRow,
     Turn,
     content_id,
 )
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import Store, open_store, schema, sqlite_url
 from mars_engine.store import database as database_module
 from mars_engine.store.database import MIGRATIONS
@@ -649,7 +649,7 @@ def test_a_second_writer_waits_for_the_first(shared_url: str) -> None:
 OPEN_AND_REVIEW = """
 import sys
 from datetime import UTC, datetime
-from mars_engine.core.records import ReviewEvent
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import open_store
 
 url, annotator = sys.argv[1:]

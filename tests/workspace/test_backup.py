@@ -30,7 +30,7 @@ from mars_engine.workspace.workspace import CONFIG_FILE, Workspace, create_works
 WRITING = """
 import sys
 from datetime import UTC, datetime
-from mars_engine.core.records import ReviewEvent
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import open_store
 store, number = open_store(sys.argv[1]), 0
 print("writing", flush=True)

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from mars_engine.cli.frame import Session, reporting, working
-from mars_engine.core.records import ImportReport
+from mars_engine.core.import_records import ImportReport
 from mars_engine.data.findings import (
     MOST_AT_IMPORT,
     Finding,

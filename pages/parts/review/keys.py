@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 from mars_engine.service.desk import Desk
 
 KEYS_FILE = "keys.json"

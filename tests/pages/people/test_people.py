@@ -7,7 +7,7 @@ import pytest
 from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.core.records import ReviewAction
+from mars_engine.core.review_records import ReviewAction
 from mars_engine.curate.review import record_review
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
