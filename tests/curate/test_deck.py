@@ -848,7 +848,7 @@ def test_a_side_alone_and_a_text_that_is_there_already_add_less(table):
 
 
 def test_pairs_of_a_source_are_unknown_while_they_are_being_counted(table, monkeypatch):
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 1)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 1)
     sources = {card.source_id: card.id for card in table.deal().cards}
     table.do("accept", *sources.values())
     grids_told = [table.deal().grids.values() for _ in range(len(sources) + 1)]
@@ -897,7 +897,7 @@ def test_what_a_policy_decided_stands_in_the_figures_where_a_persons_answer_is_h
 def test_figures_without_hidden_answers_are_counted_a_few_sources_at_a_time(table, monkeypatch):
     table.do("accept", *table.ids(), annotator="ann")
     whole = table.deal("bob", overlap_percent=50, read_only=True)
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 5)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 5)
     table.cache = DeckCache(table.store)
     counted = [table.deal("bob", overlap_percent=50, read_only=True) for _ in range(8)]
     assert counted[0].progress.new_pairs is None
@@ -965,7 +965,7 @@ def test_what_was_removed_is_forgotten(table, kind):
 
 
 def test_new_pairs_are_counted_a_few_sources_at_a_time(table, monkeypatch):
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 5)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 5)
     review_by_policy(table.store, "accept-all", clock=table.bench.clock)
     counts = [table.deal().progress.new_pairs for _ in range(6)]
     assert counts[0] is None
