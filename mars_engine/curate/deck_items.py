@@ -11,9 +11,7 @@ from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import TriageConfig
 from mars_engine.core.records import BoolArray, IntArray
 from mars_engine.core.review_records import ReviewAction
-from mars_engine.core.review_state import (
-    proposal_state,
-)
+from mars_engine.core.review_state import proposal_state
 from mars_engine.core.treatment import LabelDecision, treat_pair
 from mars_engine.curate.deck_decisions import Decisions
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, positions_of
