@@ -1,5 +1,7 @@
 """The store: the workspace's memory in a database, SQLite or PostgreSQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,15 @@ class Store:
     evaluations: EvaluationStore
     runs: RunStore
     removal: RemovalStore
+
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Keep in memory, within this context, all pairs and what was decided of them, once they were read.
+
+        They are read again where somebody has changed them. It is for work of many steps, each of which needs them all.
+        """
+        with self.database.kept.wanted():
+            yield
 
     @property
     def can_be_copied(self) -> bool:

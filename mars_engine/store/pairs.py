@@ -18,6 +18,7 @@ from mars_engine.store.statements import (
     insert_or_replace,
     next_ordinal,
     note_change,
+    read_once,
     record_columns,
     record_values,
     records,
@@ -97,6 +98,9 @@ class PairStore:
 
     def pairs(self, split: Split) -> list[Pair]:
         """All pairs of a split, in the order of their import."""
+        return list(read_once(self.database, "pairs", split, self._read_pairs))
+
+    def _read_pairs(self, split: Split) -> list[Pair]:
         statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
         with self.database.read() as connection:
             return records(connection, Pair, statement)

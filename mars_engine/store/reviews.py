@@ -26,6 +26,7 @@ from mars_engine.store.statements import (
     id_groups,
     insert_rows,
     note_change,
+    read_once,
     record_columns,
     record_values,
     records,
@@ -93,6 +94,13 @@ class ReviewStore:
 
     def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:
         """Events by item id, oldest first; of one moment, in the order they were stored."""
+        if item_ids is None:
+            return dict(read_once(self.database, "reviews", item_kind, self._read_events))
+        return self._read_events(item_kind, item_ids)
+
+    def _read_events(
+        self, item_kind: ItemKind, item_ids: Collection[str] | None = None
+    ) -> dict[str, list[ReviewEvent]]:
         reviews = schema.reviews.c
         statement = _EVENTS.where(reviews.item_kind == item_kind).order_by(*_OLDEST_FIRST)
         statements: list[Select[Any]] = [statement]
