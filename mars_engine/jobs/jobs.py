@@ -82,7 +82,7 @@ def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run |
 
 def queued_runs(store: Store) -> list[Run]:
     """Return the jobs that wait for their turn, the first to come first."""
-    return [run for run in reversed(store.runs.all()) if run.state == "queued"]
+    return store.runs.newest(None, state="queued")[::-1]
 
 
 def retry_job(workspace: Workspace, store: Store, run: Run, *, clock: Clock) -> Run:
@@ -125,7 +125,7 @@ def wait_until_stopped(run: Run) -> None:
 def running_run(store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work, None where there is none; those whose process is gone are marked as lost."""
     mark_lost_runs(store, clock)
-    return next((run for run in store.runs.all() if run.state == "running"), None)
+    return next(iter(store.runs.newest(1, state="running")), None)
 
 
 def log_tail(workspace: Workspace, run: Run, *, lines: int = 200) -> str:

@@ -130,8 +130,8 @@ def mark_lost_runs(store: Store, clock: Clock) -> int:
     may only read the workspace leaves the marking to others.
     """
     count = 0
-    for run in store.runs.all():
-        if run.state == "running" and (sign := _sign_of_loss(run, clock)):
+    for run in store.runs.newest(None, state="running"):
+        if sign := _sign_of_loss(run, clock):
             now = store.runs.get(run.id)  # again: it may have ended in good order between the two looks
             if now is not None and now.state == "running":
                 with suppress(ReadOnlyError):

@@ -43,7 +43,7 @@ def only_training(workspace: Workspace, store: Store, kind: str, *, clock: Clock
 
 def _already_training(store: Store, kind: str, clock: Clock) -> NotReadyError:
     mark_lost_runs(store, clock)
-    run = next((run for run in store.runs.all() if run.state == "running" and run.kind in TRAINING_KINDS), None)
+    run = next(iter(store.runs.newest(1, state="running", kinds=TRAINING_KINDS)), None)
     who = f"the run {run.id[:8]} ({run.kind})" if run else "another process"
     since = f" since {run.started_at:%Y-%m-%d %H:%M:%S} UTC" if run else ""
     command = "train --rounds" if kind == "rounds" else kind

@@ -1,12 +1,12 @@
 """Runs and their metric values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import nan
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import Run, RunState
@@ -91,9 +91,38 @@ class RunStore:
 
     def all(self) -> list[Run]:
         """All runs, newest first."""
-        statement = select(*record_columns(Run, schema.runs)).order_by(schema.runs.c.ordinal.desc())
+        return self.newest(None)
+
+    def newest(
+        self,
+        count: int | None,
+        *,
+        state: RunState | None = None,
+        kinds: Collection[str] | None = None,
+        started_before: datetime | None = None,
+    ) -> list[Run]:
+        """The newest runs, newest first.
+
+        Args:
+            count: how many at most; None for all.
+            state: only those in this state.
+            kinds: only those of these kinds.
+            started_before: only those that were started before this moment.
+        """
+        stored = schema.runs.c
+        statement = select(*record_columns(Run, schema.runs)).order_by(stored.ordinal.desc()).limit(count)
+        if state is not None:
+            statement = statement.where(stored.state == state)
+        if kinds is not None:
+            statement = statement.where(stored.kind.in_(kinds))
+        if started_before is not None:
+            statement = statement.where(stored.started_at < started_before)
         with self.database.read() as connection:
             return records(connection, Run, statement)
+
+    def count(self) -> int:
+        with self.database.read() as connection:
+            return connection.execute(select(func.count()).select_from(schema.runs)).scalar_one()
 
     def _update(self, run_id: str, **values: Any) -> None:
         with self.database.write() as connection:

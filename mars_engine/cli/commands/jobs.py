@@ -70,10 +70,10 @@ def list_(session: Session, show_all: bool) -> Any:
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
         start_next_job(workspace, store, clock=utc_now)
-        runs = store.runs.all()
-        shown = runs if show_all else runs[:RUNS_SHOWN]
+        shown = store.runs.newest(None if show_all else RUNS_SHOWN)
+        count = store.runs.count()
         remarks = [_remark(run, store) for run in shown]
-    return shown, lambda console: _show_runs(console, shown, remarks, len(runs))
+    return shown, lambda console: _show_runs(console, shown, remarks, count)
 
 
 @job.command()
