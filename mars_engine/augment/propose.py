@@ -24,15 +24,7 @@ from mars_engine.augment.quality.gatekeeper import (
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
-from mars_engine.core.protocols import (
-    Encoder,
-    LinearRewardModel,
-    Paraphraser,
-    Progress,
-    Refiner,
-    RewardModel,
-    Store,
-)
+from mars_engine.core.protocols import Encoder, LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,
@@ -47,6 +39,7 @@ from mars_engine.data.sources import Source, load_sources, standing_pairs, train
 from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
+from mars_engine.store import Store
 
 JUDGE = "judge"
 """What was asked for where a judge could not judge."""

@@ -19,10 +19,10 @@ from mars_engine.cli.standard_streams import json_text
 from mars_engine.core.errors import MarsError
 from mars_engine.core.progress import WatchedProgress, progress_for
 from mars_engine.core.protocols import Progress
-from mars_engine.core.workbench import Workbench
 from mars_engine.jobs.jobs import start_next_job
 from mars_engine.jobs.recorded_run import RunNotes, recorded_run
 from mars_engine.jobs.training_lock import TRAINING_KINDS, only_training
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 Overrides = dict[str, dict[str, Any]]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from mars_engine.cli.demo import DEMO
 from mars_engine.core.errors import LoadError
-from mars_engine.core.records import ColumnExample, DroppedRow, ImportReport, Pair, SourceColumns, Turn
+from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, SourceColumns
+from mars_engine.core.records import Pair, Turn
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.data.loaders import FORMAT_NAMES
 from mars_engine.jobs.own_process import ask_mars

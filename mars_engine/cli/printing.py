@@ -12,7 +12,8 @@ from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.quality.gatekeeper import RegateReport
 from mars_engine.core.config import AllocationLaw
-from mars_engine.core.records import GeneratorCard, ImportReport, ModelRecord, SourceColumns
+from mars_engine.core.import_records import ImportReport, SourceColumns
+from mars_engine.core.records import GeneratorCard, ModelRecord
 from mars_engine.curate.review import ReviewReport
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.evaluate.heldout import Evaluation

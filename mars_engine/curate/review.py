@@ -8,17 +8,11 @@ from datetime import datetime
 from typing import Literal
 
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.core.protocols import Clock, Progress, Store
-from mars_engine.core.records import (
-    PAIR_ACTIONS,
-    PROPOSAL_ACTIONS,
-    ItemKind,
-    Prompt,
-    Proposal,
-    ReviewAction,
-    ReviewEvent,
-)
+from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.records import Prompt, Proposal
+from mars_engine.core.review_records import PAIR_ACTIONS, PROPOSAL_ACTIONS, ItemKind, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states
+from mars_engine.store import Store
 
 ReviewPolicy = Literal["accept-all", "gates"]
 Reviewer = Literal["accept-all", "gates", "people"]

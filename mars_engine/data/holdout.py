@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.protocols import CountedSource, PairSource
-from mars_engine.core.records import Pair, ParsedRow, Split
+from mars_engine.core.records import Pair, Split
 
 BUCKETS = 10_000
 

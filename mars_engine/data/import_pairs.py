@@ -9,26 +9,12 @@ from typing import Any
 import numpy as np
 
 from mars_engine.core.errors import LoadError
-from mars_engine.core.protocols import (
-    Clock,
-    CountedSource,
-    PairSource,
-    Progress,
-    ProgressTask,
-    StagedPairs,
-    Store,
-)
-from mars_engine.core.records import (
-    ColumnExample,
-    DatasetRecord,
-    DroppedRow,
-    ImportReport,
-    Pair,
-    Split,
-    content_id,
-    shortened,
-)
+from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, shortened
+from mars_engine.core.protocols import Clock, CountedSource, PairSource, Progress, ProgressTask
+from mars_engine.core.records import DatasetRecord, Pair, Split, content_id
 from mars_engine.stats.metrics import pairwise_accuracy
+from mars_engine.store import Store
+from mars_engine.store.staging import StagedPairs
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3

@@ -10,14 +10,15 @@ from typing import Any
 from mars_engine import __version__
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import Store
-from mars_engine.core.records import DatasetRecord, ExportRow, ItemKind, Plan, Proposal, Side
+from mars_engine.core.records import DatasetRecord, ExportRow, Plan, Proposal, Side
+from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import decided_by_people, decisions_that_count, proposal_state
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape
 from mars_engine.data.hub import LINEAGE, PushResult, data_file, push_pairs
 from mars_engine.data.sources import refined_sides
 from mars_engine.data.trails import REFINED_NOTE
+from mars_engine.store import Store
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
 NEVER_PUBLISHED = frozenset({"database_url", "base_url", "api_key_variable"})

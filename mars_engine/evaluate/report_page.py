@@ -14,12 +14,13 @@ from mars_engine import __version__
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.whole_file import completed_file
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.results import say_accuracy, say_comparison, signed_points
+from mars_engine.store import Store
 
 if TYPE_CHECKING:
     from jinja2 import Template

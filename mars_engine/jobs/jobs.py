@@ -20,11 +20,12 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from mars_engine.core.errors import JobError, ReadOnlyError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run
 from mars_engine.jobs.job_ticket import JobTicket
 from mars_engine.jobs.own_process import mars_command
 from mars_engine.jobs.recorded_run import is_alive, mark_lost_runs
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace
 
 LOGS = f"{ARTIFACTS}/logs"
@@ -82,7 +83,7 @@ def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run |
 
 def queued_runs(store: Store) -> list[Run]:
     """Return the jobs that wait for their turn, the first to come first."""
-    return [run for run in reversed(store.runs.all()) if run.state == "queued"]
+    return store.runs.newest(None, state="queued")[::-1]
 
 
 def retry_job(workspace: Workspace, store: Store, run: Run, *, clock: Clock) -> Run:
@@ -125,7 +126,7 @@ def wait_until_stopped(run: Run) -> None:
 def running_run(store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work, None where there is none; those whose process is gone are marked as lost."""
     mark_lost_runs(store, clock)
-    return next((run for run in store.runs.all() if run.state == "running"), None)
+    return next(iter(store.runs.newest(1, state="running")), None)
 
 
 def log_tail(workspace: Workspace, run: Run, *, lines: int = 200) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from mars_engine.core.errors import MarsError, WorkerError
-from mars_engine.core.records import Float32Array, ItemKind
+from mars_engine.core.records import Float32Array
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.live import LiveFigures
 

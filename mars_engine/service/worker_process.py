@@ -17,11 +17,12 @@ from typing import IO, Any, NoReturn, Protocol
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError, WorkerError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Float32Array, ItemKind, Passage
+from mars_engine.core.records import Float32Array, Passage
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.live import LiveFigures, LiveProbe
 from mars_engine.service.worker import Answer, Request, receive, send
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, make_encoder, make_probe_trainer
 
 NICENESS = 10
@@ -40,7 +41,7 @@ class WorkerService(Protocol):
 class WorkspaceService:
     """Answers for a workspace, under its settings as they are when asked."""
 
-    def __init__(self, root: Path, store: SqlStore) -> None:
+    def __init__(self, root: Path, store: Store) -> None:
         self._root = root
         self._store = store
         self._settings_read = 0.0

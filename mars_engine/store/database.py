@@ -9,12 +9,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -43,8 +43,45 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER_LOCK = 0x4D415253
 """The number of PostgreSQL's advisory lock that a write transaction holds: "MARS" in ASCII."""
 
+_Read = TypeVar("_Read")
 _DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}
 _migrating = threading.Lock()  # Alembic keeps the migration under way in module globals
+
+
+class KeptReadings:
+    """What was read of large tables, kept in memory for as long as somebody wants it there. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._kept: dict[Hashable, tuple[object, Any]] = {}
+
+    @contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Keep within this context what is read, and forget it at the end of the last such context."""
+        with self._lock:
+            self._wanted += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted -= 1
+                if not self._wanted:
+                    self._kept.clear()
+
+    def read(self, what: Hashable, revision: Callable[[], object], read: Callable[[], _Read]) -> _Read:
+        """Return what was read before at this revision, or read it."""
+        if not self._wanted:
+            return read()
+        now = revision()
+        with self._lock:
+            kept_at, kept = self._kept.get(what, (None, None))
+        if kept_at != now:
+            kept = read()  # it may be newer than the revision; then it is read once more
+            with self._lock:
+                if self._wanted:
+                    self._kept[what] = (now, kept)
+        return cast("_Read", kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +93,14 @@ class Database:
         place: where it is, for messages; never with a password.
         folder: where its file is; None where it has none of its own.
         turn: held during a transaction where all threads share one connection.
+        kept: what was read and is wanted again.
     """
 
     engine: Engine
     place: str
     folder: Path | None
     turn: "threading.Lock | nullcontext[None]"
+    kept: KeptReadings = field(default_factory=KeptReadings)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

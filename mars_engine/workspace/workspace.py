@@ -13,7 +13,6 @@ from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.protocols import Encoder, Progress, RewardModelTrainer
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
-from mars_engine.core.workbench import Workbench
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
@@ -24,7 +23,8 @@ from mars_engine.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.shelf import TransformerShelf
-from mars_engine.store import SqlStore, open_store, sqlite_url
+from mars_engine.store import Store, open_store, sqlite_url
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 
 CONFIG_FILE = "mars.toml"
@@ -125,7 +125,7 @@ def utc_now() -> datetime:
 
 
 @contextmanager
-def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
+def open_workspace_store(workspace: Workspace) -> Iterator[Store]:
     """Open the database alone: for what needs no model, such as pages and `mars status`."""
     store = open_store(workspace.database_url)
     try:
@@ -188,7 +188,7 @@ def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bo
         )
 
 
-def _evaluated_texts(workspace: Workspace, store: SqlStore) -> dict[str, list[str]]:
+def _evaluated_texts(workspace: Workspace, store: Store) -> dict[str, list[str]]:
     """Return the texts of the benchmarks that models were evaluated on, by the benchmark's name."""
     newest: dict[tuple[str, str], EvaluationRecord] = {}
     for kind in KINDS.values():

@@ -11,7 +11,6 @@ from fakes import ListSource, make_bench, make_pairs
 from mars_engine.core.config import EvaluateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import Pair, Turn
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
@@ -21,6 +20,7 @@ from mars_engine.evaluate.report_page import LONGEST_TEXT, mark_changes, render_
 from mars_engine.evaluate.rewardbench import keep_published
 from mars_engine.evaluate.series import SERIES
 from mars_engine.stats.intervals import Interval
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
 
 CONFIG = MarsConfig(

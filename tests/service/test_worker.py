@@ -19,7 +19,8 @@ from fakes import BagOfWordsEncoder, ListSource, make_pairs
 from mars_engine.core.config import EncoderConfig, MarsConfig
 from mars_engine.core.errors import MarsError, NotReadyError, WorkerError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Passage, ReviewEvent
+from mars_engine.core.records import Passage
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.gain_order import Chance
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.live_watch import LiveWatch

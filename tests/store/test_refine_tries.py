@@ -7,7 +7,7 @@ from test_store import AWKWARD, PAIRS, a_proposal, fill, store  # noqa: F401 (a 
 
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import RefineTry
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
 
 
 def a_try(number: int, position: int, **changes: object) -> RefineTry:
@@ -25,7 +25,7 @@ def a_try(number: int, position: int, **changes: object) -> RefineTry:
     return replace(record, **changes)
 
 
-def test_trails_come_back_as_they_were_in_their_order(store: SqlStore):  # noqa: F811
+def test_trails_come_back_as_they_were_in_their_order(store: Store):  # noqa: F811
     fill(store)
     first = [
         a_try(0, 0),
@@ -43,7 +43,7 @@ def test_trails_come_back_as_they_were_in_their_order(store: SqlStore):  # noqa:
     assert store.proposals.refine_tries([]) == []
 
 
-def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: SqlStore):  # noqa: F811
+def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: Store):  # noqa: F811
     fill(store)
     store.proposals.add_proposals("settings", {}, [], [], [a_try(0, 0), a_try(0, 1), a_try(1, 0)])
     store.proposals.add_proposals("settings", {}, [], [], [a_try(0, 0, text="again")])
@@ -52,7 +52,7 @@ def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: SqlStore
     assert len(store.proposals.refine_tries([PAIRS[1].id])) == 1
 
 
-def test_a_trail_that_is_refused_takes_the_proposals_back_with_it(store: SqlStore):  # noqa: F811
+def test_a_trail_that_is_refused_takes_the_proposals_back_with_it(store: Store):  # noqa: F811
     fill(store)
     twice = [a_try(0, 0), a_try(0, 0)]
     with pytest.raises(StoreError):

@@ -12,8 +12,9 @@ from mars_engine.cli.config_options import override_config, section_options
 from mars_engine.cli.demo import DEMO, demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.config import MarsConfig
+from mars_engine.core.import_records import ImportReport
 from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import ImportReport, Split
+from mars_engine.core.records import Split
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings

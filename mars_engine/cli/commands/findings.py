@@ -7,8 +7,7 @@ import click
 from rich.console import Console
 
 from mars_engine.cli.frame import Session, reporting, working
-from mars_engine.core.records import ImportReport
-from mars_engine.core.workbench import Workbench
+from mars_engine.core.import_records import ImportReport
 from mars_engine.data.findings import (
     MOST_AT_IMPORT,
     Finding,
@@ -18,6 +17,7 @@ from mars_engine.data.findings import (
     newest_findings,
 )
 from mars_engine.reward_models.score import SPLITS
+from mars_engine.store.workbench import Workbench
 
 
 @click.command(name="findings")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.file_names import fault_of_name
+from mars_engine.core.import_records import ParsedRow, SourceColumns
 from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import ParsedRow, SourceColumns, content_id
+from mars_engine.core.records import content_id
 from mars_engine.data.loaders.cells import Cells, columns_in, literal_columns
 from mars_engine.data.loaders.choices import validate_labels
 from mars_engine.data.loaders.file_kinds import extension_of

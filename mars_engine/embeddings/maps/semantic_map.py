@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.config import MapConfig
-from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress, Store
+from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress
 from mars_engine.core.records import (
     ID_LENGTH,
     Float32Array,
@@ -19,6 +19,7 @@ from mars_engine.core.records import (
     Pair,
     Passage,
 )
+from mars_engine.store import Store
 
 PAIRS_AT_ONCE = 2_000
 

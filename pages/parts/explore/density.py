@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
 from mars_engine.core.records import Float32Array, IntArray
-from mars_engine.explore.explorer import Cloud
+from mars_engine.explore.figures import Cloud
 from mars_engine.stats.metrics import TIE
 from pages.parts.drawing.colours import MARGIN_SCALE
 

@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mars_engine.core.records import Float32Array
-from mars_engine.explore.explorer import Cloud, Histogram, Quadrants, Scene
+from mars_engine.explore.explorer import Scene
+from mars_engine.explore.figures import Cloud, Histogram, Quadrants
 from mars_engine.explore.view import Box, Interval, Region
 from pages.parts.drawing import charts
 from pages.parts.drawing.colours import NAME_GROUND, PALE, RIGHT, WRONG

@@ -216,7 +216,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
 
 def draw_runs(desk: Desk) -> None:
     """List the latest runs."""
-    runs = desk.store.runs.all()[:RUNS_SHOWN]
+    runs = desk.store.runs.newest(RUNS_SHOWN)
     if not runs:
         return
     st.subheader("Latest runs", anchor=False)

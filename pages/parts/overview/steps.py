@@ -90,7 +90,7 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
     if running is not None:
         _draw_running(desk, running.id)
         return
-    newest = next(iter(desk.store.runs.all()), None)
+    newest = next(iter(desk.store.runs.newest(1)), None)
     if newest is not None and newest.state in ("failed", "lost"):
         _draw_failed(desk, newest)
     if status.step == "import":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 from mars_engine.core.whole_file import completed_file
 from mars_engine.service.desk import Desk
 

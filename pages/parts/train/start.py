@@ -214,7 +214,7 @@ def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
 
 
 def _draw_cost(desk: Desk, task: Task) -> None:
-    took = durations(desk.store.runs.all(), task.kind)
+    took = durations(desk.store.runs.newest(None, state="finished", kinds=(task.kind,)), task.kind)
     if took is None:
         st.text("How long it takes is unknown until one has run here.")
         return
