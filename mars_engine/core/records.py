@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mars_engine.core.notebook import ShownAsTable
+
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -192,7 +194,7 @@ class SourceColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(ShownAsTable):
     """What an import read, kept and dropped. `kept` counts new pairs, `already_present` those the store had."""
 
     dataset_id: str
@@ -317,7 +319,7 @@ class BradleyTerryFit:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRecord:
+class ModelRecord(ShownAsTable):
     """A trained reward model. `composition_id` is empty for a warm-up, which is trained on base pairs alone."""
 
     id: str
@@ -376,7 +378,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(ShownAsTable):
     """A budget spent over source pairs under one model. `settings` and `summary` are plain JSON."""
 
     id: str

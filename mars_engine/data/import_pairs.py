@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mars_engine.core.errors import LoadError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import (
     Clock,
     CountedSource,
@@ -72,7 +73,7 @@ class Sieve:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportPreview:
+class ImportPreview(ShownAsTable):
     """What importing a source would do, and its first pairs."""
 
     report: ImportReport
