@@ -7,6 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 MOST_ROWS = 20
 """Rows of a list that are shown; the number of the others is said."""
 LONGEST_TEXT = 200
@@ -49,7 +51,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         entries = [f"{escape(str(key))}: {_cell(item)}" for key, item in list(value.items())[:MOST_ROWS]]
         return "<br>".join([*entries, *_more(len(value))]) or "none"
-    if hasattr(value, "shape") and getattr(value, "ndim", 0):
+    if isinstance(value, np.ndarray):
         return escape(f"array of {value.dtype}, shape {tuple(value.shape)}")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return _list(value)

@@ -44,15 +44,16 @@ def test_the_gate_passes_what_is_far_apart():
 
 def test_a_grid_drops_what_says_the_same_and_says_so():
     grid = mars.compose(["good", "fine", "Fine"], ["bad", "fine"], count=5)
-    assert grid.pairs and ("good", "bad") not in grid.pairs
+    assert grid.pairs
+    assert ("good", "bad") not in grid.pairs
     assert grid.dropped == {"a chosen text that says the same as another": 1, "both sides say the same": 1}
     assert grid.short == 3
 
 
 def test_a_probe_learns_a_direction():
-    differences = np.random.default_rng(0).normal(size=(200, 3)) + [1.0, 0.0, 0.0]
+    differences = np.random.default_rng(0).normal(size=(200, 3)) + np.array([1.0, 0.0, 0.0])
     probe = mars.fit_probe(differences, l2=0.01)
     assert probe.weights[0] > abs(probe.weights[1])
     assert probe.margins(differences).shape == (200,)
-    with pytest.raises(mars.MarsError, match="expected|Expected"):
+    with pytest.raises(mars.MarsError, match="Expected"):
         probe.margins([[1.0]])
