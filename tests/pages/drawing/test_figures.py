@@ -6,9 +6,9 @@ import pytest
 from PIL import ImageColor
 
 from mars_engine.evaluate import report_charts, series
+from mars_engine.explore import colours
 from mars_engine.explore.figures import add_points, reach_of
 from mars_engine.jobs.run_history import Curves
-from pages.parts.drawing import colours
 from pages.parts.drawing.numbers import change_of, true_minus
 from pages.parts.drawing.tables import formatted
 from pages.parts.explore.density import _margin_colours
