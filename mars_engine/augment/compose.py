@@ -11,6 +11,7 @@ from mars_engine.augment.quality.length_bias import LengthBias, length_bias
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Clock, Encoder, Progress, RewardModel
 from mars_engine.core.records import (
     ComposedPair,
@@ -67,7 +68,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class ComposeReport:
+class ComposeReport(ShownAsTable):
     """What was composed, and whether the approved variants sufficed for the budget."""
 
     composition: Composition

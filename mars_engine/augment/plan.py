@@ -16,6 +16,7 @@ from mars_engine.augment.allocation import (
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateConfig, MarsConfig
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Clock, Encoder, Progress
 from mars_engine.core.records import (
     BoolArray,
@@ -47,7 +48,7 @@ class BudgetForecast:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanReport:
+class PlanReport(ShownAsTable):
     """A plan, how evenly it spreads the budget, and what it means."""
 
     plan: Plan

@@ -24,6 +24,7 @@ from mars_engine.augment.quality.gatekeeper import (
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Encoder, LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
 from mars_engine.core.records import (
     FloatArray,
@@ -48,7 +49,7 @@ Retry = Literal["retryable", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class ProposeReport:
+class ProposeReport(ShownAsTable):
     """What proposing did, over all sources of the plan: those done now and those done before."""
 
     settings_id: str

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import Pair, Split
 
 
@@ -60,7 +61,7 @@ class SourceColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(ShownAsTable):
     """What an import read, kept and dropped. `kept` counts new pairs, `already_present` those the store had."""
 
     dataset_id: str

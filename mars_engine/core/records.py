@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mars_engine.core.notebook import ShownAsTable
+
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -250,7 +252,7 @@ class BradleyTerryFit:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRecord:
+class ModelRecord(ShownAsTable):
     """A trained reward model. `composition_id` is empty for a warm-up, which is trained on base pairs alone."""
 
     id: str
@@ -309,7 +311,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(ShownAsTable):
     """A budget spent over source pairs under one model. `settings` and `summary` are plain JSON."""
 
     id: str

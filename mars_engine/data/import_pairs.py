@@ -10,6 +10,7 @@ import numpy as np
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, shortened
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Clock, CountedSource, PairSource, Progress, ProgressTask
 from mars_engine.core.records import DatasetRecord, Pair, Split, content_id
 from mars_engine.stats.metrics import pairwise_accuracy
@@ -58,7 +59,7 @@ class Sieve:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportPreview:
+class ImportPreview(ShownAsTable):
     """What importing a source would do, and its first pairs."""
 
     report: ImportReport

@@ -7,6 +7,7 @@ import numpy as np
 
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import ModelShelf, Progress
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
 from mars_engine.reward_models.model_labels import with_distinct_labels
@@ -74,7 +75,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(ShownAsTable):
     """All models on the same held-out pairs, and each model against those that were given before it."""
 
     pairs: int

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import BoolArray, Composition, ModelRecord
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.store import Store
@@ -32,7 +33,7 @@ class NextStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(ShownAsTable):
     """Where a workspace stands."""
 
     funnel: tuple[FunnelStep, ...]

@@ -8,6 +8,7 @@ import numpy as np
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.data.sources import load_sources, training_set
@@ -21,7 +22,7 @@ VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreReport:
+class ScoreReport(ShownAsTable):
     """What scoring found: metrics of the training pairs (in-sample) and the held-out pairs, and triage's verdicts."""
 
     model_label: str

@@ -15,6 +15,7 @@ from mars_engine.augment.propose import ProposeReport, Retry, propose, validate_
 from mars_engine.augment.quality.gatekeeper import QualityTools
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import Composition, ModelRecord, Plan
 from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
@@ -25,7 +26,7 @@ from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
-class RoundReport:
+class RoundReport(ShownAsTable):
     """What one round did, step by step."""
 
     number: int
@@ -43,7 +44,7 @@ class RoundReport:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedRound:
+class OpenedRound(ShownAsTable):
     """What was made ready for people to decide about."""
 
     number: int
@@ -54,7 +55,7 @@ class OpenedRound:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedRound:
+class ClosedRound(ShownAsTable):
     """What was made of people's decisions."""
 
     number: int

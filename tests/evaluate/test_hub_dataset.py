@@ -16,7 +16,7 @@ from stand_in_hub import TOKEN, StandInHub, stand_in_hub
 from mars_engine.cli.main import mars
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.core.workbench import Workbench
+from mars_engine.store.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs

@@ -6,28 +6,26 @@ from typing import Any, get_args
 import click
 from rich.console import Console
 
-from mars_engine.cli import headlines, printing
-from mars_engine.cli.commands.findings import look_after_import, show_findings
-from mars_engine.cli.config_options import override_config, section_options
+from mars_engine.cli import printing
+from mars_engine.cli.commands.findings import show_findings
+from mars_engine.cli.config_options import section_options
 from mars_engine.cli.demo import DEMO, demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.config import MarsConfig
+from mars_engine.core.config_overrides import override_config
 from mars_engine.core.import_records import ImportReport
-from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import Split
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings
-from mars_engine.data.holdout import HoldoutPart
-from mars_engine.data.import_pairs import import_pairs, preview_import, validate_some_kept
 from mars_engine.data.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.data.loaders.hub import with_hub_options
 from mars_engine.data.loaders.options import columns_from, roles_from, scores_from
 from mars_engine.evaluate.hub_dataset import push_dataset
 from mars_engine.evaluate.status import workspace_status
+from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import mark_lost_runs
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.service.uploads import forget_upload
+from mars_engine.workspace.importing import Parts, import_parts, look_after_import, preview_parts, split_source
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
 
@@ -145,36 +143,21 @@ def import_(
         deciding=deciding_score,
     )
 
-    def parts() -> list[tuple[PairSource, Split]]:
+    def parts() -> Parts:
         if source == DEMO:
             return demo_sources()
         location = with_hub_options(source, subset=subset, revision=revision)
         opened = open_source(location, format=format_name, options=options)
-        if holdout is not None:
-            return [(HoldoutPart(opened, holdout, part), part) for part in SPLITS]
-        return [(opened, split or "train")]
+        return split_source(opened, split=split, holdout=holdout)
 
     if dry_run:
         with open_workspace_store(find_workspace(session.root)) as store:
-            previews = [
-                preview_import(part, store, split=name, progress=session.progress, may_be_empty=holdout is not None)
-                for part, name in parts()
-            ]
-        validate_some_kept(source, [preview.report for preview in previews])
+            previews = preview_parts(
+                store, source, parts(), progress=session.progress, may_be_empty=holdout is not None
+            )
         return previews, lambda console: _show_all(console, printing.show_preview, previews)
     with working(session, "import") as (bench, notes):
-        reports = [
-            import_pairs(
-                part,
-                bench.store,
-                split=name,
-                clock=bench.clock,
-                progress=bench.progress,
-                may_be_empty=holdout is not None,
-            )
-            for part, name in parts()
-        ]
-        validate_some_kept(source, reports)
+        reports = import_parts(bench, source, parts(), may_be_empty=holdout is not None)
         notes.summary |= headlines.of_imports(reports)
         reports = look_after_import(bench, reports)
     forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now

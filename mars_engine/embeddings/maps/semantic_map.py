@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.config import MapConfig
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress
 from mars_engine.core.records import (
     ID_LENGTH,
@@ -25,7 +26,7 @@ PAIRS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class MapReport:
+class MapReport(ShownAsTable):
     """What was done for a map."""
 
     kind: MapKind

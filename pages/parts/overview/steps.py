@@ -15,10 +15,10 @@ from mars_engine.evaluate.status import (
     count_open_suspects,
     say_none_accepted,
 )
+from mars_engine.explore.colours import SERIES
 from mars_engine.jobs.jobs import queued_runs, retry_job
 from mars_engine.service.desk import Desk
 from pages.parts.data.import_form import draw_import
-from pages.parts.drawing.colours import SERIES
 from pages.parts.frame.page import presenting
 from pages.parts.train.run_panel import begin
 

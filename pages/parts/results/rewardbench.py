@@ -8,8 +8,8 @@ import streamlit as st
 
 from mars_engine.evaluate.rewardbench import BenchmarkedModel
 from mars_engine.evaluate.rewardbench_scores import SectionScore, SubsetScore
+from mars_engine.explore.colours import SERIES
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import SERIES
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, presenting
 
