@@ -42,11 +42,14 @@ WORKSPACE ?= demo-workspace
 app: $(VENV)/.installed
 	$(BIN)/mars --workspace $(WORKSPACE) app --port $(PORT)
 
+# Two processes of one thread each, a file's tests in one of them, in the order of the files.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not model and not realdata and not browser and not install"
+	$(PYTEST) -m "not model and not realdata and not browser and not install"
 
 check: $(VENV)/.installed-check $(VENV)/.installed-test
 	$(BIN)/ruff check --no-cache .

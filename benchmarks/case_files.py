@@ -17,8 +17,10 @@ from typing import Any
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.progress import SilentProgress
+from mars_engine.data.holdout import HoldoutPart
 from mars_engine.data.import_pairs import import_held_out, import_pairs
 from mars_engine.data.loaders import open_source
+from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import open_store
 
 EXPECTATIONS = Path(__file__).with_name("case_expectations.toml")
@@ -50,7 +52,9 @@ def import_file(path: Path, *, holdout: float | None = None) -> Outcome:
         if holdout is None:
             reports = [import_pairs(source, store, split="train", clock=now, progress=progress, may_be_empty=True)]
         else:
-            reports = import_held_out(source, store, fraction=holdout, clock=now, progress=progress)
+            reports = import_held_out(
+                [HoldoutPart(source, holdout, split) for split in SPLITS], store, clock=now, progress=progress
+            )
     except LoadError as error:
         return Outcome(error=str(error))
     finally:

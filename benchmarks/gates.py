@@ -32,13 +32,13 @@ from mars_engine.core.config import AllocationConfig, MarsConfig, TriageConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
 from mars_engine.core.protocols import FoldTrainer, ParaphraseRequest
 from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.stats.fixed_draws import fixed_numbers
 from mars_engine.stats.intervals import wilson_interval
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
 

@@ -34,12 +34,12 @@ from mars_engine.core.records import (
     Turn,
     content_id,
 )
-from mars_engine.core.workbench import Workbench
 from mars_engine.embeddings.cache import SCHEMA, passage_key
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key
 from mars_engine.reward_models.features import ProbeFeatures, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench, utc_now
 
 DIMENSION = 384

@@ -22,9 +22,9 @@ from scipy import stats
 from mars_engine.augment.compose import build_grid, usable_cells
 from mars_engine.core.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, ReviewEvent, Split
+from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, Split
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.live import LiveProbe
 from mars_engine.data.import_pairs import import_pairs
@@ -38,6 +38,7 @@ from mars_engine.stats.crossed_bootstrap import crossed_mean
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import correctness
 from mars_engine.store import open_store
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 

@@ -6,7 +6,8 @@ import streamlit as st
 
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import MapKind
-from mars_engine.explore.explorer import Cloud, Quadrants, Scene, draw_cloud, margin_histogram, quadrants
+from mars_engine.explore.explorer import Scene
+from mars_engine.explore.figures import Cloud, Quadrants, draw_cloud, margin_histogram, quadrants
 from mars_engine.explore.view import Box, Region, View, drawn_box
 from mars_engine.service.desk import Desk
 from pages.parts.explore.actions import draw_actions

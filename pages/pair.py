@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.data.trails import KEPT
+from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.explore.dossier import Dossier, Neighbour, PairFigures, open_dossier
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import DASHES, SERIES
 from pages.parts.drawing.difference import show_pair
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table, formatted

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.curate.people import Contribution, contributions
 from mars_engine.data.pair_index import revision_of

@@ -13,6 +13,7 @@ from mars_engine.evaluate.results import (
     margin_movement,
     results_revision,
 )
+from mars_engine.evaluate.rewardbench import benchmarked_models
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import empty_state, page, presenting
@@ -112,7 +113,7 @@ def draw(desk: Desk) -> None:
     draw_models_compared(desk)
     draw_probe_choice(desk)
     draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
-    draw_rewardbench(desk.store)
+    draw_rewardbench(benchmarked_models(desk.store))
 
 
 with page("Results", purpose="What each model is worth on held-out pairs that none of them was trained on.") as desk:

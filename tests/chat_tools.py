@@ -12,8 +12,8 @@ from fakes import ListSource, TickingClock, make_bench, make_pairs
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig, MarsConfig, ProposeConfig, QualityConfig, TriageConfig
 from mars_engine.core.records import Plan, Turn, content_id
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 from mars_engine.workspace.rounds import make_plan, score_model, train_warm_up
 

@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ settings.load_profile("mars")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_look_through() -> None:
+    """Leave what is there for good to itself: each training asks for a full collection, seconds with a grown heap."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

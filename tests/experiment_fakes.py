@@ -12,11 +12,11 @@ from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import LinearTrainer, Progress
 from mars_engine.core.records import Pair
-from mars_engine.core.workbench import Workbench
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass

@@ -8,23 +8,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from mars_engine.core.config import MarsConfig
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
-from mars_engine.core.records import (
-    Embeddings,
-    GeneratorCard,
-    ModelEvidence,
-    ModelRecord,
-    Pair,
-    ParsedRow,
-    Passage,
-    Prompt,
-    Turn,
-)
-from mars_engine.core.workbench import Workbench
+from mars_engine.core.records import Embeddings, GeneratorCard, ModelEvidence, ModelRecord, Pair, Passage, Prompt, Turn
 from mars_engine.embeddings.context import render_context
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.store import open_store
+from mars_engine.store.workbench import Workbench
 
 DIMENSION = 24
 SUFFIX_CARD = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")

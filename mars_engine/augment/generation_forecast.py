@@ -15,8 +15,8 @@ from mars_engine.augment.quality.gatekeeper import both_orders
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.protocols import Estimating, Judge
 from mars_engine.core.records import Pair, Plan, PlanRow, Side
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.sources import load_sources, triage_of_plan
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from mars_engine.augment.allocation import (
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateConfig, MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Clock, Encoder, Progress, Store
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Clock, Encoder, Progress
 from mars_engine.core.records import (
     BoolArray,
     FloatArray,
@@ -28,6 +29,7 @@ from mars_engine.core.records import (
 )
 from mars_engine.data.sources import Source, load_sources, open_suspects, oriented_margins
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class BudgetForecast:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanReport:
+class PlanReport(ShownAsTable):
     """A plan, how evenly it spreads the budget, and what it means."""
 
     plan: Plan

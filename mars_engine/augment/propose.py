@@ -24,15 +24,8 @@ from mars_engine.augment.quality.gatekeeper import (
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
-from mars_engine.core.protocols import (
-    Encoder,
-    LinearRewardModel,
-    Paraphraser,
-    Progress,
-    Refiner,
-    RewardModel,
-    Store,
-)
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Encoder, LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,
@@ -47,6 +40,7 @@ from mars_engine.data.sources import Source, load_sources, standing_pairs, train
 from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
+from mars_engine.store import Store
 
 JUDGE = "judge"
 """What was asked for where a judge could not judge."""
@@ -55,7 +49,7 @@ Retry = Literal["retryable", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class ProposeReport:
+class ProposeReport(ShownAsTable):
     """What proposing did, over all sources of the plan: those done now and those done before."""
 
     settings_id: str

@@ -8,10 +8,10 @@ from mars_engine.augment.allocation import summarize_allocation
 from mars_engine.augment.compose import load_grids, rows_with_budget
 from mars_engine.augment.plan import spend
 from mars_engine.core.config import MarsConfig, TriagePolicy
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import BoolArray, Plan
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.data.sources import load_sources, triage_of_plan
+from mars_engine.store import Store
 
 MOST_COUNTED = 20_000
 """Pairs, and accepted variants, up to which the grids are counted text by text."""

@@ -9,7 +9,7 @@ import annotated_types
 import click
 from pydantic.fields import FieldInfo
 
-from mars_engine.core.config import MarsConfig, Section, validate_config
+from mars_engine.core.config import MarsConfig, Section
 
 Command = Callable[..., Any]
 SHORT_FLAGS = {("reward_model", "backbone"): "--backbone"}
@@ -70,20 +70,6 @@ def section_options(*sections: str) -> Callable[[Command], Command]:
         return run
 
     return decorate
-
-
-def override_config(
-    config: MarsConfig, overrides: Mapping[str, Mapping[str, Any]], *, origin: str = "the command line"
-) -> MarsConfig:
-    """Return the configuration with the values of a command line or a form in the place of its own.
-
-    Raises:
-        ConfigError: a value is out of its range; `origin` says where it was given.
-    """
-    settings = config.model_dump()
-    for section, values in overrides.items():
-        settings[section] |= values
-    return validate_config(settings, origin=origin)
 
 
 def as_options(overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:

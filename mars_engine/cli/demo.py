@@ -8,17 +8,18 @@ from mars_engine.augment.allocation import AllocationSummary
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport, compare_laws
 from mars_engine.augment.propose import ProposeReport
-from mars_engine.cli import headlines
 from mars_engine.core.config import AllocationConfig, AllocationLaw, MarsConfig
+from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
 from mars_engine.core.protocols import PairSource, Progress
-from mars_engine.core.records import GeneratorCard, ImportReport, ModelRecord, Split
+from mars_engine.core.records import GeneratorCard, ModelRecord, Split
 from mars_engine.curate.review import ReviewReport, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.evaluate.status import Status, workspace_status
+from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport
 from mars_engine.service.shipped import shipped

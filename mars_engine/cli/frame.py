@@ -4,7 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -14,15 +14,13 @@ from typing import Any
 import click
 
 from mars_engine.cli import printing
-from mars_engine.cli.config_options import override_config
 from mars_engine.cli.standard_streams import json_text
-from mars_engine.core.errors import MarsError
-from mars_engine.core.progress import WatchedProgress, progress_for
+from mars_engine.core.config_overrides import override_config
+from mars_engine.core.progress import progress_for
 from mars_engine.core.protocols import Progress
-from mars_engine.core.workbench import Workbench
-from mars_engine.jobs.jobs import start_next_job
-from mars_engine.jobs.recorded_run import RunNotes, recorded_run
-from mars_engine.jobs.training_lock import TRAINING_KINDS, only_training
+from mars_engine.jobs.recorded_run import RunNotes
+from mars_engine.jobs.recorded_work import recorded_work
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 Overrides = dict[str, dict[str, Any]]
@@ -82,23 +80,8 @@ def looking(session: Session, overrides: Overrides | None = None) -> Iterator[Wo
 
 @contextmanager
 def working(session: Session, kind: str, overrides: Overrides | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
-    """Open the workspace for a piece of work that is recorded as a run, with its progress and what it notes.
-
-    Raises:
-        NotReadyError: it would train, and another process is training in the workspace.
-    """
+    """Open the workspace for a piece of work that is recorded as a run; see `recorded_work`."""
     workspace = find_workspace(session.root)
     config = override_config(workspace.config, overrides or {})
-    progress = WatchedProgress(session.progress)
-    settings = config.model_dump(exclude={"database_url"})
-    with open_workbench(dataclasses.replace(workspace, config=config), progress) as bench:
-        try:
-            with ExitStack() as stack:
-                if kind in TRAINING_KINDS:
-                    stack.enter_context(only_training(workspace, bench.store, kind, clock=bench.clock))
-                run = recorded_run(bench.store, kind, settings, bench.clock, progress=progress)
-                notes = stack.enter_context(run)
-                yield dataclasses.replace(bench, add_point=notes.add_point), notes
-        finally:
-            with suppress(MarsError):  # the next job's trouble is not this one's
-                start_next_job(workspace, bench.store, clock=bench.clock)
+    with recorded_work(dataclasses.replace(workspace, config=config), kind, session.progress) as (bench, notes):
+        yield bench, notes

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from mars_engine.cli.demo import DEMO
 from mars_engine.core.errors import LoadError
-from mars_engine.core.records import ColumnExample, DroppedRow, ImportReport, Pair, SourceColumns, Turn
+from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, SourceColumns
+from mars_engine.core.records import Pair, Turn
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.data.loaders import FORMAT_NAMES
 from mars_engine.jobs.own_process import ask_mars
@@ -101,7 +102,7 @@ def report_of(plain: Mapping[str, Any]) -> ImportReport:
     """
     longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
     examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    unused = tuple(ColumnExample(**each) for each in plain.get("unused", ()))  # reports of older versions have none
+    unused = tuple(ColumnExample(**each) for each in plain["unused"])
     return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
 
 

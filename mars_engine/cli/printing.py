@@ -12,7 +12,8 @@ from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.quality.gatekeeper import RegateReport
 from mars_engine.core.config import AllocationLaw
-from mars_engine.core.records import GeneratorCard, ImportReport, ModelRecord, SourceColumns
+from mars_engine.core.import_records import ImportReport, SourceColumns
+from mars_engine.core.records import GeneratorCard, ModelRecord
 from mars_engine.curate.review import ReviewReport
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.evaluate.heldout import Evaluation
@@ -116,7 +117,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
     )
     if count == 1:
         console.print("  careful: one pair is too few to learn from; import more")
-    for remark in record.metrics.get("remarks", ()):  # models of older versions have none
+    for remark in record.metrics["remarks"]:
         console.print(f"  {remark}")
     if curvature:  # a transformer's is not known
         console.print(
@@ -124,7 +125,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
             f"smallest {curvature['smallest']:.4g}, effective rank {curvature['effective_rank']:.1f}"
         )
     show_truncation(console, record)
-    if indistinct := record.metrics.get("indistinct_pairs"):  # models of older versions do not say
+    if indistinct := record.metrics["indistinct_pairs"]:
         console.print(f"  {say_indistinct(indistinct)}")
 
 

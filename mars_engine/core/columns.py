@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mars_engine.core.records import BoolArray, Float32Array, FloatArray, ItemKind, ReviewAction
+from mars_engine.core.records import BoolArray, Float32Array, FloatArray
+from mars_engine.core.review_records import ItemKind, ReviewAction
 
 IdArray = NDArray[np.bytes_]
 """Ids, ASCII, 24 bytes each."""

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mars_engine.core.notebook import ShownAsTable
+
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -136,85 +138,7 @@ class Embeddings:
     text_tokens_cut: IntArray
 
 
-# --------------------------------------------------------------------------------------------------------- import
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRow:
-    """The pairs that one row of a source gave, and the reasons for what it did not give. `row` counts from 1.
-
-    `notes` say what is odd about the pairs that were kept. `unused` are the columns that hold something and were not
-    used, as they stand.
-    """
-
-    row: int
-    pairs: tuple[Pair, ...] = ()
-    dropped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    unused: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedRow:
-    """A row that gave no pair, with the reason."""
-
-    row: int
-    reason: str
-
-
-LONGEST_EXAMPLE = 80
-
-
-def shortened(value: Any) -> str:
-    """Return a value as one short line that every database and console can hold."""
-    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
-    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnExample:
-    """A column of a source: how many rows hold something in it, and an example. A column's field is `column.field`."""
-
-    name: str
-    rows: int
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceColumns:
-    """What a person chooses from where rows are not recognised, by the first rows of a source."""
-
-    columns: tuple[ColumnExample, ...]
-    roles: tuple[str, ...]
-    """Names of roles in its turns that are not known."""
-    suggested: Mapping[str, str]
-    """From prompt, chosen, rejected to the columns that may be them; empty where nothing suggests it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import read, kept and dropped. `kept` counts new pairs, `already_present` those the store had."""
-
-    dataset_id: str
-    name: str
-    format: str
-    split: Split
-    rows_read: int
-    kept: int
-    already_present: int
-    dropped: Mapping[str, int]
-    examples: tuple[DroppedRow, ...]
-    """The first dropped rows of each reason, to look up in the file."""
-    prompts_in_other_split: int
-    """Kept pairs whose prompt also has pairs in the other split: an evaluation on them is less independent."""
-    longer_wins: float
-    """Accuracy of "the longer response is better" on the kept pairs, ties 0.5; NaN where nothing was kept."""
-    notes: Mapping[str, int] = field(default_factory=dict)
-    """What is odd about rows that were kept, with the number of rows."""
-    unused: tuple[ColumnExample, ...] = ()
-    findings: Mapping[str, Any] | None = None
-    """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
-    """Columns that were read past, for a person to see whether something of theirs was left out."""
+# ------------------------------------------------------------------------------------------------------------- datasets
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +170,17 @@ class RemovedContent:
     evaluations: int
     """Benchmarks and experiments."""
     runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """Source pairs that a person put together under a name: to check them first, or to find them again."""
+
+    id: str
+    name: str
+    annotator: str
+    created_at: datetime
+    pairs: int
 
 
 # ------------------------------------------------------------------------------------------------- reward models
@@ -317,7 +252,7 @@ class BradleyTerryFit:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRecord:
+class ModelRecord(ShownAsTable):
     """A trained reward model. `composition_id` is empty for a warm-up, which is trained on base pairs alone."""
 
     id: str
@@ -376,7 +311,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(ShownAsTable):
     """A budget spent over source pairs under one model. `settings` and `summary` are plain JSON."""
 
     id: str
@@ -487,111 +422,6 @@ class ProposalFailure:
     """What was asked for: "prompt", "chosen", "rejected", or "refine chosen", "refine rejected"."""
     reason: str
     retryable: bool
-
-
-# -------------------------------------------------------------------------------------------------------- reviews
-
-ItemKind = Literal["proposal", "pair"]
-ReviewAction = Literal[
-    "accept",
-    "accept_chosen",
-    "accept_rejected",
-    "edit",
-    "reject",
-    "flag",
-    "skip",
-    "label_right",
-    "flip",
-    "drop",
-    "ambiguous",
-    "undo",
-]
-PROPOSAL_ACTIONS = frozenset({"accept", "accept_chosen", "accept_rejected", "edit", "reject", "flag", "skip", "undo"})
-PAIR_ACTIONS = frozenset({"label_right", "flip", "drop", "ambiguous", "skip", "undo"})
-
-
-Presentation = Literal["open", "blind", "blind_swapped"]
-"""How an item was shown: with its labels, without them, or without them and with its two sides exchanged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewEvent:
-    """One thing a person (or a policy) did to an item; never changed afterwards.
-
-    `sequence` grows with each act of an annotator. The events of one act on many items share it, and are undone
-    together; an event sent twice is stored once.
-    """
-
-    item_kind: ItemKind
-    item_id: str
-    action: ReviewAction
-    annotator: str
-    sequence: int
-    at: datetime
-    edited_prompt: Prompt | None = None
-    edited_chosen: str | None = None
-    edited_rejected: str | None = None
-    note: str = ""
-    seconds: float = 0.0
-    presented: Presentation = "open"
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewMark:
-    """What of a review event tells how its item stands. `row` counts all events in the order they were stored."""
-
-    row: int
-    item_id: str
-    action: ReviewAction
-    annotator: str
-    sequence: int
-    presented: Presentation = "open"
-
-
-@dataclass(frozen=True, slots=True)
-class StandingAct:
-    """An act of an annotator that was not taken back: its events of one sequence, on those items where it stands."""
-
-    sequence: int
-    items: tuple[str, ...]
-
-
-ActOutcome = Literal["stored", "present", "nothing_to_undo", "number_taken"]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedAct:
-    """What became of an act that was to be stored.
-
-    "present" was stored before; "nothing_to_undo" and "number_taken" (its sequence is that of a stored act on other
-    items or with another action) are not stored.
-    """
-
-    sequence: int
-    outcome: ActOutcome
-    items: tuple[str, ...] = ()
-    """The items that it is about; of an undo, those of the act that it takes back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """An annotator reads an item until then; others are not given it, unless overlap asks for it."""
-
-    item_kind: ItemKind
-    item_id: str
-    annotator: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PairSet:
-    """Source pairs that a person put together under a name: to check them first, or to find them again."""
-
-    id: str
-    name: str
-    annotator: str
-    created_at: datetime
-    pairs: int
 
 
 # --------------------------------------------------------------------------------------------------- compositions

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from mars_engine.core.records import ReviewAction, StandingAct
+from mars_engine.core.review_records import ReviewAction, StandingAct
 
 
 class Trace(NamedTuple):

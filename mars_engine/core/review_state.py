@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from mars_engine.core.records import Pair, Presentation, Prompt, Proposal, ReviewAction, ReviewEvent
+from mars_engine.core.records import Pair, Prompt, Proposal
+from mars_engine.core.review_records import Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.treatment import LabelDecision
 
 ProposalStatus = Literal["pending", "accepted", "rejected", "flagged", "disputed"]

@@ -1,7 +1,9 @@
-"""Files that appear when they are complete, or not at all."""
+"""Files and folders that appear when they are complete, or not at all, and that stay when the machine loses power."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +15,41 @@ from mars_engine.core.file_names import fault_of_name
 
 @contextmanager
 def completed_file(path: Path) -> Iterator[Path]:
-    """Hand out a hidden path beside `path`, which takes its place once what was written there is safe on the disk."""
+    """Hand out a hidden path beside `path`; the file that is written there replaces the one at `path`.
+
+    Until then the earlier file stays as it was, however the writer ends. The new one keeps its permissions.
+    """
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        part.rename(path)
+        if path.exists():
+            shutil.copymode(path, part)
+        put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def put_in_place(unfinished: Path, target: Path) -> None:
+    """Give a file or a folder its name, once all of it is safe on the disk; on return the name is safe too.
+
+    Raises:
+        OSError: the disk is full, or a folder that is not empty has the name.
+    """
+    for path in [*unfinished.rglob("*"), unfinished]:
+        _sync(path)
+    unfinished.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # some file systems sync no folder
+            raise
+    finally:
+        os.close(number)
 
 
 @contextmanager

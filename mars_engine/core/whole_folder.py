@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mars_engine.core.errors import ModelError
+from mars_engine.core.whole_file import completed_file, put_in_place
 
 
 def write_whole_folder(target: Path, write: Callable[[Path], None], *, is_whole: Callable[[Path], bool]) -> None:
@@ -31,7 +32,7 @@ def write_whole_folder(target: Path, write: Callable[[Path], None], *, is_whole:
         unfinished.mkdir(parents=True)
         with plain_write_errors(target):
             write(unfinished)
-        unfinished.rename(target)
+        put_in_place(unfinished, target)
     except OSError as error:
         if not target.is_dir():  # else another process put the same there first
             raise cannot_write(target, error) from error
@@ -45,12 +46,10 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         ModelError: it cannot be written, for example because the disk is full; an earlier one stays as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with completed_file(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock, Store
-from mars_engine.core.records import IntArray, ItemKind, Prompt, ReviewAction, ReviewEvent, ReviewMark
+from mars_engine.core.protocols import Clock
+from mars_engine.core.records import IntArray, Prompt
+from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent, ReviewMark
 from mars_engine.core.review_state import (
     ADJUDICATOR_PREFIX,
     POLICY_PREFIX,
@@ -26,6 +27,7 @@ from mars_engine.curate.agreement_coefficients import (
     raw_agreement,
 )
 from mars_engine.curate.review import record_as, require_annotator
+from mars_engine.store import Store
 
 RESAMPLES = 2_000
 

@@ -7,17 +7,8 @@ from typing import Literal
 import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import cards_of_writers, gates_that_judged, judged_by
-from mars_engine.core.records import (
-    Pair,
-    Presentation,
-    Prompt,
-    Proposal,
-    RefineTry,
-    ReviewAction,
-    ReviewEvent,
-    Side,
-    Turn,
-)
+from mars_engine.core.records import Pair, Prompt, Proposal, RefineTry, Side, Turn
+from mars_engine.core.review_records import Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ProposalStatus
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, Column, PairIndex
 

@@ -11,19 +11,19 @@ from datetime import datetime
 from typing import Any, cast, get_args
 
 from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.protocols import Clock, Store
-from mars_engine.core.records import (
+from mars_engine.core.protocols import Clock
+from mars_engine.core.records import Prompt, Proposal
+from mars_engine.core.review_records import (
     PAIR_ACTIONS,
     PROPOSAL_ACTIONS,
     ItemKind,
     Presentation,
-    Prompt,
-    Proposal,
     ReviewAction,
     ReviewEvent,
 )
 from mars_engine.curate.cards import with_last_user_turn
 from mars_engine.curate.review import require_annotator
+from mars_engine.store import Store
 
 LONGEST_TEXT = 1_000_000
 MOST_ITEMS = 5_000

@@ -12,8 +12,8 @@ from mars_engine.augment.composition import GridTexts
 from mars_engine.augment.quality.gatekeeper import settings_of_gates
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock, Store
-from mars_engine.core.records import ItemKind, ReviewEvent, StandingAct
+from mars_engine.core.protocols import Clock
+from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
 from mars_engine.curate.cards import (
     Card,
@@ -33,6 +33,7 @@ from mars_engine.data.findings import set_of_finding
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.data.trails import trails_of
 from mars_engine.stats.fixed_draws import fixed_numbers
+from mars_engine.store import Store
 
 __all__ = [
     "ORDERS",

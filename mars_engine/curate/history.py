@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, TextIO
 
-from mars_engine.core.protocols import Store
-from mars_engine.core.records import ItemKind, Pair, Presentation, Prompt, Proposal, ReviewAction, ReviewEvent
+from mars_engine.core.records import Pair, Prompt, Proposal
+from mars_engine.core.review_records import ItemKind, Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import decisions_that_count, effective_events
+from mars_engine.store import Store
 
 Fate = Literal["standing", "replaced", "undone", "overruled", "no decision"]
 """What became of an event: it counts; its annotator decided anew; its annotator took it back; people overruled a policy

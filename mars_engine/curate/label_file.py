@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mars_engine.core.protocols import Store
 from mars_engine.core.whole_file import completed_text
 from mars_engine.curate.history import HistoryFormat, label_history, write_history
+from mars_engine.store import Store
 
 FORMS: dict[str, HistoryFormat] = {".csv": "csv", ".jsonl": "jsonl"}
 

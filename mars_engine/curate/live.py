@@ -15,18 +15,9 @@ import numpy as np
 from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import LinearTrainer, Progress, Store
-from mars_engine.core.records import (
-    BoolArray,
-    BradleyTerryFit,
-    FloatArray,
-    IntArray,
-    ItemKind,
-    Pair,
-    Proposal,
-    ReviewEvent,
-    TrainingSet,
-)
+from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.records import BoolArray, BradleyTerryFit, FloatArray, IntArray, Pair, Proposal, TrainingSet
+from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import (
     POLICY_PREFIX,
     ProposalState,
@@ -38,6 +29,7 @@ from mars_engine.core.treatment import LabelDecision, PairTreatment, treat_pair
 from mars_engine.curate.gain_order import GainLimits, GainOrder, Kind, chances_by_kind, kind_of, rank_waiting
 from mars_engine.reward_models.curvature import Curvature, hessian, summarize_curvature
 from mars_engine.stats.metrics import pairwise_accuracy
+from mars_engine.store import Store
 
 WATCHED = ("reviews", "pairs", "models", "triage")
 """What the figures depend on; what else they show (the queue of proposals) does not change while people decide."""

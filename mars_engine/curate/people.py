@@ -6,10 +6,12 @@ from typing import Literal
 
 from mars_engine.core.columns import ReviewTally
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock, Store
-from mars_engine.core.records import ItemKind, Pair, Proposal, ReviewEvent
+from mars_engine.core.protocols import Clock
+from mars_engine.core.records import Pair, Proposal
+from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, decisions_that_count
 from mars_engine.curate.agreement import adjudicate
+from mars_engine.store import Store
 
 Role = Literal["person", "adjudicator", "policy"]
 

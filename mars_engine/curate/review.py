@@ -2,23 +2,18 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.core.protocols import Clock, Progress, Store
-from mars_engine.core.records import (
-    PAIR_ACTIONS,
-    PROPOSAL_ACTIONS,
-    ItemKind,
-    Prompt,
-    Proposal,
-    ReviewAction,
-    ReviewEvent,
-)
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.records import Prompt, Proposal
+from mars_engine.core.review_records import PAIR_ACTIONS, PROPOSAL_ACTIONS, ItemKind, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states
+from mars_engine.store import Store
 
 ReviewPolicy = Literal["accept-all", "gates"]
 Reviewer = Literal["accept-all", "gates", "people"]
@@ -31,7 +26,7 @@ LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewReport:
+class ReviewReport(ShownAsTable):
     """What a policy or people did, and how all proposals stand afterwards."""
 
     policy: Reviewer
@@ -77,6 +72,61 @@ def record_review(
         note=note,
         seconds=seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decides about one item. An edit says the texts that it changes, the others stay."""
+
+    action: ReviewAction
+    chosen: str | None = None
+    rejected: str | None = None
+    note: str = ""
+
+
+def record_decisions(
+    store: Store, item_kind: ItemKind, decisions: Mapping[str, Decision], *, annotator: str, clock: Clock
+) -> list[ReviewEvent]:
+    """Store a person's decisions about some items at once, all or none, and return them.
+
+    Args:
+        store: the workspace's memory.
+        item_kind: what the items are.
+        decisions: by the items' ids; at least one.
+        annotator: who decides.
+        clock: tells when.
+
+    Raises:
+        MarsError: as `record_review`; the item is named.
+    """
+    require_annotator(annotator)
+    if not decisions:
+        raise MarsError("there is no decision to record", expected="at least one, by the id of what it is about")
+    for item_id, decision in decisions.items():
+        _validate(store, item_kind, item_id, decision.action, [decision.chosen, decision.rejected])
+    at = clock()
+    first = next_sequence(store, annotator, at)
+    events = [
+        ReviewEvent(
+            item_kind=item_kind,
+            item_id=item_id,
+            action=decision.action,
+            annotator=annotator,
+            sequence=first + place,
+            at=at,
+            edited_chosen=decision.chosen,
+            edited_rejected=decision.rejected,
+            note=decision.note,
+        )
+        for place, (item_id, decision) in enumerate(decisions.items())
+    ]
+    store.reviews.append(events)
+    return events
+
+
+def count_standing(store: Store) -> dict[str, int]:
+    """Return the number of proposals by status, the commonest first."""
+    return dict(_standing(store).most_common())
 
 
 def record_as(
@@ -184,7 +234,7 @@ def review_by_policy(store: Store, policy: ReviewPolicy, *, clock: Clock) -> Rev
         policy=policy,
         accepted_now=len(decisions) - len(rejected),
         rejected_now=len(rejected),
-        standing=dict(_standing(store).most_common()),
+        standing=count_standing(store),
         reasons=dict(
             Counter(part.split(":")[0] for decision in rejected for part in decision.note.split("; ")).most_common()
         ),

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import Composition, ExportRow
 from mars_engine.data.sources import Source, load_sources, standing_pairs, triage_of_composition
+from mars_engine.store import Store
 
 ExportWhat = Literal["training-set", "composed", "base", "heldout"]
 

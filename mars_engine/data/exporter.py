@@ -13,8 +13,6 @@ import gzip
 import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +22,9 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import MANIFEST_ENDING, fault_of_name
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import ExportRow, Pair, Prompt
+from mars_engine.core.whole_file import completed_file
 
 ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
@@ -34,7 +34,7 @@ _PARQUET_BATCH_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class ExportResult:
+class ExportResult(ShownAsTable):
     """What was written. `sha256` is that of the data file's bytes."""
 
     path: Path
@@ -72,14 +72,30 @@ def export_pairs(
     if first is None:
         raise MarsError("there are no pairs to export", expected="at least one")
     columns = tuple(first)
-    with _completed_file(path) as stream:
+    with _export_file(path) as stream:
         _write_records(first, chain([first], records), stream, path.name.lower())
     sha256 = _sha256(path)
     manifest_path = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
-    with _completed_file(manifest_path) as stream:
+    with _export_file(manifest_path) as stream:
         stream.write(json.dumps({**given, **facts}, ensure_ascii=False, indent=2).encode() + b"\n")
     return ExportResult(path, manifest_path, shape, records.count, columns, sha256)
+
+
+def export_dataset(rows: Iterable[ExportRow], *, shape: ExportShape) -> Any:
+    """Return pairs, in their order, as a `datasets.Dataset` with the columns and types of an exported file.
+
+    Raises:
+        MarsError: no rows, a shape that is not known, or a pair that the shape cannot hold.
+    """
+    import datasets
+    import pyarrow as pa
+
+    _validate_shape(shape)
+    records = [_record(row, shape) for row in rows]
+    if not records:
+        raise MarsError("there are no pairs to export", expected="at least one")
+    return datasets.Dataset(pa.Table.from_pylist(records, schema=_schema(records[0])))
 
 
 class _Counted(Iterator[dict[str, Any]]):
@@ -95,14 +111,18 @@ class _Counted(Iterator[dict[str, Any]]):
 
 
 def _validate_target(path: Path, shape: str, *, overwrite: bool) -> None:
-    if shape not in get_args(ExportShape):
-        raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
+    _validate_shape(shape)
     if not path.name.lower().endswith(FILE_ENDINGS):
         raise MarsError(f"{path} has no file ending that is known", expected=f"one of {', '.join(FILE_ENDINGS)}")
     if fault := fault_of_name(path, suffix=MANIFEST_ENDING):
         raise MarsError(fault, remedy="choose another name")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
+
+
+def _validate_shape(shape: str) -> None:
+    if shape not in get_args(ExportShape):
+        raise MarsError(f"there is no export shape {shape!r}", expected=f"one of {', '.join(get_args(ExportShape))}")
 
 
 def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
@@ -181,34 +201,35 @@ def _write_parquet(first: Mapping[str, Any], records: Iterable[dict[str, Any]], 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    types = {"mars_margin": pa.float64(), "mars_semantic_distance": pa.float64(), "mars_weight": pa.float64()}
-    types |= {"mars_round": pa.int64()}
-    schema = pa.schema(
-        [(name, turns if isinstance(value, list) else types.get(name, pa.string())) for name, value in first.items()]
-    )
+    schema = _schema(first)
     with pq.ParquetWriter(stream, schema) as writer:
         remaining = iter(records)
         while part := list(islice(remaining, _PARQUET_BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist(part, schema=schema))
 
 
+def _schema(first: Mapping[str, Any]) -> Any:
+    """Return the columns' types by the first record: a margin that is not known anywhere is a number all the same."""
+    import pyarrow as pa
+
+    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    types = {"mars_margin": pa.float64(), "mars_semantic_distance": pa.float64(), "mars_weight": pa.float64()}
+    types |= {"mars_round": pa.int64()}
+    return pa.schema(
+        [(name, turns if isinstance(value, list) else types.get(name, pa.string())) for name, value in first.items()]
+    )
+
+
 @contextmanager
-def _completed_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a hidden file beside `path` that takes its place once it is written and safe on the disk, or goes."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+def _export_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears at `path` when all is written."""
     try:
-        with part.open("xb") as stream:
+        with completed_file(path) as part, part.open("xb") as stream:
             yield cast("BinaryIO", stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
     except OSError as error:
         raise MarsError(f"{path} cannot be written: {error}", remedy="check the folder and the space left") from error
     except UnicodeEncodeError as error:
         raise MarsError(f"a text cannot be written as UTF-8: {error}", remedy="leave out the pair it is of") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import Pair, ParsedRow, Split
+from mars_engine.core.records import Pair, Split
 
 BUCKETS = 10_000
 
@@ -52,8 +53,3 @@ class HoldoutPart:
     def _is_heldout(self, pair: Pair) -> bool:
         bucket = int.from_bytes(hashlib.sha256(pair.prompt_id.encode()).digest()[:8]) % BUCKETS
         return bucket < self.fraction * BUCKETS
-
-
-def hold_out(source: PairSource, fraction: float) -> list[HoldoutPart]:
-    """Return a source's training part and the part held out, which is about this fraction of the prompts."""
-    return [HoldoutPart(source, fraction, "train"), HoldoutPart(source, fraction, "heldout")]

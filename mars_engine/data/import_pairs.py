@@ -10,28 +10,14 @@ from typing import Any
 import numpy as np
 
 from mars_engine.core.errors import LoadError
-from mars_engine.core.protocols import (
-    Clock,
-    CountedSource,
-    PairSource,
-    Progress,
-    ProgressTask,
-    StagedPairs,
-    Store,
-)
-from mars_engine.core.records import (
-    ColumnExample,
-    DatasetRecord,
-    DroppedRow,
-    ImportReport,
-    Pair,
-    ParsedRow,
-    Split,
-    content_id,
-    shortened,
-)
-from mars_engine.data.holdout import HoldoutPart, hold_out
+from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, ParsedRow, shortened
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Clock, CountedSource, PairSource, Progress, ProgressTask
+from mars_engine.core.records import DatasetRecord, Pair, Split, content_id
+from mars_engine.data.holdout import HoldoutPart
 from mars_engine.stats.metrics import pairwise_accuracy
+from mars_engine.store import Store
+from mars_engine.store.staging import StagedPairs
 
 EXAMPLES_A_REASON = 3
 PAIRS_IN_PREVIEW = 3
@@ -85,7 +71,7 @@ class Sieve:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportPreview:
+class ImportPreview(ShownAsTable):
     """What importing a source would do, and its first pairs."""
 
     report: ImportReport
@@ -125,27 +111,25 @@ def import_pairs(
 
 
 def import_held_out(
-    source: PairSource, store: Store, *, fraction: float, clock: Clock, progress: Progress
+    parts: Sequence[HoldoutPart], store: Store, *, clock: Clock, progress: Progress
 ) -> list[ImportReport]:
-    """Import a source's pairs, of which a fraction of the prompts is held out; the source is read once.
+    """Import the parts of one source, a report each; the source is read once.
 
     Either part may be empty: `validate_some_kept` judges both together.
-
-    Returns:
-        What became of the training part and of the part held out.
 
     Raises:
         LoadError: the source cannot be read; nothing was stored.
     """
-    parts = hold_out(source, fraction)
-    with _read_in_parts(source, parts, store, progress) as sieves:
+    with _read_in_parts(parts, store, progress) as sieves:
         return [
             _store(part, sieve, store, part.split, clock, progress, may_be_empty=True)
             for part, sieve in zip(parts, sieves, strict=True)
         ]
 
 
-def preview_import(source: PairSource, store: Store, *, split: Split, progress: Progress) -> ImportPreview:
+def preview_import(
+    source: PairSource, store: Store, *, split: Split, progress: Progress, may_be_empty: bool = False
+) -> ImportPreview:
     """Return what `import_pairs` would report, and the first pairs that it would keep; nothing is stored.
 
     Raises:
@@ -153,17 +137,16 @@ def preview_import(source: PairSource, store: Store, *, split: Split, progress: 
     """
     with store.pairs.staging() as staged:
         sieve = _read(source, staged, progress)
-        return _preview(source, sieve, store, split, may_be_empty=False)
+        return _preview(source, sieve, store, split, may_be_empty=may_be_empty)
 
 
-def preview_held_out(source: PairSource, store: Store, *, fraction: float, progress: Progress) -> list[ImportPreview]:
+def preview_held_out(parts: Sequence[HoldoutPart], store: Store, *, progress: Progress) -> list[ImportPreview]:
     """Return what `import_held_out` would report of each part, and the first pairs it would keep; nothing is stored.
 
     Raises:
         LoadError: as `import_held_out`.
     """
-    parts = hold_out(source, fraction)
-    with _read_in_parts(source, parts, store, progress) as sieves:
+    with _read_in_parts(parts, store, progress) as sieves:
         return [
             _preview(part, sieve, store, part.split, may_be_empty=True)
             for part, sieve in zip(parts, sieves, strict=True)
@@ -276,13 +259,11 @@ def _read(source: PairSource, staged: StagedPairs, progress: Progress) -> Sieve:
 
 
 @contextmanager
-def _read_in_parts(
-    source: PairSource, parts: Sequence[HoldoutPart], store: Store, progress: Progress
-) -> Iterator[list[Sieve]]:
-    """Read a source once, each of its rows into the parts that it belongs to."""
+def _read_in_parts(parts: Sequence[HoldoutPart], store: Store, progress: Progress) -> Iterator[list[Sieve]]:
+    """Read the source of the parts once, each of its rows into the parts that it belongs to."""
     with ExitStack() as stagings:
         sieves = [Sieve(stagings.enter_context(store.pairs.staging())) for _ in parts]
-        for parsed in _rows(source, progress):
+        for parsed in _rows(parts[0].source, progress):
             for part, sieve in zip(parts, sieves, strict=True):
                 if (row := part.part_of(parsed)) is not None:
                     sieve.take(row)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.columns import IdArray, PlanColumns, WordArray
-from mars_engine.core.protocols import Store
-from mars_engine.core.records import ModelRecord, Plan, ReviewEvent
+from mars_engine.core.records import ModelRecord, Plan
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import (
     ProposalStatus,
     label_decision,
@@ -19,6 +19,7 @@ from mars_engine.core.review_state import (
     plain_status,
     proposal_state,
 )
+from mars_engine.store import Store
 
 Codes = NDArray[np.int16]
 Column = NDArray[np.float32]

@@ -7,7 +7,6 @@ import numpy as np
 
 from mars_engine.core.config import TriageConfig, TriagePolicy
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import (
     BoolArray,
     ComposedPair,
@@ -22,6 +21,7 @@ from mars_engine.core.records import (
 from mars_engine.core.review_state import label_decisions
 from mars_engine.core.treatment import PairTreatment, treat_pair
 from mars_engine.data.trails import KEPT, trails_of
+from mars_engine.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import Proposal, RefineTry
+from mars_engine.store import Store
 
 KEPT = "kept"
 """The verdict on the rewrite that became a pair's new text."""

@@ -1,9 +1,7 @@
 """The files of a benchmark of one model: its rewards so far, and its results as the official tool writes them."""
 
 import json
-import os
 import re
-import secrets
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +14,7 @@ import numpy as np
 
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.records import Rewards
+from mars_engine.core.whole_file import completed_file
 
 REWARDS = ".rewards"
 """The folder of the rewards so far; a backup leaves it out, as it does all that is hidden."""
@@ -87,21 +86,15 @@ class BenchmarkFolder:
 
     @contextmanager
     def _written(self, path: Path) -> Iterator[Path]:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield part
-            with part.open("rb") as stream:
-                os.fsync(stream.fileno())
-            part.rename(path)
+            with completed_file(path) as part:
+                yield part
         except OSError as error:
             raise WorkspaceError(
                 f"{path} cannot be written: {error}",
                 remedy="check the space on the disk and the folder's permissions; what was scored before is kept",
             ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
 
 
 def _texts_of(row: Any) -> list[str]:

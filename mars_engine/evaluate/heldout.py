@@ -7,11 +7,13 @@ import numpy as np
 
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import ModelShelf, Progress, Store
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import ModelShelf, Progress
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval, bootstrap_mean, paired_difference
 from mars_engine.stats.metrics import MarginMetrics, correctness, longer_wins, summarize_margins
+from mars_engine.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(ShownAsTable):
     """All models on the same held-out pairs, and each model against those that were given before it."""
 
     pairs: int

@@ -8,12 +8,12 @@ from mars_engine.augment.allocation import equal_share_margin, scale_margins
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.columns import Int32Array
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import Float32Array, FloatArray, IntArray, ModelRecord
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex
 from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.results import ModelResult, compare_models, stored_rewards, trace_lineage
 from mars_engine.stats.metrics import TIE, margin_bin_edges
+from mars_engine.store import Store
 
 MARGIN_BINS = 40
 MOST_POINTS = 20_000

@@ -11,18 +11,9 @@ import numpy as np
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Clock, Store
-from mars_engine.core.records import (
-    Composition,
-    DatasetRecord,
-    FloatArray,
-    IntArray,
-    ItemKind,
-    ModelRecord,
-    Pair,
-    Plan,
-    Prompt,
-)
+from mars_engine.core.protocols import Clock
+from mars_engine.core.records import Composition, DatasetRecord, FloatArray, IntArray, ModelRecord, Pair, Plan, Prompt
+from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import POLICY_PREFIX, ProposalState, proposal_state
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex
@@ -36,6 +27,7 @@ from mars_engine.evaluate.results import (
 )
 from mars_engine.evaluate.rewardbench import BenchmarkedModel, benchmarked_models
 from mars_engine.evaluate.status import Status, workspace_status
+from mars_engine.store import Store
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
 EXAMPLES = 5

@@ -2,7 +2,6 @@
 
 import platform
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -15,11 +14,13 @@ from mars_engine import __version__
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
+from mars_engine.core.whole_file import completed_file
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.results import say_accuracy, say_comparison, signed_points
+from mars_engine.store import Store
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -85,12 +86,10 @@ def write_report(html: str, path: Path, *, overwrite: bool) -> Path:
         raise MarsError(fault, remedy="choose another name")
     if path.exists() and not (overwrite and path.is_file()):
         raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        unfinished.write_text(html, encoding="utf-8")
-        unfinished.replace(path)
+        with completed_file(path) as part:
+            part.write_text(html, encoding="utf-8")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise MarsError(f"{path} cannot be written: {error}", remedy="check the folder and its permissions") from error
     return path
 

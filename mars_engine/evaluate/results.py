@@ -15,7 +15,6 @@ import numpy as np
 from mars_engine.core.columns import IdArray
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Rewards, Split
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
 from mars_engine.evaluate.heldout import (
@@ -29,6 +28,7 @@ from mars_engine.evaluate.heldout import (
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import ReliabilityBin, correctness, margin_bin_edges, reliability
+from mars_engine.store import Store
 
 MOVEMENT_BINS = 48
 RESULT_SUBJECTS = ("pairs", "models", "scores", "plans", "compositions")

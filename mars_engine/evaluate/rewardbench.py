@@ -14,7 +14,7 @@ import numpy as np
 
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.protocols import Clock, Progress, RewardModel, Store
+from mars_engine.core.protocols import Clock, Progress, RewardModel
 from mars_engine.core.records import (
     EvaluationKind,
     EvaluationRecord,
@@ -23,7 +23,6 @@ from mars_engine.core.records import (
     Truncation,
     content_id,
 )
-from mars_engine.core.workbench import AddPoint, forget_point
 from mars_engine.evaluate.rewardbench_scores import (
     PRIOR_SET_SUBSETS,
     PRIOR_SETS,
@@ -42,6 +41,8 @@ from mars_engine.evaluate.rewardbench_scores import (
     score_pairwise,
     section_of,
 )
+from mars_engine.store import Store
+from mars_engine.store.workbench import AddPoint, forget_point
 
 PAIRS_AT_ONCE = 256
 """Pairs that are scored, and whose rewards are kept, at a time."""

@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from mars_engine.core.protocols import Store
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import BoolArray, Composition, ModelRecord
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
+from mars_engine.store import Store
 
 StepName = Literal[
     "import", "warm up", "score", "propose", "review", "propose otherwise", "compose", "retrain", "evaluate"
@@ -32,7 +33,7 @@ class NextStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(ShownAsTable):
     """Where a workspace stands."""
 
     funnel: tuple[FunnelStep, ...]

@@ -13,7 +13,6 @@ import numpy as np
 from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.records import IntArray, Pair, Passage, content_id
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.dropout_views import DropoutViewEncoder
@@ -30,6 +29,7 @@ from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.shelf import ProbeShelf
 from mars_engine.store import open_store, sqlite_url
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
 
 

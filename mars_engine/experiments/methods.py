@@ -24,7 +24,6 @@ from mars_engine.core.records import (
     Split,
     TrainingSet,
 )
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.sources import (
@@ -38,6 +37,7 @@ from mars_engine.experiments.baselines import adaboost_weights, keep_highest, se
 from mars_engine.experiments.draws import Draw, DrawnPairs
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import compose_plan, make_plan, make_proposals, score_model, train_warm_up
 
 LAW_AND_LAYER: dict[Method, tuple[AllocationLaw, bool]] = {

@@ -21,7 +21,6 @@ from mars_engine.core.config import (
     QualityConfig,
     Section,
     TriageConfig,
-    move_thresholds_of_gates,
     say_complaints,
 )
 from mars_engine.core.errors import ConfigError
@@ -76,65 +75,63 @@ Seeds = Annotated[int, Field(ge=0, le=2**32 - 1)]
 class DatasetPlan(Section):
     """One source of pairs: base pairs and held-out pairs are drawn from it anew under each seed."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60, description="What the results call it.")]
-    paths: Annotated[
-        tuple[str, ...],
-        Field(min_length=1, description="Its files, taken together; relative to the plan's folder or the current one."),
-    ]
-    format: Annotated[str, Field(description="The files' format; empty: it is recognised.")] = ""
-    base_pairs: Annotated[int, Field(ge=2, description="Labelled pairs that the methods begin with.")]
-    heldout_pairs: Annotated[
-        int, Field(ge=2, description="Pairs measured on; their prompts are in no other part under that seed.")
-    ]
-    unlabelled_pairs: Annotated[
-        int, Field(ge=0, description="Most further pairs that self-training may see, their labels hidden; 0: all.")
-    ] = 0
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    """What the results call it."""
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Its files, taken together; relative to the plan's folder or the current one."""
+    format: str = ""
+    """The files' format; empty: it is recognised."""
+    base_pairs: Annotated[int, Field(ge=2)]
+    """Labelled pairs that the methods begin with."""
+    heldout_pairs: Annotated[int, Field(ge=2)]
+    """Pairs measured on; their prompts are in no other part under that seed."""
+    unlabelled_pairs: Annotated[int, Field(ge=0)] = 0
+    """Most further pairs that self-training may see, their labels hidden; 0: all."""
 
 
 class HeadTraining(Section):
     """Training of the linear head by minibatch AdamW on frozen features."""
 
-    epochs: Annotated[float, Field(gt=0, description="Passes over a training set under equal epochs.")] = 5
-    batch_size: Annotated[int, Field(ge=1, description="Pairs in a batch; every batch is full.")] = 64
-    learning_rate: Annotated[float, Field(gt=0, description="AdamW's learning rate.")] = 0.01
-    weight_decay: Annotated[float, Field(ge=0, description="AdamW's decoupled weight decay.")] = 0.01
+    epochs: Annotated[float, Field(gt=0)] = 5
+    """Passes over a training set under equal epochs."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Pairs in a batch; every batch is full."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """AdamW's learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
 
 
 class BaselineSettings(Section):
     """Settings of the methods that are not MARS."""
 
-    keep_highest: Annotated[
-        int, Field(ge=0, description="West-of-N: new pairs kept of each base pair; 0: allocation.budget_per_pair.")
-    ] = 0
-    adaboost_eta: Annotated[float, Field(ge=0, description="η of the reweighting by exp(−η·margin).")] = 0.5
-    confidence: Annotated[
-        float,
-        Field(ge=0.5, lt=1, description="Self-training: least probability of the side that the warm-up prefers."),
-    ] = 0.7
-    dropout_rate: Annotated[
-        float,
-        Field(gt=0, lt=1, description="Dropout views: the encoder's dropout; BERT and its kin are trained at 0.1."),
-    ] = 0.1
-    dropout_views: Annotated[
-        int, Field(ge=2, le=20, description="Dropout views: views of each response; any two sides' views make a pair.")
-    ] = 3
+    keep_highest: Annotated[int, Field(ge=0)] = 0
+    """West-of-N: new pairs kept of each base pair; 0: allocation.budget_per_pair."""
+    adaboost_eta: Annotated[float, Field(ge=0)] = 0.5
+    """η of the reweighting by exp(−η·margin)."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.7
+    """Self-training: least probability of the side that the warm-up prefers."""
+    dropout_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Dropout views: the encoder's dropout; BERT and its kin are trained at 0.1."""
+    dropout_views: Annotated[int, Field(ge=2, le=20)] = 3
+    """Dropout views: views of each response; any two sides' views make a pair."""
 
 
 class ExperimentPlan(Section):
     """Methods × seeds × datasets × matchings, and every setting that the results depend on."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80, description="What the experiment is called.")]
-    datasets: Annotated[tuple[DatasetPlan, ...], Field(description="The data.")]
-    methods: Annotated[tuple[Method, ...], Field(description="The methods.")] = METHODS
-    seeds: Annotated[
-        tuple[Seeds, ...],
-        Field(description="Seeds, as a list, or as a number: 10 stands for the seeds 0 to 9."),
-    ] = (0, 1, 2, 3, 4)
-    matchings: Annotated[tuple[Matching, ...], Field(description="What is held equal between the methods.")] = MATCHINGS
-    review: Annotated[
-        Literal["gates", "accept-all"],
-        Field(description="Which proposals are taken: those that pass the gates, or all."),
-    ] = "gates"
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    """What the experiment is called."""
+    datasets: tuple[DatasetPlan, ...]
+    """The data."""
+    methods: tuple[Method, ...] = METHODS
+    """The methods."""
+    seeds: tuple[Seeds, ...] = (0, 1, 2, 3, 4)
+    """Seeds, as a list, or as a number: 10 stands for the seeds 0 to 9."""
+    matchings: tuple[Matching, ...] = MATCHINGS
+    """What is held equal between the methods."""
+    review: Literal["gates", "accept-all"] = "gates"
+    """Which proposals are taken: those that pass the gates, or all."""
     encoder: EncoderConfig = EncoderConfig()
     probe: ProbeConfig = ProbeConfig()
     triage: TriageConfig = TriageConfig(policy="keep")
@@ -145,11 +142,6 @@ class ExperimentPlan(Section):
     training: HeadTraining = HeadTraining()
     baselines: BaselineSettings = BaselineSettings()
     evaluate: EvaluateConfig = EvaluateConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_files(cls, settings: Any) -> Any:
-        return move_thresholds_of_gates(settings)
 
     @field_validator("seeds", mode="before")
     @classmethod

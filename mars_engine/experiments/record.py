@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.experiments.results import ExperimentResults, results_from_plain
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS
 
 EXPERIMENTS = f"{ARTIFACTS}/experiments"

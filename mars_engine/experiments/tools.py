@@ -8,8 +8,8 @@ from typing import Protocol
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import Progress, StepTrainer, ViewFeatures
 from mars_engine.core.records import IntArray
-from mars_engine.core.workbench import AddPoint, Workbench, forget_point
 from mars_engine.experiments.cells import CellStore
+from mars_engine.store.workbench import AddPoint, Workbench, forget_point
 
 
 class Laboratories(Protocol):

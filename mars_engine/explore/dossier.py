@@ -6,14 +6,16 @@ import numpy as np
 
 from mars_engine.core.columns import PairRewards
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Store
-from mars_engine.core.records import MapKind, Pair, Proposal, RefineTry, ReviewEvent
+from mars_engine.core.records import MapKind, Pair, Proposal, RefineTry
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState, proposal_states
 from mars_engine.data.pair_index import DECISION_CODES, GATE_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.data.trails import by_making
-from mars_engine.explore.explorer import Explorer, excerpt, last_question
+from mars_engine.explore.explorer import Explorer
+from mars_engine.explore.table import excerpt, last_question
 from mars_engine.reward_models.cartography import map_training
 from mars_engine.stats.metrics import correctness
+from mars_engine.store import Store
 
 NEIGHBOURS_SHOWN = 8
 

@@ -7,11 +7,9 @@ One job is at work at a time, since each builds on what the one before stored; t
 ends its work in the workspace starts the next, and so does whoever looks (`start_next_job`), should a job be killed.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,11 +17,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from mars_engine.core.errors import JobError, ReadOnlyError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run
 from mars_engine.jobs.job_ticket import JobTicket
+from mars_engine.jobs.own_process import mars_command
 from mars_engine.jobs.recorded_run import is_alive, mark_lost_runs
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace
 
 LOGS = f"{ARTIFACTS}/logs"
@@ -69,7 +71,7 @@ def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run |
                 now = _stored(store, waiting[0].id)
                 if running is None and now.state == "queued":
                     running = _begin(workspace, store, JobTicket(now.id, now.command, now.log))
-        except BlockingIOError:
+        except Timeout:
             return None
         except JobError as error:
             try:
@@ -81,7 +83,7 @@ def start_next_job(workspace: Workspace, store: Store, *, clock: Clock) -> Run |
 
 def queued_runs(store: Store) -> list[Run]:
     """Return the jobs that wait for their turn, the first to come first."""
-    return [run for run in reversed(store.runs.all()) if run.state == "queued"]
+    return store.runs.newest(None, state="queued")[::-1]
 
 
 def retry_job(workspace: Workspace, store: Store, run: Run, *, clock: Clock) -> Run:
@@ -124,7 +126,7 @@ def wait_until_stopped(run: Run) -> None:
 def running_run(store: Store, *, clock: Clock) -> Run | None:
     """Return the run that is at work, None where there is none; those whose process is gone are marked as lost."""
     mark_lost_runs(store, clock)
-    return next((run for run in store.runs.all() if run.state == "running"), None)
+    return next(iter(store.runs.newest(1, state="running")), None)
 
 
 def log_tail(workspace: Workspace, run: Run, *, lines: int = 200) -> str:
@@ -158,13 +160,11 @@ def _stored(store: Store, run_id: str) -> Run:
 
 def _spawn(workspace: Workspace, ticket: JobTicket) -> subprocess.Popen[bytes]:
     root = workspace.root.resolve()
-    # -P: a file in the workspace must not be taken for a module.
-    interpreter = [sys.executable, "-P", "-m", "mars_engine.cli.main"]
     environment = os.environ | ticket.as_variable() | {"PYTHONUNBUFFERED": "1"}
     try:
         with (root / ticket.log).open("wb") as log:
             process = subprocess.Popen(
-                [*interpreter, "--workspace", str(root), *ticket.command],
+                mars_command(root, *ticket.command),
                 cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -229,15 +229,14 @@ def _one_start_at_a_time(workspace: Workspace, *, wait: bool = True) -> Iterator
     """Hold the workspace's lock file, so that of two starts at the same moment one sees the other's run.
 
     Raises:
-        BlockingIOError: another holds it, and this one was not to wait.
+        Timeout: another holds it, and this one was not to wait.
         JobError: it cannot be made.
     """
     with ExitStack() as stack:
         try:
             (workspace.root / LOGS).mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((workspace.artifacts / "jobs.lock").open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(FileLock(workspace.artifacts / "jobs.lock", blocking=wait, fallback_to_soft=False))
+        except Timeout:
             raise
         except OSError as error:
             raise _cannot_start(error) from error

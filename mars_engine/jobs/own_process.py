@@ -15,6 +15,12 @@ LONGEST_SECONDS = 900.0
 CHARACTERS_OF_TAIL = 1_000
 
 
+def mars_command(root: Path, *arguments: str) -> list[str]:
+    """Return the command line of `mars` for a workspace, by this interpreter."""
+    # -P: a file in the workspace must not be taken for a module.
+    return [sys.executable, "-P", "-m", "mars_engine.cli.main", "--workspace", str(root), *arguments]
+
+
 def ask_mars(root: Path, command: Sequence[str], *, longest_seconds: float = LONGEST_SECONDS) -> Any:
     """Run `mars COMMAND… --json` for a workspace, and return its report as plain JSON. It is no recorded job.
 
@@ -22,9 +28,8 @@ def ask_mars(root: Path, command: Sequence[str], *, longest_seconds: float = LON
         MarsError: what the command says is wrong.
         JobError: the process could not be started, took too long, or broke.
     """
-    interpreter = [sys.executable, "-P", "-m", "mars_engine.cli.main"]
     name, *arguments = command
-    whole = [*interpreter, "--workspace", str(root), "--quiet", name, "--json", *arguments]
+    whole = mars_command(root, "--quiet", name, "--json", *arguments)
     environment = {key: value for key, value in os.environ.items() if key != JOB_VARIABLE}
     try:
         done = subprocess.run(

@@ -14,9 +14,11 @@ import psutil
 
 from mars_engine.core.errors import MarsError, ReadOnlyError, StoreError
 from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import Clock, RunStore, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run, RunState
 from mars_engine.jobs.job_ticket import JobTicket, take_job_ticket
+from mars_engine.store import Store
+from mars_engine.store.runs import RunStore
 
 SECONDS_BETWEEN_REPORTS = 0.5
 SECONDS_BETWEEN_HEARTBEATS = 2.0
@@ -128,8 +130,8 @@ def mark_lost_runs(store: Store, clock: Clock) -> int:
     may only read the workspace leaves the marking to others.
     """
     count = 0
-    for run in store.runs.all():
-        if run.state == "running" and (sign := _sign_of_loss(run, clock)):
+    for run in store.runs.newest(None, state="running"):
+        if sign := _sign_of_loss(run, clock):
             now = store.runs.get(run.id)  # again: it may have ended in good order between the two looks
             if now is not None and now.state == "running":
                 with suppress(ReadOnlyError):

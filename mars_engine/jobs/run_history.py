@@ -6,8 +6,8 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from mars_engine.core.protocols import RunStore
 from mars_engine.core.records import Run
+from mars_engine.store.runs import RunStore
 
 Points = dict[str, list[tuple[int, float]]]
 """Values by metric, each a list of (round or step, value) in its order."""
@@ -79,8 +79,7 @@ def curves(runs: RunStore, run: Run) -> Curves:
     first = min((step for points in own.values() for step, _ in points), default=0)
     before: dict[str, dict[int, float]] = {}
     if first > 0:
-        earlier = [each for each in runs.all() if each.started_at < run.started_at]
-        for each in earlier[:RUNS_LOOKED_BACK]:
+        for each in runs.newest(RUNS_LOOKED_BACK, started_before=run.started_at):
             points = {metric: values for metric, values in runs.points(each.id).items() if metric in ROUND_METRICS}
             for metric, values in points.items():
                 for step, value in values:

@@ -3,13 +3,15 @@
 The lock is the operating system's, on a file that stays: however the process that holds it ends, it holds it no more.
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from filelock import FileLock, Timeout
+
 from mars_engine.core.errors import NotReadyError, WorkspaceError
-from mars_engine.core.protocols import Clock, Store
+from mars_engine.core.protocols import Clock
 from mars_engine.jobs.recorded_run import mark_lost_runs
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace
 
 TRAINING_KINDS = ("train", "rounds", "open-round", "close-round")
@@ -28,9 +30,8 @@ def only_training(workspace: Workspace, store: Store, kind: str, *, clock: Clock
     with ExitStack() as stack:
         try:
             workspace.artifacts.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((workspace.artifacts / LOCK_FILE).open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            stack.enter_context(FileLock(workspace.artifacts / LOCK_FILE, blocking=False, fallback_to_soft=False))
+        except Timeout as error:
             raise _already_training(store, kind, clock) from error
         except OSError as error:
             raise WorkspaceError(
@@ -42,7 +43,7 @@ def only_training(workspace: Workspace, store: Store, kind: str, *, clock: Clock
 
 def _already_training(store: Store, kind: str, clock: Clock) -> NotReadyError:
     mark_lost_runs(store, clock)
-    run = next((run for run in store.runs.all() if run.state == "running" and run.kind in TRAINING_KINDS), None)
+    run = next(iter(store.runs.newest(1, state="running", kinds=TRAINING_KINDS)), None)
     who = f"the run {run.id[:8]} ({run.kind})" if run else "another process"
     since = f" since {run.started_at:%Y-%m-%d %H:%M:%S} UTC" if run else ""
     command = "train --rounds" if kind == "rounds" else kind

@@ -97,7 +97,7 @@ def summarize_choice(choice: FeatureChoice) -> ChoiceSummary:
 
 
 def summary_of(record: ModelRecord) -> ChoiceSummary | None:
-    """Return what a model reads, None where its record does not say: transformers, and probes of older versions."""
+    """Return what a model reads, None of a transformer."""
     plain = record.metrics.get(CHOICE_METRIC)
     if plain is None:
         return None

@@ -4,6 +4,7 @@ Its features and its penalty are chosen once, at the warm-up, and kept: everythi
 refitted afterwards looks at texts in the same way, so that margins can be compared.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,8 @@ class ProbeTrainer:
     config: ProbeConfig
     encoder: Encoder
     keeper: ChoiceKeeper = field(default_factory=MemoryKeeper)
+    _folds_fitted: dict[str, "FoldProbes"] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The fold models asked for last: triage and the quality gates ask for the same ones."""
 
     @property
     def kind(self) -> str:
@@ -189,6 +192,16 @@ class ProbeTrainer:
         Raises:
             NotReadyError: a fold holds every pair, so that nothing is left to train on.
         """
+        self._require_pairs(training_set)
+        self._choice_for(training_set, progress)
+        asked = f"{self.model_id(training_set)} {hashlib.sha256(folds.tobytes()).hexdigest()}"
+        if asked not in self._folds_fitted:
+            fitted = self._fit_folds(training_set, folds, progress)
+            self._folds_fitted.clear()
+            self._folds_fitted[asked] = fitted
+        return self._folds_fitted[asked]
+
+    def _fit_folds(self, training_set: TrainingSet, folds: IntArray, progress: Progress) -> "FoldProbes":
         differences = self._differences(training_set, progress)
         margins = np.empty(folds.shape)
         fitted: dict[tuple[int, int], FloatArray] = {}
@@ -242,10 +255,13 @@ class ProbeTrainer:
         return Probe(model_id, weights["weights"], float(settings["ridge"]), choice, self.encoder)
 
     def _differences(self, training_set: TrainingSet, progress: Progress) -> FloatArray:
-        if not training_set.pairs:
-            raise NotReadyError("there are no pairs to train on", remedy="run 'mars import FILE' first")
+        self._require_pairs(training_set)
         self._choice_for(training_set, progress)
         return self.feature_differences(training_set.pairs, progress=progress)
+
+    def _require_pairs(self, training_set: TrainingSet) -> None:
+        if not training_set.pairs:
+            raise NotReadyError("there are no pairs to train on", remedy="run 'mars import FILE' first")
 
     def _choice_for(self, training_set: TrainingSet, progress: Progress) -> None:
         if self.kept_choice() is None and training_set.pairs:

@@ -8,19 +8,21 @@ import numpy as np
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress, RewardModel, Store
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins
+from mars_engine.store import Store
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")
 VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreReport:
+class ScoreReport(ShownAsTable):
     """What scoring found: metrics of the training pairs (in-sample) and the held-out pairs, and triage's verdicts."""
 
     model_label: str
@@ -61,9 +63,8 @@ def score_pairs(
     if triage_again:
         triage_labels(store, trainer, base_model, config=config, progress=progress)
     verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
-    model = shelf.load(record)
     pairs = {split: store.pairs.pairs(split) for split in SPLITS}
-    metrics = {split: _score_split(store, model, pairs[split], config, progress) for split in SPLITS}
+    metrics = {split: _score_split(store, shelf, record, pairs[split], config, progress) for split in SPLITS}
     store_distances(store, encoder, [*pairs["train"], *pairs["heldout"]], progress=progress)
     counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
     return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
@@ -81,14 +82,15 @@ def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, pr
 
 
 def _score_split(
-    store: Store, model: RewardModel, pairs: list[Pair], config: MarsConfig, progress: Progress
+    store: Store, shelf: ModelShelf, record: ModelRecord, pairs: list[Pair], config: MarsConfig, progress: Progress
 ) -> MarginMetrics:
-    known = store.models.scores(model.id)
+    """Score the pairs that have no rewards yet; where all have some, the model is not even loaded."""
+    known = store.models.scores(record.id)
     unscored = [pair for pair in pairs if pair.id not in known]
     if unscored:
-        rewards = model.score(unscored, progress=progress)
-        store.models.save_scores(model.id, [pair.id for pair in unscored], rewards)
-        known = store.models.scores(model.id)
+        rewards = shelf.load(record).score(unscored, progress=progress)
+        store.models.save_scores(record.id, [pair.id for pair in unscored], rewards)
+        known = store.models.scores(record.id)
     chosen = np.array([known[pair.id][0] for pair in pairs], dtype=np.float64)
     rejected = np.array([known[pair.id][1] for pair in pairs], dtype=np.float64)
     return summarize_margins(chosen, rejected, bins=config.evaluate.calibration_bins)

@@ -17,10 +17,8 @@ from mars_engine.core.protocols import (
     RemarkedModel,
     RewardModel,
     RewardModelTrainer,
-    Store,
 )
 from mars_engine.core.records import Composition, FloatArray, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
-from mars_engine.core.workbench import AddPoint, forget_point
 from mars_engine.data.sources import (
     load_sources,
     refined_sides,
@@ -31,6 +29,8 @@ from mars_engine.data.sources import (
 from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
+from mars_engine.store import Store
+from mars_engine.store.workbench import AddPoint, forget_point
 
 WARM_UP = "warm-up"
 SPLITS: tuple[Split, Split] = ("train", "heldout")

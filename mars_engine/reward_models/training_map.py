@@ -14,10 +14,10 @@ import numpy as np
 
 from mars_engine.core.columns import IdArray
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import BoolArray, FloatArray, IntArray, ModelRecord
 from mars_engine.reward_models.cartography import Cartography, map_training
 from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.store import Store
 
 Telling = Literal["never learned", "most forgotten", "most variable"]
 TELLING: tuple[Telling, ...] = get_args(Telling)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import BoolArray, FloatArray, IntArray, TriageVerdict
 from mars_engine.stats.metrics import correctness, is_tie
 
 
 @dataclass(frozen=True, slots=True)
-class TriageJudgement:
+class TriageJudgement(ShownAsTable):
     """Out-of-fold margins of n pairs, summed up over the draws, and a verdict on each."""
 
     margin_mean: FloatArray

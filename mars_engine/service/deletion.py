@@ -8,7 +8,7 @@ from mars_engine.core.protocols import Clock
 from mars_engine.core.records import RemovedContent
 from mars_engine.jobs.jobs import running_run
 from mars_engine.service.uploads import forget_upload, forget_uploads
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
 from mars_engine.workspace.backup import make_backup
 from mars_engine.workspace.workspace import Workspace
 
@@ -23,7 +23,7 @@ class Deletion:
 
 def delete_dataset(
     workspace: Workspace,
-    store: SqlStore,
+    store: Store,
     dataset_id: str,
     *,
     confirmation: str,
@@ -62,7 +62,7 @@ def delete_dataset(
 
 
 def delete_everything(
-    workspace: Workspace, store: SqlStore, *, confirmation: str, clock: Clock, copied_elsewhere: bool = False
+    workspace: Workspace, store: Store, *, confirmation: str, clock: Clock, copied_elsewhere: bool = False
 ) -> Deletion:
     """Delete all content of a workspace's database and all uploaded files, after a backup.
 
@@ -95,7 +95,7 @@ def _require_confirmation(given: str, name: str) -> None:
         )
 
 
-def _require_rest(store: SqlStore, clock: Clock) -> None:
+def _require_rest(store: Store, clock: Clock) -> None:
     busy = running_run(store, clock=clock)
     if busy is not None:
         raise JobError(

@@ -20,7 +20,7 @@ from mars_engine.jobs.jobs import start_job, start_next_job
 from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.live_watch import LiveWatch
 from mars_engine.service.worker import WorkerClient
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace, find_workspace, utc_now
 
 
@@ -32,7 +32,7 @@ class Desk:
     """
 
     root: Path
-    store: SqlStore
+    store: Store
     index_cache: PairIndexCache
     clock: Clock = utc_now
     worker: WorkerClient = field(init=False)
@@ -101,7 +101,7 @@ class Desk:
         self.store.close()
 
 
-def open_desk(root: Path, *, opened: Callable[[str], SqlStore] = open_store) -> Desk:
+def open_desk(root: Path, *, opened: Callable[[str], Store] = open_store) -> Desk:
     """Open a workspace for the app; runs whose process is gone are marked as lost.
 
     Raises:

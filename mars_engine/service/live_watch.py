@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 
 
 class Stamped(Protocol):

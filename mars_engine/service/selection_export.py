@@ -2,7 +2,8 @@
 
 from mars_engine.data.exporter import ExportResult, export_pairs
 from mars_engine.explore.actions import rows_to_export
-from mars_engine.explore.explorer import Scene, ordered
+from mars_engine.explore.explorer import Scene
+from mars_engine.explore.table import ordered
 from mars_engine.explore.view import link_parameters
 from mars_engine.service.desk import Desk
 

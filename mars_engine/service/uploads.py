@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mars_engine.core.errors import LoadError, WorkspaceError
+from mars_engine.core.whole_file import put_in_place
 from mars_engine.workspace.workspace import ARTIFACTS, Workspace
 
 UPLOADS = f"{ARTIFACTS}/uploads"
@@ -46,7 +47,7 @@ def save_upload(workspace: Workspace, name: str, content: BinaryIO) -> Upload:
         key = f"{digest[:DIGEST_LENGTH]}/{safe_name(name)}"
         path = folder / key
         path.parent.mkdir(exist_ok=True)
-        part.rename(path)
+        put_in_place(part, path)
     except OSError as error:
         raise WorkspaceError(
             f"the upload cannot be written to {folder}: {error}", remedy="check its permissions and the space left"

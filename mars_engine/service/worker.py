@@ -4,27 +4,23 @@ It is started by the first request, at low priority and on one thread, and ends 
 where the server was killed: its standard input ends then.
 """
 
-import json
 import os
-import struct
+import pickle
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
-import numpy as np
-from pydantic import TypeAdapter
-
-from mars_engine.core import errors
 from mars_engine.core.errors import MarsError, WorkerError
-from mars_engine.core.records import Float32Array, ItemKind
-from mars_engine.curate.gain_order import Chance, GainOrder
+from mars_engine.core.records import Float32Array
+from mars_engine.core.review_records import ItemKind
+from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.live import LiveFigures
 
 LOG_FILE = "artifacts/logs/worker.log"
@@ -32,7 +28,6 @@ EMBED_SECONDS = 90.0
 """The first request waits for torch and the encoder, which takes ten seconds on two busy cores."""
 LIVE_SECONDS = 300.0
 END_SECONDS = 3.0
-ID_TYPE = np.dtype("S24")
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -40,61 +35,41 @@ ONE_THREAD = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
-_LENGTHS = struct.Struct(">II")
-_FIGURES = TypeAdapter(LiveFigures)
-_CHANCES = TypeAdapter(tuple[Chance, ...])
-
 
 # --------------------------------------------------------------------------------------------------------- messages
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What goes through the pipes: a header as JSON, and bytes that need no encoding."""
+class Request:
+    """What a worker is asked: `texts` for "embed", `kind` for the others. Its number comes back with the answer."""
 
-    header: Mapping[str, Any]
-    body: bytes = b""
+    do: Literal["embed", "live", "order"]
+    texts: tuple[str, ...] = ()
+    kind: ItemKind = "proposal"
+    number: int = 0
 
 
-def write_message(stream: IO[bytes], message: Message) -> None:
-    """Write a message with the lengths of its two parts before it."""
-    header = json.dumps(message.header).encode()
-    stream.write(_LENGTHS.pack(len(header), len(message.body)) + header + message.body)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request: a result, an error, or neither where a newer request overtook it."""
+
+    number: int
+    result: Any = None
+    error: MarsError | None = None
+
+
+def send(stream: IO[bytes], message: Request | Answer) -> None:
+    """Write a message. The two processes are one program, so each may unpickle what the other sends."""
+    pickle.dump(message, stream, pickle.HIGHEST_PROTOCOL)
     stream.flush()
 
 
-def pack_gain_order(order: GainOrder) -> tuple[dict[str, Any], bytes]:
-    """Return a gain order as a header and bytes: ids and gains of thousands of proposals are no JSON."""
-    told = {name: getattr(order, name) for name in ("stamp", "one_by_one", "waiting", "seconds")}
-    header = told | {"count": len(order.ids), "chances": _CHANCES.dump_python(order.chances, mode="json")}
-    return header, order.ids.astype(ID_TYPE).tobytes() + order.gains.astype(np.float32).tobytes()
-
-
-def unpack_gain_order(message: Message) -> GainOrder:
-    """Return the gain order that a message has."""
-    header = message.header
-    length = header["count"] * ID_TYPE.itemsize
-    return GainOrder(
-        stamp=header["stamp"],
-        ids=np.frombuffer(message.body[:length], dtype=ID_TYPE),
-        gains=np.frombuffer(message.body[length:], dtype=np.float32),
-        one_by_one=header["one_by_one"],
-        waiting=header["waiting"],
-        chances=_CHANCES.validate_python(header["chances"]),
-        seconds=header["seconds"],
-    )
-
-
-def read_message(stream: IO[bytes]) -> Message | None:
+def receive(stream: IO[bytes]) -> Any:
     """Return the next message, None where the other side has ended, in the midst of a message or before."""
-    lengths = stream.read(_LENGTHS.size)
-    if len(lengths) < _LENGTHS.size:
+    try:
+        return pickle.load(stream)  # noqa: S301 (from this program's own process, through a pipe that no other has)
+    except (EOFError, pickle.UnpicklingError):
         return None
-    header_length, body_length = _LENGTHS.unpack(lengths)
-    content = stream.read(header_length + body_length)
-    if len(content) < header_length + body_length:
-        return None
-    return Message(json.loads(content[:header_length]), content[header_length:])
 
 
 # ----------------------------------------------------------------------------------------------------------- client
@@ -129,9 +104,8 @@ class WorkerClient:
             WorkerError: the worker does not answer.
             MarsError: the encoder cannot be used.
         """
-        reply = self._ask({"do": "embed", "texts": list(texts)}, timeout)
-        vectors = np.frombuffer(reply.body, dtype=np.float32)
-        return vectors.reshape(reply.header["shape"])
+        vectors: Float32Array = self._ask(Request("embed", texts=tuple(texts)), timeout)
+        return vectors
 
     def live(self, kind: ItemKind, *, timeout: float = LIVE_SECONDS) -> LiveFigures | None:
         """Refit the probe on what is decided by now and return the figures; None where a newer request overtook it.
@@ -140,8 +114,8 @@ class WorkerClient:
             WorkerError: the worker does not answer.
             NotReadyError: there is no trained model, or no pair.
         """
-        reply = self._ask({"do": "live", "kind": kind}, timeout)
-        return None if reply.header.get("overtaken") else _FIGURES.validate_python(reply.header["figures"])
+        figures: LiveFigures | None = self._ask(Request("live", kind=kind), timeout)
+        return figures
 
     def gain_order(self, *, timeout: float = LIVE_SECONDS) -> GainOrder | None:
         """Return the order in which the waiting proposals add most; None where a newer request overtook it.
@@ -150,8 +124,8 @@ class WorkerClient:
             WorkerError: the worker does not answer.
             NotReadyError: there is no trained model, or no pair.
         """
-        reply = self._ask({"do": "order", "kind": "proposal"}, timeout)
-        return None if reply.header.get("overtaken") else unpack_gain_order(reply)
+        order: GainOrder | None = self._ask(Request("order"), timeout)
+        return order
 
     def close(self) -> None:
         """End the worker; requests that wait for it fail, and no other is started."""
@@ -161,13 +135,13 @@ class WorkerClient:
         if link is not None:
             link.close()
 
-    def _ask(self, request: Mapping[str, Any], timeout: float) -> Message:
-        """Return the answer; a worker that ends meanwhile is started again once."""
+    def _ask(self, request: Request, timeout: float) -> Any:
+        """Return the result; a worker that ends meanwhile is started again once."""
         deadline = time.monotonic() + timeout
         for _ in range(2):
             link = self._living_link()
             try:
-                reply = link.ask(request).result(max(0.0, deadline - time.monotonic()))
+                answer = link.ask(request).result(max(0.0, deadline - time.monotonic()))
             except TimeoutError as error:
                 raise WorkerError(
                     f"the worker has not answered within {timeout:.0f} s",
@@ -175,7 +149,9 @@ class WorkerClient:
                 ) from error
             except _EndedError:
                 continue
-            return _answer(reply)
+            if answer.error is not None:
+                raise answer.error
+            return answer.result
         raise WorkerError("the worker ended before it answered, twice", remedy=f"{self._log} says why")
 
     def _living_link(self) -> "_Link":
@@ -197,7 +173,7 @@ class _Link:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._waiting: dict[int, Future[Message]] = {}
+        self._waiting: dict[int, Future[Answer]] = {}
         self._asked = 0
         self.ended = False
         try:
@@ -215,18 +191,18 @@ class _Link:
             raise WorkerError(f"the worker cannot be started: {error}", remedy="check disk space and memory") from error
         threading.Thread(target=self._listen, name="worker-answers", daemon=True).start()
 
-    def ask(self, request: Mapping[str, Any]) -> "Future[Message]":
+    def ask(self, request: Request) -> "Future[Answer]":
         """Send a request; the future has its answer, or _EndedError."""
-        answer: Future[Message] = Future()
+        answer: Future[Answer] = Future()
         with self._lock:
             if self.ended:
                 answer.set_exception(_EndedError())
                 return answer
             self._asked += 1
-            message = Message({"number": self._asked, **request})
+            numbered = replace(request, number=self._asked)
             self._waiting[self._asked] = answer
         with self._sending, suppress(OSError, ValueError):  # where it has ended, the listener tells all who wait
-            write_message(_pipe(self.process.stdin), message)
+            send(_pipe(self.process.stdin), numbered)
         return answer
 
     def close(self) -> None:
@@ -244,10 +220,10 @@ class _Link:
 
     def _listen(self) -> None:
         answers = _pipe(self.process.stdout)
-        while (message := read_message(answers)) is not None:
+        while (answer := receive(answers)) is not None:
             with self._lock:
-                waiting = self._waiting.pop(message.header["number"])
-            waiting.set_result(message)
+                waiting = self._waiting.pop(answer.number)
+            waiting.set_result(answer)
         with self._lock:
             self.ended = True
             left = list(self._waiting.values())
@@ -262,12 +238,3 @@ class _Link:
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None  # noqa: S101 (Popen was asked for pipes)
     return stream
-
-
-def _answer(reply: Message) -> Message:
-    """Return the reply, or raise the error that it tells of."""
-    told = reply.header.get("error")
-    if told is None:
-        return reply
-    kind = getattr(errors, told["kind"], MarsError)
-    raise kind(told["found"], expected=told["expected"], remedy=told["remedy"])

@@ -11,18 +11,18 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError, WorkerError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Float32Array, ItemKind, Passage
+from mars_engine.core.records import Float32Array, Passage
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.live import LiveFigures, LiveProbe
-from mars_engine.service.worker import Message, pack_gain_order, read_message, write_message
-from mars_engine.store import SqlStore, open_store
+from mars_engine.service.worker import Answer, Request, receive, send
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, make_encoder, make_probe_trainer
 
 NICENESS = 10
@@ -41,7 +41,7 @@ class WorkerService(Protocol):
 class WorkspaceService:
     """Answers for a workspace, under its settings as they are when asked."""
 
-    def __init__(self, root: Path, store: SqlStore) -> None:
+    def __init__(self, root: Path, store: Store) -> None:
         self._root = root
         self._store = store
         self._settings_read = 0.0
@@ -81,38 +81,38 @@ class RequestQueue:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._embed: deque[Message] = deque()
-        self._live: dict[tuple[str, str], Message] = {}
+        self._embed: deque[Request] = deque()
+        self._live: dict[tuple[str, str], Request] = {}
 
-    def put(self, request: Message) -> Message | None:
+    def put(self, request: Request) -> Request | None:
         """Add a request; return the one that it has overtaken, if any."""
         with self._changed:
             self._changed.notify()
-            if request.header["do"] == "embed":
+            if request.do == "embed":
                 self._embed.append(request)
                 return None
-            wanted = (request.header["do"], request.header["kind"])
+            wanted = (request.do, request.kind)
             overtaken = self._live.pop(wanted, None)
             self._live[wanted] = request
             return overtaken
 
-    def take(self) -> Message:
+    def take(self) -> Request:
         """Wait for a request and return it."""
         with self._changed:
             self._changed.wait_for(lambda: self._embed or self._live)
             return self._embed.popleft() if self._embed else self._live.pop(next(iter(self._live)))
 
 
-class Replies:
+class Answers:
     """Where answers go; both threads write there."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def send(self, request: Message, header: dict[str, Any], body: bytes = b"") -> None:
+    def send(self, answer: Answer) -> None:
         with self._lock:
-            write_message(self._stream, Message({"number": request.header["number"], **header}, body))
+            send(self._stream, answer)
 
 
 def serve(
@@ -126,17 +126,17 @@ def serve(
 
     Args:
         open_service: opens what can be asked; its error is the answer to every request.
-        requests: messages with "do": "embed", "live" or "order".
+        requests: has the requests.
         replies: gets an answer to each, by its number.
         end: ends the process at once, from whichever thread.
     """
-    waiting, out = RequestQueue(), Replies(replies)
+    waiting, out = RequestQueue(), Answers(replies)
 
     def read_requests() -> None:
-        while (request := read_message(requests)) is not None:
+        while (request := receive(requests)) is not None:
             overtaken = waiting.put(request)
             if overtaken is not None:
-                out.send(overtaken, {"overtaken": True})
+                out.send(Answer(overtaken.number))
         end(0)  # whoever asks is gone, so that nobody waits for what is being worked on
 
     threading.Thread(target=read_requests, name="requests", daemon=True).start()
@@ -145,34 +145,26 @@ def serve(
         request = waiting.take()
         try:
             service = service or open_service()
-            header, body = _work(service, request)
+            answer = Answer(request.number, _work(service, request))
         except Exception as error:  # noqa: BLE001 (whatever it is, the server is told, and the worker goes on)
             traceback.print_exc(file=sys.stderr)
-            header, body = {"error": _as_plain(error)}, b""
+            answer = Answer(request.number, error=_of_mars(error))
         try:
-            out.send(request, header, body)
+            out.send(answer)
         except OSError:  # nobody reads any more
             end(0)
 
 
-def _work(service: WorkerService, request: Message) -> tuple[dict[str, Any], bytes]:
-    if request.header["do"] == "embed":
-        vectors = service.embed(request.header["texts"])
-        return {"shape": vectors.shape}, vectors.tobytes()
-    if request.header["do"] == "order":
-        return pack_gain_order(service.gain_order())
-    return {"figures": asdict(service.live(request.header["kind"]))}, b""
+def _work(service: WorkerService, request: Request) -> Any:
+    if request.do == "embed":
+        return service.embed(request.texts)
+    if request.do == "order":
+        return service.gain_order()
+    return service.live(request.kind)
 
 
-def _as_plain(error: Exception) -> dict[str, str]:
-    if not isinstance(error, MarsError):
-        error = WorkerError(f"the worker failed: {type(error).__name__}: {error}")
-    return {
-        "kind": type(error).__name__,
-        "found": error.found,
-        "expected": error.expected,
-        "remedy": error.remedy,
-    }
+def _of_mars(error: Exception) -> MarsError:
+    return error if isinstance(error, MarsError) else WorkerError(f"the worker failed: {type(error).__name__}: {error}")
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:

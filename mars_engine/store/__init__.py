@@ -1,43 +1,57 @@
 """The store: the workspace's memory in a database, SQLite or PostgreSQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mars_engine.store.browse import SqlBrowseStore
-from mars_engine.store.chat import SqlChatStore
-from mars_engine.store.compositions import SqlCompositionStore
+from mars_engine.store.browse import BrowseStore
+from mars_engine.store.chat import ChatStore
+from mars_engine.store.compositions import CompositionStore
 from mars_engine.store.copying import copy_database
 from mars_engine.store.database import Database, open_database, sqlite_url
-from mars_engine.store.evaluations import SqlEvaluationStore
-from mars_engine.store.leases import SqlLeaseStore
-from mars_engine.store.models import SqlModelStore
-from mars_engine.store.pair_sets import SqlPairSetStore
-from mars_engine.store.pairs import SqlPairStore
-from mars_engine.store.proposals import SqlProposalStore
-from mars_engine.store.removal import SqlRemovalStore
-from mars_engine.store.reviews import SqlReviewStore
-from mars_engine.store.runs import SqlRunStore
+from mars_engine.store.evaluations import EvaluationStore
+from mars_engine.store.leases import LeaseStore
+from mars_engine.store.models import ModelStore
+from mars_engine.store.pair_sets import PairSetStore
+from mars_engine.store.pairs import PairStore
+from mars_engine.store.proposals import ProposalStore
+from mars_engine.store.removal import RemovalStore
+from mars_engine.store.reviews import ReviewStore
+from mars_engine.store.runs import RunStore
 
-__all__ = ["SqlStore", "open_store", "sqlite_url"]
+__all__ = ["Store", "open_store", "sqlite_url"]
 
 
 @dataclass(frozen=True, slots=True)
-class SqlStore:
-    """A Store on a database. Threads and processes may use it at once; what a method stored is on the disk."""
+class Store:
+    """The workspace's memory in a database.
+
+    Threads and processes may use it at once; what a method stored is on the disk.
+    """
 
     database: Database
-    pairs: SqlPairStore
-    models: SqlModelStore
-    proposals: SqlProposalStore
-    chat: SqlChatStore
-    reviews: SqlReviewStore
-    leases: SqlLeaseStore
-    pair_sets: SqlPairSetStore
-    browse: SqlBrowseStore
-    compositions: SqlCompositionStore
-    evaluations: SqlEvaluationStore
-    runs: SqlRunStore
-    removal: SqlRemovalStore
+    pairs: PairStore
+    models: ModelStore
+    proposals: ProposalStore
+    chat: ChatStore
+    reviews: ReviewStore
+    leases: LeaseStore
+    pair_sets: PairSetStore
+    browse: BrowseStore
+    compositions: CompositionStore
+    evaluations: EvaluationStore
+    runs: RunStore
+    removal: RemovalStore
+
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Keep in memory, within this context, all pairs and what was decided of them, once they were read.
+
+        They are read again where somebody has changed them. It is for work of many steps, each of which needs them all.
+        """
+        with self.database.kept.wanted():
+            yield
 
     @property
     def can_be_copied(self) -> bool:
@@ -57,28 +71,28 @@ class SqlStore:
         self.database.close()
 
 
-def open_store(url: str) -> SqlStore:
-    """Open the store at an SQLAlchemy url, made new where there is none and migrated where it is of an older version.
+def open_store(url: str) -> Store:
+    """Open the store at an SQLAlchemy url, made new where there is none.
 
     Args:
         url: `sqlite:///path`, `sqlite://` (in memory, for tests), or `postgresql+psycopg://…`.
 
     Raises:
-        StoreError: the url names no usable database, it cannot be opened, or a newer version of MARS has written it.
+        StoreError: the url names no usable database, it cannot be opened, or another version of MARS has written it.
     """
     database = open_database(url)
-    return SqlStore(
+    return Store(
         database=database,
-        pairs=SqlPairStore(database),
-        models=SqlModelStore(database),
-        proposals=SqlProposalStore(database),
-        chat=SqlChatStore(database),
-        reviews=SqlReviewStore(database),
-        leases=SqlLeaseStore(database),
-        pair_sets=SqlPairSetStore(database),
-        browse=SqlBrowseStore(database),
-        compositions=SqlCompositionStore(database),
-        evaluations=SqlEvaluationStore(database),
-        runs=SqlRunStore(database),
-        removal=SqlRemovalStore(database),
+        pairs=PairStore(database),
+        models=ModelStore(database),
+        proposals=ProposalStore(database),
+        chat=ChatStore(database),
+        reviews=ReviewStore(database),
+        leases=LeaseStore(database),
+        pair_sets=PairSetStore(database),
+        browse=BrowseStore(database),
+        compositions=CompositionStore(database),
+        evaluations=EvaluationStore(database),
+        runs=RunStore(database),
+        removal=RemovalStore(database),
     )

@@ -26,7 +26,8 @@ from mars_engine.core.columns import (
     RewardColumns,
     TriageColumns,
 )
-from mars_engine.core.records import ItemKind, ModelRecord, ReviewAction, Split
+from mars_engine.core.records import ModelRecord, Split
+from mars_engine.core.review_records import ItemKind, ReviewAction
 from mars_engine.core.review_state import undone_actions
 from mars_engine.store import schema
 from mars_engine.store.column_types import PromptText
@@ -45,16 +46,23 @@ _Maker = Callable[[Sequence[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class SqlBrowseStore:
-    """A BrowseStore on a database."""
+class BrowseStore:
+    """Columns of many pairs at once, without their texts: what pages filter, count and draw by.
+
+    A method is one reading of the database as it is then; nothing is cached.
+    """
 
     database: Database
 
     def revisions(self) -> dict[str, int]:
+        """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
+        "proposals", "chat", "reviews", "sets", "compositions", "evaluations", "trajectories", and "removals", how
+        often rows of these were removed; a subject that never changed is left out."""
         with self.database.read() as connection:
             return {row.subject: row.number for row in connection.execute(select(schema.revisions))}
 
     def pairs(self) -> PairColumns:
+        """All pairs, in the order of their import."""
         stored = schema.pairs.c
         datasets, subsets = _Codes(), _Codes()
         # All of it stands in one index, so that no text is passed over on the way.
@@ -70,15 +78,18 @@ class SqlBrowseStore:
         )
 
     def lengths(self, split: Split) -> LengthColumns:
+        """Lengths of the answers of a split's pairs, in any order. Slow where they are many: their texts are read."""
         stored = schema.pairs.c
         statement = select(stored.id, func.length(stored.chosen), func.length(stored.rejected))
         statement = statement.where(stored.split == split)
         return LengthColumns(*self._columns(statement, _ids, _int32, _int32))
 
     def newest_scored_model(self) -> ModelRecord | None:
+        """The newest model that has scored any pair."""
         return self._newest_model_with(schema.scores)
 
     def newest_triaged_model(self) -> ModelRecord | None:
+        """The newest warm-up under which labels were triaged."""
         return self._newest_model_with(schema.triage)
 
     def _newest_model_with(self, rows: Table) -> ModelRecord | None:
@@ -89,11 +100,13 @@ class SqlBrowseStore:
             return first_record(connection, ModelRecord, statement.order_by(models.ordinal.desc()))
 
     def margins(self, model_id: str) -> MarginColumns:
+        """Score margins of the pairs that a model has scored, in any order, as all that follow here."""
         scores = schema.scores.c
         statement = select(scores.pair_id, scores.margin).where(scores.model_id == model_id)
         return MarginColumns(*self._columns(statement, _ids, _float32))
 
     def rewards(self, model_id: str, split: Split) -> RewardColumns:
+        """Rewards of the pairs of a split that a model has scored."""
         scores = schema.scores.c
         statement = select(scores.pair_id, scores.chosen_reward, scores.rejected_reward)
         # Not a join: SQLite would go through all of the model's scores, however few pairs the split has.
@@ -108,11 +121,13 @@ class SqlBrowseStore:
         return TriageColumns(*self._columns(statement, _ids, _float32, _float32, _words))
 
     def distances(self, encoder: str) -> DistanceColumns:
+        """Semantic distances that were stored under an encoder (its fingerprint)."""
         stored = schema.distances.c
         statement = select(stored.pair_id, stored.distance).where(stored.encoder == encoder)
         return DistanceColumns(*self._columns(statement, _ids, _float32))
 
     def distance_encoders(self) -> list[str]:
+        """The encoders under which distances are stored, the one with the most first."""
         encoder = schema.distances.c.encoder
         statement = select(encoder).group_by(encoder).order_by(func.count().desc(), encoder)
         with self.database.read() as connection:
@@ -128,6 +143,7 @@ class SqlBrowseStore:
         return ProposalColumns(*self._columns(select(stored.id, stored.source_id), _ids, _ids))
 
     def reviewed(self, *, after: int = 0) -> ReviewedItems:
+        """What was reviewed since the review event with this number; with 0, ever."""
         reviews = schema.reviews.c
         statement = select(reviews.id, reviews.item_kind, reviews.item_id).where(reviews.id > after)
         items: dict[str, set[str]] = {"pair": set(), "proposal": set()}
@@ -139,6 +155,7 @@ class SqlBrowseStore:
         return ReviewedItems(newest, frozenset(items["pair"]), frozenset(items["proposal"]))
 
     def review_tallies(self) -> list[ReviewTally]:
+        """How many review events each annotator made of each kind, and how many of them were taken back, by name."""
         reviews = schema.reviews.c
         kind = (reviews.item_kind, reviews.annotator, reviews.action)
         statement = select(*kind, func.count(), func.sum(reviews.seconds)).group_by(*kind)
@@ -151,20 +168,24 @@ class SqlBrowseStore:
         ]
 
     def refinements(self) -> dict[str, int]:
+        """How many sources had each outcome of refining: "not_needed", "refined_rejected", "refined_chosen" or
+        "unrefined"; a source counts once under each generators' settings."""
         outcome = schema.proposal_sources.c.refinement
         statement = select(outcome, func.count()).group_by(outcome).order_by(outcome)
         with self.database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(statement)}
 
     def prompt_ids(self, split: Split) -> IdArray:
+        """The prompt ids of a split's pairs, in the order of their import."""
         stored = schema.pairs.c
         statement = select(stored.prompt_id).where(stored.split == split).order_by(stored.ordinal)
         (ids,) = self._columns(statement, _ids)
         return ids
 
     def matching(self, words: str) -> list[str]:
-        """Ids in the order of import. Letters beyond ASCII match as they are written, in lower, upper and title case.
+        """Ids of the pairs in whose prompt or answers the words occur, case aside, in the order of import.
 
+        Letters beyond ASCII match as they are written, in lower, upper and title case.
         What a prompt's roles say is no text of the pair, and does not match.
         """
         stored = schema.pairs.c
@@ -188,6 +209,7 @@ class SqlBrowseStore:
             ]
 
     def same_prompt(self, pair_id: str) -> list[str]:
+        """Ids of the other pairs with the same prompt."""
         stored = schema.pairs
         prompt = select(stored.c.prompt_id).where(stored.c.id == pair_id).scalar_subquery()
         statement = select(stored.c.id).where(stored.c.prompt_id == prompt, stored.c.id != pair_id)
@@ -195,6 +217,7 @@ class SqlBrowseStore:
             return list(connection.execute(statement.order_by(stored.c.ordinal)).scalars())
 
     def rewards_of(self, pair_id: str) -> list[PairRewards]:
+        """A pair's rewards under each model that has scored it, the oldest model first."""
         scores, models = schema.scores.c, schema.reward_models.c
         statement = (
             select(models.id, models.label, scores.chosen_reward, scores.rejected_reward)

@@ -21,12 +21,13 @@ _ANSWERS = select(*record_columns(KeptAnswer, schema.chat_answers))
 
 
 @dataclass(frozen=True, slots=True)
-class SqlChatStore:
-    """A ChatStore on a database."""
+class ChatStore:
+    """Requests to chat models and their answers. An answer is never changed; what failed may be answered later."""
 
     database: Database
 
     def newest(self, request_ids: Collection[str]) -> dict[str, KeptAnswer]:
+        """What came of these requests when they were asked last, by id; those never asked are left out."""
         stored = schema.chat_answers.c
         found: dict[str, KeptAnswer] = {}
         with self.database.read() as connection:
@@ -36,6 +37,7 @@ class SqlChatStore:
         return found
 
     def settled(self, request_ids: Collection[str]) -> set[str]:
+        """Which of these requests would not be sent again."""
         stored = schema.chat_answers.c
         is_settled = or_(stored.answer.is_not(None), stored.retryable.is_(False))
         found: set[str] = set()
@@ -46,17 +48,20 @@ class SqlChatStore:
         return found
 
     def keep(self, answers: Sequence[KeptAnswer]) -> None:
+        """Store answers in one transaction; one that came for a request that had failed takes that one's place."""
         with self.database.write() as connection:
             insert_or_replace(connection, schema.chat_answers, [record_values(answer) for answer in answers])
             note_change(connection, "chat")
 
     def all(self) -> list[KeptAnswer]:
+        """Everything that was kept, the oldest first."""
         stored = schema.chat_answers.c
         with self.database.read() as connection:
             order = (stored.asked_at, stored.request_id, stored.asking)
             return records(connection, KeptAnswer, _ANSWERS.order_by(*order))
 
     def spent(self) -> Spending:
+        """Requests sent, tokens and money, over all that was kept."""
         stored = schema.chat_answers.c
         tokens = stored.input_tokens + stored.output_tokens
         totals = [func.coalesce(func.sum(each), 0) for each in (stored.attempts, tokens, stored.cost)]

@@ -23,12 +23,13 @@ _COMPOSITIONS = select(*record_columns(Composition, schema.compositions))
 
 
 @dataclass(frozen=True, slots=True)
-class SqlCompositionStore:
-    """A CompositionStore on a database."""
+class CompositionStore:
+    """Compositions and their composed pairs."""
 
     database: Database
 
     def add(self, composition: Composition, pairs: Sequence[ComposedPair]) -> None:
+        """Store a composition as the latest, in one transaction; one that is present keeps its pairs and becomes it."""
         with self.database.write() as connection:
             if insert_as_latest(connection, schema.compositions, record_values(composition)):
                 rows = [_pair_row(composition, position, composed) for position, composed in enumerate(pairs)]
@@ -58,6 +59,7 @@ class SqlCompositionStore:
             return connection.execute(statement).scalar_one()
 
     def pairs(self, composition_id: str) -> list[ComposedPair]:
+        """The composed pairs, in the order they were stored."""
         composed = schema.composed_pairs
         statement = select(composed).where(composed.c.composition_id == composition_id).order_by(composed.c.position)
         with self.database.read() as connection:

@@ -9,12 +9,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -43,8 +43,45 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER_LOCK = 0x4D415253
 """The number of PostgreSQL's advisory lock that a write transaction holds: "MARS" in ASCII."""
 
+_Read = TypeVar("_Read")
 _DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}
 _migrating = threading.Lock()  # Alembic keeps the migration under way in module globals
+
+
+class KeptReadings:
+    """What was read of large tables, kept in memory for as long as somebody wants it there. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._kept: dict[Hashable, tuple[object, Any]] = {}
+
+    @contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Keep within this context what is read, and forget it at the end of the last such context."""
+        with self._lock:
+            self._wanted += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted -= 1
+                if not self._wanted:
+                    self._kept.clear()
+
+    def read(self, what: Hashable, revision: Callable[[], object], read: Callable[[], _Read]) -> _Read:
+        """Return what was read before at this revision, or read it."""
+        if not self._wanted:
+            return read()
+        now = revision()
+        with self._lock:
+            kept_at, kept = self._kept.get(what, (None, None))
+        if kept_at != now:
+            kept = read()  # it may be newer than the revision; then it is read once more
+            with self._lock:
+                if self._wanted:
+                    self._kept[what] = (now, kept)
+        return cast("_Read", kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +93,14 @@ class Database:
         place: where it is, for messages; never with a password.
         folder: where its file is; None where it has none of its own.
         turn: held during a transaction where all threads share one connection.
+        kept: what was read and is wanted again.
     """
 
     engine: Engine
     place: str
     folder: Path | None
     turn: "threading.Lock | nullcontext[None]"
+    kept: KeptReadings = field(default_factory=KeptReadings)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -131,7 +170,7 @@ def open_database(url: str) -> Database:
         url: an SQLAlchemy url: `sqlite:///path`, `sqlite://` (in memory), or `postgresql+psycopg://…`.
 
     Raises:
-        StoreError: the url names no usable database, it cannot be opened, or a newer version of MARS has written it.
+        StoreError: the url names no usable database, it cannot be opened, or another version of MARS has written it.
     """
     address = _parse(url)
     in_memory = _is_sqlite(address) and address.database in {None, "", ":memory:"}
@@ -274,36 +313,46 @@ def _postgresql_engine(address: URL) -> Engine:
 def _migrate_if_needed(database: Database) -> None:
     """Bring a database to the newest migration. Where it is there already, Alembic is not even imported."""
     with database.read() as connection:
-        if _revision(connection) == REVISION:
+        if _is_current(connection, database.place):
             return
     with _migrating, database.write() as connection:
-        _migrate(connection, database.place)
+        if not _is_current(connection, database.place):  # another process may have been quicker
+            _migrate(connection)
 
 
-def _revision(connection: Connection) -> str | None:
+def _is_current(connection: Connection, place: str) -> bool:
+    """Whether a database is at the newest migration; one that is not is empty.
+
+    Raises:
+        StoreError: it is of a version that this one can neither read nor bring up to date; it is left as it is.
+    """
     if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return revision
+        return False
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found is None or found == REVISION:
+        return found == REVISION
+    if found < REVISION:
+        raise StoreError(
+            f"the database {place} is at version {found!r}, of MARS before its first release",
+            expected=f"version {REVISION!r}",
+            remedy="export what you need with the MARS that made it, and import that into a new workspace; this one is "
+            "left as it is",
+        )
+    raise StoreError(
+        f"the database {place} is at version {found!r}, which this version of MARS does not know",
+        expected=f"version {REVISION!r}",
+        remedy="update MARS, or open another workspace",
+    )
 
 
-def _migrate(connection: Connection, place: str) -> None:
-    """Run the missing migrations, in the transaction that `connection` is in; nothing where another process has."""
+def _migrate(connection: Connection) -> None:
+    """Run the migrations in the transaction that `connection` is in."""
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    found = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
-        raise StoreError(
-            f"the database {place} is at version {found!r}, which this version of MARS does not know",
-            expected=f"version {REVISION!r} or older",
-            remedy="update MARS, or open another workspace",
-        )
     command.upgrade(config, "head")
 
 

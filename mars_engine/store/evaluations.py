@@ -21,12 +21,13 @@ _EVALUATIONS = select(*record_columns(EvaluationRecord, schema.evaluations))
 
 
 @dataclass(frozen=True, slots=True)
-class SqlEvaluationStore:
-    """An EvaluationStore on a database."""
+class EvaluationStore:
+    """What benchmarks and experiments found."""
 
     database: Database
 
     def add(self, record: EvaluationRecord) -> None:
+        """Store an evaluation as the newest; it takes the place of one with its id."""
         with self.database.write() as connection:
             row = {"ordinal": next_ordinal(connection, schema.evaluations), **record_values(record)}
             insert_or_replace(connection, schema.evaluations, [row])

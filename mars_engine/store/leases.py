@@ -8,7 +8,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, delete, select
 
-from mars_engine.core.records import ItemKind, Lease
+from mars_engine.core.review_records import ItemKind, Lease
 from mars_engine.store import schema
 from mars_engine.store.database import Database
 from mars_engine.store.statements import id_groups, insert_or_replace, record_columns, record_values, records
@@ -17,8 +17,8 @@ _LEASES = select(*record_columns(Lease, schema.leases))
 
 
 @dataclass(frozen=True, slots=True)
-class SqlLeaseStore:
-    """A LeaseStore on a database."""
+class LeaseStore:
+    """Who is reading what until when."""
 
     database: Database
 
@@ -35,9 +35,26 @@ class SqlLeaseStore:
         now: datetime,
         until: datetime,
     ) -> list[str]:
-        """Lease up to `count` of the candidates to an annotator; see LeaseStore.
+        """Lease up to `count` of the candidates to an annotator, in their order, in one transaction.
 
-        Write transactions take turns, so what is free when this one looks is free until it ends.
+        Leases that have ended are forgotten first. The annotator's own leases are renewed and count. A candidate is
+        passed over while as many others lease it as may read it at once.
+
+        Args:
+            item_kind: what the candidates are.
+            candidates: item ids, the most wanted first.
+            annotator: who is to read them.
+            count: how many leases the annotator is to have at most.
+            readers: how many may read an item at once, by its id; 1 where it is not listed.
+            last_row: row of the last review event that the candidates were chosen by. What has a later one may have
+                been decided and given back meanwhile, and is passed over. None where nobody decides.
+            gives_back: whether the annotator's leases end of what is not among the first `count` free candidates, so
+                that they count no more.
+            now: leases that end at or before this moment have ended.
+            until: when the new leases end.
+
+        Returns:
+            The ids leased to the annotator now, in the candidates' order.
         """
         with self.database.write() as connection:
             connection.execute(delete(schema.leases).where(schema.leases.c.expires_at <= now))
@@ -56,10 +73,12 @@ class SqlLeaseStore:
         return leased
 
     def release(self, item_kind: ItemKind, item_ids: Collection[str], *, annotator: str) -> None:
+        """End an annotator's leases of these items; where there is none, nothing happens."""
         with self.database.write() as connection:
             end_leases(connection, item_kind, item_ids, annotator=annotator)
 
     def standing(self, item_kind: ItemKind, *, now: datetime) -> list[Lease]:
+        """The leases that have not ended, by annotator and item."""
         leases = schema.leases.c
         statement = _LEASES.where(leases.item_kind == item_kind, leases.expires_at > now)
         with self.database.read() as connection:

@@ -19,8 +19,8 @@ from mars_engine.store.statements import (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlPairSetStore:
-    """A PairSetStore on a database."""
+class PairSetStore:
+    """Sets of source pairs that people put together."""
 
     database: Database
 
@@ -44,12 +44,14 @@ class SqlPairSetStore:
                 note_change(connection, "sets")
 
     def remove(self, set_id: str) -> None:
+        """Forget a set; the pairs stay. Where there is none, nothing happens."""
         with self.database.write() as connection:
             connection.execute(delete(schema.pair_set_members).where(schema.pair_set_members.c.set_id == set_id))
             connection.execute(delete(schema.pair_sets).where(schema.pair_sets.c.id == set_id))
             note_change(connection, "sets")
 
     def all(self) -> list[PairSet]:
+        """All sets, the newest first."""
         sets, members = schema.pair_sets.c, schema.pair_set_members.c
         count = select(func.count()).where(members.set_id == sets.id).scalar_subquery()
         statement = select(sets.id, sets.name, sets.annotator, sets.created_at, count)
@@ -57,6 +59,7 @@ class SqlPairSetStore:
             return records(connection, PairSet, statement.order_by(sets.ordinal.desc()))
 
     def members(self, set_id: str) -> list[str]:
+        """Ids of a set's pairs, in the order of their import."""
         statement = (
             select(schema.pairs.c.id)
             .join(schema.pair_set_members, schema.pair_set_members.c.pair_id == schema.pairs.c.id)
@@ -67,6 +70,7 @@ class SqlPairSetStore:
             return list(connection.execute(statement).scalars())
 
     def members_among(self, set_id: str, pair_ids: Collection[str]) -> set[str]:
+        """Which of some pairs are in a set."""
         members, found = schema.pair_set_members.c, set[str]()
         with self.database.read() as connection:
             for group in id_groups(pair_ids):

@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from mars_engine.core.protocols import StagedPairs
 from mars_engine.core.records import DatasetRecord, Pair, Split
 from mars_engine.store import schema
 from mars_engine.store.database import Database
-from mars_engine.store.staging import staged_pairs
+from mars_engine.store.staging import StagedPairs, staged_pairs
 from mars_engine.store.statements import (
     id_groups,
     insert_absent,
@@ -19,6 +18,7 @@ from mars_engine.store.statements import (
     insert_or_replace,
     next_ordinal,
     note_change,
+    read_once,
     record_columns,
     record_values,
     records,
@@ -31,8 +31,8 @@ _PAIR = record_columns(Pair, schema.pairs)
 
 
 @dataclass(frozen=True, slots=True)
-class SqlPairStore:
-    """A PairStore on a database."""
+class PairStore:
+    """Source pairs and the datasets they came in."""
 
     database: Database
 
@@ -47,6 +47,16 @@ class SqlPairStore:
     def add_dataset(
         self, dataset: DatasetRecord, pairs: Iterable[tuple[int, Pair]], *, since: int | None = None
     ) -> bool:
+        """Store a dataset and its pairs, given with their row, in one transaction: all or nothing.
+
+        A pair whose id is present already is not stored again; a dataset whose id is present changes nothing.
+
+        Args:
+            dataset: the dataset.
+            pairs: gone through once.
+            since: the revision of "pairs" that the caller has seen. Where others have changed them since, nothing is
+                stored and False is returned, so that the caller looks again.
+        """
         with self.database.write() as connection:
             if since is not None and revision(connection, "pairs") != since:
                 return False
@@ -61,11 +71,13 @@ class SqlPairStore:
         return True
 
     def datasets(self) -> list[DatasetRecord]:
+        """All datasets, oldest first."""
         statement = select(*record_columns(DatasetRecord, schema.datasets)).order_by(schema.datasets.c.ordinal)
         with self.database.read() as connection:
             return records(connection, DatasetRecord, statement)
 
     def present(self, ids: Collection[str]) -> dict[str, Split]:
+        """Which of `ids` are stored, and in which split."""
         statement = select(schema.pairs.c.id, schema.pairs.c.split)
         found: dict[str, Split] = {}
         with self.database.read() as connection:
@@ -75,6 +87,7 @@ class SqlPairStore:
         return found
 
     def prompts_present(self, split: Split, prompt_ids: Collection[str]) -> set[str]:
+        """Which of these prompts have pairs in a split."""
         stored = schema.pairs.c
         statement = select(stored.prompt_id).where(stored.split == split).distinct()
         found: set[str] = set()
@@ -84,11 +97,16 @@ class SqlPairStore:
         return found
 
     def pairs(self, split: Split) -> list[Pair]:
+        """All pairs of a split, in the order of their import."""
+        return list(read_once(self.database, "pairs", split, self._read_pairs))
+
+    def _read_pairs(self, split: Split) -> list[Pair]:
         statement = select(*_PAIR).where(schema.pairs.c.split == split).order_by(schema.pairs.c.ordinal)
         with self.database.read() as connection:
             return records(connection, Pair, statement)
 
     def stream(self, split: Split) -> Iterator[Pair]:
+        """Yield the pairs of a split, in the order of their import; few are in memory at a time."""
         stored, last = schema.pairs.c, -1
         statement = select(stored.ordinal, *_PAIR).order_by(stored.ordinal).limit(PAIRS_AT_A_TIME)
         while True:
@@ -110,12 +128,14 @@ class SqlPairStore:
         return {pair_id: found[pair_id] for pair_id in ids if pair_id in found}
 
     def save_distances(self, encoder: str, distances: Mapping[str, float]) -> None:
+        """Store the semantic distance of pairs, by pair id, under an encoder (its fingerprint), in one transaction."""
         rows = [{"encoder": encoder, "pair_id": pair_id, "distance": value} for pair_id, value in distances.items()]
         with self.database.write() as connection:
             insert_or_replace(connection, schema.distances, rows)
             note_change(connection, "distances")
 
     def distances(self, encoder: str) -> dict[str, float]:
+        """Semantic distances by pair id."""
         stored = schema.distances.c
         statement = select(stored.pair_id, stored.distance).where(stored.encoder == encoder)
         with self.database.read() as connection:

@@ -36,12 +36,13 @@ _TRY = record_columns(RefineTry, schema.refine_tries)
 
 
 @dataclass(frozen=True, slots=True)
-class SqlProposalStore:
-    """A ProposalStore on a database."""
+class ProposalStore:
+    """Plans, proposals, and what generators could not do."""
 
     database: Database
 
     def add_plan(self, plan: Plan, rows: Sequence[PlanRow]) -> None:
+        """Store a plan as the latest, in one transaction; one that is present keeps its rows and becomes the latest."""
         with self.database.write() as connection:
             if insert_as_latest(connection, schema.plans, record_values(plan)):
                 positioned = [
@@ -60,6 +61,7 @@ class SqlProposalStore:
             return first_record(connection, Plan, _PLANS.order_by(schema.plans.c.ordinal.desc()))
 
     def plan_rows(self, plan_id: str) -> list[PlanRow]:
+        """The rows of a plan, in the order they were stored."""
         statement = select(*record_columns(PlanRow, schema.plan_rows)).where(schema.plan_rows.c.plan_id == plan_id)
         with self.database.read() as connection:
             return records(connection, PlanRow, statement.order_by(schema.plan_rows.c.position))
@@ -78,6 +80,15 @@ class SqlProposalStore:
 
         A source that is tried again has the outcome, the failures and the trail of its last try only, so doing the same
         twice adds nothing.
+
+        Args:
+            settings_id: digest of the generators and their settings.
+            refinements: outcome by the done mark (oriented id and gate verdict) of every source that is done now:
+                "not_needed", "refined_rejected", "refined_chosen", "unrefined" or "postponed".
+            proposals: what was proposed; an id that is present changes nothing.
+            failures: what could not be done.
+            tried: ids of the sources; what could not be done for them before is forgotten.
+            tries: the trails of the sources whose contrast was to be sharpened, whatever came of it.
         """
         done = [
             {"settings_id": settings_id, "oriented_id": oriented_id, "refinement": outcome}
@@ -114,6 +125,7 @@ class SqlProposalStore:
             note_change(connection, "proposals")
 
     def sources_done(self, settings_id: str) -> dict[str, str]:
+        """Done marks of the sources done under these settings, with their refinement outcome."""
         sources = schema.proposal_sources.c
         statement = select(sources.oriented_id, sources.refinement).where(sources.settings_id == settings_id)
         with self.database.read() as connection:

@@ -47,8 +47,8 @@ _ABOUT_PAIRS: tuple[Column[Any], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlRemovalStore:
-    """A RemovalStore on a database."""
+class RemovalStore:
+    """Removing what was imported, and all that was made of it."""
 
     database: Database
 
@@ -62,10 +62,9 @@ class SqlRemovalStore:
             return _outlook(connection, dataset_id)
 
     def remove_dataset(self, dataset_id: str) -> RemovedContent:
-        """Remove a dataset, its pairs, and every row about them or their proposals; see RemovalStore.
+        """Remove a dataset, its pairs, and every row about them or their proposals, in one transaction.
 
-        A set of pairs that is empty afterwards goes with them. Pairs that a later dataset had in common with this one
-        are this one's, and go.
+        Models, plans and compositions stay as records of what was done, without those pairs.
 
         Raises:
             StoreError: there is no such dataset.

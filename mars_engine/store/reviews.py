@@ -9,7 +9,8 @@ from typing import Any, cast, get_args
 from sqlalchemy import Connection, Select, func, select, tuple_
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
+from mars_engine.core.review_acts import Trace, standing_acts
+from mars_engine.core.review_records import (
     ItemKind,
     Presentation,
     RecordedAct,
@@ -18,7 +19,6 @@ from mars_engine.core.records import (
     ReviewMark,
     StandingAct,
 )
-from mars_engine.core.review_acts import Trace, standing_acts
 from mars_engine.store import schema
 from mars_engine.store.database import Database
 from mars_engine.store.leases import end_leases
@@ -27,6 +27,7 @@ from mars_engine.store.statements import (
     id_groups,
     insert_rows,
     note_change,
+    read_once,
     record_columns,
     record_values,
     records,
@@ -44,15 +45,16 @@ _OLDEST_FIRST = (schema.reviews.c.at, schema.reviews.c.id)
 
 
 @dataclass(frozen=True, slots=True)
-class SqlReviewStore:
-    """A ReviewStore on a database."""
+class ReviewStore:
+    """Review events. There is no way to change or delete one."""
 
     database: Database
 
     def append(self, events: Sequence[ReviewEvent]) -> int:
         """Store events in one transaction; return how many were new.
 
-        An event that is sent again may tell another time (`at`, `seconds`); the first is kept.
+        An event with the same item, annotator and sequence as a stored one is that event sent again, and is not stored
+        twice. It may tell another time (`at`, `seconds`); the first is kept.
 
         Raises:
             StoreError: an event has the item, annotator and sequence of a stored one but decides otherwise. The stored
@@ -75,9 +77,16 @@ class SqlReviewStore:
     def append_acts(
         self, item_kind: ItemKind, annotator: str, acts: Sequence[Sequence[ReviewEvent]]
     ) -> list[RecordedAct]:
-        """Store an annotator's acts in one transaction, and return what became of each; see ReviewStore.
+        """Store an annotator's acts in one transaction, and return what became of each.
 
-        Leases of what was decided end in the same transaction.
+        The annotator's leases of the items that were decided end in the same transaction.
+
+        Args:
+            item_kind: what the items are.
+            annotator: whose acts they are.
+            acts: the events of each act, which share its sequence; acts in order of sequence. An undo is given as one
+                event without an item: it takes back the newest act with a smaller sequence that still stands, and is
+                stored as one event for each of that act's items.
         """
         with self.database.write() as connection:
             stored = _stored_acts(connection, item_kind, annotator, [events[0].sequence for events in acts])
@@ -91,6 +100,13 @@ class SqlReviewStore:
 
     def events(self, item_kind: ItemKind, item_ids: Collection[str] | None = None) -> dict[str, list[ReviewEvent]]:
         """Events by item id, oldest first; of one moment, in the order they were stored."""
+        if item_ids is None:
+            return dict(read_once(self.database, "reviews", item_kind, self._read_events))
+        return self._read_events(item_kind, item_ids)
+
+    def _read_events(
+        self, item_kind: ItemKind, item_ids: Collection[str] | None = None
+    ) -> dict[str, list[ReviewEvent]]:
         reviews = schema.reviews.c
         statement = _EVENTS.where(reviews.item_kind == item_kind).order_by(*_OLDEST_FIRST)
         statements: list[Select[Any]] = [statement]
@@ -140,7 +156,11 @@ class SqlReviewStore:
             return max(int(found.scalar_one()) for found in kinds)
 
     def recent_seconds(self, item_kind: ItemKind, annotator: str, *, newest: int) -> list[float]:
-        """The seconds spent on an annotator's newest decisions about single items that stand; see ReviewStore."""
+        """The seconds spent on an annotator's newest decisions that stand, the newest first; at most `newest`.
+
+        Skips are no decisions, and what was taken back is none any more. Acts on many items at once are left out: they
+        do not tell how long one takes.
+        """
         reviews = schema.reviews.c
         # An act on many items and its undo take the same items, so both can be left out. Each group is one event.
         item_id, action, seconds = (func.min(each) for each in (reviews.item_id, reviews.action, reviews.seconds))

@@ -1,12 +1,12 @@
 """Runs and their metric values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import nan
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import Run, RunState
@@ -24,8 +24,8 @@ from mars_engine.store.statements import (
 
 
 @dataclass(frozen=True, slots=True)
-class SqlRunStore:
-    """A RunStore on a database."""
+class RunStore:
+    """Runs and their metric values."""
 
     database: Database
 
@@ -75,6 +75,7 @@ class SqlRunStore:
             insert_or_replace(connection, schema.run_points, [row])
 
     def points(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """Values by metric, each a list of (step, value) in order of step."""
         points = schema.run_points.c
         statement = select(points.metric, points.step, points.value).where(points.run_id == run_id)
         by_metric: dict[str, list[tuple[int, float]]] = {}
@@ -89,9 +90,39 @@ class SqlRunStore:
             return first_record(connection, Run, statement)
 
     def all(self) -> list[Run]:
-        statement = select(*record_columns(Run, schema.runs)).order_by(schema.runs.c.ordinal.desc())
+        """All runs, newest first."""
+        return self.newest(None)
+
+    def newest(
+        self,
+        count: int | None,
+        *,
+        state: RunState | None = None,
+        kinds: Collection[str] | None = None,
+        started_before: datetime | None = None,
+    ) -> list[Run]:
+        """The newest runs, newest first.
+
+        Args:
+            count: how many at most; None for all.
+            state: only those in this state.
+            kinds: only those of these kinds.
+            started_before: only those that were started before this moment.
+        """
+        stored = schema.runs.c
+        statement = select(*record_columns(Run, schema.runs)).order_by(stored.ordinal.desc()).limit(count)
+        if state is not None:
+            statement = statement.where(stored.state == state)
+        if kinds is not None:
+            statement = statement.where(stored.kind.in_(kinds))
+        if started_before is not None:
+            statement = statement.where(stored.started_at < started_before)
         with self.database.read() as connection:
             return records(connection, Run, statement)
+
+    def count(self) -> int:
+        with self.database.read() as connection:
+            return connection.execute(select(func.count()).select_from(schema.runs)).scalar_one()
 
     def _update(self, run_id: str, **values: Any) -> None:
         with self.database.write() as connection:

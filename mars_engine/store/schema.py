@@ -207,7 +207,7 @@ refine_tries = Table(
 )
 """Rewrites that were tried to sharpen a pair's contrast, those of pairs that stayed unrefined too.
 
-A try without a text is one for which none was offered, or one of before version 0006, which kept none.
+A try without a text is one for which none was offered.
 """
 
 proposal_failures = Table(

@@ -24,8 +24,8 @@ CREATE TABLE staged (
 
 
 @dataclass(frozen=True, slots=True)
-class SqliteStagedPairs:
-    """A StagedPairs in an SQLite file of its own that nobody else sees."""
+class StagedPairs:
+    """Pairs of a source, kept in an SQLite file of its own that nobody else sees."""
 
     connection: sqlite3.Connection
 
@@ -60,7 +60,7 @@ class SqliteStagedPairs:
             yield row, Pair(pair_id, turns, chosen, rejected, subset, json.loads(attributes))
 
     def discard(self, ids: Iterable[str]) -> None:
-        """Take pairs out."""
+        """Take pairs out; not while they are being gone through."""
         with _refusals_explained():
             self.connection.executemany("DELETE FROM staged WHERE id = ?", ((each,) for each in ids))
 
@@ -72,7 +72,7 @@ class SqliteStagedPairs:
 
 
 @contextmanager
-def staged_pairs(folder: Path | None) -> Iterator[SqliteStagedPairs]:
+def staged_pairs(folder: Path | None) -> Iterator[StagedPairs]:
     """Open an empty staging of pairs in a folder, where more fits than into memory; None for one in memory.
 
     Its file loses its name at once, so that nothing of it is left, however the process ends.
@@ -86,7 +86,7 @@ def staged_pairs(folder: Path | None) -> Iterator[SqliteStagedPairs]:
         connection.execute(_TABLE)
         connection.execute("BEGIN")  # never committed, so that pages are written where the cache is full alone
     try:
-        yield SqliteStagedPairs(connection)
+        yield StagedPairs(connection)
     finally:
         connection.close()
 

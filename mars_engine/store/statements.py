@@ -1,6 +1,6 @@
 """The statements that the sub-stores are built from, the same on SQLite and on PostgreSQL."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,11 +9,15 @@ from sqlalchemy import Column, Connection, Select, Table, func, insert, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mars_engine.store import schema
+from mars_engine.store.database import Database
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     Record = TypeVar("Record", bound=DataclassInstance)
+
+_Of = TypeVar("_Of", bound=str)
+_Read = TypeVar("_Read")
 
 IDS_PER_STATEMENT = 10_000
 """SQLite takes 32,766 variables in a statement, PostgreSQL 65,535."""
@@ -111,6 +115,16 @@ def revision(connection: Connection, subject: str) -> int:
     """Return how often a subject has changed."""
     stored = schema.revisions.c
     return connection.execute(select(stored.number).where(stored.subject == subject)).scalar() or 0
+
+
+def read_once(database: Database, subject: str, of: _Of, read: Callable[[_Of], _Read]) -> _Read:
+    """Return what `read` returns, kept from before where somebody wants that and the subject has not changed since."""
+
+    def revision_now() -> int:
+        with database.read() as connection:
+            return revision(connection, subject)
+
+    return database.kept.read((subject, of), revision_now, lambda: read(of))
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -13,7 +13,7 @@ from mars_engine.core.errors import MarsError, WorkspaceError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.protocols import Clock
 from mars_engine.core.whole_file import completed_file
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FILE, Workspace
 
 BACKUPS = f"{ARTIFACTS}/backups"
@@ -32,7 +32,7 @@ class Backup:
     made_at: datetime
 
 
-def make_backup(workspace: Workspace, store: SqlStore, path: Path | None = None, *, clock: Clock) -> Backup:
+def make_backup(workspace: Workspace, store: Store, path: Path | None = None, *, clock: Clock) -> Backup:
     """Write a copy of a workspace as one archive; it appears when it is complete, or not at all.
 
     The database is copied as it is at one moment, while others may go on writing, and every model that it knows is in

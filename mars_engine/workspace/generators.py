@@ -21,7 +21,8 @@ from mars_engine.augment.generators.chat.backend import ChatBackend
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import ChatStore, Clock, Encoder, Judge, Paraphraser, Progress, Refiner
+from mars_engine.core.protocols import Clock, Encoder, Judge, Paraphraser, Progress, Refiner
+from mars_engine.store.chat import ChatStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,18 @@ from mars_engine.augment.propose import ProposeReport, Retry, propose, validate_
 from mars_engine.augment.quality.gatekeeper import QualityTools
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import Composition, ModelRecord, Plan
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.reward_models.score import ScoreReport, score_pairs
 from mars_engine.reward_models.train import retrain, warm_up
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
-class RoundReport:
+class RoundReport(ShownAsTable):
     """What one round did, step by step."""
 
     number: int
@@ -42,7 +44,7 @@ class RoundReport:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedRound:
+class OpenedRound(ShownAsTable):
     """What was made ready for people to decide about."""
 
     number: int
@@ -53,7 +55,7 @@ class OpenedRound:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedRound:
+class ClosedRound(ShownAsTable):
     """What was made of people's decisions."""
 
     number: int
@@ -85,6 +87,13 @@ def run_rounds(
         NotReadyError: there are no training pairs, or the first round has no new ones.
         GenerationError: in some round nothing at all could be generated.
     """
+    with bench.store.reading_once():
+        return _run_rounds(bench, rounds, policy=policy, law=law, patience=patience)
+
+
+def _run_rounds(
+    bench: Workbench, rounds: int, *, policy: Reviewer, law: AllocationLaw | None, patience: int
+) -> list[RoundReport]:
     model = train_warm_up(bench)
     score = score_model(bench, model)
     _note_points(bench, 0, model, score)
@@ -93,10 +102,7 @@ def run_rounds(
     losses = [score.heldout.log_loss]
     for number in range(1, rounds + 1):
         plan = make_plan(bench, model, law=law, round_number=number)
-        proposed = make_proposals(bench, plan.plan)
-        validate_yield(proposed)
-        reviewed = _review(bench, policy)
-        composed = compose_plan(bench, plan.plan, parent=parent)
+        proposed, reviewed, composed = _augment(bench, plan.plan, policy=policy, parent=parent)
         if reports and not composed.new_pairs:
             reports[-1] = replace(reports[-1], ended=_said_of_empty_round(number))
             break
@@ -111,6 +117,17 @@ def run_rounds(
         if is_out_of_patience:
             break
     return reports
+
+
+def _augment(
+    bench: Workbench, plan: Plan, *, policy: Reviewer, parent: Composition | None
+) -> tuple[ProposeReport, ReviewReport, ComposeReport]:
+    """Propose, review and compose with one load of the model, which is gone from memory before the next is trained."""
+    loaded = bench.shelf.load(planned_model(bench, plan))
+    proposed = make_proposals(bench, plan, loaded=loaded)
+    validate_yield(proposed)
+    reviewed = _review(bench, policy)
+    return proposed, reviewed, compose_plan(bench, plan, parent=parent, loaded=loaded)
 
 
 def _said_of_empty_round(number: int) -> str:
@@ -145,12 +162,13 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
         NotReadyError: there are no training pairs.
         GenerationError: nothing at all could be generated.
     """
-    model = bench.store.models.latest() or train_warm_up(bench)
-    score = score_model(bench, model)
-    _note_points(bench, model.round, model, score)
-    number = next_round(model)
-    plan = make_plan(bench, model, law=law, round_number=number)
-    proposed = make_proposals(bench, plan.plan)
+    with bench.store.reading_once():
+        model = bench.store.models.latest() or train_warm_up(bench)
+        score = score_model(bench, model)
+        _note_points(bench, model.round, model, score)
+        number = next_round(model)
+        plan = make_plan(bench, model, law=law, round_number=number)
+        proposed = make_proposals(bench, plan.plan)
     validate_yield(proposed)
     return OpenedRound(number, model, score, plan, proposed)
 
@@ -161,14 +179,20 @@ def close_round(bench: Workbench) -> ClosedRound:
     Raises:
         NotReadyError: no round is open, or nothing was accepted.
     """
-    composed = compose_newest_plan(bench)
-    model = train_on(bench, composed.composition)
-    score = score_model(bench, model, triage_again=False)
-    _note_points(bench, composed.composition.round, model, score)
-    evaluation = None
-    if bench.store.pairs.count("heldout"):
-        models = bench.store.models.all()
-        evaluation = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+    with bench.store.reading_once():
+        composed = compose_newest_plan(bench)
+        model = train_on(bench, composed.composition)
+        score = score_model(bench, model, triage_again=False)
+        _note_points(bench, composed.composition.round, model, score)
+        evaluation = None
+        if bench.store.pairs.count("heldout"):
+            evaluation = evaluate(
+                bench.store,
+                bench.shelf,
+                bench.store.models.all(),
+                config=bench.config.evaluate,
+                progress=bench.progress,
+            )
     return ClosedRound(composed.composition.round, composed, model, score, evaluation)
 
 
@@ -287,11 +311,14 @@ def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "")
     )
 
 
-def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) -> ProposeReport:
+def make_proposals(
+    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
+) -> ProposeReport:
+    """Propose for a plan, with its model where the caller has loaded it already."""
     return propose(
         bench.store,
         plan,
-        bench.shelf.load(planned_model(bench, plan)),
+        loaded or bench.shelf.load(planned_model(bench, plan)),
         bench.encoder,
         bench.paraphraser,
         bench.refiner,
@@ -302,11 +329,14 @@ def make_proposals(bench: Workbench, plan: Plan, *, retry: Retry | None = None) 
     )
 
 
-def compose_plan(bench: Workbench, plan: Plan, *, parent: Composition | None = None) -> ComposeReport:
+def compose_plan(
+    bench: Workbench, plan: Plan, *, parent: Composition | None = None, loaded: RewardModel | None = None
+) -> ComposeReport:
+    """Compose by a plan, with its model where the caller has loaded it already."""
     return compose(
         bench.store,
         plan,
-        bench.shelf.load(planned_model(bench, plan)),
+        loaded or bench.shelf.load(planned_model(bench, plan)),
         bench.encoder,
         config=bench.config,
         clock=bench.clock,

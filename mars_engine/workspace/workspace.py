@@ -1,6 +1,5 @@
 """A workspace: a folder with its settings, its database and its artifacts, opened as a workbench."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.protocols import Encoder, Progress, RewardModelTrainer
 from mars_engine.core.records import EvaluationRecord
-from mars_engine.core.workbench import Workbench
+from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
@@ -24,7 +23,8 @@ from mars_engine.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.shelf import TransformerShelf
-from mars_engine.store import SqlStore, open_store, sqlite_url
+from mars_engine.store import Store, open_store, sqlite_url
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 
 CONFIG_FILE = "mars.toml"
@@ -66,7 +66,8 @@ def create_workspace(root: Path, config: MarsConfig | None = None) -> Workspace:
     config = config or MarsConfig()
     try:
         (root / ARTIFACTS).mkdir(parents=True, exist_ok=True)
-        _write_whole(path, config_as_toml(config))
+        with completed_file(path) as part:
+            part.write_text(config_as_toml(config), encoding="utf-8")
     except OSError as error:
         raise WorkspaceError(
             f"the workspace {root} cannot be written: {error}", remedy="check the path and its permissions"
@@ -109,7 +110,8 @@ def save_config(workspace: Workspace, config: MarsConfig) -> Workspace:
     path = workspace.root / CONFIG_FILE
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        _write_whole(path, update_toml(text, config) if text else config_as_toml(config))
+        with completed_file(path) as part:
+            part.write_text(update_toml(text, config) if text else config_as_toml(config), encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WorkspaceError(
             f"the settings cannot be written to {path}: {error}",
@@ -118,18 +120,12 @@ def save_config(workspace: Workspace, config: MarsConfig) -> Workspace:
     return Workspace(workspace.root, config)
 
 
-def _write_whole(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.rename(path)
-
-
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 @contextmanager
-def open_workspace_store(workspace: Workspace) -> Iterator[SqlStore]:
+def open_workspace_store(workspace: Workspace) -> Iterator[Store]:
     """Open the database alone: for what needs no model, such as pages and `mars status`."""
     store = open_store(workspace.database_url)
     try:
@@ -192,7 +188,7 @@ def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bo
         )
 
 
-def _evaluated_texts(workspace: Workspace, store: SqlStore) -> dict[str, list[str]]:
+def _evaluated_texts(workspace: Workspace, store: Store) -> dict[str, list[str]]:
     """Return the texts of the benchmarks that models were evaluated on, by the benchmark's name."""
     newest: dict[tuple[str, str], EvaluationRecord] = {}
     for kind in KINDS.values():

@@ -12,7 +12,6 @@ from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, Triag
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import GeneratorCard, Pair, Passage, RefineTry
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.cards import Ranking, proposal_card
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
@@ -21,6 +20,7 @@ from mars_engine.embeddings.distances import semantic_distance
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.explore.dossier import open_dossier
 from mars_engine.explore.explorer import Explorer
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 TRIES, EPSILON = 3, 0.05

@@ -14,11 +14,11 @@ from mars_engine.core.config import (
     TriageConfig,
 )
 from mars_engine.core.records import Pair
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.sources import load_sources, training_set
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import close_round, make_plan, open_round
 
 POLICIES = ("ask", "keep", "leave_out", "smooth", "flip")

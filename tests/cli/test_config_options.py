@@ -5,8 +5,9 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from mars_engine.cli.config_options import as_options, override_config, section_options, settings_of
+from mars_engine.cli.config_options import as_options, section_options, settings_of
 from mars_engine.core.config import AllocationConfig, ComposeConfig, MarsConfig, Section
+from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config
 

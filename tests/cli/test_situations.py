@@ -17,7 +17,7 @@ from mars_engine.cli.main import BAD_INPUT, INTERRUPTED, NOT_READY, UNPRINTED, U
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import Run
 from mars_engine.service.shipped import shipped
-from mars_engine.store import SqlStore, open_store, sqlite_url
+from mars_engine.store import Store, open_store, sqlite_url
 from mars_engine.workspace.workspace import DATABASE_FILE, find_workspace, open_workspace_store, utc_now
 
 DEMO_TRAIN = shipped("data") / "demo-train.jsonl"
@@ -368,7 +368,7 @@ def test_a_full_disk_is_named_by_what_writes_the_database(tmp_path):
     assert "server" not in raised.value.remedy
 
 
-def _store_runs(store: SqlStore) -> None:
+def _store_runs(store: Store) -> None:
     for number in range(200):
         store.runs.start(_a_run(f"run {number}"))
 

@@ -17,7 +17,6 @@ from mars_engine.core.config import (
     Section,
     config_as_toml,
     load_config,
-    update_toml,
     validate_config,
 )
 from mars_engine.core.errors import ConfigError, MarsError
@@ -164,19 +163,6 @@ def test_a_missing_file_is_refused(tmp_path):
         load_config(tmp_path / "mars.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
-
-
-def test_thresholds_of_gates_are_still_read_where_older_files_have_them(tmp_path):
-    path = written(tmp_path, "[propose]\nvariants = 2\nmin_fidelity = 0.5\nmax_contrast_loss = 0.1\n")
-    config = load_config(path)
-    assert (config.propose.variants, config.quality.min_fidelity, config.quality.max_contrast_loss) == (2, 0.5, 0.1)
-    newer = written(tmp_path, "[propose]\nmin_fidelity = 0.5\n[quality]\nmin_fidelity = 0.6\n")
-    assert load_config(newer).quality.min_fidelity == 0.6
-    changed = validate_config({"quality": {"min_fidelity": 0.8, "names": False}}, origin="a test")
-    path.write_text(update_toml("[propose]\nmin_fidelity = 0.5  # mine\n", changed))
-    assert load_config(path) == changed
-    with pytest.raises(ConfigError, match=r"quality.min_fidelity = 5"):
-        load_config(written(tmp_path, "[propose]\nmin_fidelity = 5\n"))
 
 
 def test_a_configuration_never_changes():

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.core.records import ReviewEvent, StandingAct
 from mars_engine.core.review_acts import Trace, standing_acts
+from mars_engine.core.review_records import ReviewEvent, StandingAct
 from mars_engine.core.review_state import standing_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.core.records import (
-    PAIR_ACTIONS,
-    PROPOSAL_ACTIONS,
-    ItemKind,
-    Pair,
-    Proposal,
-    ReviewAction,
-    ReviewEvent,
-    Turn,
-)
+from mars_engine.core.records import Pair, Proposal, Turn
+from mars_engine.core.review_records import PAIR_ACTIONS, PROPOSAL_ACTIONS, ItemKind, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import (
     ProposalState,
     effective_events,

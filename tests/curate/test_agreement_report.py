@@ -7,11 +7,11 @@ from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Turn
 from mars_engine.core.review_state import label_decision, proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.agreement import adjudicate, agreement
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import DECISION_CODES, PairIndexCache
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 

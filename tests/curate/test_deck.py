@@ -20,14 +20,14 @@ from mars_engine.core.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Pair, PairSet, Turn
 from mars_engine.core.review_state import label_decisions, proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.deck import UNREAD, DeckCache, as_json, deal, take_log
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
 from mars_engine.store.database import Database
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3), propose=ProposeConfig(variants=3))
@@ -66,7 +66,7 @@ def emptied() -> Workbench:
     return make_bench(CONFIG)
 
 
-def copy_database(source: SqlStore, target: SqlStore) -> None:
+def copy_database(source: Store, target: Store) -> None:
     opened = [store.database.engine.raw_connection() for store in (source, target)]
     opened[0].driver_connection.backup(opened[1].driver_connection)
     for connection in opened:
@@ -868,7 +868,7 @@ def test_a_side_alone_and_a_text_that_is_there_already_add_less(table):
 
 
 def test_pairs_of_a_source_are_unknown_while_they_are_being_counted(table, monkeypatch):
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 1)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 1)
     sources = {card.source_id: card.id for card in table.deal().cards}
     table.do("accept", *sources.values())
     grids_told = [table.deal().grids.values() for _ in range(len(sources) + 1)]
@@ -917,7 +917,7 @@ def test_what_a_policy_decided_stands_in_the_figures_where_a_persons_answer_is_h
 def test_figures_without_hidden_answers_are_counted_a_few_sources_at_a_time(table, monkeypatch):
     table.do("accept", *table.ids(), annotator="ann")
     whole = table.deal("bob", overlap_percent=50, read_only=True)
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 5)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 5)
     table.cache = DeckCache(table.store)
     counted = [table.deal("bob", overlap_percent=50, read_only=True) for _ in range(8)]
     assert counted[0].progress.new_pairs is None
@@ -985,7 +985,7 @@ def test_what_was_removed_is_forgotten(table, kind):
 
 
 def test_new_pairs_are_counted_a_few_sources_at_a_time(table, monkeypatch):
-    monkeypatch.setattr("mars_engine.curate.deck_cache.FAMILIES_AT_ONCE", 5)
+    monkeypatch.setattr("mars_engine.curate.deck_items.FAMILIES_AT_ONCE", 5)
     review_by_policy(table.store, "accept-all", clock=table.bench.clock)
     counts = [table.deal().progress.new_pairs for _ in range(6)]
     assert counts[0] is None

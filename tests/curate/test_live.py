@@ -11,13 +11,14 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Progress
-from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, ReviewEvent, TrainingSet
-from mars_engine.core.workbench import Workbench
+from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, TrainingSet
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.live import LiveFigures, LiveLimits, LiveProbe, live_stamp
 from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.metrics import pairwise_accuracy
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 BASE, HELDOUT = make_pairs(60), make_pairs(40, seed=1, first=1000)

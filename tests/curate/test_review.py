@@ -7,10 +7,10 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.review_state import proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.deck import take_log
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mars_engine.core.errors import LoadError
-from mars_engine.core.records import Pair, ParsedRow, Turn
+from mars_engine.core.import_records import ParsedRow
+from mars_engine.core.records import Pair, Turn
 from mars_engine.data.loaders import ReadingOptions, open_source
 
 TEXTS = [

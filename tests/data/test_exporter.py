@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,6 @@ import pytest
 
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Pair, Turn
-from mars_engine.data import exporter
 from mars_engine.data.exporter import ExportResult, ExportRow, ExportShape, export_pairs, prompt_as_text
 from mars_engine.data.loaders import open_source
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_a_mars_error_and_leaves_nothing(tmp_path: Path, monkeypa
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporter.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MarsError, match="No space left"):
         export(tmp_path / "a.jsonl", "standard")
     assert list(tmp_path.iterdir()) == []

@@ -6,16 +6,17 @@ from damaged_sources import damaged_sources
 from fakes import ListSource, TickingClock, make_pairs
 
 from mars_engine.core.errors import LoadError
+from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Pair, ParsedRow
+from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import DUPLICATE, import_pairs
 from mars_engine.data.loaders import open_source
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 
 CLOCK, PROGRESS = TickingClock(), SilentProgress()
 
 
-def do_import(store: SqlStore, source, split="train"):
+def do_import(store: Store, source, split="train"):
     return import_pairs(source, store, split=split, clock=CLOCK, progress=PROGRESS)
 
 
@@ -114,7 +115,7 @@ def test_two_hundred_damaged_inputs_never_crash_and_never_leave_a_bad_row(tmp_pa
 class OthersImport:
     """A store's pairs, where somebody else imports the same pairs between our look and our storing."""
 
-    def __init__(self, store: SqlStore, others: ListSource, split) -> None:
+    def __init__(self, store: Store, others: ListSource, split) -> None:
         self.store, self.others, self.split, self.times = store, others, split, 0
 
     def __getattr__(self, name):

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.core.errors import LoadError
-from mars_engine.core.records import Pair, ParsedRow, Turn
+from mars_engine.core.import_records import ParsedRow
+from mars_engine.core.records import Pair, Turn
 from mars_engine.data.loaders import FORMATS, open_source, reading, trl
 
 REAL_DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"

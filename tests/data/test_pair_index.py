@@ -10,9 +10,9 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.config import MarsConfig, TriageConfig
-from mars_engine.core.records import ReviewAction, ReviewEvent, Split
+from mars_engine.core.records import Split
+from mars_engine.core.review_records import ReviewAction, ReviewEvent
 from mars_engine.core.review_state import plain_status, proposal_state, proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import (
     DECISION_CODES,
@@ -23,7 +23,8 @@ from mars_engine.data.pair_index import (
     PairIndexCache,
 )
 from mars_engine.evaluate.status import workspace_status
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, run_rounds, score_model, train_warm_up
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3))
@@ -49,7 +50,7 @@ def proposed(bench: Workbench) -> None:
     make_proposals(bench, make_plan(bench, model).plan)
 
 
-def decide(store: SqlStore, kind, item_id: str, action: ReviewAction, *, by: str = "ann", **texts: str) -> None:
+def decide(store: Store, kind, item_id: str, action: ReviewAction, *, by: str = "ann", **texts: str) -> None:
     earlier = store.reviews.events(kind, [item_id]).get(item_id, [])
     sequence = 1 + max((event.sequence for event in earlier if event.annotator == by), default=0)
     store.reviews.append([ReviewEvent(kind, item_id, action, by, sequence, NOON, **texts)])

@@ -12,7 +12,6 @@ from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Rewards
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
@@ -29,6 +28,7 @@ from mars_engine.evaluate.results import (
     say_comparison,
 )
 from mars_engine.stats.intervals import Interval
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
 
 CONFIG = EvaluateConfig(resamples=400)

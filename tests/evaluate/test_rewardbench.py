@@ -18,7 +18,7 @@ from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
 from mars_engine.evaluate.rewardbench import PADDING_REPAIRED, caveats, keep_published, run_rewardbench, scores_of
 from mars_engine.evaluate.rewardbench_scores import PRIOR_SETS, PUBLISHED_ROWS, section_of
 from mars_engine.reward_models.answer_text import PlainText
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 
 PROMPT = (Turn("user", "how?"),)
 ARMORM = {"Chat": 0.969, "Chat Hard": 0.768, "Safety": 0.922, "Reasoning": 0.973, PRIOR_SETS: 0.743}
@@ -80,12 +80,12 @@ SECOND = BenchmarkSet(
 
 
 @pytest.fixture
-def store() -> SqlStore:
+def store() -> Store:
     return open_store("sqlite://")
 
 
 def run(
-    benchmark: BenchmarkSet, model: LengthModel, store: SqlStore, folder: Path, *, again: bool = False
+    benchmark: BenchmarkSet, model: LengthModel, store: Store, folder: Path, *, again: bool = False
 ) -> EvaluationRecord:
     return run_rewardbench(
         benchmark,

@@ -13,25 +13,17 @@ from hypothesis import strategies as st
 
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, WorkerError, WorkspaceError
-from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, ReviewEvent, Turn
-from mars_engine.core.workbench import Workbench
+from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Turn
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndexCache
-from mars_engine.explore import explorer as explore
+from mars_engine.explore import explorer as explorer_module
+from mars_engine.explore import figures, table
 from mars_engine.explore.actions import put_together, rows_to_export
 from mars_engine.explore.dossier import open_dossier
-from mars_engine.explore.explorer import (
-    Explorer,
-    draw_cloud,
-    excerpt,
-    last_question,
-    margin_histogram,
-    most_telling,
-    ordered,
-    quadrants,
-    select,
-    table_page,
-)
+from mars_engine.explore.explorer import Explorer, select
+from mars_engine.explore.figures import draw_cloud, margin_histogram, most_telling, quadrants
+from mars_engine.explore.table import excerpt, last_question, ordered, table_page
 from mars_engine.explore.view import (
     DECISIONS,
     LINK_KEYS,
@@ -48,6 +40,7 @@ from mars_engine.explore.view import (
     link_parameters,
     read_view,
 )
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -421,7 +414,7 @@ def test_a_search_is_done_once(explorer, bench, monkeypatch):
     for split in ("", "train", "heldout"):
         explorer.look(View(words="topic 2", split=split))
     assert asked == ["topic 2"]
-    for number in range(explore.LOOKUPS_KEPT):
+    for number in range(explorer_module.LOOKUPS_KEPT):
         explorer.look(View(words=f"other {number}"))
     explorer.look(View(words="topic 2"))
     assert asked.count("topic 2") == 2
@@ -444,7 +437,7 @@ def test_few_pairs_are_points_and_many_a_density(explorer, monkeypatch):
     cloud = draw_cloud(scene.places.x, scene.places.y, scene)
     assert not cloud.is_dense
     assert len(cloud.points) + len(cloud.context) == cloud.inside == TRAINING + HELDOUT - 5
-    monkeypatch.setattr(explore, "MOST_POINTS", 20)
+    monkeypatch.setattr(figures, "MOST_POINTS", 20)
     dense = draw_cloud(scene.places.x, scene.places.y, scene)
     assert dense.density.shape == dense.density_selected.shape == (140, 240)
     assert dense.density.sum() == cloud.inside
@@ -453,7 +446,7 @@ def test_few_pairs_are_points_and_many_a_density(explorer, monkeypatch):
 
 
 def test_a_zoom_draws_what_lies_within(explorer, monkeypatch):
-    monkeypatch.setattr(explore, "MOST_POINTS", 30)
+    monkeypatch.setattr(figures, "MOST_POINTS", 30)
     scene = explorer.look(View())
     x, y = scene.places.x, scene.places.y
     zoom = Box(Interval(-0.5, 0.5), Interval(-0.5, 0.5))
@@ -467,7 +460,7 @@ def test_a_zoom_draws_what_lies_within(explorer, monkeypatch):
 
 def test_a_density_puts_each_pair_into_its_cell():
     x, y = np.array([0.0, 0.0, 9.99, 10.0], dtype=np.float32), np.array([0, 0, 10, 10], dtype=np.float32)
-    density = explore._density(x, y, Box(Interval(0, 10), Interval(0, 10)))
+    density = figures._density(x, y, Box(Interval(0, 10), Interval(0, 10)))
     assert density[0, 0] == density[-1, -1] == 2
     assert density.sum() == 4
 
@@ -481,7 +474,7 @@ def test_the_most_telling_are_the_lowest_and_a_sample_that_a_seed_repeats(count,
     assert len(telling) == len(set(telling.tolist())) == min(count, most)
     assert set(telling.tolist()) <= set(positions.tolist())
     assert np.array_equal(telling, most_telling(margins, positions, most=most, seed=5))
-    lowest = positions[np.argsort(margins[positions])][: int(most * explore.LOWEST_SHARE)]
+    lowest = positions[np.argsort(margins[positions])][: int(most * figures.LOWEST_SHARE)]
     if count > most:
         assert set(lowest.tolist()) <= set(telling.tolist())
 
@@ -516,7 +509,7 @@ def test_nothing_is_drawn_where_nothing_is_known():
 
 
 def test_the_table_pages_through_the_selection_in_order(explorer, bench, monkeypatch):
-    monkeypatch.setattr(explore, "ROWS_A_PAGE", 30)
+    monkeypatch.setattr(table, "ROWS_A_PAGE", 30)
     shown = [table_page(bench.store, explorer.look(View(page=page))) for page in (1, 2, 3, 99)]
     assert [len(page.rows) for page in shown] == [30, 30, 20, 20]
     assert [(page.page, page.pages, page.first) for page in shown] == [(1, 3, 1), (2, 3, 31), (3, 3, 61), (3, 3, 61)]
@@ -545,7 +538,7 @@ def test_rows_come_in_the_views_order_and_the_unknown_last(sort, explorer):
 def test_excerpts_are_one_line_and_short():
     assert excerpt("a\n\n b\tc") == "a b c"
     assert excerpt("word " * 10_000, 20) == "word word word word …"
-    assert len(excerpt("x" * 100_000)) == explore.EXCERPT_CHARACTERS + 1
+    assert len(excerpt("x" * 100_000)) == table.EXCERPT_CHARACTERS + 1
     turns = [Turn("user", "first"), Turn("user", "second"), Turn("assistant", "third")]
     assert last_question(Pair.of(turns, "a", "b")) == "second"
     assert last_question(Pair.of([Turn("system", "only")], "a", "b")) == "only"
@@ -647,7 +640,7 @@ def test_selecting_among_a_million_points_takes_milliseconds(explorer):
         distance=rng.random(count).astype(np.float32),
     )
     x, y = (rng.normal(size=count).astype(np.float32) for _ in range(2))
-    places = explore.Places("prompt", x, y, zeros, ())
+    places = explorer_module.Places("prompt", x, y, zeros, ())
     turns = np.linspace(0, 6.2, 300)
     view = View(
         margin=Interval(-1, 1),

@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from mars_engine.core.errors import JobError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import Run
 from mars_engine.jobs.jobs import (
     cancel_job,
@@ -28,7 +27,7 @@ from mars_engine.jobs.jobs import (
 )
 from mars_engine.jobs.recorded_run import is_alive
 from mars_engine.service.shipped import shipped
-from mars_engine.store import open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
 
 ROWS = 80_000

@@ -9,9 +9,9 @@ from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import ModelRecord, Run
-from mars_engine.core.workbench import Workbench
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.shipped import shipped
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 

@@ -9,7 +9,7 @@ from browsing import LARGE, open_browser
 from serving_app import MARS, AppServer
 from streamlit.runtime.pages_manager import PagesManager
 
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace
 
 
@@ -41,7 +41,7 @@ def server(workspace) -> Iterator[AppServer]:
 
 
 @pytest.fixture
-def store(workspace) -> Iterator[SqlStore]:
+def store(workspace) -> Iterator[Store]:
     """The store of the module's `workspace`."""
     opened = open_store(find_workspace(workspace).database_url)
     yield opened

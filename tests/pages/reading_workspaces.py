@@ -4,9 +4,10 @@ from pathlib import Path
 
 from fakes import ListSource, make_bench, make_pairs
 
-from mars_engine.core.records import ItemKind, Pair, ReviewEvent, Turn
+from mars_engine.core.records import Pair, Turn
+from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
 from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import create_workspace
 
@@ -41,7 +42,7 @@ def make_reading(root: Path, *, pairs: int, hostile: bool = False) -> Path:
     return root
 
 
-def events_of(store: SqlStore, name: str, kind: ItemKind = "proposal") -> list[ReviewEvent]:
+def events_of(store: Store, name: str, kind: ItemKind = "proposal") -> list[ReviewEvent]:
     """An annotator's events in the order of their acts."""
     found = [event for events in store.reviews.events(kind).values() for event in events if event.annotator == name]
     return sorted(found, key=lambda event: event.sequence)

@@ -90,7 +90,7 @@ def test_a_row_says_which_is_chosen():
     assert row_of(replace(alternative, layers=(), chosen=False))[0] == "sentence"
 
 
-def test_a_trained_probes_record_keeps_the_choice_and_older_records_have_none():
+def test_a_trained_probes_record_keeps_the_choice_and_another_models_has_none():
     bench = make_bench()
     source = ListSource(make_pairs(60), name="pairs")
     import_pairs(source, bench.store, split="train", clock=bench.clock, progress=SILENT)

@@ -11,13 +11,13 @@ from fakes import ListSource, make_bench, make_pairs
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import LinearRewardModel, Progress, RewardModel, RewardModelTrainer, TrainingNotes
 from mars_engine.core.records import Pair, Rewards, TrainingSet, Truncation
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.deck import deal
 from mars_engine.curate.live import LiveProbe
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import RoundReport, make_plan, make_proposals, run_rounds, score_model, train_warm_up
 
 CONFIG = MarsConfig.model_validate(

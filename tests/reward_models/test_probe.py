@@ -517,6 +517,14 @@ def test_a_probe_keeps_its_own_settings_when_the_workspaces_change(shelved):
     assert changed.load(shelved.record).choice.settings == shelved.probe.choice.settings
 
 
+def test_a_probe_of_before_features_were_chosen_must_be_trained_again(shelved):
+    path = shelved.folder / "probe.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in settings.items() if name != "choice"}))
+    with pytest.raises(ModelError, match=r"sentence embeddings alone.*run 'mars train' to train it again"):
+        shelved.shelf.load(shelved.record)
+
+
 def test_a_workspace_may_move(shelved, tmp_path):
     moved = tmp_path / "moved"
     shutil.move(tmp_path / "artifacts", moved / "artifacts")

@@ -162,29 +162,30 @@ def test_a_saved_model_scores_the_same_to_the_bit(lora, bench):
     assert loaded.truncation(PAIRS, progress=SILENT) == model.truncation(PAIRS, progress=SILENT)
 
 
-@pytest.mark.parametrize(("reading", "template"), [("response", True), ("context", True), ("all", False)])
-def test_what_the_card_shows_gives_the_reward_in_plain_transformers(reading, template, bench, tmp_path):
-    folder = bench.backbone
-    if not template:
-        folder = tmp_path / "without"
-        texts = [text for pair in PAIRS for text in (render_context(pair.prompt), pair.chosen)]
-        save_tiny_backbone(folder, "roberta", texts)
-        (folder / "chat_template.jinja").unlink()
-    bench = replace(bench, backbone=folder)
-    model = train(bench.trainer(bench.probes(reading=reading)))
-    saved = tmp_path / bench.shelf.save(model)
-    (program,) = re.findall(r"```python\n(.*?)```", (saved / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_what_the_card_shows_gives_the_reward_in_plain_transformers(bench, tmp_path):
+    without_template = tmp_path / "without"
+    texts = [text for pair in PAIRS for text in (render_context(pair.prompt), pair.chosen)]
+    save_tiny_backbone(without_template, "roberta", texts)
+    (without_template / "chat_template.jinja").unlink()
+    pair = Pair.of([Turn("user", "Which planet is the largest?")], "Jupiter.", "Mars.")
+    programs, rewards_of_ours = [], []
+    for reading, folder in (("response", bench.backbone), ("context", bench.backbone), ("all", without_template)):
+        table = replace(bench, backbone=folder)
+        model = train(table.trainer(table.probes(reading=reading)))
+        saved = tmp_path / table.shelf.save(model)
+        card = (saved / "README.md").read_text(encoding="utf-8")
+        (program,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+        programs.append(f"folder = {str(saved)!r}\n{program}\nprint(reward.item())")
+        rewards_of_ours.append(model.score([pair], progress=SILENT).chosen[0])
+        assert "AutoModelForSequenceClassification` and TRL do not load it" in card
     done = subprocess.run(
-        [sys.executable, "-c", f"folder = {str(saved)!r}\n{program}\nprint(reward.item())"],
+        [sys.executable, "-c", "\n".join(programs)],
         capture_output=True,
         text=True,
         check=True,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
-    pair = Pair.of([Turn("user", "Which planet is the largest?")], "Jupiter.", "Mars.")
-    own = model.score([pair], progress=SILENT).chosen[0]
-    assert float(done.stdout.splitlines()[-1]) == pytest.approx(own, abs=1e-5)
-    assert "AutoModelForSequenceClassification` and TRL do not load it" in (saved / "README.md").read_text()
+    assert [float(line) for line in done.stdout.splitlines()] == pytest.approx(rewards_of_ours, abs=1e-5)
 
 
 def test_a_saved_model_without_some_weights_is_refused(bench):

@@ -10,7 +10,6 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.training_map import (
@@ -22,6 +21,7 @@ from mars_engine.reward_models.training_map import (
     summarize_map,
     write_map,
 )
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import train_warm_up
 
 UP = float(np.log(3))  # σ is 0.75 there, and 0.25 at −UP

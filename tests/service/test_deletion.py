@@ -11,12 +11,12 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.errors import JobError, MarsError, StoreError
 from mars_engine.core.records import Run
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.deletion import delete_dataset, delete_everything
 from mars_engine.service.uploads import find_upload, save_upload
-from mars_engine.store import SqlStore
+from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.backup import list_backups
 from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
 
@@ -73,7 +73,7 @@ def test_nothing_goes_where_the_backup_cannot_be_made(workspace, bench, monkeypa
         raise StoreError("it is a server's", remedy="make the copy by pg_dump")
 
     record_review(bench.store, "pair", make_pairs(5)[0].id, "flip", annotator="ada", clock=bench.clock)
-    monkeypatch.setattr(SqlStore, "copy_to", refuse)
+    monkeypatch.setattr(Store, "copy_to", refuse)
     for delete, options in (
         (delete_dataset, {"dataset_id": first(bench), "confirmation": NAME}),
         (delete_everything, {"confirmation": workspace.root.name}),

@@ -1,4 +1,4 @@
-"""The wheel, installed outside the checkout: the demo runs and the app starts."""
+"""The wheel, installed outside the checkout: its packaged pairs and model train a probe, and its app starts."""
 
 import subprocess
 import sys
@@ -51,13 +51,22 @@ def test_it_is_the_wheels_own_code_that_runs(installed, tmp_path):
         assert str(ROOT) not in line
 
 
-def test_the_demo_runs_and_the_app_starts(installed, tmp_path, quiet_environment):
-    demo = [str(installed), "--quiet", "demo", "--no-serve"]
-    result = subprocess.run(
-        demo, cwd=tmp_path, env=quiet_environment, capture_output=True, text=True, check=False, timeout=600
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Where this workspace stands" in result.stdout
-    workspace = tmp_path / "demo-workspace"
+def test_packaged_pairs_and_model_train_a_probe_and_the_app_starts(installed, tmp_path, quiet_environment):
+    workspace = tmp_path / "workspace"
+
+    def mars(*arguments: str) -> str:
+        command = [str(installed), "--workspace", str(workspace), "--quiet", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=quiet_environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    mars("init", "--probe-layers", "2,4", "--probe-l2", "0.01")
+    mars("import", "demo")
+    mars("train")
+    mars("report", str(tmp_path / "report.html"))
+    assert "held-out pairs: 60" in mars("status")
+    assert "<svg" in (tmp_path / "report.html").read_text()
     with serve([str(installed)], workspace, environment=quiet_environment, folder=tmp_path) as address:
         assert address.startswith("http://127.0.0.1:")

@@ -19,11 +19,12 @@ from fakes import BagOfWordsEncoder, ListSource, make_pairs
 from mars_engine.core.config import EncoderConfig, MarsConfig
 from mars_engine.core.errors import MarsError, NotReadyError, WorkerError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Passage, ReviewEvent
+from mars_engine.core.records import Passage
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.gain_order import Chance
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.live_watch import LiveWatch
-from mars_engine.service.worker import LOG_FILE, Message, WorkerClient, read_message, write_message
+from mars_engine.service.worker import LOG_FILE, Answer, Request, WorkerClient, receive, send
 from mars_engine.service.worker_process import RequestQueue
 from mars_engine.workspace.rounds import score_model, train_warm_up
 from mars_engine.workspace.workspace import create_workspace, open_workbench
@@ -60,16 +61,18 @@ def is_gone(process_id: int) -> bool:
 
 def test_messages_arrive_as_they_were_sent_and_half_a_message_is_the_end():
     pipe = io.BytesIO()
-    messages = [Message({"do": "embed", "texts": ["ä\n", "\ud800"]}), Message({"shape": [0, 3]}, b"\0\xff")]
+    messages = [Request("embed", texts=("ä\n", "\ud800")), Answer(2, {"shape": (0, 3), "bytes": b"\0\xff"})]
     for message in messages:
-        write_message(pipe, message)
+        send(pipe, message)
     whole = pipe.getvalue()
     reader = io.BytesIO(whole)
-    assert [read_message(reader), read_message(reader), read_message(reader)] == [*messages, None]
-    for length in range(1, len(whole) - len(messages[0].header)):
+    assert [receive(reader), receive(reader), receive(reader)] == [*messages, None]
+    first = io.BytesIO()
+    send(first, messages[0])
+    for length in range(len(whole)):
         cut = io.BytesIO(whole[:length])
-        while read_message(cut) is not None:
-            pass
+        arrived = list(iter(lambda: receive(cut), None))  # noqa: B023 (read before the next is cut)
+        assert arrived == messages[: length >= len(first.getvalue())]
 
 
 # ------------------------------------------------------------------------------------------------------------ client
@@ -163,18 +166,17 @@ def test_what_libraries_print_is_no_answer(client, tmp_path):
 def test_embeddings_come_first_and_of_live_requests_about_one_kind_only_the_newest_counts():
     waiting = RequestQueue()
     older, newer, other = (
-        Message({"number": number, "do": "live", "kind": kind})
-        for number, kind in enumerate(("pair", "pair", "proposal"))
+        Request("live", kind=kind, number=number) for number, kind in enumerate(("pair", "pair", "proposal"))
     )
-    texts = [Message({"number": number, "do": "embed"}) for number in (3, 4)]
+    texts = [Request("embed", number=number) for number in (3, 4)]
     assert [waiting.put(each) for each in (older, other, newer, *texts)] == [None, None, older, None, None]
     assert [waiting.take() for _ in range(4)] == [*texts, other, newer]
 
 
 def test_a_request_for_an_order_overtakes_the_one_before_and_no_live_request():
     waiting = RequestQueue()
-    live = Message({"number": 1, "do": "live", "kind": "proposal"})
-    older, newer = (Message({"number": number, "do": "order", "kind": "proposal"}) for number in (2, 3))
+    live = Request("live", number=1)
+    older, newer = (Request("order", number=number) for number in (2, 3))
     assert [waiting.put(each) for each in (live, older, newer)] == [None, None, older]
     assert [waiting.take() for _ in range(2)] == [live, newer]
 

@@ -7,17 +7,9 @@ import pytest
 from fakes import make_pairs
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
-    DatasetRecord,
-    ModelRecord,
-    Plan,
-    Proposal,
-    RecordedAct,
-    ReviewEvent,
-    ReviewMark,
-    StandingAct,
-)
-from mars_engine.store import SqlStore, open_store
+from mars_engine.core.records import DatasetRecord, ModelRecord, Plan, Proposal
+from mars_engine.core.review_records import RecordedAct, ReviewEvent, ReviewMark, StandingAct
+from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -36,7 +28,7 @@ def act(action: str, sequence: int, *items: str, annotator: str = "ada", seconds
     ]
 
 
-def append(store: SqlStore, *acts, annotator: str = "ada") -> list[RecordedAct]:
+def append(store: Store, *acts, annotator: str = "ada") -> list[RecordedAct]:
     return store.reviews.append_acts("pair", annotator, acts)
 
 

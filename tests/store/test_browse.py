@@ -10,26 +10,16 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import (
-    DatasetRecord,
-    ModelRecord,
-    Pair,
-    PairSet,
-    Plan,
-    PlanRow,
-    ReviewEvent,
-    Rewards,
-    TriageRow,
-    Turn,
-)
-from mars_engine.store import SqlStore, open_store
+from mars_engine.core.records import DatasetRecord, ModelRecord, Pair, PairSet, Plan, PlanRow, Rewards, TriageRow, Turn
+from mars_engine.core.review_records import ReviewEvent
+from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERVER = os.environ.get("MARS_TEST_DATABASE_URL", "")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request) -> Iterator[SqlStore]:
+def store(request) -> Iterator[Store]:
     if request.param == "sqlite":
         opened = open_store("sqlite://")
         yield opened
@@ -55,7 +45,7 @@ def a_pair(number: int, *, prompt: str = "", chosen: str = "", rejected: str = "
     return Pair.of(turns, chosen or f"good {number}", rejected or f"bad {number}", subset=subset)
 
 
-def add(store: SqlStore, name: str, pairs: list[Pair], split: str = "train") -> None:
+def add(store: Store, name: str, pairs: list[Pair], split: str = "train") -> None:
     record = DatasetRecord(name, name, name, "trl", split, name, NOON, len(pairs))
     store.pairs.add_dataset(record, list(enumerate(pairs)))
 

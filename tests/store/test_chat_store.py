@@ -1,17 +1,10 @@
 """The table of requests to chat models and their answers, on SQLite and, where a server is named, PostgreSQL."""
 
-import sqlite3
-from pathlib import Path
-
 import pytest
-from alembic import command
-from alembic.config import Config
 from chat_tools import an_answer
-from sqlalchemy import create_engine
 
 from mars_engine.core.chat_records import Spending
 from mars_engine.store import open_store
-from mars_engine.store.database import MIGRATIONS
 
 
 @pytest.fixture
@@ -59,21 +52,3 @@ def test_removing_everything_removes_the_answers(store):
     store.chat.keep([an_answer()])
     store.removal.remove_everything()
     assert store.chat.all() == []
-
-
-def test_a_database_of_the_version_before_gets_the_table(tmp_path: Path):
-    path = tmp_path / "old.sqlite"
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-    engine.dispose()
-    with sqlite3.connect(path) as old:
-        assert "chat_answers" not in {name for (name,) in old.execute("SELECT name FROM sqlite_master")}
-    old.close()
-    store = open_store(f"sqlite:///{path}")
-    store.chat.keep([an_answer()])
-    assert len(store.chat.all()) == 1
-    store.close()

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mars_engine.core.records import Lease
-from mars_engine.store import SqlStore, open_store
+from mars_engine.core.review_records import Lease
+from mars_engine.store import Store, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=10)
@@ -25,7 +25,7 @@ def store(shared_url: str):
     opened.close()
 
 
-def take(store: SqlStore, annotator: str, count: int, *, candidates=ITEMS, readers=None, now=NOON) -> list[str]:
+def take(store: Store, annotator: str, count: int, *, candidates=ITEMS, readers=None, now=NOON) -> list[str]:
     return store.leases.take(
         "proposal",
         candidates,

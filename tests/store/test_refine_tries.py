@@ -1,18 +1,13 @@
-"""Trails in the store: kept word for word, replaced where a source is tried again, and carried over from before."""
+"""Trails in the store: kept word for word, and replaced where a source is tried again."""
 
-import json
-import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from test_store import AWKWARD, PAIRS, a_proposal, fill, store  # noqa: F401 (a fixture)
 
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import RefineTry
-from mars_engine.store import SqlStore, open_store
-from mars_engine.store.database import MIGRATIONS
+from mars_engine.store import Store
 
 
 def a_try(number: int, position: int, **changes: object) -> RefineTry:
@@ -30,7 +25,7 @@ def a_try(number: int, position: int, **changes: object) -> RefineTry:
     return replace(record, **changes)
 
 
-def test_trails_come_back_as_they_were_in_their_order(store: SqlStore):  # noqa: F811
+def test_trails_come_back_as_they_were_in_their_order(store: Store):  # noqa: F811
     fill(store)
     first = [
         a_try(0, 0),
@@ -48,7 +43,7 @@ def test_trails_come_back_as_they_were_in_their_order(store: SqlStore):  # noqa:
     assert store.proposals.refine_tries([]) == []
 
 
-def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: SqlStore):  # noqa: F811
+def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: Store):  # noqa: F811
     fill(store)
     store.proposals.add_proposals("settings", {}, [], [], [a_try(0, 0), a_try(0, 1), a_try(1, 0)])
     store.proposals.add_proposals("settings", {}, [], [], [a_try(0, 0, text="again")])
@@ -57,49 +52,10 @@ def test_a_source_that_is_tried_again_has_its_newest_trail_alone(store: SqlStore
     assert len(store.proposals.refine_tries([PAIRS[1].id])) == 1
 
 
-def test_a_trail_that_is_refused_takes_the_proposals_back_with_it(store: SqlStore):  # noqa: F811
+def test_a_trail_that_is_refused_takes_the_proposals_back_with_it(store: Store):  # noqa: F811
     fill(store)
     twice = [a_try(0, 0), a_try(0, 0)]
     with pytest.raises(StoreError):
         store.proposals.add_proposals("settings", {"mark": "unrefined"}, [a_proposal(PAIRS[0], 1)], [], twice)
     assert store.proposals.proposals() == []
     assert store.proposals.sources_done("settings") == {}
-
-
-def test_trails_of_before_are_carried_over_without_texts(tmp_path: Path):
-    from alembic import command
-    from alembic.config import Config
-
-    today, older = tmp_path / "today.sqlite", tmp_path / "older.sqlite"
-    opened = open_store(f"sqlite:///{today}")
-    fill(opened)
-    trail = [{"side": "rejected", "verdict": "out of order"}, {"side": "chosen", "distance": 0.5, "verdict": "kept"}]
-    notes = {"refine": {"name": "extractive", "version": "2", "trail": trail}, "paraphrase": {"name": "rules"}}
-    proposals = [
-        *(a_proposal(PAIRS[0], variant, generators=notes) for variant in (1, 2)),
-        a_proposal(PAIRS[1], 1, generators={"paraphrase": {"name": 'a "trail" of words'}}),
-    ]
-    opened.proposals.add_proposals("settings", {}, proposals, [])
-    opened.close()
-    engine = create_engine(f"sqlite:///{older}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-    engine.dispose()
-    database = sqlite3.connect(older)
-    database.execute("ATTACH DATABASE ? AS today", [str(today)])
-    for name in ("datasets", "pairs", "reward_models", "plans", "plan_rows", "proposals"):
-        database.execute(f"INSERT INTO main.{name} SELECT * FROM today.{name}")  # noqa: S608
-    database.commit()
-    database.close()
-    opened = open_store(f"sqlite:///{older}")
-    oriented = proposals[0].oriented_id
-    assert opened.proposals.refine_tries([PAIRS[0].id]) == [
-        RefineTry(PAIRS[0].id, oriented, "settings", 0, "rejected", "extractive 2", None, None, "out of order"),
-        RefineTry(PAIRS[0].id, oriented, "settings", 1, "chosen", "extractive 2", None, 0.5, "kept"),
-    ]
-    assert opened.proposals.refine_tries([PAIRS[1].id]) == []
-    assert json.dumps(opened.proposals.by_id([proposals[0].id])[proposals[0].id].generators) == json.dumps(notes)
-    opened.close()

@@ -15,13 +15,14 @@ from fakes import ListSource, TickingClock, make_bench, make_pairs
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import EvaluationRecord, PairSet, ReviewEvent
+from mars_engine.core.records import EvaluationRecord, PairSet
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import POLICY_PREFIX
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.store.schema import metadata
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 SERVER = os.environ.get("MARS_TEST_DATABASE_URL", "")
@@ -78,7 +79,7 @@ def dataset_id(bench: Workbench, name: str) -> str:
     return next(each.id for each in bench.store.pairs.datasets() if each.name == name)
 
 
-def mentioned(store: SqlStore, ids: set[str]) -> dict[str, int]:
+def mentioned(store: Store, ids: set[str]) -> dict[str, int]:
     """How many rows of each table mention any of the ids, done marks by their beginning."""
     found: dict[str, int] = {}
     with store.database.read() as connection:

@@ -20,7 +20,6 @@ from database_content import database_content
 from sqlalchemy import create_engine, event, insert, inspect, text
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import (
     ComposedPair,
     Composition,
@@ -32,14 +31,14 @@ from mars_engine.core.records import (
     PlanRow,
     Proposal,
     ProposalFailure,
-    ReviewEvent,
     Rewards,
     Run,
     TriageRow,
     Turn,
     content_id,
 )
-from mars_engine.store import SqlStore, open_store, schema, sqlite_url
+from mars_engine.core.review_records import ReviewEvent
+from mars_engine.store import Store, open_store, schema, sqlite_url
 from mars_engine.store import database as database_module
 from mars_engine.store.database import MIGRATIONS
 from mars_engine.store.statements import record_values
@@ -52,7 +51,7 @@ AWKWARD = "def f():\n\treturn '\"x\\y\"'\r\n\n  nested  spaces \u2028 Ã©moji ðŸ‘
 
 
 @pytest.fixture(params=["sqlite-memory", "sqlite-file", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     urls = {"sqlite-memory": "sqlite://", "sqlite-file": f"sqlite:///{tmp_path / 'mars.db'}"}
     url = urls.get(request.param) or request.getfixturevalue("schema_url")()
     opened = open_store(url)
@@ -173,7 +172,7 @@ def fill(store: Store) -> None:
 # -------------------------------------------------------------------------------------------------------------- pairs
 
 
-def test_pairs_come_back_exactly_and_in_import_order(store: SqlStore) -> None:
+def test_pairs_come_back_exactly_and_in_import_order(store: Store) -> None:
     dataset = a_dataset()
     shuffled = [PAIRS[i] for i in (3, 0, 5, 1, 4, 2)]
     store.pairs.add_dataset(dataset, list(enumerate(shuffled, start=1)))
@@ -186,7 +185,7 @@ def test_pairs_come_back_exactly_and_in_import_order(store: SqlStore) -> None:
     assert (store.pairs.count("train"), store.pairs.count("heldout")) == (6, 0)
 
 
-def test_a_pair_stays_where_it_was_imported_first(store: SqlStore) -> None:
+def test_a_pair_stays_where_it_was_imported_first(store: Store) -> None:
     store.pairs.add_dataset(a_dataset(), [(1, PAIRS[0]), (2, PAIRS[1]), (3, PAIRS[0])])
     store.pairs.add_dataset(a_dataset("second", split="heldout"), [(1, PAIRS[1]), (2, PAIRS[2])])
     assert store.pairs.pairs("train") == PAIRS[:2]
@@ -197,28 +196,28 @@ def test_a_pair_stays_where_it_was_imported_first(store: SqlStore) -> None:
     }
 
 
-def test_a_dataset_that_is_present_changes_nothing(store: SqlStore) -> None:
+def test_a_dataset_that_is_present_changes_nothing(store: Store) -> None:
     store.pairs.add_dataset(a_dataset(), [(1, PAIRS[0])])
     store.pairs.add_dataset(a_dataset(name="first", location="elsewhere"), [(1, PAIRS[1])])
     assert store.pairs.datasets() == [a_dataset()]
     assert store.pairs.pairs("train") == [PAIRS[0]]
 
 
-def test_datasets_are_listed_oldest_first_even_at_one_moment(store: SqlStore) -> None:
+def test_datasets_are_listed_oldest_first_even_at_one_moment(store: Store) -> None:
     names = ["c", "a", "b"]
     for name in names:
         store.pairs.add_dataset(a_dataset(name), [])
     assert [dataset.name for dataset in store.pairs.datasets()] == names
 
 
-def test_pairs_by_id_leave_out_the_unknown(store: SqlStore) -> None:
+def test_pairs_by_id_leave_out_the_unknown(store: Store) -> None:
     fill(store)
     found = store.pairs.by_id([PAIRS[4].id, "unknown", PAIRS[2].id])
     assert list(found.items()) == [(PAIRS[4].id, PAIRS[4]), (PAIRS[2].id, PAIRS[2])]
     assert store.pairs.by_id([]) == {}
 
 
-def test_a_bad_row_leaves_nothing_of_its_dataset(store: SqlStore) -> None:
+def test_a_bad_row_leaves_nothing_of_its_dataset(store: Store) -> None:
     bad = replace(PAIRS[1], rejected=None)
     with pytest.raises(StoreError, match="rejected"):
         store.pairs.add_dataset(a_dataset(), [(1, PAIRS[0]), (2, bad), (3, PAIRS[2])])
@@ -226,18 +225,18 @@ def test_a_bad_row_leaves_nothing_of_its_dataset(store: SqlStore) -> None:
     assert store.pairs.pairs("train") == []
 
 
-def test_half_a_surrogate_pair_is_refused_as_a_store_error(store: SqlStore) -> None:
+def test_half_a_surrogate_pair_is_refused_as_a_store_error(store: Store) -> None:
     with pytest.raises(StoreError, match="surrogates not allowed"):
         store.pairs.add_dataset(a_dataset(), [(1, PAIRS[0]), (2, replace(PAIRS[1], chosen="\ud83d"))])
     assert store.pairs.datasets() == []
 
 
-def test_a_moment_without_time_zone_is_refused(store: SqlStore) -> None:
+def test_a_moment_without_time_zone_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="no time zone"):
         store.pairs.add_dataset(a_dataset(imported_at=NOON.replace(tzinfo=None)), [])
 
 
-def test_moments_come_back_in_utc(store: SqlStore) -> None:
+def test_moments_come_back_in_utc(store: Store) -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
     store.pairs.add_dataset(a_dataset(imported_at=elsewhere), [])
     assert store.pairs.datasets()[0].imported_at.isoformat() == "2026-03-01T12:00:00.123456+00:00"
@@ -260,7 +259,7 @@ def test_a_hundred_thousand_pairs_import_in_seconds_and_are_found_by_id(shared_u
 # ------------------------------------------------------------------------------------------------------------- models
 
 
-def test_models_come_back_exactly_and_oldest_first(store: SqlStore) -> None:
+def test_models_come_back_exactly_and_oldest_first(store: Store) -> None:
     retrained = a_model("retrained", composition_id="c1", round=1)
     store.models.add(MODEL)
     store.models.add(retrained)
@@ -269,7 +268,7 @@ def test_models_come_back_exactly_and_oldest_first(store: SqlStore) -> None:
     assert store.models.get("unknown") is None
 
 
-def test_the_latest_model_is_the_one_stored_last(store: SqlStore) -> None:
+def test_the_latest_model_is_the_one_stored_last(store: Store) -> None:
     assert store.models.latest() is None
     retrained = a_model("retrained", composition_id="c1", round=1)
     store.models.add(MODEL)
@@ -281,14 +280,14 @@ def test_the_latest_model_is_the_one_stored_last(store: SqlStore) -> None:
     assert store.models.all() == [retrained, MODEL]
 
 
-def test_a_model_stored_again_is_that_of_the_composition_it_was_last_made_for(store: SqlStore) -> None:
+def test_a_model_stored_again_is_that_of_the_composition_it_was_last_made_for(store: Store) -> None:
     store.models.add(a_model("retrained", composition_id="c1", round=1))
     again = a_model("retrained", composition_id="c2", round=2)
     store.models.add(again)
     assert store.models.all() == [again]
 
 
-def test_scores_are_bit_exact_and_replaced(store: SqlStore) -> None:
+def test_scores_are_bit_exact_and_replaced(store: Store) -> None:
     fill(store)
     ids = [pair.id for pair in PAIRS[:3]]
     chosen, rejected = np.array([0.1, -1e-310, 1e300]), np.array([0.2, 2 / 3, -1e-17])
@@ -302,7 +301,7 @@ def test_scores_are_bit_exact_and_replaced(store: SqlStore) -> None:
     assert margins[ids[0]] == 0.1 - 0.2
 
 
-def test_no_scores_and_scores_of_unknown_pairs(store: SqlStore) -> None:
+def test_no_scores_and_scores_of_unknown_pairs(store: Store) -> None:
     fill(store)
     store.models.save_scores(MODEL.id, [], Rewards(np.array([]), np.array([])))
     with pytest.raises(StoreError, match=r"(?i)foreign key"):
@@ -310,7 +309,7 @@ def test_no_scores_and_scores_of_unknown_pairs(store: SqlStore) -> None:
     assert store.models.scores(MODEL.id) == {}
 
 
-def test_triage_is_replaced_and_keeps_its_order(store: SqlStore) -> None:
+def test_triage_is_replaced_and_keeps_its_order(store: Store) -> None:
     fill(store)
     rows = [TriageRow(pair.id, -0.1, 0.3, 0.8, "suspected") for pair in reversed(PAIRS)]
     store.models.save_triage(MODEL.id, rows)
@@ -324,7 +323,7 @@ def test_triage_is_replaced_and_keeps_its_order(store: SqlStore) -> None:
 # ------------------------------------------------------------------------------------------------ plans and proposals
 
 
-def test_plans_come_back_exactly(store: SqlStore) -> None:
+def test_plans_come_back_exactly(store: Store) -> None:
     fill(store)
     assert store.proposals.plan(PLAN.id) == PLAN
     assert store.proposals.plan_rows(PLAN.id) == PLAN_ROWS
@@ -334,14 +333,14 @@ def test_plans_come_back_exactly(store: SqlStore) -> None:
     assert store.proposals.latest_plan() == second
 
 
-def test_a_plan_that_is_present_changes_nothing(store: SqlStore) -> None:
+def test_a_plan_that_is_present_changes_nothing(store: Store) -> None:
     fill(store)
     store.proposals.add_plan(replace(PLAN, budget=99), PLAN_ROWS[:2])
     assert store.proposals.plan(PLAN.id) == PLAN
     assert store.proposals.plan_rows(PLAN.id) == PLAN_ROWS
 
 
-def test_proposals_come_back_exactly_in_source_then_variant_order(store: SqlStore) -> None:
+def test_proposals_come_back_exactly_in_source_then_variant_order(store: Store) -> None:
     fill(store)
     ordered = [a_proposal(source, variant) for source in PAIRS[:3] for variant in (1, 2, 10)]
     store.proposals.add_proposals("settings", {}, ordered[::-1], [])
@@ -351,7 +350,7 @@ def test_proposals_come_back_exactly_in_source_then_variant_order(store: SqlStor
     assert store.proposals.by_id([ordered[4].id, "unknown"]) == {ordered[4].id: ordered[4]}
 
 
-def test_proposals_are_kept_apart_by_settings(store: SqlStore) -> None:
+def test_proposals_are_kept_apart_by_settings(store: Store) -> None:
     fill(store)
     one, other = a_proposal(PAIRS[0], 1), a_proposal(PAIRS[0], 2, settings_id="other")
     store.proposals.add_proposals("settings", {PAIRS[0].id: "not_needed"}, [one], [])
@@ -362,7 +361,7 @@ def test_proposals_are_kept_apart_by_settings(store: SqlStore) -> None:
     assert store.proposals.sources_done("other") == {PAIRS[0].id: "unrefined"}
 
 
-def test_storing_proposals_twice_adds_nothing(store: SqlStore) -> None:
+def test_storing_proposals_twice_adds_nothing(store: Store) -> None:
     fill(store)
     refinements = {PAIRS[0].id: "refined_rejected", "id of a flipped pair": "unrefined"}
     proposals, failures = [a_proposal(PAIRS[0], 1)], [a_failure(PAIRS[1]), a_failure(PAIRS[1], "empty")]
@@ -374,14 +373,14 @@ def test_storing_proposals_twice_adds_nothing(store: SqlStore) -> None:
     assert store.proposals.sources_done("settings") == refinements
 
 
-def test_a_source_that_is_tried_again_has_its_last_failures_only(store: SqlStore) -> None:
+def test_a_source_that_is_tried_again_has_its_last_failures_only(store: Store) -> None:
     fill(store)
     store.proposals.add_proposals("settings", {}, [], [a_failure(PAIRS[0]), a_failure(PAIRS[1])])
     store.proposals.add_proposals("settings", {PAIRS[0].id: "not_needed"}, [a_proposal(PAIRS[0], 1)], [])
     assert store.proposals.failures("settings") == [a_failure(PAIRS[1])]
 
 
-def test_a_bad_proposal_leaves_nothing_of_its_batch(store: SqlStore) -> None:
+def test_a_bad_proposal_leaves_nothing_of_its_batch(store: Store) -> None:
     fill(store)
     stray = a_proposal(a_pair(99), 1)
     with pytest.raises(StoreError, match=r"(?i)foreign key"):
@@ -396,7 +395,7 @@ def test_a_bad_proposal_leaves_nothing_of_its_batch(store: SqlStore) -> None:
 # ------------------------------------------------------------------------------------------------------------ reviews
 
 
-def test_reviews_come_back_exactly_and_oldest_first(store: SqlStore) -> None:
+def test_reviews_come_back_exactly_and_oldest_first(store: Store) -> None:
     edit = a_review(
         sequence=2,
         action="edit",
@@ -413,7 +412,7 @@ def test_reviews_come_back_exactly_and_oldest_first(store: SqlStore) -> None:
     assert store.reviews.events("pair") == {}
 
 
-def test_a_review_sent_again_is_stored_once(store: SqlStore) -> None:
+def test_a_review_sent_again_is_stored_once(store: Store) -> None:
     assert store.reviews.append([a_review(), a_review()]) == 1
     later = a_review(at=NOON + timedelta(minutes=1), seconds=61.25)
     assert store.reviews.append([later, a_review(sequence=2), a_review(item_kind="pair", action="flip")]) == 2
@@ -422,7 +421,7 @@ def test_a_review_sent_again_is_stored_once(store: SqlStore) -> None:
 
 
 @pytest.mark.parametrize("change", [{"action": "reject"}, {"note": "no"}, {"edited_chosen": "text"}])
-def test_another_decision_under_a_used_number_is_not_lost_silently(store: SqlStore, change: dict[str, str]) -> None:
+def test_another_decision_under_a_used_number_is_not_lost_silently(store: Store, change: dict[str, str]) -> None:
     store.reviews.append([a_review()])
     with pytest.raises(StoreError, match="ada's event 1 on proposal p1"):
         store.reviews.append([a_review("p2"), a_review(**change)])
@@ -437,7 +436,7 @@ def a_composed_pair(source: Pair, number: int) -> ComposedPair:
     return ComposedPair(pair, source.id, "paraphrase", 1, 0.1 + 0.2, -1 / 3, a_proposal(source, 1).id, "")
 
 
-def test_compositions_come_back_exactly_in_the_order_stored(store: SqlStore) -> None:
+def test_compositions_come_back_exactly_in_the_order_stored(store: Store) -> None:
     fill(store)
     first = Composition("c-first", PLAN.id, "", 1, {"seed": 0}, {"handed_on": 3}, NOON)
     second = replace(first, id="a-second", parent_id=first.id, round=2)
@@ -474,7 +473,7 @@ def an_evaluation(**changes: object) -> EvaluationRecord:
     return replace(record, **changes)  # type: ignore[arg-type]
 
 
-def test_evaluations_come_back_exactly_the_newest_first_and_by_kind(store: SqlStore) -> None:
+def test_evaluations_come_back_exactly_the_newest_first_and_by_kind(store: Store) -> None:
     first, second = an_evaluation(), an_evaluation(id="a2", kind="experiment", model_id="", artifact="")
     assert store.evaluations.all() == []
     assert store.evaluations.get("e1") is None
@@ -488,7 +487,7 @@ def test_evaluations_come_back_exactly_the_newest_first_and_by_kind(store: SqlSt
     assert store.browse.revisions()["evaluations"] == 2
 
 
-def test_an_evaluation_made_again_takes_the_place_of_the_old_one(store: SqlStore) -> None:
+def test_an_evaluation_made_again_takes_the_place_of_the_old_one(store: Store) -> None:
     later = an_evaluation(results={"overall": 0.9}, created_at=NOON + timedelta(days=1))
     store.evaluations.add(an_evaluation())
     store.evaluations.add(an_evaluation(id="e2"))
@@ -499,7 +498,7 @@ def test_an_evaluation_made_again_takes_the_place_of_the_old_one(store: SqlStore
 # --------------------------------------------------------------------------------------------------------------- runs
 
 
-def test_a_run_from_start_to_finish(store: SqlStore) -> None:
+def test_a_run_from_start_to_finish(store: Store) -> None:
     run = a_run()
     store.runs.start(run)
     store.runs.start(a_run("another"))
@@ -518,7 +517,7 @@ def test_a_run_from_start_to_finish(store: SqlStore) -> None:
     ]
 
 
-def test_runs_that_are_unknown_or_started_twice_are_refused(store: SqlStore) -> None:
+def test_runs_that_are_unknown_or_started_twice_are_refused(store: Store) -> None:
     store.runs.start(a_run())
     with pytest.raises(StoreError, match=r"(?i)unique"):
         store.runs.start(a_run())
@@ -528,7 +527,7 @@ def test_runs_that_are_unknown_or_started_twice_are_refused(store: SqlStore) -> 
         store.runs.finish("other", "finished", NOON, summary={})
 
 
-def test_points_by_metric_in_order_of_step(store: SqlStore) -> None:
+def test_points_by_metric_in_order_of_step(store: Store) -> None:
     store.runs.start(a_run())
     for step, value in [(10, 0.1), (2, 0.3), (2, 0.2)]:
         store.runs.add_point("run", "loss", step, value)
@@ -537,7 +536,7 @@ def test_points_by_metric_in_order_of_step(store: SqlStore) -> None:
     assert store.runs.points("other") == {}
 
 
-def test_a_loss_that_diverged_is_kept(store: SqlStore) -> None:
+def test_a_loss_that_diverged_is_kept(store: Store) -> None:
     store.runs.start(a_run())
     store.runs.add_point("run", "loss", 1, math.nan)
     [(step, value)] = store.runs.points("run")["loss"]
@@ -548,7 +547,7 @@ def test_a_loss_that_diverged_is_kept(store: SqlStore) -> None:
 # ----------------------------------------------------------------------------------------------------------- database
 
 
-def test_the_migrations_make_the_tables_of_the_schema(store: SqlStore) -> None:
+def test_the_migrations_make_the_tables_of_the_schema(store: Store) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -562,7 +561,7 @@ def test_the_schema_names_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == schema.REVISION
 
 
-def test_a_transaction_that_fails_leaves_the_store_usable(store: SqlStore) -> None:
+def test_a_transaction_that_fails_leaves_the_store_usable(store: Store) -> None:
     def fail_within() -> None:
         with store.database.write() as connection:
             connection.execute(text("INSERT INTO runs (id) VALUES ('x')"))
@@ -573,7 +572,7 @@ def test_a_transaction_that_fails_leaves_the_store_usable(store: SqlStore) -> No
     assert store.runs.all() == [a_run()]
 
 
-def test_threads_may_share_a_store(store: SqlStore) -> None:
+def test_threads_may_share_a_store(store: Store) -> None:
     def decide(annotator: str) -> int:
         return sum(store.reviews.append([a_review(sequence=n, annotator=annotator)]) for n in range(20))
 
@@ -650,7 +649,7 @@ def test_a_second_writer_waits_for_the_first(shared_url: str) -> None:
 OPEN_AND_REVIEW = """
 import sys
 from datetime import UTC, datetime
-from mars_engine.core.records import ReviewEvent
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import open_store
 
 url, annotator = sys.argv[1:]
@@ -736,6 +735,36 @@ def test_a_database_of_a_newer_version_is_refused(shared_url: str) -> None:
     store.close()
     with pytest.raises(StoreError, match=r"'9999'.*update MARS"):
         open_store(shared_url)
+
+
+@pytest.mark.parametrize("version", ["0001", "0005"])
+def test_a_database_of_before_the_first_release_is_refused_and_left_as_it_is(shared_url: str, version: str) -> None:
+    store = open_store(shared_url)
+    fill(store)
+    with store.database.write() as connection:
+        connection.execute(text("DROP TABLE refine_tries"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    store.close()
+    for _ in range(2):
+        with pytest.raises(
+            StoreError, match=rf"{version}.*Expected: version '{schema.REVISION}'.*into a new workspace"
+        ):
+            open_store(shared_url)
+    engine = create_engine(shared_url)
+    assert "refine_tries" not in inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pairs")).scalar() == len(PAIRS)
+    engine.dispose()
+
+
+def test_such_a_database_is_refused_so_where_one_may_only_read(tmp_path: Path) -> None:
+    path = tmp_path / "mars.db"
+    store = open_store(f"sqlite:///{path}")
+    with store.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    store.close()
+    with pytest.raises(StoreError, match="into a new workspace"):
+        open_store(f"sqlite:///file:{path}?mode=ro&uri=true")
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(shared_url: str) -> None:

@@ -1,15 +1,10 @@
-"""Margins after each epoch, and proposals that no linear model scored; and how an older database gets there."""
-
-import sqlite3
-from pathlib import Path
+"""Margins after each epoch, and proposals that no linear model scored."""
 
 import pytest
 from fakes import make_pairs
-from sqlalchemy import create_engine
-from test_store import MODEL, PLAN, a_dataset, a_proposal, fill
+from test_store import MODEL, a_dataset, a_proposal, fill
 
-from mars_engine.store import open_store, schema
-from mars_engine.store.database import MIGRATIONS
+from mars_engine.store import open_store
 
 
 @pytest.fixture
@@ -59,44 +54,3 @@ def test_a_proposal_without_an_information_gain_is_kept_as_that(store):
     gains = dict(zip(store.proposals.facts().ids.astype(str), store.proposals.facts().information_gain, strict=True))
     assert gains[unknown.id] != gains[unknown.id]  # NaN
     assert gains[known.id] == gains[known.id]
-
-
-def test_a_database_from_before_keeps_its_proposals(tmp_path: Path):
-    """Filled by what is of today, its rows carried over into a database that stands at the migration before."""
-    from alembic import command
-    from alembic.config import Config
-
-    today, older = tmp_path / "today.sqlite", tmp_path / "older.sqlite"
-    store = open_store(f"sqlite:///{today}")
-    fill(store)
-    proposals = [a_proposal(source, variant) for source in store.pairs.pairs("train") for variant in (1, 2)]
-    store.proposals.add_proposals("settings", {}, proposals, [])
-    store.close()
-    engine = create_engine(f"sqlite:///{older}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
-    engine.dispose()
-    database = sqlite3.connect(older)
-    database.execute("ATTACH DATABASE ? AS today", [str(today)])
-    for name in ("datasets", "pairs", "reward_models", "plans", "plan_rows", "proposals"):
-        database.execute(f"INSERT INTO main.{name} SELECT * FROM today.{name}")  # noqa: S608
-    database.commit()
-    indexes = "SELECT name FROM main.sqlite_master WHERE type = 'index' AND tbl_name = 'proposals' ORDER BY name"
-    before = database.execute(indexes).fetchall()
-    database.close()
-
-    store = open_store(f"sqlite:///{older}")
-    assert sorted(store.proposals.proposals(), key=lambda each: each.id) == sorted(proposals, key=lambda each: each.id)
-    assert store.models.latest() == MODEL
-    assert store.proposals.latest_plan() == PLAN
-    without = a_proposal(store.pairs.pairs("train")[0], 9, information_gain=None)
-    store.proposals.add_proposals("settings", {}, [without], [])
-    store.close()
-    database = sqlite3.connect(older)
-    assert database.execute(indexes).fetchall() == before
-    assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-    assert database.execute("SELECT version_num FROM alembic_version").fetchone() == (schema.REVISION,)
-    database.close()

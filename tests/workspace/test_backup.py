@@ -22,7 +22,7 @@ from mars_engine.cli.main import mars
 from mars_engine.core.config import MarsConfig, ProbeConfig
 from mars_engine.core.errors import MarsError, StoreError, WorkspaceError
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import BACKUPS, list_backups, make_backup
 from mars_engine.workspace.rounds import train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, Workspace, create_workspace, find_workspace
@@ -30,7 +30,7 @@ from mars_engine.workspace.workspace import CONFIG_FILE, Workspace, create_works
 WRITING = """
 import sys
 from datetime import UTC, datetime
-from mars_engine.core.records import ReviewEvent
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.store import open_store
 store, number = open_store(sys.argv[1]), 0
 print("writing", flush=True)
@@ -70,7 +70,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def store(workspace: Workspace) -> Iterator[SqlStore]:
+def store(workspace: Workspace) -> Iterator[Store]:
     opened = open_store(workspace.database_url)
     yield opened
     opened.close()
@@ -194,7 +194,7 @@ def test_a_server_is_left_to_pg_dump(workspace, store, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise StoreError("it is a server's", remedy="make the copy by pg_dump")
 
-    monkeypatch.setattr(SqlStore, "copy_to", refuse)
+    monkeypatch.setattr(Store, "copy_to", refuse)
     with pytest.raises(StoreError, match="pg_dump"):
         make_backup(workspace, store, tmp_path / "copy.zip", clock=TickingClock())
     assert not list(tmp_path.glob("*copy*"))

@@ -24,7 +24,6 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Pair, Passage, Rewards
 from mars_engine.core.review_state import proposal_states
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review, review_by_policy, wait_for_people
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
@@ -32,6 +31,7 @@ from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import (
     close_round,
     compose_plan,

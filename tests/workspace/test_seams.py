@@ -8,7 +8,6 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
@@ -17,6 +16,7 @@ from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.evaluate.overview import margin_histogram
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.explore.actions import put_together
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import (
     compose_newest_plan,
     compose_plan,

@@ -22,22 +22,14 @@ from mars_engine.augment.quality.gates import (
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.core.config import MarsConfig, QualityConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import (
-    Encoder,
-    FoldModels,
-    FoldTrainer,
-    Judge,
-    JudgeRequest,
-    LanguageDetector,
-    Progress,
-    Store,
-)
+from mars_engine.core.protocols import Encoder, FoldModels, FoldTrainer, Judge, JudgeRequest, LanguageDetector, Progress
 from mars_engine.core.records import FloatArray, IntArray, Pair, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
-from mars_engine.core.workbench import BenchmarkTexts, Workbench, no_benchmarks
 from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.reward_models.score import draw_folds
+from mars_engine.store import Store
+from mars_engine.store.workbench import BenchmarkTexts, Workbench, no_benchmarks
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""

@@ -354,9 +354,3 @@ def similarity(one: FloatArray, other: FloatArray) -> float:
     """
     cosines = np.atleast_2d(one) @ np.atleast_2d(other).T
     return float(min(cosines.max(axis=0).min(), cosines.max(axis=1).min()))
-
-
-def gate_of(reason: str) -> Gate | None:
-    """Return the gate that gave a reason; None for a reason in the words of an earlier version."""
-    fault = reason.partition(":")[0]
-    return next((gate for gate in GATES if gate.fault == fault), None)

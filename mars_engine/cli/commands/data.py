@@ -6,30 +6,26 @@ from typing import Any, get_args
 import click
 from rich.console import Console
 
-from mars_engine.cli import headlines, printing
-from mars_engine.cli.commands.findings import look_after_import, show_findings
-from mars_engine.cli.config_options import override_config, section_options
+from mars_engine.cli import printing
+from mars_engine.cli.commands.findings import show_findings
+from mars_engine.cli.config_options import section_options
 from mars_engine.cli.demo import DEMO, demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import ImportReport, Split
+from mars_engine.core.config_overrides import override_config
+from mars_engine.core.import_records import ImportReport
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings
-from mars_engine.data.import_pairs import (
-    import_held_out,
-    import_pairs,
-    preview_held_out,
-    preview_import,
-    validate_some_kept,
-)
 from mars_engine.data.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.data.loaders.hub import with_hub_options
 from mars_engine.data.loaders.options import columns_from, roles_from, scores_from
+from mars_engine.evaluate.hub_dataset import push_dataset
 from mars_engine.evaluate.status import workspace_status
+from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.uploads import forget_upload
+from mars_engine.workspace.importing import Parts, import_parts, look_after_import, preview_parts, split_source
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
 
@@ -147,32 +143,21 @@ def import_(
         deciding=deciding_score,
     )
 
-    def opened() -> PairSource:
+    def parts() -> Parts:
+        if source == DEMO:
+            return demo_sources()
         location = with_hub_options(source, subset=subset, revision=revision)
-        return open_source(location, format=format_name, options=options)
-
-    def whole_sources() -> list[tuple[PairSource, Split]]:
-        return demo_sources() if source == DEMO else [(opened(), split or "train")]
+        opened = open_source(location, format=format_name, options=options)
+        return split_source(opened, split=split, holdout=holdout)
 
     if dry_run:
         with open_workspace_store(find_workspace(session.root)) as store:
-            previews = (
-                [preview_import(each, store, split=into, progress=session.progress) for each, into in whole_sources()]
-                if holdout is None
-                else preview_held_out(opened(), store, fraction=holdout, progress=session.progress)
+            previews = preview_parts(
+                store, source, parts(), progress=session.progress, may_be_empty=holdout is not None
             )
-        validate_some_kept(source, [preview.report for preview in previews])
         return previews, lambda console: _show_all(console, printing.show_preview, previews)
     with working(session, "import") as (bench, notes):
-        clock, progress = bench.clock, bench.progress
-        if holdout is None:
-            reports = [
-                import_pairs(each, bench.store, split=into, clock=clock, progress=progress)
-                for each, into in whole_sources()
-            ]
-        else:
-            reports = import_held_out(opened(), bench.store, fraction=holdout, clock=clock, progress=progress)
-        validate_some_kept(source, reports)
+        reports = import_parts(bench, source, parts(), may_be_empty=holdout is not None)
         notes.summary |= headlines.of_imports(reports)
         reports = look_after_import(bench, reports)
     forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now
@@ -193,7 +178,7 @@ def _show_all(console: Console, show: Any, reports: list[Any]) -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--what",
     type=click.Choice(get_args(ExportWhat)),
@@ -208,11 +193,49 @@ def _show_all(console: Console, show: Any, reports: list[Any]) -> None:
     show_default=True,
     help="TRL's preference shape: standard or conversational, with an explicit or implicit prompt.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace PATH if it exists.")
+@click.option(
+    "--push", "repository", metavar="OWNER/NAME", help="Send them to this dataset on the hub; private if new."
+)
+@click.option("--public", is_flag=True, help="With --push: all may read the dataset.")
+@click.option("--license", "licence", default="", help="With --push: the hub's identifier of the pairs' licence: mit.")
+@click.option("--overwrite", is_flag=True, help="Replace PATH, or the dataset's pairs, if there are any.")
 @reporting
-def export(session: Session, path: Path, what: Any, shape: Any, overwrite: bool) -> Any:
-    """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage."""
+def export(
+    session: Session,
+    path: Path | None,
+    what: Any,
+    shape: Any,
+    repository: str | None,
+    public: bool,
+    licence: str,
+    overwrite: bool,
+) -> Any:
+    """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage.
+
+    --push sends them to a dataset on the Hugging Face hub, with a dataset card and the lineage of each new pair, by the
+    token of 'hf auth login' or HF_TOKEN. Without it nothing leaves this machine.
+    """
+    if (path is None) == (repository is None):
+        raise click.UsageError("name a PATH to write, or a dataset by --push OWNER/NAME, one of the two")
+    if repository is None and (public or licence):
+        raise click.UsageError("--public and --license are for --push OWNER/NAME")
     workspace = find_workspace(session.root)
+    if path is None:
+        with open_workspace_store(workspace) as store:
+            pushed = push_dataset(
+                store,
+                str(repository),
+                what=what,
+                shape=shape,
+                config=workspace.config,
+                licence=licence,
+                public=public,
+                overwrite=overwrite,
+            )
+        read_by = "you and those you allow" if pushed.private else "everybody"
+        return pushed, lambda console: console.print(
+            f"sent {pushed.rows:,} pairs to {pushed.address}, which {read_by} can read"
+        )
     with open_workspace_store(workspace) as store:
         selection = select_for_export(store, what, config=workspace.config)
     result = export_pairs(selection.rows, path, shape=shape, manifest=selection.manifest, overwrite=overwrite)

@@ -15,7 +15,6 @@ from mars_engine.cli.frame import Session, as_plain, reporting, working
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
-from mars_engine.core.workbench import Workbench
 from mars_engine.experiments.cells import ExperimentCell
 from mars_engine.experiments.experiment import ExperimentForecast, forecast_experiment, plan_cells, run_experiment
 from mars_engine.experiments.files import WorkspaceExperiment, open_experiment
@@ -33,6 +32,7 @@ from mars_engine.experiments.results import (
     summarize_experiment,
 )
 from mars_engine.jobs.recorded_run import RunNotes
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 

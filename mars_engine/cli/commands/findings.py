@@ -1,23 +1,12 @@
 """The command that looks for what the pairs say against themselves, and how it and an import print it."""
 
-from dataclasses import asdict, replace
 from typing import Any
 
 import click
 from rich.console import Console
 
 from mars_engine.cli.frame import Session, reporting, working
-from mars_engine.core.records import ImportReport
-from mars_engine.core.workbench import Workbench
-from mars_engine.data.findings import (
-    MOST_AT_IMPORT,
-    Finding,
-    Findings,
-    is_current,
-    look_for_findings,
-    newest_findings,
-)
-from mars_engine.reward_models.score import SPLITS
+from mars_engine.data.findings import Finding, Findings, look_for_findings
 
 
 @click.command(name="findings")
@@ -32,17 +21,6 @@ def findings_(session: Session) -> Any:
         found = look_for_findings(bench.store, clock=bench.clock, progress=bench.progress)
         notes.summary |= {each.kind: each.count for each in found.all if each.kind != "note" and each.count}
     return found, lambda console: show_findings(console, found)
-
-
-def look_after_import(bench: Workbench, reports: list[ImportReport]) -> list[ImportReport]:
-    """Look for findings unless that was done or the pairs are too many, and return the reports, the last with them."""
-    pairs = sum(bench.store.pairs.count(split) for split in SPLITS)
-    found = newest_findings(bench.store)
-    if found is None or not is_current(bench.store, found):
-        if pairs > MOST_AT_IMPORT:
-            return reports
-        found = look_for_findings(bench.store, clock=bench.clock, progress=bench.progress)
-    return [*reports[:-1], replace(reports[-1], findings=asdict(found))]
 
 
 def show_findings(console: Console, found: Findings) -> None:

@@ -11,9 +11,9 @@ from mars_engine.cli.frame import Session, reporting
 from mars_engine.cli.printing import table
 from mars_engine.core.errors import JobError
 from mars_engine.core.progress import say_pace
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import Run
 from mars_engine.jobs.jobs import cancel_job, log_tail, retry_job, start_job, start_next_job
+from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace, find_workspace, open_workspace_store, utc_now
 
 JOBS = (
@@ -70,10 +70,10 @@ def list_(session: Session, show_all: bool) -> Any:
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
         start_next_job(workspace, store, clock=utc_now)
-        runs = store.runs.all()
-        shown = runs if show_all else runs[:RUNS_SHOWN]
+        shown = store.runs.newest(None if show_all else RUNS_SHOWN)
+        count = store.runs.count()
         remarks = [_remark(run, store) for run in shown]
-    return shown, lambda console: _show_runs(console, shown, remarks, len(runs))
+    return shown, lambda console: _show_runs(console, shown, remarks, count)
 
 
 @job.command()

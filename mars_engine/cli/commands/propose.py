@@ -10,14 +10,15 @@ from mars_engine.augment.failures import group_failures
 from mars_engine.augment.generation_forecast import forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
 from mars_engine.augment.propose import Retry, validate_yield
-from mars_engine.cli import headlines, printing, printing_generation
+from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.forecast_reading import SECTIONS
 from mars_engine.cli.frame import Overrides, Session, looking, reporting, working
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Plan
-from mars_engine.core.workbench import Workbench
+from mars_engine.jobs import headlines
 from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 

@@ -5,9 +5,10 @@ from typing import Any
 import click
 
 from mars_engine.augment.quality.gatekeeper import QualityTools, regate
-from mars_engine.cli import headlines, printing
+from mars_engine.cli import printing
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
+from mars_engine.jobs import headlines
 
 
 @click.command(name="regate")

@@ -6,10 +6,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mars_engine.cli import headlines, printing
+from mars_engine.cli import printing
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.curate.review import Reviewer
+from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport
 from mars_engine.workspace.rounds import RoundReport, close_round, open_round, run_rounds
 

@@ -7,13 +7,14 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from mars_engine.augment.plan import compare_laws
-from mars_engine.cli import headlines, printing
+from mars_engine.cli import printing
 from mars_engine.cli.commands.rounds import train_rounds
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.curate.review import Reviewer, ReviewPolicy, review_by_policy
 from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import evaluate
+from mars_engine.jobs import headlines
 from mars_engine.workspace.rounds import (
     compose_newest_plan,
     newest_model,

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mars_engine.core.records import Pair, ParsedRow
+from mars_engine.core.import_records import ParsedRow
+from mars_engine.core.records import Pair
 from mars_engine.data.loaders import answers, choices, hh_rlhf, rewardbench, trl
 from mars_engine.data.loaders.cells import MEDIA_NAMES, TOOL_NAMES, Cells, is_blank
 from mars_engine.data.loaders.drafts import HAS_MEDIA, TOOLS_OFFERED, Draft, Dropped, Row, checked_pair

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.file_names import fault_of_name
+from mars_engine.core.import_records import ParsedRow, SourceColumns
 from mars_engine.core.protocols import PairSource
-from mars_engine.core.records import ParsedRow, SourceColumns, content_id
+from mars_engine.core.records import content_id
 from mars_engine.data.loaders.cells import Cells, columns_in, literal_columns
 from mars_engine.data.loaders.choices import validate_labels
 from mars_engine.data.loaders.file_kinds import extension_of
@@ -55,6 +56,18 @@ class OpenedSource:
                 yield self.layout.parsed(raw.number, raw.row)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedRows:
+    """A file or hub set whose rows can be read, of whatever format. `read` can be called again."""
+
+    name: str
+    content_hash: str
+    """The file's SHA-256, or the hub set's fingerprint."""
+    read: Callable[[], Iterator[RawRow]]
+    expected_rows: int = 0
+    """About how many there are; 0 where that cannot be told."""
+
+
 def open_source(
     location: str,
     *,
@@ -77,8 +90,18 @@ def open_source(
             that the options name.
     """
     chosen = options or ReadingOptions(preference=preference)
+    _layouts_named(format, formats_under(chosen))
+    return recognise(open_rows(location), location, format=format, options=chosen)
+
+
+def recognise(opened: OpenedRows, location: str, *, format: str | None, options: ReadingOptions) -> OpenedSource:
+    """Return opened rows as a source of pairs; see `open_source`.
+
+    Raises:
+        LoadError: they are empty, have no known format or a mixture of several, or lack a column that is named.
+    """
+    chosen = options
     layouts = _layouts_named(format, formats_under(chosen))
-    opened = open_rows(location)
     layout = _recognised_layout(opened.read(), layouts, location, chosen)
     content_hash = opened.content_hash
     if layout.name == "pku-saferlhf":
@@ -101,18 +124,6 @@ def source_columns(location: str) -> SourceColumns:
     layouts = formats_under(ReadingOptions())
     is_known = any(_layout_of(raw, layouts) is not None for raw in sample)
     return columns_of(rows, suggested={} if is_known else suggested_columns(rows))
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedRows:
-    """A file or hub set whose rows can be read, of whatever format. `read` can be called again."""
-
-    name: str
-    content_hash: str
-    """The file's SHA-256, or the hub set's fingerprint."""
-    read: Callable[[], Iterator[RawRow]]
-    expected_rows: int = 0
-    """About how many there are; 0 where that cannot be told."""
 
 
 def open_rows(location: str) -> OpenedRows:

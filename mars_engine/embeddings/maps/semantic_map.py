@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.config import MapConfig
-from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress, Store
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress
 from mars_engine.core.records import (
     ID_LENGTH,
     Float32Array,
@@ -19,12 +20,13 @@ from mars_engine.core.records import (
     Pair,
     Passage,
 )
+from mars_engine.store import Store
 
 PAIRS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class MapReport:
+class MapReport(ShownAsTable):
     """What was done for a map."""
 
     kind: MapKind

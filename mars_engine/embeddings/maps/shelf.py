@@ -21,6 +21,7 @@ import numpy as np
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.protocols import MapReducer
 from mars_engine.core.records import ID_LENGTH, MAP_KINDS, MapCluster, MapKind, MapPoints
+from mars_engine.core.whole_file import completed_file, put_in_place
 
 MAP_FILE = "map.json"
 POINTS_FILE = "points.npz"
@@ -110,11 +111,10 @@ class MapShelf:
             "reducer_sha256": _sha256(unfinished / REDUCER_FILE),
         }
         if not (folder / name).is_dir():
-            unfinished.rename(folder / name)
+            put_in_place(unfinished, folder / name)
         shutil.rmtree(unfinished, ignore_errors=True)
-        draft = folder / f".{MAP_FILE}.{os.getpid()}"
-        draft.write_text(json.dumps(description, indent=2), encoding="utf-8")
-        draft.replace(folder / MAP_FILE)
+        with completed_file(folder / MAP_FILE) as part:
+            part.write_text(json.dumps(description, indent=2), encoding="utf-8")
         self._forget_others(folder, name)
 
     def _forget_others(self, folder: Path, name: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import streamlit as st
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.records import ItemKind, content_id
+from mars_engine.core.records import content_id
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.deck import ALL, Deal, LogOutcome, as_json, deal, outcome_as_json, take_log
 from mars_engine.service.desk import Desk
 from pages.parts.review.keys import load_keys

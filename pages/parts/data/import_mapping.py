@@ -8,7 +8,7 @@ import streamlit as st
 
 from mars_engine.cli.import_reading import ImportRequest, read_columns
 from mars_engine.core.errors import MarsError
-from mars_engine.core.records import SourceColumns
+from mars_engine.core.import_records import SourceColumns
 from mars_engine.service.desk import Desk
 
 COLUMNS = {"prompt": "Prompt", "chosen": "Chosen", "rejected": "Rejected", "system": "System turn"}

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from mars_engine.core.records import ImportReport, Pair
+from mars_engine.core.import_records import ImportReport
+from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import ImportPreview
 from pages.parts.drawing.difference import show_pair
 from pages.parts.drawing.tables import draw_table

@@ -7,28 +7,26 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mars_engine.core.records import Float32Array
-from mars_engine.explore.explorer import Cloud, Histogram, Quadrants, Scene
-from mars_engine.explore.view import Box, Interval, Region
-from pages.parts.drawing import charts
-from pages.parts.drawing.colours import NAME_GROUND, PALE, RIGHT, WRONG
-from pages.parts.drawing.margin_points import (
+from mars_engine.explore.colours import NAME_GROUND
+from mars_engine.explore.explorer import Scene
+from mars_engine.explore.figures import Cloud, Histogram, Quadrants
+from mars_engine.explore.plots import (
+    DISTANCE_AXIS,
+    MARGIN_AXIS,
     add_points,
     colour_axis,
-    ground,
-    ink,
-    label,
-    label_size,
+    histogram_figure,
     reach_of,
     size_for,
-    theme,
 )
+from mars_engine.explore.view import Box, Interval, Region
+from pages.parts.drawing import charts
+from pages.parts.drawing.margin_points import ground, ink, label, label_size, theme
 from pages.parts.explore.density import density_image
 from pages.parts.explore.labels import place_names
 from pages.parts.explore.state import brushed
 from pages.parts.frame.page import presenting
 
-MARGIN_AXIS = "score margin (reward units)"
-DISTANCE_AXIS = "semantic distance (1 − cosine)"
 CONTEXT = "rgba(128, 128, 128, 0.45)"
 """Rings of the pairs that are not selected: thin, so they may be a little darker than bars."""
 BRUSH_LINE = {"color": "#009e73", "width": 2, "dash": "dash"}
@@ -42,33 +40,9 @@ MAP_HEIGHT = CLOUD_HEIGHT - 44
 
 def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
     """Draw the margins; a box drawn on them selects a range."""
-    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
-    width = float(histogram.edges[1] - histogram.edges[0])
-    figure = go.Figure()
-    figure.add_bar(
-        x=centres,
-        y=histogram.all,
-        width=width,
-        name="all pairs",
-        marker={"color": PALE, "line": {"width": 0}},
-        hovertemplate="margin %{x:.3f}<br>%{y:,} pairs in all<extra></extra>",
-    )
-    for name, colour, pattern, side in (
-        ("selected, ranked wrong (below 0)", WRONG, "/", centres < 0),
-        ("selected, ranked right or a tie", RIGHT, "", centres >= 0),
-    ):
-        figure.add_bar(
-            x=centres[side],
-            y=histogram.selected[side],
-            width=width,
-            name=name,
-            marker={"color": colour, "pattern": {"shape": pattern}, "line": {"width": 0}},
-            hovertemplate="margin %{x:.3f}<br>%{y:,} selected pairs<extra></extra>",
-        )
+    figure = histogram_figure(histogram)
     charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=HISTOGRAM_HEIGHT)
     figure.update_layout(
-        bargap=0,
-        barmode="overlay",
         dragmode="select",
         selectdirection="h",
         yaxis={"range": [0, _top(histogram)], "fixedrange": True},
@@ -194,7 +168,9 @@ def _add_points(figure: go.Figure, scene: Scene, cloud: Cloud, x: Float32Array, 
             hoverinfo="skip",
         )
     chosen = cloud.points
-    add_points(figure, x[chosen], y[chosen], scene.index.margin[chosen], size=size, hover=_hover(x, scene))
+    add_points(
+        figure, x[chosen], y[chosen], scene.index.margin[chosen], size=size, hover=_hover(x, scene), theme=theme()
+    )
     if not len(cloud.points) and not len(cloud.context):
         _add_hold(figure, cloud.window)
 

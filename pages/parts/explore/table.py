@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.explore.explorer import Scene, TablePage, table_page
+from mars_engine.explore.explorer import Scene
+from mars_engine.explore.table import TablePage, table_page
 from mars_engine.explore.view import SORTS
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import formatted

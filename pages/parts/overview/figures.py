@@ -11,16 +11,16 @@ from mars_engine.curate.people import contributions
 from mars_engine.evaluate.overview import Headline, MarginHistogram, Plane
 from mars_engine.evaluate.results import ModelResult, signed_points
 from mars_engine.evaluate.status import Status
+from mars_engine.explore.colours import LABEL_GROUND, RIGHT, WRONG
+from mars_engine.explore.plots import MARGIN_AXIS, add_points, colour_axis, reach_of, size_for
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import LABEL_GROUND, RIGHT, WRONG
-from pages.parts.drawing.margin_points import add_points, colour_axis, ink, reach_of, size_for, theme
+from pages.parts.drawing.margin_points import ink, theme
 from pages.parts.drawing.numbers import change_of, true_minus
 from pages.parts.frame.page import empty_state, presenting
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
-MARGIN_AXIS = "score margin (reward units)"
 
 
 # ----------------------------------------------------------------------------------------------------- headline figures
@@ -162,7 +162,7 @@ def _points(plane: Plane) -> go.Figure:
     figure = go.Figure()
     hover = "margin %{x:.3f}<br>distance %{y:.3f}<extra></extra>"
     size = size_for(len(plane.margins))
-    add_points(figure, plane.margins, plane.distances, plane.margins, size=size, hover=hover)
+    add_points(figure, plane.margins, plane.distances, plane.margins, size=size, hover=hover, theme=theme())
     figure.update_layout(coloraxis=colour_axis(reach_of(plane.margins), bar=False))
     return figure
 
@@ -216,7 +216,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
 
 def draw_runs(desk: Desk) -> None:
     """List the latest runs."""
-    runs = desk.store.runs.all()[:RUNS_SHOWN]
+    runs = desk.store.runs.newest(RUNS_SHOWN)
     if not runs:
         return
     st.subheader("Latest runs", anchor=False)

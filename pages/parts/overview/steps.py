@@ -15,10 +15,10 @@ from mars_engine.evaluate.status import (
     count_open_suspects,
     say_none_accepted,
 )
+from mars_engine.explore.colours import SERIES
 from mars_engine.jobs.jobs import queued_runs, retry_job
 from mars_engine.service.desk import Desk
 from pages.parts.data.import_form import draw_import
-from pages.parts.drawing.colours import SERIES
 from pages.parts.frame.page import presenting
 from pages.parts.train.run_panel import begin
 
@@ -90,7 +90,7 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
     if running is not None:
         _draw_running(desk, running.id)
         return
-    newest = next(iter(desk.store.runs.all()), None)
+    newest = next(iter(desk.store.runs.newest(1)), None)
     if newest is not None and newest.state in ("failed", "lost"):
         _draw_failed(desk, newest)
     if status.step == "import":

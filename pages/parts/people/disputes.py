@@ -6,7 +6,8 @@ from functools import partial
 import streamlit as st
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.records import ItemKind, Pair, Proposal, ReviewAction, ReviewEvent
+from mars_engine.core.records import Pair, Proposal
+from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
 from mars_engine.curate.agreement import DisputedItem, adjudicate
 from mars_engine.curate.people import Dispute, open_dispute, take_answer, undo_last_adjudication
 from mars_engine.service.desk import Desk

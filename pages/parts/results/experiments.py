@@ -15,9 +15,9 @@ from mars_engine.experiments.results import (
     points,
     say_how_many,
 )
+from mars_engine.explore.colours import SERIES
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import SERIES
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, presenting
 

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.evaluate.results import ModelResult, Results, say_accuracy, say_comparison, signed_points
+from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.stats.intervals import Interval
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import DASHES, SERIES
 from pages.parts.drawing.margin_points import ground
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table

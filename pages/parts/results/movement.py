@@ -9,10 +9,10 @@ import streamlit as st
 
 from mars_engine.core.records import Split
 from mars_engine.evaluate.results import Movement
+from mars_engine.explore.colours import SERIES
 from mars_engine.service.desk import Desk
 from mars_engine.stats.metrics import correctness
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import SERIES
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.results.pairs import choose, draw_pairs, rows_shown
 

@@ -1,16 +1,15 @@
 """The Results page's RewardBench section: reward models on the benchmark, by section and by subset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from mars_engine.core.protocols import Store
-from mars_engine.evaluate.rewardbench import BenchmarkedModel, benchmarked_models
+from mars_engine.evaluate.rewardbench import BenchmarkedModel
 from mars_engine.evaluate.rewardbench_scores import SectionScore, SubsetScore
+from mars_engine.explore.colours import SERIES
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import SERIES
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, presenting
 
@@ -26,9 +25,8 @@ EXPLANATIONS = {
 }
 
 
-def draw_rewardbench(store: Store) -> None:
-    """Show what `mars rewardbench` found, each version by itself; where it found nothing yet, how to run it."""
-    found = benchmarked_models(store)
+def draw_rewardbench(found: Mapping[int, Sequence[BenchmarkedModel]]) -> None:
+    """Show what `mars rewardbench` found, by version; where it found nothing yet, how to run it."""
     if not any(found.values()) and not presenting():
         st.subheader("RewardBench", anchor=False)
         empty_state(

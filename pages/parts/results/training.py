@@ -9,6 +9,8 @@ import streamlit as st
 
 from mars_engine.core.records import IntArray, ModelRecord
 from mars_engine.data.pair_index import DECISION_CODES, revision_of
+from mars_engine.explore.colours import MARGIN_SCALE, RIGHT, WRONG
+from mars_engine.explore.plots import Band, add_band, scale, size_for
 from mars_engine.reward_models.training_map import (
     HOW_TO_KEEP,
     TELLING,
@@ -20,8 +22,7 @@ from mars_engine.reward_models.training_map import (
 )
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.colours import MARGIN_SCALE, RIGHT, WRONG
-from pages.parts.drawing.margin_points import Band, add_band, label, scale, size_for
+from pages.parts.drawing.margin_points import label, theme
 from pages.parts.explore.filters import NAMES
 from pages.parts.frame.page import presenting
 from pages.parts.results.pairs import choose, draw_pairs, rows_shown
@@ -129,6 +130,7 @@ def _map_figure(found: TrainingMap, drawn: IntArray) -> go.Figure:
             places.confidence[kept].astype(np.float32),
             100 * places.correctness[kept].astype(np.float32),
             size=size,
+            theme=theme(),
             hover="confidence %{y:.3f}<br>variability %{x:.3f}<br>right after %{marker.color:.0f}% of the epochs"
             "<br>forgotten %{customdata:,} times<extra></extra>",
             customdata=places.forgotten[kept].astype(np.int32),

@@ -1,12 +1,12 @@
 """The keys of Check and Review: their defaults, and what a workspace changed."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
+from mars_engine.core.whole_file import completed_file
 from mars_engine.service.desk import Desk
 
 KEYS_FILE = "keys.json"
@@ -64,9 +64,8 @@ def save_keys(desk: Desk, kind: ItemKind, keys: Mapping[str, str]) -> None:
     validate_keys(kind, keys)
     path = _path(desk)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{KEYS_FILE}.{os.getpid()}")
-    unfinished.write_text(json.dumps(_stored(desk) | {kind: dict(keys)}, indent=2), encoding="utf-8")
-    unfinished.replace(path)
+    with completed_file(path) as part:
+        part.write_text(json.dumps(_stored(desk) | {kind: dict(keys)}, indent=2), encoding="utf-8")
 
 
 def validate_keys(kind: ItemKind, keys: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.live import LiveFigures
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.numbers import change_of, true_minus

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.records import ItemKind
+from mars_engine.core.review_records import ItemKind
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import show_error
 from pages.parts.review.keys import DEFAULT_KEYS, load_keys, save_keys

@@ -17,11 +17,10 @@ RUN = "run"
 def draw_runs(desk: Desk) -> None:
     """Draw the list of runs and the one that was chosen, the newest that has ended where none was."""
     st.subheader("Runs", anchor=False)
-    runs = desk.store.runs.all()
-    if not runs:
+    shown = desk.store.runs.newest(RUNS_SHOWN)
+    if not shown:
         st.text("Nothing has run here yet.")
         return
-    shown = runs[:RUNS_SHOWN]
     columns = {
         "what": [run.kind for run in shown],
         "state": [STATE_WORDS[run.state] for run in shown],
@@ -36,8 +35,8 @@ def draw_runs(desk: Desk) -> None:
     else:
         config = {"took": st.column_config.TextColumn(alignment="right")}
         st.dataframe(columns, hide_index=True, width="stretch", column_config=config, key="runs")
-    if len(runs) > len(shown):
-        st.text(f"The newest {len(shown):,} of {len(runs):,} runs.")
+    if len(shown) == RUNS_SHOWN and (count := desk.store.runs.count()) > RUNS_SHOWN:
+        st.text(f"The newest {RUNS_SHOWN:,} of {count:,} runs.")
     ended = [run for run in shown if run.state not in ("queued", "running")]
     if ended:
         _draw_chosen(desk, ended)

@@ -11,11 +11,11 @@ import streamlit as st
 
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Run, RunState
+from mars_engine.explore.colours import DASHES, PALE, SERIES
 from mars_engine.jobs.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, queued_runs, retry_job
 from mars_engine.jobs.run_history import Curves, Pace, curves, pace, run_seconds
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.charts import draw, styled
-from pages.parts.drawing.colours import DASHES, PALE, SERIES
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.frame.page import presenting, show_error
 

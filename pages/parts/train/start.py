@@ -8,9 +8,10 @@ from typing import Any
 import streamlit as st
 
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
-from mars_engine.cli.config_options import as_options, override_config
+from mars_engine.cli.config_options import as_options
 from mars_engine.cli.forecast_reading import read_forecast
 from mars_engine.core.config import ChatConfig, MarsConfig
+from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Run
 from mars_engine.data.pair_index import PairIndex
@@ -214,7 +215,7 @@ def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
 
 
 def _draw_cost(desk: Desk, task: Task) -> None:
-    took = durations(desk.store.runs.all(), task.kind)
+    took = durations(desk.store.runs.newest(None, state="finished", kinds=(task.kind,)), task.kind)
     if took is None:
         st.text("How long it takes is unknown until one has run here.")
         return

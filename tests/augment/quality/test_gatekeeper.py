@@ -19,10 +19,10 @@ from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.core.records import GeneratorCard, Pair, Proposal
-from mars_engine.core.workbench import Workbench
 from mars_engine.curate.cards import gate_results
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import compose_newest_plan, make_plan, make_proposals, score_model, train_warm_up
 
 OFF = QualityConfig(**{gate.name: False for gate in GATES})

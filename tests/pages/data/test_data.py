@@ -14,7 +14,7 @@ from mars_engine.curate.review import record_review
 from mars_engine.service.exports import list_exports
 from mars_engine.service.shipped import shipped
 from mars_engine.service.uploads import save_upload
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import list_backups
 from mars_engine.workspace.workspace import Workspace, find_workspace, utc_now
 
@@ -23,10 +23,10 @@ HOSTILE = "<script>alert(1)</script> ![](http://127.0.0.1:9/x.png) $$x$$ :smile:
 
 
 @pytest.fixture
-def at_work(tmp_path, monkeypatch) -> Callable[[str], tuple[Workspace, SqlStore]]:
+def at_work(tmp_path, monkeypatch) -> Callable[[str], tuple[Workspace, Store]]:
     """Make a workspace of a kind, and serve it; the workspace and its store."""
 
-    def make(kind: str) -> tuple[Workspace, SqlStore]:
+    def make(kind: str) -> tuple[Workspace, Store]:
         root = make_workspace(tmp_path / "workspace", kind)
         monkeypatch.setenv("MARS_WORKSPACE", str(root))
         workspace = find_workspace(root)
@@ -77,7 +77,7 @@ def pair_lines(count: int) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def wait_for_import(app: AppTest, store: SqlStore) -> AppTest:
+def wait_for_import(app: AppTest, store: Store) -> AppTest:
     deadline = time.monotonic() + 90
     while any(run.state == "running" for run in store.runs.all()):
         assert time.monotonic() < deadline

@@ -6,9 +6,9 @@ import pytest
 from PIL import ImageColor
 
 from mars_engine.evaluate import report_charts, series
+from mars_engine.explore import colours
+from mars_engine.explore.plots import add_points, reach_of
 from mars_engine.jobs.run_history import Curves
-from pages.parts.drawing import colours
-from pages.parts.drawing.margin_points import add_points, reach_of
 from pages.parts.drawing.numbers import change_of, true_minus
 from pages.parts.drawing.tables import formatted
 from pages.parts.explore.density import _margin_colours
@@ -47,14 +47,19 @@ def test_margins_of_both_signs_differ_right_beside_zero():
 def test_a_model_has_the_same_colour_and_dash_in_the_app_and_in_the_report():
     assert colours.SERIES is series.SERIES
     assert [report_charts.colour_of(place) for place in range(len(colours.SERIES))] == list(colours.SERIES)
-    assert report_charts.dash_of(0) == ""
-    assert set(report_charts.DASHES) == set(colours.DASHES)
+    assert report_charts.line_of(0) == "-"
+    assert set(report_charts.LINES) == set(colours.DASHES)
+
+
+@pytest.mark.parametrize("ground", colours.GROUND.values(), ids=colours.GROUND.keys())
+def test_lines_of_the_report_are_seen_on_both_grounds(ground):
+    assert contrast(ImageColor.getrgb(report_charts.QUIET), ImageColor.getrgb(ground)) >= LEAST_CONTRAST
 
 
 def test_points_of_either_rank_differ_in_shape_and_those_without_a_margin_are_rings():
     figure = go.Figure()
     margins = np.array([-0.5, 0.0, 0.5, np.nan], dtype=np.float32)
-    add_points(figure, margins, margins, margins, size=6, hover="")
+    add_points(figure, margins, margins, margins, size=6, hover="", theme="dark")
     drawn = {trace.marker.symbol: len(trace.x) for trace in figure.data if trace.x[0] is not None}
     assert drawn == {"x": 1, "diamond": 1, "circle": 1, "circle-open": 1}
     assert all(trace.marker.line.width for trace in figure.data if trace.x[0] is not None)

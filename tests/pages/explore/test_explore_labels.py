@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.core.records import MapCluster
-from mars_engine.explore.explorer import Places, draw_cloud
+from mars_engine.explore.explorer import Places
+from mars_engine.explore.figures import draw_cloud
 from mars_engine.explore.view import Box, Interval, View
 from mars_engine.service.desk import open_desk
 from pages.parts.drawing import charts

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from app_workspaces import make_workspace
 
-from mars_engine.explore.explorer import Places, draw_cloud, select
+from mars_engine.explore.explorer import Places, select
+from mars_engine.explore.figures import draw_cloud
 from mars_engine.explore.view import View, drawn_lasso
 from mars_engine.service.desk import open_desk
 from pages.parts.drawing import charts

@@ -6,7 +6,7 @@ import pytest
 from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.core.records import ReviewEvent
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.service.desk import open_desk
 from mars_engine.service.shipped import shipped
 from mars_engine.store import database, open_store

@@ -7,10 +7,10 @@ import pytest
 from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.core.records import ReviewAction
+from mars_engine.core.review_records import ReviewAction
 from mars_engine.curate.review import record_review
 from mars_engine.service.shipped import shipped
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace, utc_now
 
 APP = str(shipped("app.py"))
@@ -21,8 +21,8 @@ ADA = "ada <script>alert(1)</script> $x$"
 
 
 @pytest.fixture
-def at_work(tmp_path, monkeypatch) -> Callable[[str], SqlStore]:
-    def make(kind: str) -> SqlStore:
+def at_work(tmp_path, monkeypatch) -> Callable[[str], Store]:
+    def make(kind: str) -> Store:
         root: Path = make_workspace(tmp_path / "workspace", kind)
         monkeypatch.setenv("MARS_WORKSPACE", str(root))
         return open_store(find_workspace(root).database_url)
@@ -55,7 +55,7 @@ def press(app: AppTest, key: str) -> AppTest:
     return app
 
 
-def decide(store: SqlStore, item: str, action: ReviewAction, annotator: str, **options: object) -> None:
+def decide(store: Store, item: str, action: ReviewAction, annotator: str, **options: object) -> None:
     kind = "pair" if store.pairs.by_id([item]) else "proposal"
     record_review(store, kind, item, action, annotator=annotator, clock=utc_now, seconds=2.0, **options)
 

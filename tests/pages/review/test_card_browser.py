@@ -13,7 +13,7 @@ from reading_workspaces import HOSTILE, events_of, make_reading
 from serving_app import MARS, AppServer
 
 from mars_engine.core.review_state import effective_events
-from mars_engine.store import SqlStore, open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace, utc_now
 from pages.parts.card import FOLDER
 
@@ -33,7 +33,7 @@ def card(browser, server, request) -> CardDriver:
     return open_card(browser, server, "review", request.node.name)
 
 
-def standing(store: SqlStore, name: str) -> dict[str, str]:
+def standing(store: Store, name: str) -> dict[str, str]:
     """What stands of an annotator's decisions: action by item."""
     events = store.reviews.events("proposal")
     stacks = {item: effective_events(each).get(name, []) for item, each in events.items()}

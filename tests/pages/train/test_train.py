@@ -11,17 +11,17 @@ import psutil
 import pytest
 from app_workspaces import FAILED, make_workspace
 from fakes import make_bench
+from sqlalchemy import Engine, event
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Store
 from mars_engine.core.records import ProposalFailure, Run
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.service.generator_cards import generation_settings
 from mars_engine.service.shipped import shipped
-from mars_engine.store import open_store
+from mars_engine.store import Store, open_store
 from mars_engine.workspace.rounds import open_round, train_warm_up
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config, utc_now
 
@@ -313,3 +313,30 @@ def test_what_could_not_be_written_is_listed_with_its_reason_and_can_be_tried_ag
     monkeypatch.setattr("mars_engine.service.desk.Desk.start_job", lambda _, *command: started.append(command))
     app.button(key="retry-failed").click().run()
     assert started == [("propose", "--retry-failed")]
+
+
+# --------------------------------------------------------------------------------------------------------------- loads
+
+
+def test_a_rerun_asks_for_the_runs_that_it_shows_and_never_for_all(open_page):
+    app, store = open_page("scored")
+    for number in range(60):
+        store.runs.start(a_run(f"{number:02d}"[-1] + f"{number:02d}", "finished", begun=number))
+    app.run()
+    whole, read = [], []
+
+    def note(_connection, _cursor, statement, *_rest) -> None:
+        sql = " ".join(statement.split())
+        if sql.startswith("SELECT") and "FROM runs" in sql:
+            read.append(sql)
+            if "WHERE" not in sql and "LIMIT" not in sql and "count(" not in sql:
+                whole.append(sql)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        app.run()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert not app.exception
+    assert whole == []
+    assert len(read) <= 8

@@ -14,6 +14,7 @@ from typing import Any
 
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.records import Prompt, Turn
+from mars_engine.core.whole_file import completed_file
 
 PACKAGED = Path(__file__).parent / "templates"
 NAMES = ("paraphrase", "refine_rejected", "refine_chosen", "judge")
@@ -138,7 +139,8 @@ def copy_prompt(name: str, own_folder: Path) -> Path:
         raise ConfigError(f"{own} is there already", remedy="change it as it is, or delete it first")
     try:
         own_folder.mkdir(parents=True, exist_ok=True)
-        own.write_bytes((PACKAGED / own.name).read_bytes())
+        with completed_file(own) as part:
+            part.write_bytes((PACKAGED / own.name).read_bytes())
     except OSError as error:
         raise ConfigError(f"{own} cannot be written: {error}", remedy="check the folder's permissions") from error
     return own

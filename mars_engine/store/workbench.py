@@ -15,8 +15,8 @@ from mars_engine.core.protocols import (
     Progress,
     Refiner,
     RewardModelTrainer,
-    Store,
 )
+from mars_engine.store import Store
 
 AddPoint = Callable[[str, int, float], None]
 """Notes a metric's value at a step, for the curves that are seen while a run works."""

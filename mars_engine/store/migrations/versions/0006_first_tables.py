@@ -1,12 +1,13 @@
 """The first tables.
 
-A migration keeps its own description of the tables: schema.py moves on, this file never changes.
+A migration keeps its own description of the tables: schema.py moves on, this file never changes. Databases of 0001 to
+0005 were made by versions that were never released, and are refused.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0006"
 down_revision = None
 
 Moment = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
@@ -20,6 +21,7 @@ def upgrade() -> None:
     _create_reviews()
     _create_compositions()
     _create_runs()
+    _create_evaluations_and_revisions()
 
 
 def _create_sources() -> None:
@@ -57,6 +59,34 @@ def _create_sources() -> None:
     )
     op.create_index("ix_pairs_prompt_id", "pairs", ["prompt_id"])
     op.create_index("ix_pairs_split_ordinal", "pairs", ["split", "ordinal"])
+    op.create_index("ix_pairs_facts", "pairs", ["ordinal", "id", "split", "dataset_id", "subset"])
+    op.create_table(
+        "distances",
+        sa.Column("encoder", sa.Text, nullable=False),
+        sa.Column("pair_id", sa.Text, nullable=False),
+        sa.Column("distance", sa.Double, nullable=False),
+        sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_distances_pair_id"),
+        sa.PrimaryKeyConstraint("encoder", "pair_id", name="pk_distances"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "pair_sets",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("annotator", sa.Text, nullable=False),
+        sa.Column("created_at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pair_sets"),
+        sa.UniqueConstraint("ordinal", name="uq_pair_sets_ordinal"),
+    )
+    op.create_table(
+        "pair_set_members",
+        sa.Column("set_id", sa.Text, nullable=False),
+        sa.Column("pair_id", sa.Text, nullable=False),
+        sa.ForeignKeyConstraint(["set_id"], ["pair_sets.id"], name="fk_pair_set_members_set_id"),
+        sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_pair_set_members_pair_id"),
+        sa.PrimaryKeyConstraint("set_id", "pair_id", name="pk_pair_set_members"),
+    )
 
 
 def _create_models() -> None:
@@ -85,6 +115,7 @@ def _create_models() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["reward_models.id"], name="fk_scores_model_id"),
         sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_scores_pair_id"),
         sa.PrimaryKeyConstraint("model_id", "pair_id", name="pk_scores"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_scores_model_id_margin", "scores", ["model_id", "margin"])
     op.create_table(
@@ -99,6 +130,17 @@ def _create_models() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["reward_models.id"], name="fk_triage_model_id"),
         sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_triage_pair_id"),
         sa.PrimaryKeyConstraint("model_id", "pair_id", name="pk_triage"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "trajectories",
+        sa.Column("model_id", sa.Text, nullable=False),
+        sa.Column("epoch", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("pair_id", sa.Text, nullable=False),
+        sa.Column("margin", sa.Double, nullable=False),
+        sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_trajectories_pair_id"),
+        sa.PrimaryKeyConstraint("model_id", "epoch", "pair_id", name="pk_trajectories"),
+        sqlite_with_rowid=False,
     )
 
 
@@ -131,6 +173,7 @@ def _create_plans() -> None:
         sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name="fk_plan_rows_pair_id"),
         sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name="fk_plan_rows_plan_id"),
         sa.PrimaryKeyConstraint("plan_id", "pair_id", name="pk_plan_rows"),
+        sqlite_with_rowid=False,
     )
 
 
@@ -155,7 +198,7 @@ def _create_proposals() -> None:
         sa.Column("distance_after", sa.Double, nullable=False),
         sa.Column("margin_before", sa.Double, nullable=False),
         sa.Column("margin_after", sa.Double, nullable=False),
-        sa.Column("information_gain", sa.Double, nullable=False),
+        sa.Column("information_gain", sa.Double),
         sa.Column("flags", sa.Text, nullable=False),
         sa.ForeignKeyConstraint(["model_id"], ["reward_models.id"], name="fk_proposals_model_id"),
         sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name="fk_proposals_plan_id"),
@@ -172,6 +215,21 @@ def _create_proposals() -> None:
         sa.PrimaryKeyConstraint("settings_id", "oriented_id", name="pk_proposal_sources"),
     )
     op.create_table(
+        "refine_tries",
+        sa.Column("settings_id", sa.Text, nullable=False),
+        sa.Column("oriented_id", sa.Text, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("source_id", sa.Text, nullable=False),
+        sa.Column("side", sa.Text, nullable=False),
+        sa.Column("generator", sa.Text, nullable=False),
+        sa.Column("text", sa.Text),
+        sa.Column("distance", sa.Double),
+        sa.Column("verdict", sa.Text, nullable=False),
+        sa.ForeignKeyConstraint(["source_id"], ["pairs.id"], name="fk_refine_tries_source_id"),
+        sa.PrimaryKeyConstraint("settings_id", "oriented_id", "position", name="pk_refine_tries"),
+    )
+    op.create_index("ix_refine_tries_source_id", "refine_tries", ["source_id"])
+    op.create_table(
         "proposal_failures",
         sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
         sa.Column("source_id", sa.Text, nullable=False),
@@ -184,6 +242,30 @@ def _create_proposals() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_proposal_failures"),
     )
     op.create_index("ix_proposal_failures_settings_id_source_id", "proposal_failures", ["settings_id", "source_id"])
+    op.create_table(
+        "chat_answers",
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("asking", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("source_id", sa.Text, nullable=False),
+        sa.Column("purpose", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("server", sa.Text, nullable=False),
+        sa.Column("template", sa.Text, nullable=False),
+        sa.Column("prompt_hash", sa.Text, nullable=False),
+        sa.Column("messages", sa.Text, nullable=False),
+        sa.Column("parameters", sa.Text, nullable=False),
+        sa.Column("answer", sa.Text),
+        sa.Column("finish_reason", sa.Text, nullable=False),
+        sa.Column("failure", sa.Text, nullable=False),
+        sa.Column("retryable", sa.Boolean, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cost", sa.Double, nullable=False),
+        sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("asked_at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("request_id", "asking", name="pk_chat_answers"),
+    )
 
 
 def _create_reviews() -> None:
@@ -201,11 +283,13 @@ def _create_reviews() -> None:
         sa.Column("edited_rejected", sa.Text),
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("presented", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_reviews"),
         sa.UniqueConstraint(
             "item_kind", "item_id", "annotator", "sequence", name="uq_reviews_item_kind_item_id_annotator_sequence"
         ),
     )
+    op.create_index("ix_reviews_annotator_item_kind_sequence", "reviews", ["annotator", "item_kind", "sequence"])
     op.create_table(
         "leases",
         sa.Column("item_kind", sa.Text, nullable=False),
@@ -271,6 +355,9 @@ def _create_runs() -> None:
         sa.Column("started_at", Moment, nullable=False),
         sa.Column("heartbeat_at", Moment, nullable=False),
         sa.Column("ended_at", Moment),
+        sa.Column("progress", sa.Text, nullable=False),
+        sa.Column("command", sa.Text, nullable=False),
+        sa.Column("log", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
         sa.UniqueConstraint("ordinal", name="uq_runs_ordinal"),
     )
@@ -282,4 +369,27 @@ def _create_runs() -> None:
         sa.Column("value", sa.Double),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_run_points_run_id"),
         sa.PrimaryKeyConstraint("run_id", "metric", "step", name="pk_run_points"),
+    )
+
+
+def _create_evaluations_and_revisions() -> None:
+    op.create_table(
+        "evaluations",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("model_id", sa.Text, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
+        sa.Column("settings", sa.Text, nullable=False),
+        sa.Column("results", sa.Text, nullable=False),
+        sa.Column("artifact", sa.Text, nullable=False),
+        sa.Column("created_at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_evaluations"),
+        sa.UniqueConstraint("ordinal", name="uq_evaluations_ordinal"),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("subject", name="pk_revisions"),
     )

@@ -7,7 +7,8 @@ from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.quality.gatekeeper import RegateReport
-from mars_engine.core.records import EvaluationRecord, ImportReport, ModelRecord
+from mars_engine.core.import_records import ImportReport
+from mars_engine.core.records import EvaluationRecord, ModelRecord
 from mars_engine.curate.review import ReviewReport
 from mars_engine.evaluate.heldout import Evaluation
 from mars_engine.evaluate.rewardbench import is_published, scores_of

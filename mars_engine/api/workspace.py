@@ -1,0 +1,630 @@
+"""A workspace in a script or a notebook: each method takes one step of the method, recorded as a run like a command.
+
+The app may serve the same workspace meanwhile: it shows the runs as they go.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from mars_engine.api.checks import at_least, one_of
+from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
+from mars_engine.api.reading import Decisions, Source, as_decisions, open_pairs
+from mars_engine.api.results import Checked, Imported, Rounds
+from mars_engine.augment.compose import ComposeReport
+from mars_engine.augment.plan import PlanReport
+from mars_engine.augment.propose import ProposeReport, Retry, validate_yield
+from mars_engine.core.config import LAWS, AllocationLaw
+from mars_engine.core.config_overrides import override_config
+from mars_engine.core.errors import MarsError, NotReadyError, StoreError
+from mars_engine.core.notebook import as_html
+from mars_engine.core.progress import progress_for
+from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
+from mars_engine.curate.review import (
+    Reviewer,
+    ReviewPolicy,
+    ReviewReport,
+    count_standing,
+    record_decisions,
+    review_by_policy,
+)
+from mars_engine.data.export import ExportWhat, select_for_export
+from mars_engine.data.exporter import ExportResult, ExportShape, export_dataset, export_pairs
+from mars_engine.data.loaders.options import ReadingOptions
+from mars_engine.data.pair_index import PairIndex, PairIndexCache
+from mars_engine.embeddings.maps import MapShelf, UmapMapper
+from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
+from mars_engine.evaluate.heldout import Evaluation, evaluate
+from mars_engine.evaluate.report_page import report_html, write_report
+from mars_engine.evaluate.status import Status, workspace_status
+from mars_engine.explore.explorer import Explorer
+from mars_engine.explore.view import View
+from mars_engine.jobs import headlines
+from mars_engine.jobs.recorded_run import RunNotes
+from mars_engine.jobs.recorded_work import recorded_work
+from mars_engine.reward_models.score import ScoreReport
+from mars_engine.store import Store, open_store
+from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.importing import (
+    import_parts,
+    look_after_import,
+    preview_parts,
+    split_source,
+)
+from mars_engine.workspace.rounds import (
+    ClosedRound,
+    OpenedRound,
+    close_round,
+    compose_newest_plan,
+    draft_next_plan,
+    make_plan,
+    make_proposals,
+    newest_model,
+    next_round,
+    open_round,
+    run_rounds,
+    score_model,
+    train_on,
+    train_warm_up,
+)
+from mars_engine.workspace.workspace import Workspace as Folder
+from mars_engine.workspace.workspace import find_workspace, open_workbench, utc_now
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Settings by section and name, as in mars.toml: {"reward_model": {"backbone": "packaged"}}."""
+ORIGIN = "settings"
+ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
+
+
+class Workspace:
+    """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
+
+    Methods that take `settings` use them in the place of those in mars.toml, for this one call.
+    """
+
+    def __init__(self, folder: Folder, *, progress: bool = True) -> None:
+        """Open the database; `mars.open` and `mars.create` call this.
+
+        Args:
+            folder: the workspace's folder and settings.
+            progress: whether long steps say how far they have come, on standard error.
+        """
+        self.path = folder.root
+        self.progress = progress
+        self._store: Store | None = open_store(folder.database_url)
+        self._index = PairIndexCache(self._store)
+
+    def close(self) -> None:
+        """Close the database. Closing twice does nothing."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>Workspace <code>{self.path.name}</code></p>{as_html(self.status())}"
+
+    # -------------------------------------------------------------------------------------------------------- pairs
+
+    def import_pairs(
+        self,
+        source: Source,
+        *,
+        split: Split | None = None,
+        holdout: float | None = None,
+        name: str = "",
+        format: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        options: ReadingOptions | None = None,
+    ) -> Imported:
+        """Import preference pairs; what is dropped is counted by reason. Importing them again adds nothing.
+
+        Args:
+            source: a pandas DataFrame, a datasets.Dataset, a file, a folder or pattern of files, or hub:owner/name.
+            split: "train", the default, or "heldout".
+            holdout: hold out this fraction of the prompts, between 0 and 1, in the place of `split`.
+            name: what the pairs of a DataFrame or Dataset are listed as.
+            format: the format's name; recognised where it is None.
+            columns: where columns go by other names, from prompt, chosen, rejected, system to the column's name.
+            options: all that can be said of how rows are read; then `columns` is not given.
+
+        Raises:
+            LoadError: the source cannot be read, or has no usable pair; nothing was stored.
+            MarsError: an argument is out of its range, or excludes another.
+        """
+        location, parts = self._parts(source, split, holdout, name, format, columns, options)
+        with self._working("import") as (bench, notes):
+            reports = import_parts(bench, location, parts, may_be_empty=holdout is not None)
+            notes.summary |= headlines.of_imports(reports)
+            reports = look_after_import(bench, reports)
+        return Imported.of(reports)
+
+    def preview(
+        self,
+        source: Source,
+        *,
+        split: Split | None = None,
+        holdout: float | None = None,
+        name: str = "",
+        format: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        options: ReadingOptions | None = None,
+    ) -> Imported:
+        """Return what `import_pairs` would read, keep and drop; nothing is stored. The arguments are the same.
+
+        Raises:
+            LoadError, MarsError: as `import_pairs`.
+        """
+        location, parts = self._parts(source, split, holdout, name, format, columns, options)
+        progress = progress_for(sys.stderr, quiet=not self.progress)
+        may_be_empty = holdout is not None
+        previews = preview_parts(self._open, location, parts, progress=progress, may_be_empty=may_be_empty)
+        return Imported.of([each.report for each in previews])
+
+    def pairs(self) -> "pd.DataFrame":
+        """Return all n pairs, a row each in the order of their import: texts, margin, verdict, decision, budget.
+
+        Margins are in reward units, distances 1 − cosine; what is not known yet is NaN or "".
+
+        Raises:
+            StoreError: the workspace is closed.
+        """
+        return pairs_frame(self._open, self._current())
+
+    def status(self) -> Status:
+        """Return the funnel from imported pairs to a trained model, and the next step.
+
+        Raises:
+            StoreError: the workspace is closed.
+        """
+        return workspace_status(self._open, index=self._current())
+
+    # ------------------------------------------------------------------------------------------- models and margins
+
+    def train(self, *, warm_up: bool = False, settings: Settings | None = None) -> ModelRecord:
+        """Train a reward model: the warm-up first, then on base and composed pairs once some were composed.
+
+        A model that was trained on the same pairs with the same settings is returned, not trained again.
+
+        Args:
+            warm_up: train on the base pairs alone, even where composed pairs are there.
+            settings: see the class.
+
+        Raises:
+            NotReadyError: there are no training pairs, or another process trains in this workspace.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("train", settings) as (bench, notes):
+            composition = None if warm_up else bench.store.compositions.latest()
+            model = train_on(bench, composition) if composition else train_warm_up(bench)
+            notes.summary |= headlines.of_model(model)
+        return model
+
+    def score(self, *, settings: Settings | None = None) -> ScoreReport:
+        """Read the margins of all pairs under the newest model, and triage the training pairs' labels.
+
+        Raises:
+            NotReadyError: no model is trained yet.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("score", settings) as (bench, notes):
+            report = score_model(bench, newest_model(bench))
+            notes.summary |= headlines.of_score(report)
+        return report
+
+    def margins(self) -> "pd.DataFrame":
+        """Return both rewards and the margin of each of n pairs under the newest model, and triage's verdicts.
+
+        Rewards and margins are in the model's reward units, NaN for a pair that it has not scored.
+
+        Raises:
+            NotReadyError: no model has scored any pair.
+            StoreError: the workspace is closed.
+        """
+        return margins_frame(self._open, self._current())
+
+    def check(self, decisions: Decisions, *, reviewer: str) -> Checked:
+        """Store what a person decided about labels of pairs, all at once or none.
+
+        Args:
+            decisions: by pair id "label_right", "flip", "drop" or "ambiguous"; or a DataFrame with the columns id and
+                action, and note if there is one.
+            reviewer: the name of who decided.
+
+        Raises:
+            MarsError: the reviewer has no name, a pair does not exist, or an action is none for a pair.
+        """
+        store = self._open
+        events = record_decisions(store, "pair", as_decisions(decisions), annotator=reviewer, clock=utc_now)
+        return Checked.of(events, reviewer)
+
+    # -------------------------------------------------------------------------------------------------- augmentation
+
+    def plan(
+        self, *, law: AllocationLaw | None = None, budget: int | None = None, settings: Settings | None = None
+    ) -> PlanReport:
+        """Return how the budget of the next round would be spent over the training pairs; nothing is stored.
+
+        Args:
+            law: "signed", "absolute", "fisher" or "uniform"; as configured where it is None.
+            budget: new pairs in all; as configured where it is None.
+            settings: see the class.
+
+        Raises:
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+            ConfigError: the law is unknown, or a number out of its range.
+        """
+        with self._looking(_planned(law, budget, settings)) as bench:
+            return draft_next_plan(bench, newest_model(bench)).report
+
+    def propose(
+        self,
+        *,
+        law: AllocationLaw | None = None,
+        budget: int | None = None,
+        settings: Settings | None = None,
+    ) -> ProposeReport:
+        """Plan as `plan` does with the same arguments, store the plan, and propose augmented pairs by it.
+
+        Interrupted, it goes on where it stopped. The default generators are stand-ins for demonstrations and tests.
+
+        Raises:
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+            ConfigError: the law is unknown, or a number out of its range.
+            GenerationError: nothing at all could be generated.
+        """
+        with self._working("propose", _planned(law, budget, settings)) as (bench, notes):
+            model = newest_model(bench)
+            plan = make_plan(bench, model, round_number=next_round(model))
+            report = make_proposals(bench, plan.plan)
+            notes.summary |= headlines.of_plan(plan) | headlines.of_propose(report)
+            validate_yield(report)
+        return report
+
+    def retry(self, failures: Retry = "retryable", *, settings: Settings | None = None) -> ProposeReport:
+        """Propose again, under the newest plan, what could not be generated before.
+
+        Args:
+            failures: "retryable", those that may pass by themselves, or "all", also answers that could not be used.
+            settings: see the class.
+
+        Raises:
+            NotReadyError: nothing was proposed yet.
+            MarsError: `failures` is neither.
+        """
+        one_of("failures", failures, get_args(Retry))
+        with self._working("propose", settings) as (bench, notes):
+            plan = bench.store.proposals.latest_plan()
+            if plan is None:
+                raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="call propose() first")
+            report = make_proposals(bench, plan, retry=failures)
+            notes.summary |= headlines.of_propose(report)
+        return report
+
+    def proposals(self) -> "pd.DataFrame":
+        """Return all proposals, a row each: texts, how they stand, the quality gates they fail, margins, distances.
+
+        Raises:
+            StoreError: the workspace is closed.
+        """
+        return proposals_frame(self._open)
+
+    def review(
+        self, decisions: Decisions | None = None, *, reviewer: str = "", policy: ReviewPolicy | None = None
+    ) -> ReviewReport:
+        """Store what a person decided about proposals, all at once or none; or decide about all that wait by a policy.
+
+        Args:
+            decisions: by proposal id "accept", "accept_chosen", "accept_rejected", "reject", "flag", "skip", or a
+                mars.Decision for an edit or a note; or a DataFrame with the columns id and action, and chosen, rejected
+                and note if there are any.
+            reviewer: the name of who decided; needed with decisions.
+            policy: "gates" accepts what passed every quality gate and rejects the rest, "accept-all" accepts all.
+
+        Raises:
+            MarsError: neither or both of decisions and policy are given, the reviewer has no name, a proposal does not
+                exist, or an action is none for a proposal.
+            NotReadyError: there are no proposals.
+        """
+        if (decisions is None) == (policy is None):
+            raise MarsError(
+                "review has no decisions and no policy" if policy is None else "review has both decisions and a policy",
+                expected='decisions with reviewer="a name", or policy="gates" or policy="accept-all"',
+            )
+        if policy is None:
+            store = self._open
+            given = as_decisions(decisions if decisions is not None else {})
+            record_decisions(store, "proposal", given, annotator=reviewer, clock=utc_now)
+            actions = [each.action for each in given.values()]
+            accepted = sum(action in ACCEPTING for action in actions)
+            return ReviewReport("people", accepted, actions.count("reject"), count_standing(store), {})
+        one_of("policy", policy, get_args(ReviewPolicy))
+        with self._working("review") as (bench, notes):
+            report = review_by_policy(bench.store, policy, clock=bench.clock)
+            notes.summary |= headlines.of_review(report)
+        return report
+
+    def history(self) -> "pd.DataFrame":
+        """Return every decision ever made, a row each: who, when (UTC), on what, and whether it still stands.
+
+        Raises:
+            StoreError: the workspace is closed.
+        """
+        return history_frame(self._open)
+
+    def compose(self, *, settings: Settings | None = None) -> ComposeReport:
+        """Make training pairs of the approved texts, as many from each source pair as the newest plan gives it.
+
+        Raises:
+            NotReadyError: there is no plan, or nothing was accepted.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("compose", settings) as (bench, notes):
+            report = compose_newest_plan(bench)
+            notes.summary |= headlines.of_compose(report)
+        return report
+
+    # -------------------------------------------------------------------------------------------------------- rounds
+
+    def open_round(self, *, settings: Settings | None = None) -> OpenedRound:
+        """Do all up to what people decide: warm up where need be, score, triage, plan, propose.
+
+        Raises:
+            NotReadyError: there are no training pairs, or another process trains in this workspace.
+            GenerationError: nothing at all could be generated.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("open-round", settings) as (bench, notes):
+            report = open_round(bench)
+            notes.summary |= {"round": report.number} | headlines.of_score(report.score)
+            notes.summary |= headlines.of_plan(report.plan) | headlines.of_propose(report.propose)
+        return report
+
+    def close_round(self, *, settings: Settings | None = None) -> ClosedRound:
+        """Do all after what people decided: compose what was accepted, retrain, score and evaluate.
+
+        Raises:
+            NotReadyError: no round is open, nothing was accepted, or another process trains in this workspace.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("close-round", settings) as (bench, notes):
+            report = close_round(bench)
+            notes.summary |= {"round": report.number} | headlines.of_compose(report.compose)
+            notes.summary |= headlines.of_model(report.model) | headlines.of_score(report.score)
+        return report
+
+    def rounds(
+        self,
+        n: int,
+        *,
+        policy: Reviewer = "gates",
+        law: AllocationLaw | None = None,
+        patience: int = 0,
+        settings: Settings | None = None,
+    ) -> Rounds:
+        """Run the whole method `n` times: score, plan, propose, review, compose, train.
+
+        Args:
+            n: how many rounds at most, 1 or more.
+            policy: who reviews: "gates", "accept-all", or "people", who are waited for in each round.
+            law: the allocation law; as configured where it is None.
+            patience: end after so many rounds in a row that did not lower the held-out log-loss; 0 for never.
+            settings: see the class.
+
+        Raises:
+            NotReadyError: there are no training pairs, the first round has no new ones, or another process trains.
+            GenerationError: in some round nothing at all could be generated.
+            ConfigError: a setting is unknown or out of its range.
+            MarsError: the policy is unknown, or a number out of its range.
+        """
+        one_of("policy", policy, get_args(Reviewer))
+        at_least("n", n, 1, whole=True)
+        at_least("patience", patience, 0, whole=True)
+        with self._working("rounds", _planned(law, None, settings)) as (bench, notes):
+            reports = run_rounds(bench, n, policy=policy, patience=patience)
+            last = reports[-1]
+            notes.summary |= {"rounds": len(reports), "ended early": len(reports) < n}
+            notes.summary |= {"why no further round": last.ended} if last.ended else {}
+            notes.summary |= headlines.of_compose(last.compose) | headlines.of_model(last.model)
+            notes.summary |= headlines.of_score(last.score_after)
+        return Rounds(tuple(reports), n, last.ended)
+
+    # ------------------------------------------------------------------------------------------------------- results
+
+    def evaluate(self, *, settings: Settings | None = None) -> Evaluation:
+        """Compare all trained models on the held-out pairs, with bootstrap intervals, beside "the longer one wins".
+
+        Raises:
+            NotReadyError: there are no held-out pairs, or no model.
+            ConfigError: a setting is unknown or out of its range.
+        """
+        with self._working("evaluate", settings) as (bench, notes):
+            models = bench.store.models.all()
+            report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+            notes.summary |= headlines.of_evaluation(report)
+        return report
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        what: ExportWhat = "training-set",
+        shape: ExportShape = "conversational",
+        overwrite: bool = False,
+    ) -> ExportResult:
+        """Write pairs to a file in a shape that TRL reads, with a manifest of their lineage beside it.
+
+        Args:
+            path: a file that ends in .jsonl, .jsonl.gz or .parquet.
+            what: "training-set", its "composed" or "base" part, or "heldout".
+            shape: "conversational" or "standard", each also with "-implicit" for an implicit prompt.
+            overwrite: whether a file that exists is replaced.
+
+        Raises:
+            NotReadyError: there is nothing of that kind yet.
+            MarsError: the path, `what` or the shape cannot be used.
+        """
+        one_of("what", what, get_args(ExportWhat))
+        selection = select_for_export(self._open, what, config=self._folder().config)
+        return export_pairs(selection.rows, Path(path), shape=shape, manifest=selection.manifest, overwrite=overwrite)
+
+    def export_dataset(
+        self, *, what: ExportWhat = "training-set", shape: ExportShape = "conversational"
+    ) -> "datasets.Dataset":
+        """Return what `export` would write as a datasets.Dataset, a row a pair. The arguments are the same.
+
+        Raises:
+            NotReadyError: there is nothing of that kind yet.
+            MarsError: `what` or the shape cannot be used.
+        """
+        one_of("what", what, get_args(ExportWhat))
+        selection = select_for_export(self._open, what, config=self._folder().config)
+        found: datasets.Dataset = export_dataset(selection.rows, shape=shape)
+        return found
+
+    def report(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a report for people who were not there to one HTML file that works offline; return its path.
+
+        Raises:
+            NotReadyError: nothing has been imported.
+            MarsError: the file exists and is not to be overwritten, or cannot be written.
+        """
+        folder = self._folder()
+        html = report_html(self._open, self._current(), root=folder.root, config=folder.config, clock=utc_now)
+        return write_report(html, Path(path), overwrite=overwrite)
+
+    def map(self, of: MapKind = "difference", *, again: bool = False, settings: Settings | None = None) -> MapReport:
+        """Give every pair a place on a semantic map, for `figure("map")`. Later, only new pairs are placed.
+
+        Args:
+            of: what a pair is placed by: the "difference" of its answers, its "prompt", "chosen" or "rejected".
+            again: make it anew.
+            settings: see the class.
+
+        Raises:
+            NotReadyError: there are too few pairs.
+            WorkspaceError: the files of the map that is there are damaged.
+            MarsError: `of` is none of these, or a setting is out of its range.
+        """
+        one_of("of", of, MAP_KINDS)
+        with self._working("map", settings) as (bench, notes):
+            config = bench.config.map
+            report = make_map(
+                bench.store,
+                bench.encoder,
+                UmapMapper(config),
+                self._maps(),
+                of,
+                config=config,
+                progress=bench.progress,
+                again=again,
+            )
+            notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
+        return report
+
+    def figure(self, show: str = "margins", *, of: MapKind = "difference") -> "go.Figure":
+        """Return a plotly figure of all pairs: the same that the app's pages show.
+
+        Args:
+            show: "margins", their histogram; "plane", margin (reward units) against distance (1 − cosine); or "map".
+            of: which map.
+
+        Raises:
+            NotReadyError: no model has scored the pairs, or the map was not made yet.
+            MarsError: `show` or `of` is unknown.
+        """
+        from mars_engine.explore import plots
+
+        one_of("show", show, ("margins", "plane", "map"))
+        one_of("of", of, MAP_KINDS)
+        explorer = Explorer(self._open, self._index, self._maps(), _no_embeddings)
+        scene = explorer.look(View(map=of))
+        if show == "map":
+            return plots.map_figure(scene)
+        return plots.margins_figure(scene) if show == "margins" else plots.plane_figure(scene)
+
+    # ------------------------------------------------------------------------------------------------------- private
+
+    @property
+    def _open(self) -> Store:
+        if self._store is None:
+            remedy = f"open it again: mars.open({str(self.path)!r})"
+            raise StoreError(f"the workspace {self.path} is closed", remedy=remedy)
+        return self._store
+
+    def _current(self) -> PairIndex:
+        _ = self._open  # a closed workspace says so
+        return self._index.current()
+
+    def _folder(self) -> Folder:
+        """Return the folder with the settings as they stand in mars.toml now."""
+        return find_workspace(self.path)
+
+    def _maps(self) -> MapShelf:
+        return MapShelf(self._folder().artifacts / "maps")
+
+    def _with(self, settings: Settings | None) -> Folder:
+        folder = self._folder()
+        return replace(folder, config=override_config(folder.config, settings or {}, origin=ORIGIN))
+
+    @contextmanager
+    def _working(self, kind: str, settings: Settings | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
+        progress = progress_for(sys.stderr, quiet=not self.progress)
+        with recorded_work(self._with(settings), kind, progress) as (bench, notes):
+            yield bench, notes
+
+    @contextmanager
+    def _looking(self, settings: Settings | None) -> Iterator[Workbench]:
+        with open_workbench(self._with(settings), progress_for(sys.stderr, quiet=not self.progress)) as bench:
+            yield bench
+
+    def _parts(
+        self,
+        source: Source,
+        split: Split | None,
+        holdout: float | None,
+        name: str,
+        format: str | None,
+        columns: Mapping[str, str] | None,
+        options: ReadingOptions | None,
+    ) -> tuple[str, Any]:
+        if split is not None and holdout is not None:
+            raise MarsError("split and holdout exclude each other", remedy="give one: holdout makes both parts")
+        if split is not None:
+            one_of("split", split, get_args(Split))
+        if holdout is not None and not 0 < holdout < 1:
+            raise MarsError(f"holdout is {holdout!r}", expected="a fraction between 0 and 1")
+        location, opened = open_pairs(source, name=name, format=format, columns=columns, options=options)
+        return location, split_source(opened, split=split, holdout=holdout)
+
+
+def _planned(law: str | None, budget: int | None, settings: Settings | None) -> Settings:
+    """Return the settings with a law and a budget that were given beside them."""
+    if law is not None:
+        one_of("law", law, LAWS)
+    given = {name: value for name, value in (("law", law), ("budget", budget)) if value is not None}
+    if budget is not None:
+        at_least("budget", budget, 1, whole=True)
+    settings = dict(settings or {})
+    return settings | {"allocation": {**settings.get("allocation", {}), **given}} if given else settings
+
+
+def _no_embeddings(_texts: object) -> Any:
+    raise AssertionError("a figure of all pairs asks for no text")

@@ -1,0 +1,77 @@
+"""The configuration: one model with a section for each stage.
+
+The docstring below a setting is its only help text: the command line's `--help`, the comments of `mars.toml` and the
+pages' forms are made from it.
+"""
+
+from mars_engine.core.config.generators import ChatConfig, Decoding, ProposeConfig, Seq2SeqConfig, StructuredOutput
+from mars_engine.core.config.mars_toml import (
+    MarsConfig,
+    config_as_toml,
+    load_config,
+    say_complaints,
+    update_toml,
+    validate_config,
+)
+from mars_engine.core.config.method import (
+    LAWS,
+    AllocationConfig,
+    AllocationLaw,
+    ComposeConfig,
+    GateConfig,
+    GateRule,
+    MarginScale,
+    TriageConfig,
+    TriagePolicy,
+)
+from mars_engine.core.config.models import (
+    AUTO_LAYERS,
+    PROBE_BACKBONE,
+    SENTENCE_LAYERS,
+    EncoderConfig,
+    InputFormat,
+    Precision,
+    ProbeConfig,
+    RewardModelConfig,
+    Tracker,
+)
+from mars_engine.core.config.quality import QualityConfig
+from mars_engine.core.config.reading import EvaluateConfig, MapConfig, ReviewConfig
+from mars_engine.core.config.section import Section
+
+__all__ = [
+    "AUTO_LAYERS",
+    "LAWS",
+    "PROBE_BACKBONE",
+    "SENTENCE_LAYERS",
+    "AllocationConfig",
+    "AllocationLaw",
+    "ChatConfig",
+    "ComposeConfig",
+    "Decoding",
+    "EncoderConfig",
+    "EvaluateConfig",
+    "GateConfig",
+    "GateRule",
+    "InputFormat",
+    "MapConfig",
+    "MarginScale",
+    "MarsConfig",
+    "Precision",
+    "ProbeConfig",
+    "ProposeConfig",
+    "QualityConfig",
+    "ReviewConfig",
+    "RewardModelConfig",
+    "Section",
+    "Seq2SeqConfig",
+    "StructuredOutput",
+    "Tracker",
+    "TriageConfig",
+    "TriagePolicy",
+    "config_as_toml",
+    "load_config",
+    "say_complaints",
+    "update_toml",
+    "validate_config",
+]

@@ -1,0 +1,44 @@
+"""The public names: which there are, what their docstrings say, and that importing the package loads nothing heavy."""
+
+import inspect
+import subprocess
+import sys
+from types import FunctionType
+
+import mars_engine as mars
+
+NAMES = {
+    *("Decision", "MarsError", "ReadingOptions", "Workspace", "__version__"),
+    *("allocate", "compose", "create", "fit_probe", "gate", "open", "triage"),
+}
+METHODS = {
+    *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
+    *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
+    *("retry", "review", "rounds", "score", "status", "train"),
+}
+RAISE_NOTHING = {"close"}
+HEAVY = {"torch", "pandas", "streamlit", "transformers", "numpy", "sqlalchemy"}
+
+
+def test_the_public_names_are_these():
+    assert set(mars.__all__) == NAMES == set(dir(mars))
+    methods = {name for name, value in vars(mars.Workspace).items() if isinstance(value, FunctionType)}
+    assert {name for name in methods if not name.startswith("_")} == METHODS
+    assert all(getattr(mars, name) is not None for name in NAMES)
+
+
+def test_each_has_a_docstring_that_names_its_errors():
+    functions = {name: getattr(mars, name) for name in ("allocate", "compose", "create", "fit_probe", "gate", "open")}
+    functions |= {"triage": mars.triage} | {name: getattr(mars.Workspace, name) for name in METHODS - RAISE_NOTHING}
+    missing = [name for name, each in functions.items() if "Raises:" not in (inspect.getdoc(each) or "")]
+    assert not missing
+    unsaid = [name for name, each in functions.items() if not (inspect.getdoc(each) or "").split("\n")[0].strip()]
+    assert not unsaid
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    command = [sys.executable, "-X", "importtime", "-c", "import mars_engine"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in said.splitlines() if "|" in line}
+    assert "mars_engine" in loaded
+    assert not loaded & HEAVY
