@@ -34,7 +34,7 @@ PULSE_STYLE = "span { font: 0.875rem var(--st-font); color: var(--st-text-color)
 _pulse = st.components.v2.component("mars_live_pulse", html="<span role='status'></span>", css=PULSE_STYLE, js=PULSE)
 """Runs the fragment again every now and then, if asked to. A fragment's own timer cannot be ended without running the
 whole page. Two requests in one moment become one, which runs the fragment of the first alone; so this and the card's
-log (`card.js`) each tell on `window` when they asked, and keep out of the other's way."""
+log (`dealing.js`) each tell on `window` when they asked, and keep out of the other's way."""
 
 QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
 UNREAD_NAME = "sources of proposals that no person has read"
