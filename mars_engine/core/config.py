@@ -36,6 +36,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 ParaphraserName = Literal["rules", "chat", "seq2seq"]
 RefinerName = Literal["extractive", "chat", "seq2seq"]
 JudgeName = Literal["none", "chat"]
+Tracker = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 ChatBackendName = Literal["server", "transformers"]
 StructuredOutput = Literal["auto", "on", "off"]
 Decoding = Literal["diverse", "beam", "sample"]
@@ -209,6 +210,14 @@ class RewardModelConfig(Section):
     trajectory: Annotated[
         bool, Field(description="Keep every training pair's margin after each epoch (costs a scoring pass each).")
     ] = False
+    report_to: Annotated[
+        Tracker,
+        Field(
+            description="Where a transformer's metrics go beside the workspace: 'tensorboard' (files in "
+            "artifacts/tensorboard), 'wandb', 'mlflow' or 'trackio', each by its own package and settings; 'none' "
+            "sends nothing."
+        ),
+    ] = "none"
     batch_tokens: Annotated[
         int,
         Field(

@@ -1,59 +1,47 @@
-"""The report's charts: small SVG drawings of our own, so that the file needs nothing from elsewhere.
+"""The report's charts: static SVG by matplotlib, so that the file needs nothing from elsewhere and runs nothing.
 
-Each has a title for screen readers, and never tells anything by colour alone: lines differ by dash, points by shape.
+Each has a title and a description for screen readers, and never tells anything by colour alone: lines differ by dash,
+points by shape or filling. Text stays text and takes its font and colour from the page; the ground is transparent, and
+what is drawn is seen on a light ground and on a dark one. Equal figures give equal bytes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 from markupsafe import Markup
 
-from mars_engine.evaluate import series
 from mars_engine.evaluate.results import ModelResult, Movement, Results, signed_points
-from mars_engine.evaluate.series import SERIES
+from mars_engine.evaluate.series import DASHES, SERIES
 from mars_engine.stats.intervals import Interval
 
-WIDTH = 760
-LEFT, RIGHT = 190, 40
-"""Margins for labels, in the drawing's units."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-INK, QUIET, GRID = "#1b2430", "#5b6675", "#d5dbe3"
+INCHES = 5.0
+"""Width of a chart: 360 points, about a phone's width in CSS pixels, so that text is legible there."""
+SMALL = 9.0
+"""Size of annotations, in points."""
+QUIET = "#6b7685"
 BLUE = SERIES[0]
-DASHES = {
-    "solid": "",
-    "dash": "6 4",
-    "dot": "2 3",
-    "dashdot": "8 3 2 3",
-    "longdash": "10 4",
-    "longdashdot": "10 4 2 4",
+LONGEST_LABEL = 44
+"""Characters of a model's name that are drawn; the description has the whole name."""
+LINES: dict[str, Any] = {
+    "solid": "-",
+    "dash": (0, (3, 2)),
+    "dot": (0, (1, 1.5)),
+    "dashdot": (0, (4, 1.5, 1, 1.5)),
+    "longdash": (0, (5, 2)),
+    "longdashdot": (0, (5, 2, 1, 2)),
 }
-"""What SVG calls the dashes that the app's figures have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Puts values from `low` to `high` between two places of the drawing."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return round numbers between `low` and `high`, at most about `most` of them."""
-    span = high - low
-    if span <= 0:
-        return [low]
-    rough = span / most
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough)
-    first = np.ceil(low / step)
-    return [float(number * step) for number in np.arange(first, np.floor(high / step) + 1)]
+"""What matplotlib calls the dashes that the app's figures have."""
+STYLE = Path(__file__).with_name("report.mplstyle")
 
 
 def colour_of(place: int) -> str:
@@ -61,52 +49,50 @@ def colour_of(place: int) -> str:
     return SERIES[place % len(SERIES)]
 
 
-def dash_of(place: int) -> str:
-    """The dash of its lines."""
-    return DASHES[series.DASHES[place % len(series.DASHES)]]
+def line_of(place: int) -> Any:
+    """The dash of its lines, as in the app."""
+    return LINES[DASHES[place % len(DASHES)]]
 
 
 def interval_chart(results: Results) -> Markup:
     """Draw each model's held-out accuracy as a point with its interval, chance as a dotted line."""
     rows: list[tuple[str, Interval]] = [(model.label, model.evaluation.accuracy) for model in results.models]
     rows.append(("longer answer wins", results.longer_wins))
-    low = min(0.5, *(interval.low for _, interval in rows)) - 0.04
-    high = max(0.5, *(interval.high for _, interval in rows)) + 0.04
-    height = 44 * len(rows) + 56
 
-    x = Scale(low, high, LEFT, WIDTH - RIGHT)
-    parts = [_tick(x.at(tick), 10, height - 46, f"{tick:.0%}") for tick in ticks(low, high)]
-    parts.append(_line(x.at(0.5), 10, x.at(0.5), height - 46, QUIET, dash="2 3"))
-    for place, (label, interval) in enumerate(rows):
-        colour = QUIET if place == len(rows) - 1 else colour_of(place)
-        parts += _interval_row(x, 30 + 44 * place, label, interval, f"{interval.estimate:.1%}", colour)
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 8, "held-out pairs ranked right", anchor="middle"))
+    def draw(axes: "Axes") -> None:
+        for place, (label, interval) in enumerate(rows):
+            colour = QUIET if place == len(rows) - 1 else colour_of(place)
+            _draw_interval(axes, place, label, interval, f"{interval.estimate:.1%}", colour, filled=True)
+        _close_rows(axes, rows, middle=0.5, room=0.03, line=LINES["dot"])
+        axes.set_xlabel("held-out pairs ranked right (dotted: chance)")
+        axes.xaxis.set_major_formatter(_percent)
+
     said = "; ".join(f"{label}: {each.estimate:.1%}, from {each.low:.1%} to {each.high:.1%}" for label, each in rows)
-    return _drawing(height, f"Held-out accuracy with {results.level:.0%} intervals. {said}.", parts)
+    title = f"Held-out accuracy with {results.level:.0%} intervals"
+    return _rendered(draw, title, f"{said}.", inches=_height_of(rows))
 
 
 def difference_chart(rows: Sequence[tuple[str, Interval]], *, than: str) -> Markup:
     """Draw differences in accuracy as points with their intervals, no difference as a line; there must be a row.
 
-    A difference whose interval misses 0 is drawn in blue, the others in grey.
+    A difference whose interval misses 0 is a filled blue point, the others are hollow and grey.
     """
-    low = min(0.0, *(interval.low for _, interval in rows)) - 0.01
-    high = max(0.0, *(interval.high for _, interval in rows)) + 0.01
-    height = 40 * len(rows) + 56
 
-    x = Scale(low, high, LEFT, WIDTH - RIGHT)
-    parts = [_tick(x.at(tick), 10, height - 46, f"{tick * 100:+g}" if tick else "0") for tick in ticks(low, high)]
-    parts.append(_line(x.at(0), 10, x.at(0), height - 46, INK, width=1.5))
-    for place, (label, interval) in enumerate(rows):
-        colour = BLUE if interval.excludes_zero else QUIET
-        parts += _interval_row(x, 30 + 40 * place, label, interval, signed_points(interval.estimate), colour)
-    title = f"held-out accuracy less that of {than} (percentage points)"
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 8, title, anchor="middle"))
+    def draw(axes: "Axes") -> None:
+        for place, (label, interval) in enumerate(rows):
+            is_clear = interval.excludes_zero
+            value = signed_points(interval.estimate)
+            _draw_interval(axes, place, label, interval, value, BLUE if is_clear else QUIET, filled=is_clear)
+        _close_rows(axes, rows, middle=0.0, room=0.01, line=LINES["solid"])
+        axes.set_xlabel(f"accuracy less that of {_shortened(than)} (points)")
+        axes.xaxis.set_major_formatter(lambda value, _: _signed(value * 100))
+
     said = "; ".join(
         f"{label}: {signed_points(each.estimate)}, from {signed_points(each.low)} to {signed_points(each.high)}"
         for label, each in rows
     )
-    return _drawing(height, f"Held-out accuracy less that of {than}, in percentage points. {said}.", parts)
+    title = f"Held-out accuracy less that of {than}, in percentage points"
+    return _rendered(draw, title, f"{said}.", inches=_height_of(rows))
 
 
 def movement_chart(movement: Movement, *, models: int) -> Markup:
@@ -116,134 +102,172 @@ def movement_chart(movement: Movement, *, models: int) -> Markup:
         movement: from the first to the last of the models compared.
         models: how many are compared, so that both have their colours.
     """
-    height, base, left, top = 338, 280, 84, 54
-    low, high = float(movement.edges[0]), float(movement.edges[-1])
-    most = max(1, int(movement.counts_before.max()), int(movement.counts_after.max()))
     first, last = colour_of(0), colour_of(models - 1)
+    edges, before, after = movement.edges, movement.counts_before, movement.counts_after
+    top = max(1, int(before.max()), int(after.max())) * 1.05
 
-    x, y = Scale(low, high, left, WIDTH - RIGHT), Scale(0, most, base, top)
-    parts = [_tick(x.at(tick), top - 24, base, f"{tick:+g}" if tick else "0") for tick in ticks(low, high, 8)]
-    for tick in ticks(0, most, 4):
-        parts.append(_text(left - 8, y.at(tick) + 5, f"{tick:,.0f}", anchor="end", size=13))
-        parts.append(_line(left, y.at(tick), WIDTH - RIGHT, y.at(tick), GRID))
-    parts.append(_line(x.at(0), top - 42, x.at(0), base, INK, width=1.5))
-    parts.append(_text(x.at(0) + 6, top - 32, "ranked right →", size=13))
-    parts.append(_text(x.at(0) - 6, top - 32, "← ranked wrong", anchor="end", size=13))
-    for counts, colour, dash, opacity in (
-        (movement.counts_after, last, "", 0.15),
-        (movement.counts_before, first, "6 4", 0),
-    ):
-        parts.append(_steps(movement.edges.tolist(), counts.tolist(), x, y, colour, dash, opacity))
-    parts += [
-        _text((left + WIDTH - RIGHT) / 2, base + 36, "score margin (reward units)", anchor="middle"),
-        _upright(18, (base + top) / 2, "held-out pairs (number)"),
-        _line(left, height - 8, left + 30, height - 8, first, width=2.5, dash="6 4"),
-        _text(left + 38, height - 3, f"before: {movement.before}", size=13),
-        _line(left + 300, height - 8, left + 330, height - 8, last, width=2.5),
-        _text(left + 338, height - 3, f"after: {movement.after}", size=13),
-    ]
+    def draw(axes: "Axes") -> None:
+        axes.axvline(0, color=QUIET, linewidth=1.4)
+        axes.stairs(after, edges, fill=True, color=last, alpha=0.15)
+        dash = LINES["dash"]
+        axes.stairs(
+            before, edges, color=first, linewidth=1.8, linestyle=dash, zorder=3, label=f"before: {movement.before}"
+        )
+        axes.stairs(after, edges, color=last, linewidth=1.8, label=f"after: {movement.after}")
+        axes.set(xlim=(float(edges[0]), float(edges[-1])), ylim=(0, top))
+        for side, text, room in (("left", "ranked right →", 4), ("right", "← ranked wrong", -4)):
+            axes.annotate(text, (0, top), (room, 3), textcoords="offset points", ha=side, size=SMALL)
+        axes.set(xlabel="score margin (reward units)", ylabel="held-out pairs (number)")
+        axes.xaxis.set_major_formatter(lambda value, _: _signed(value))
+        axes.locator_params("y", integer=True)
+        _draw_legend(axes, above=1.1)
+
     said = (
-        f"Margins of {movement.pairs:,} held-out pairs. Before: mean {movement.mean_before:+.3f}, "
-        f"{movement.mis_ranked_before:,} ranked wrong. After: mean {movement.mean_after:+.3f}, "
-        f"{movement.mis_ranked_after:,} ranked wrong."
+        f"Before, {movement.before}: mean {movement.mean_before:+.3f}, {movement.mis_ranked_before:,} ranked wrong. "
+        f"After, {movement.after}: mean {movement.mean_after:+.3f}, {movement.mis_ranked_after:,} ranked wrong."
     )
-    return _drawing(height, said, parts)
+    return _rendered(draw, f"Margins of {movement.pairs:,} held-out pairs, before and after", said, inches=3.3)
 
 
 def calibration_chart(results: Results) -> Markup:
     """Draw how often each model is right against how sure it is, with the diagonal."""
-    height, base, left, right = 360, 300, 84, 444
 
-    x, y = Scale(0.5, 1, left, right), Scale(0, 1, base, 20)
-    parts = [_tick(x.at(tick), 20, base, f"{tick:.0%}") for tick in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(_text(left - 8, y.at(tick) + 5, f"{tick:.0%}", anchor="end", size=13))
-        parts.append(_line(left, y.at(tick), right, y.at(tick), GRID))
-    parts.append(_line(x.at(0.5), y.at(0.5), x.at(1), y.at(1), QUIET, dash="2 3", width=1.5))
-    for place, model in enumerate(results.models):
-        colour, dash = colour_of(place), dash_of(place)
-        parts += _reliability(model, results.pairs, x, y, colour, dash)
-        row = 40 + 26 * place
-        parts.append(_line(right + 40, row, right + 70, row, colour, width=2.5, dash=dash))
-        parts.append(_text(right + 78, row + 5, model.label, size=13))
-    parts.append(_text((left + right) / 2, base + 36, "how sure the model is (%)", anchor="middle"))
-    parts.append(_upright(18, (base + 20) / 2, "held-out pairs ranked right (%)"))
-    parts.append(_text(left, base + 56, "Larger points stand for more pairs.", size=13))
+    def draw(axes: "Axes") -> None:
+        axes.plot([0.5, 1], [0.5, 1], color=QUIET, linewidth=1.2, linestyle=LINES["dot"])
+        for place, model in enumerate(results.models):
+            _draw_reliability(axes, place, model, results.pairs)
+        axes.set(xlim=(0.49, 1.01), ylim=(-0.03, 1.03))
+        axes.set(xlabel="how sure the model is (larger points: more pairs)", ylabel="held-out pairs ranked right")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(_percent)
+        _draw_legend(axes)
+
     said = "; ".join(
         f"{model.label}: calibration error {model.evaluation.metrics.calibration_error:.3f}" for model in results.models
     )
-    return _drawing(height, f"How often each model is right against how sure it is. {said}.", parts)
-
-
-def _reliability(model: ModelResult, pairs: int, x: Scale, y: Scale, colour: str, dash: str) -> list[Markup]:
-    bins = model.reliability
-    points = " ".join(f"{x.at(each.confidence):.1f},{y.at(each.accuracy):.1f}" for each in bins)
-    line = Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="2" stroke-dasharray="{}"/>')
-    circles = [
-        _circle(x.at(each.confidence), y.at(each.accuracy), 3 + 9 * float(np.sqrt(each.pairs / pairs)), colour)
-        for each in bins
-    ]
-    return [line.format(points, colour, dash or "none"), *circles]
+    return _rendered(draw, "How often each model is right against how sure it is", f"{said}.", inches=4.0)
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _drawing(height: float, said: str, parts: Sequence[Markup]) -> Markup:
-    frame = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
-    return frame.format(WIDTH, height, said, Markup("").join(parts))
-
-
-def _interval_row(x: Scale, row: float, label: str, interval: Interval, said: str, colour: str) -> list[Markup]:
-    """A label, an interval as a bar with ends, its estimate as a point with what is said of it above."""
-    return [
-        _text(LEFT - 12, row + 5, label, anchor="end"),
-        _line(x.at(interval.low), row, x.at(interval.high), row, colour, width=3),
-        _line(x.at(interval.low), row - 7, x.at(interval.low), row + 7, colour, width=2),
-        _line(x.at(interval.high), row - 7, x.at(interval.high), row + 7, colour, width=2),
-        _circle(x.at(interval.estimate), row, 6, colour),
-        _text(x.at(interval.estimate), row - 11, said, anchor="middle", size=13),
-    ]
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: float = 1, dash: str = "") -> Markup:
-    line = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" stroke="{}" stroke-width="{}"{}/>')
-    dashes = Markup(' stroke-dasharray="{}"').format(dash) if dash else ""
-    return line.format(x1, y1, x2, y2, colour, width, dashes)
-
-
-def _circle(x: float, y: float, radius: float, colour: str) -> Markup:
-    return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" fill="{}"/>').format(x, y, radius, colour)
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 14) -> Markup:
-    element = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" font-size="{}" fill="{}">{}</text>')
-    return element.format(x, y, anchor, size, INK, text)
-
-
-def _upright(x: float, y: float, text: str) -> Markup:
-    """The title of an ordinate, read from below."""
-    element = Markup(
-        '<text x="{0:.1f}" y="{1:.1f}" transform="rotate(-90 {0:.1f} {1:.1f})" text-anchor="middle" font-size="14" '
-        'fill="{2}">{3}</text>'
+def _draw_interval(
+    axes: "Axes", place: int, label: str, interval: Interval, said: str, colour: str, *, filled: bool
+) -> None:
+    """Draw a row: the label and what is said of the estimate, below them the interval with the estimate on it."""
+    around = [[interval.estimate - interval.low], [interval.high - interval.estimate]]
+    axes.errorbar(
+        [interval.estimate],
+        [place + 0.25],
+        xerr=around,
+        color=colour,
+        fmt="o",
+        markersize=6,
+        markerfacecolor=colour if filled else "none",
+        capsize=3,
+        linewidth=1.8,
     )
-    return element.format(x, y, INK, text)
+    beside = axes.get_yaxis_transform()
+    axes.text(0, place - 0.12, _shortened(label), transform=beside, va="center")
+    axes.text(1, place - 0.12, said, transform=beside, va="center", ha="right", weight="bold")
 
 
-def _tick(x: float, top: float, base: float, text: str) -> Markup:
-    return _line(x, top, x, base, GRID) + _text(x, base + 17, text, anchor="middle", size=13)
+def _close_rows(axes: "Axes", rows: Sequence[tuple[str, Interval]], *, middle: float, room: float, line: Any) -> None:
+    """Draw what the rows are compared with, beside the intervals and not through the labels, and set the limits."""
+    places = np.arange(len(rows), dtype=np.float64)
+    around = (places + 0.02, places + 0.48)
+    axes.vlines(np.full_like(places, middle), *around, color=QUIET, linewidth=1.4, linestyle=line, zorder=1)
+    low = min(middle, *(interval.low for _, interval in rows)) - room
+    high = max(middle, *(interval.high for _, interval in rows)) + room
+    axes.set(xlim=(low, high), ylim=(len(rows) - 0.4, -0.5), yticks=[])
+    axes.grid(visible=False)
 
 
-def _steps(
-    edges: Sequence[float], counts: Sequence[int], x: Scale, y: Scale, colour: str, dash: str, opacity: float
-) -> Markup:
-    """A histogram's outline, its area filled so far as `opacity` says."""
-    corners = [(edges[0], 0.0)]
-    for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True):
-        corners += [(left, float(count)), (right, float(count))]
-    corners.append((edges[-1], 0.0))
-    points = " ".join(f"{x.at(margin):.1f},{y.at(count):.1f}" for margin, count in corners)
-    line = Markup(
-        '<polyline points="{}" fill="{}" fill-opacity="{}" stroke="{}" stroke-width="2.5" stroke-dasharray="{}"/>'
-    )
-    return line.format(points, colour if opacity else "none", opacity, colour, dash or "none")
+def _draw_reliability(axes: "Axes", place: int, model: ModelResult, pairs: int) -> None:
+    sure, right = [each.confidence for each in model.reliability], [each.accuracy for each in model.reliability]
+    sizes = [(4 + 9 * float(np.sqrt(each.pairs / pairs))) ** 2 for each in model.reliability]
+    axes.plot(sure, right, color=colour_of(place), linestyle=line_of(place), linewidth=1.6, label=model.label)
+    axes.scatter(sure, right, s=sizes, color=colour_of(place), linewidths=0, zorder=3)
+
+
+def _draw_legend(axes: "Axes", *, above: float = 1.03) -> None:
+    """Draw the legend over the axes, from so many of their heights on."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles, [_shortened(label) for label in labels], loc="lower left", bbox_to_anchor=(0, above))
+
+
+def _height_of(rows: Sequence[Any]) -> float:
+    """Return the height of a chart of so many rows, in inches."""
+    return 0.42 * len(rows) + 0.7
+
+
+def _percent(value: float, _: float) -> str:
+    return f"{value:.0%}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _shortened(label: str) -> str:
+    label = _printable(label)
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+# ----------------------------------------------------------------------------------------------------------- rendering
+
+
+def _rendered(draw: Callable[["Axes"], None], title: str, said: str, *, inches: float) -> Markup:
+    """Return a chart as SVG, as it stands in a page.
+
+    Args:
+        draw: draws it.
+        title: says what it shows, to a screen reader and as its tooltip.
+        said: says in words what it shows.
+        inches: its height.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    title, said = _printable(title), _printable(said)
+    file = io.StringIO()
+    nameless = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": title + said}, STYLE), warnings.catch_warnings():
+        # The reader's fonts draw what matplotlib's has no glyph for; only the room that it takes is then guessed.
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+        figure = Figure(figsize=(INCHES, inches), layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(file, format="svg", transparent=True, metadata=nameless)
+    return Markup(ElementTree.tostring(_titled(file.getvalue(), title, said), encoding="unicode"))  # noqa: S704 (escaped)
+
+
+def _titled(svg: str, title: str, said: str) -> ElementTree.Element:
+    """Return an SVG with a title and a description, as wide as the page lets it, and without what others have too."""
+    root = ElementTree.fromstring(svg)  # noqa: S314 (our own)
+    for element in root.iter():
+        element.tag = _plain_name(element.tag)  # within HTML no namespace is declared
+        element.attrib = {_plain_name(name): value for name, value in element.attrib.items()}
+        if element.tag == "g":
+            element.attrib.pop("id", None)
+    for definitions in root.iter("defs"):
+        for style in definitions.findall("style"):  # it would hold for the whole page
+            definitions.remove(style)
+    for size in ("width", "height"):
+        del root.attrib[size]
+    name = hashlib.sha256(f"{title}\n{said}".encode()).hexdigest()[:10]
+    root.set("role", "img")
+    root.set("aria-labelledby", f"title-{name} desc-{name}")
+    for place, (tag, text) in enumerate((("title", title), ("desc", said))):
+        element = ElementTree.Element(tag, id=f"{tag}-{name}")
+        element.text = text
+        root.insert(place, element)
+    return root
+
+
+def _plain_name(name: str) -> str:
+    return name.rpartition("}")[2]

@@ -1,5 +1,6 @@
 """The report: what it says, that it needs nothing from elsewhere, and that no text of the data is interpreted."""
 
+import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -18,6 +19,8 @@ from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.report_page import LONGEST_TEXT, mark_changes, render_report, report_html, write_report
 from mars_engine.evaluate.rewardbench import keep_published
+from mars_engine.evaluate.series import SERIES
+from mars_engine.stats.intervals import Interval
 from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
 
 CONFIG = MarsConfig(
@@ -84,7 +87,7 @@ def page(content) -> Page:
 
 def test_it_is_one_file_that_asks_for_nothing_and_runs_nothing(page, content):
     assert not page.tags & {"script", "img", "link", "iframe", "object", "embed", "form", "base", "audio", "video"}
-    assert page.links == []
+    assert all(re.fullmatch(r"#[mp][0-9a-f]+", link) for link in page.links), "but marks within a chart"
     assert not [name for name in page.attributes if name.startswith("on")]
     html = render_report(content)
     assert "default-src 'none'" in html
@@ -176,24 +179,76 @@ def test_reviewers_are_people_first_and_policies_by_name(content):
     assert content.reviewers[1].proposals == content.status.count("proposed")
 
 
-def test_charts_are_well_formed_and_say_what_they_show(content):
+def charts_of(content: ReportContent) -> list[str]:
     results, movement = content.results, content.movement
-    for chart in (
+    rows = [(model.label, model.evaluation.accuracy) for model in results.models]
+    return [
         report_charts.interval_chart(results),
+        report_charts.difference_chart(rows, than="<b>$x$</b>"),
         report_charts.movement_chart(movement, models=len(results.models)),
         report_charts.calibration_chart(results),
-    ):
-        drawing = ElementTree.fromstring(str(chart))  # noqa: S314 (our own)
+    ]
+
+
+def test_charts_have_a_title_and_say_in_words_what_they_show(content):
+    ids: list[str] = []
+    for chart in charts_of(content):
+        drawing = ElementTree.fromstring(chart)  # noqa: S314 (our own)
+        title, said = drawing.findall("title") + drawing.findall("desc")
         assert drawing.get("role") == "img"
-        assert len(drawing.get("aria-label")) > 40
-        assert "nan" not in str(chart)
+        assert drawing.get("aria-labelledby") == f"{title.get('id')} {said.get('id')}"
+        assert len(title.text) > 20
+        assert len(said.text) > 40
+        ids += [element.get("id") for element in drawing.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.31, 0.47), (0, 7), (0.44, 0.69), (-1200, 5)])
-def test_ticks_are_round_and_inside(low, high):
-    found = report_charts.ticks(low, high)
-    assert 2 <= len(found) <= 8
-    assert low - 1e-9 <= found[0] < found[-1] <= high + 1e-9
+def test_charts_are_the_same_again_and_ask_for_nothing(content):
+    for chart, again in zip(charts_of(content), charts_of(content), strict=True):
+        assert chart == again
+        drawing = ElementTree.fromstring(chart)  # noqa: S314 (our own)
+        assert {element.tag for element in drawing.iter()} <= {
+            *("svg", "title", "desc", "defs", "g", "path", "use", "clipPath", "rect", "text", "tspan"),
+        }
+        values = [value for element in drawing.iter() for value in element.attrib.values()]
+        assert not [value for value in values if "nan" in value or "http" in value]
+        assert "202" not in "".join(drawing.itertext()), "no date"
+
+
+def test_charts_keep_their_text_and_have_no_ground_of_their_own(content):
+    intervals, _, movement, calibration = (ElementTree.fromstring(chart) for chart in charts_of(content))  # noqa: S314
+    for drawing, words in (
+        (intervals, {"warm-up", "longer answer wins", f"{content.results.models[0].evaluation.accuracy.estimate:.1%}"}),
+        (movement, {"ranked right →", f"before: {content.movement.before}", "score margin (reward units)"}),
+        (calibration, {model.label for model in content.results.models}),
+    ):
+        assert words <= {"".join(element.itertext()) for element in drawing.iter("text")}
+        colours = {
+            rule.partition(":")[2].strip()
+            for element in drawing.iter("path")
+            for rule in element.get("style", "").split(";")
+            if rule.strip().startswith(("fill:", "stroke:"))
+        }
+        assert colours <= {"none", report_charts.QUIET, *SERIES}
+
+
+def test_names_of_any_letters_stand_in_a_chart_as_they_are():
+    interval = Interval(0.1, -0.1, 0.3, 0.95)
+    name = "$$x_{$ <b>&amp; \x07日本 " + "long" * 40
+    chart = report_charts.difference_chart([(name, interval)], than=name)
+    drawing = ElementTree.fromstring(chart)  # noqa: S314 (our own)
+    drawn = {"".join(element.itertext()) for element in drawing.iter("text")}
+    assert "$$x_{$ <b>&amp;  日本 longlonglonglonglonglong…"[:43] in {text[:43] for text in drawn}
+    assert name.replace("\x07", " ") in drawing.find("desc").text
+
+
+def test_a_difference_that_is_shown_is_filled_and_one_that_is_not_is_hollow():
+    def point(interval: Interval) -> str:
+        drawing = ElementTree.fromstring(report_charts.difference_chart([("a", interval)], than="b"))  # noqa: S314
+        return [use.get("style") for use in drawing.iter("use")][-1]
+
+    assert point(Interval(0.1, 0.05, 0.15, 0.95)) == f"fill: {SERIES[0]}; stroke: {SERIES[0]}"
+    assert point(Interval(0.1, -0.05, 0.25, 0.95)) == f"fill-opacity: 0; stroke: {report_charts.QUIET}"
 
 
 def test_an_empty_workspace_has_no_report_and_one_without_a_model_says_so():

@@ -22,6 +22,7 @@ from mars_engine.data.import_pairs import import_pairs, preview_import, validate
 from mars_engine.data.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.data.loaders.hub import with_hub_options
 from mars_engine.data.loaders.options import columns_from, roles_from, scores_from
+from mars_engine.evaluate.hub_dataset import push_dataset
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.reward_models.score import SPLITS
@@ -193,7 +194,7 @@ def _show_all(console: Console, show: Any, reports: list[Any]) -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--what",
     type=click.Choice(get_args(ExportWhat)),
@@ -208,11 +209,49 @@ def _show_all(console: Console, show: Any, reports: list[Any]) -> None:
     show_default=True,
     help="TRL's preference shape: standard or conversational, with an explicit or implicit prompt.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace PATH if it exists.")
+@click.option(
+    "--push", "repository", metavar="OWNER/NAME", help="Send them to this dataset on the hub; private if new."
+)
+@click.option("--public", is_flag=True, help="With --push: all may read the dataset.")
+@click.option("--license", "licence", default="", help="With --push: the hub's identifier of the pairs' licence: mit.")
+@click.option("--overwrite", is_flag=True, help="Replace PATH, or the dataset's pairs, if there are any.")
 @reporting
-def export(session: Session, path: Path, what: Any, shape: Any, overwrite: bool) -> Any:
-    """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage."""
+def export(
+    session: Session,
+    path: Path | None,
+    what: Any,
+    shape: Any,
+    repository: str | None,
+    public: bool,
+    licence: str,
+    overwrite: bool,
+) -> Any:
+    """Write pairs to PATH (.jsonl, .jsonl.gz or .parquet) in a shape TRL reads, with a manifest of their lineage.
+
+    --push sends them to a dataset on the Hugging Face hub, with a dataset card and the lineage of each new pair, by the
+    token of 'hf auth login' or HF_TOKEN. Without it nothing leaves this machine.
+    """
+    if (path is None) == (repository is None):
+        raise click.UsageError("name a PATH to write, or a dataset by --push OWNER/NAME, one of the two")
+    if repository is None and (public or licence):
+        raise click.UsageError("--public and --license are for --push OWNER/NAME")
     workspace = find_workspace(session.root)
+    if path is None:
+        with open_workspace_store(workspace) as store:
+            pushed = push_dataset(
+                store,
+                str(repository),
+                what=what,
+                shape=shape,
+                config=workspace.config,
+                licence=licence,
+                public=public,
+                overwrite=overwrite,
+            )
+        read_by = "you and those you allow" if pushed.private else "everybody"
+        return pushed, lambda console: console.print(
+            f"sent {pushed.rows:,} pairs to {pushed.address}, which {read_by} can read"
+        )
     with open_workspace_store(workspace) as store:
         selection = select_for_export(store, what, config=workspace.config)
     result = export_pairs(selection.rows, path, shape=shape, manifest=selection.manifest, overwrite=overwrite)

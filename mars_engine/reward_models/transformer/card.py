@@ -21,7 +21,16 @@ SETTINGS_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Settings that count only where another one says so."""
 LOSS_SETTINGS = {"label_smoothed": "label_smoothing", "focal": "focal_gamma", "margin": "loss_margin"}
-ELSEWHERE = {"backbone", "input_format", "max_tokens", "device", "batch_tokens", "checkpoint_every", "trajectory"}
+ELSEWHERE = {
+    "backbone",
+    "input_format",
+    "max_tokens",
+    "device",
+    "batch_tokens",
+    "checkpoint_every",
+    "report_to",
+    "trajectory",
+}
 """Settings that are said elsewhere in a card, or change nothing of the model."""
 
 PAIRS, LIMITS = "## Pairs and figures", "## Limits"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mars_engine.reward_models.transformer.model import TransformerRewardModel
 
 TRANSFORMER_KIND = "transformer"
-WITHOUT_EFFECT = {"checkpoint_every", "batch_tokens", "device"}
+WITHOUT_EFFECT = {"checkpoint_every", "report_to", "batch_tokens", "device"}
 """Settings that change how a model is trained or scored, but not what it becomes."""
 
 
@@ -118,7 +118,7 @@ class TransformerTrainer:
         Raises:
             NotReadyError: there are fewer than two pairs.
             ModelError: the backbone cannot be used, the loss is not finite, or a checkpoint cannot be written.
-            ConfigError: a setting does not fit the backbone.
+            ConfigError: a setting does not fit the backbone, or the tracker's package is not installed.
             KeyboardInterrupt: it was interrupted, after the checkpoint was written.
         """
         if len(training_set.pairs) < 2:
@@ -128,7 +128,9 @@ class TransformerTrainer:
                 remedy="run 'mars import FILE'",
             )
         from mars_engine.reward_models.transformer.fit import fine_tune
+        from mars_engine.reward_models.transformer.tracking import require_tracker
 
+        require_tracker(self.config.report_to)
         model_id = self.model_id(training_set)
         checkpoints = self.checkpoints / model_id
         work: dict[str, Any] = {

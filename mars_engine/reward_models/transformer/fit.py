@@ -34,6 +34,7 @@ from mars_engine.reward_models.transformer.model import TransformerRewardModel, 
 from mars_engine.reward_models.transformer.probe_head import WEIGHTS_FILE, PooledRewardModel
 from mars_engine.reward_models.transformer.probe_start import ProbePairs, ProbeStart
 from mars_engine.reward_models.transformer.tokenize import TokenizedPair, count_truncation
+from mars_engine.reward_models.transformer.tracking import TENSORBOARD, tracked
 from mars_engine.reward_models.transformer.trainer import (
     PairTrainer,
     Watch,
@@ -117,7 +118,8 @@ def fine_tune(
             else None,
         )
         trainer.add_callback(watch)
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        with tracked(trainer, config.report_to, tensorboard=checkpoints.parent.with_name(TENSORBOARD) / model_id):
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         if interruption.asked_anywhere(trainer.accelerator):
             raise KeyboardInterrupt
         if trainer.is_fsdp_enabled:  # the weights lie in parts, one in each process

@@ -40,6 +40,8 @@ MOST_NAMED = 3
 SECONDS_BETWEEN_POINTS = 0.5
 """Steps that are quicker share a point, their mean, so that noting them never takes a good part of the time."""
 STEP_METRICS = ("training loss", "training accuracy", "training margin")
+LOGGED_NAMES = {"training loss": "loss", "training accuracy": "accuracy", "training margin": "margin"}
+"""What transformers calls them; its trackers write train/ before."""
 
 
 class EpochOrder(LengthGroupedSampler):
@@ -182,6 +184,14 @@ class PairTrainer(Trainer):
         self._sums.zero_()
         return {name: value / count for name, value in zip(STEP_METRICS, sums, strict=True)} if count else {}
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Tell the tracker and the history, all but the Trainer's summary at the end.
+
+        After a resumption that divides the loss and the pairs of some steps by the number and the time of others.
+        """
+        if "train_runtime" not in logs:
+            super().log(logs, start_time)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         target = checkpoint_at(Path(str(self.args.output_dir)), self.state.global_step)
         try:
@@ -217,7 +227,7 @@ def share_of_batch(config: RewardModelConfig, processes: int) -> tuple[int, int]
 
 
 def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, use_cpu: bool) -> TrainingArguments:
-    """Return what the Trainer is to do; checkpoints go into `folder`."""
+    """Return what the Trainer is to do; checkpoints go into `folder`, whose name a tracker gives the run."""
     batch_size, gradient_accumulation = share_of_batch(config, process_count())
     args = TrainingArguments(
         output_dir=str(folder),
@@ -237,7 +247,9 @@ def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, u
         prediction_loss_only=True,
         logging_strategy="no",
         logging_nan_inf_filter=False,
-        report_to="none",
+        report_to="none",  # `tracked` adds the tracker
+        run_name=folder.name,
+        project="mars",
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],
@@ -246,6 +258,7 @@ def training_arguments(config: RewardModelConfig, folder: Path, *, bf16: bool, u
         bf16=bf16,
         seed=config.seed,
     )
+    args.report_to = []  # inside Kubeflow, "none" is not none
     if args.device.type == "cuda":
         args._n_gpu = 1  # several processes by accelerate, never several devices in one by DataParallel
     return args
@@ -359,3 +372,6 @@ class Watch(TrainerCallback):
         if self.notes is not None:
             for name, value in figures.items():
                 self.notes.add_point(name, self.steps_before + state.global_step, value)
+        if figures:
+            rate = self.trainer._get_learning_rate()
+            self.trainer.log({LOGGED_NAMES[name]: value for name, value in figures.items()} | {"learning_rate": rate})

@@ -47,8 +47,13 @@ def test_margins_of_both_signs_differ_right_beside_zero():
 def test_a_model_has_the_same_colour_and_dash_in_the_app_and_in_the_report():
     assert colours.SERIES is series.SERIES
     assert [report_charts.colour_of(place) for place in range(len(colours.SERIES))] == list(colours.SERIES)
-    assert report_charts.dash_of(0) == ""
-    assert set(report_charts.DASHES) == set(colours.DASHES)
+    assert report_charts.line_of(0) == "-"
+    assert set(report_charts.LINES) == set(colours.DASHES)
+
+
+@pytest.mark.parametrize("ground", colours.GROUND.values(), ids=colours.GROUND.keys())
+def test_lines_of_the_report_are_seen_on_both_grounds(ground):
+    assert contrast(ImageColor.getrgb(report_charts.QUIET), ImageColor.getrgb(ground)) >= LEAST_CONTRAST
 
 
 def test_points_of_either_rank_differ_in_shape_and_those_without_a_margin_are_rings():
