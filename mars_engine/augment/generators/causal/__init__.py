@@ -1,0 +1,9 @@
+"""Small instruct models as generators: one rewriting a request, in plain text, passage by passage.
+
+generators.py   the paraphraser and the refiner, their cards and settings
+writer.py       the model: its chat template, batches by length, several samples, answers
+"""
+
+from mars_engine.augment.generators.causal.generators import CausalParaphraser, CausalRefiner
+
+__all__ = ["CausalParaphraser", "CausalRefiner"]
