@@ -195,12 +195,12 @@ def load_writer(
     Raises:
         ModelError: there is no such model, tokenizer or chat template in the folder, or the device cannot be used.
     """
-    model, tokenizer = _load(folder, device, precision)
+    model, tokenizer = load_model(folder, device, precision)
     return CausalWriter(model, tokenizer, instructions, batch_tokens)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
+def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     place = find_device(device, section="causal")
     dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32
     tokenizer = load_tokenizer(folder)
