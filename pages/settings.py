@@ -30,6 +30,7 @@ METHOD_SECTIONS = (
     "gate",
     "propose",
     "seq2seq",
+    "causal",
     "chat",
     "quality",
     "compose",

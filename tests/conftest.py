@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from mars_engine.core.config import EncoderConfig
+from mars_engine.core.packaged_lm import find_packaged_lm, is_packaged_lm_installed
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 
@@ -39,6 +40,14 @@ def real_data() -> Path:
 def packaged_encoder() -> CachedEncoder:
     """The packaged encoder; its embeddings of the real data are kept in .cache, so that a second run is quick."""
     return CachedEncoder(SentenceEncoder(EncoderConfig()), ROOT / ".cache" / "test-embeddings")
+
+
+@pytest.fixture(scope="session")
+def packaged_lm_folder() -> Path:
+    """The packaged language model, converted at its first use on this machine; skips where it is not installed."""
+    if not is_packaged_lm_installed():
+        pytest.skip("the packaged language model is not installed")
+    return find_packaged_lm()
 
 
 @pytest.fixture(scope="module")

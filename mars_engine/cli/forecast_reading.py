@@ -11,7 +11,7 @@ from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.config import ChatConfig
 from mars_engine.jobs.own_process import ask_mars
 
-SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
+SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "causal", "quality")
 """Of the configuration, on which it depends: those that 'mars propose' takes."""
 
 

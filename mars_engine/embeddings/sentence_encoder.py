@@ -43,7 +43,8 @@ def find_encoder_folder(name: str) -> Path:
     return find_model_folder(
         name,
         purpose="encoder",
-        expected="'packaged', a folder with a sentence-transformers model, or a hub id such as owner/name",
+        expected="'packaged', 'packaged-lm', a folder with a sentence-transformers model, or a hub id such as "
+        "owner/name",
         setting="'name' under [encoder] in mars.toml",
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner, RuleParaphraser
+from mars_engine.augment.generators.causal import CausalParaphraser, CausalRefiner
 from mars_engine.augment.generators.chat import (
     OWN_FOLDER,
     ChatJudge,
@@ -54,7 +55,7 @@ def open_generators(
         store: keeps what chat models answer.
         progress: shows how far they have come.
         clock: tells the time.
-        may_download: whether a sequence-to-sequence model that is not on this machine may be downloaded.
+        may_download: whether a sequence-to-sequence or causal model that is not on this machine may be downloaded.
     """
     correspondence = Correspondence(
         store, lambda: _open_backend(config.chat, store, progress, clock), config.chat, progress
@@ -79,6 +80,8 @@ def _make_paraphraser(
             return ChatParaphraser(correspondence, config.chat, load_prompt("paraphrase", own_prompts))
         case "seq2seq":
             return Seq2SeqParaphraser(config.seq2seq, progress=progress, may_download=may_download)
+        case "causal":
+            return CausalParaphraser(config.causal, progress=progress, may_download=may_download)
 
 
 def _make_refiner(
@@ -101,6 +104,8 @@ def _make_refiner(
             )
         case "seq2seq":
             return Seq2SeqRefiner(config.seq2seq, progress=progress, may_download=may_download)
+        case "causal":
+            return CausalRefiner(config.causal, progress=progress, may_download=may_download)
 
 
 def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> Judge | None:

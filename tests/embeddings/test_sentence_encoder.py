@@ -509,6 +509,23 @@ def test_the_depth_is_known_before_anything_is_loaded():
 
 
 @pytest.mark.model
+def test_the_packaged_language_model_is_an_encoder(packaged_lm_folder):
+    import torch
+    from transformers import AutoModel
+
+    encoder = SentenceEncoder(EncoderConfig(name="packaged-lm", max_tokens=64, device="cpu"))
+    assert encoder.depth == 30
+    (row,) = encoder.tokenize([Passage("It is red.", encoder.context_of((Turn("user", "What is a rose?"),)))])
+    state = HiddenState(20, "text", "mean")
+    (found,) = encoder.read_batch([row], sentence=False, states=[state]).states[state]
+    plain = AutoModel.from_pretrained(packaged_lm_folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        hidden = plain(torch.tensor([row.token_ids]), output_hidden_states=True).hidden_states[20][0]
+    expected = hidden[row.text_start : row.text_end].mean(dim=0).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * float(np.abs(expected).max()))
+
+
+@pytest.mark.model
 def test_a_causal_model_is_an_encoder_whose_context_is_its_chat_template(tmp_path):
     folder = save_tiny_causal(tmp_path)
     causal = SentenceEncoder(EncoderConfig(name=str(folder), max_tokens=64, device="cpu"))

@@ -472,6 +472,17 @@ def test_a_backbone_whose_weights_are_no_numbers_is_named_as_the_cause(backbone,
         train(trainer(broken, tmp_path), TrainingSet.plain(PAIRS[:4]))
 
 
+@pytest.mark.usefixtures("packaged_lm_folder")
+def test_the_packaged_language_model_is_a_backbone_for_adapters_and_its_card_names_it(tmp_path):
+    made = trainer(Path("packaged-lm"), tmp_path, lora=True, epochs=1, precision="fp32")
+    model = train(made, TrainingSet.plain(PAIRS[:4]))
+    assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in model.card
+    before = model.backbone.model.get_input_embeddings().weight
+    assert before.shape[1] == 576
+    scores = model.score(PAIRS[:2], progress=SILENT)
+    assert np.isfinite(scores.chosen).all()
+
+
 def test_adapters_on_a_backbone_that_got_a_padding_token_say_nothing_and_are_remarked(tmp_path):
     folder = save_tiny_backbone(tmp_path / "llama", "llama", [pair.chosen for pair in PAIRS], pad=False)
     model = train(trainer(folder, tmp_path, lora=True, epochs=1, precision="fp32"), TrainingSet.plain(PAIRS[:4]))

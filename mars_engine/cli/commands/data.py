@@ -40,6 +40,7 @@ from mars_engine.workspace.workspace import create_workspace, find_workspace, op
     "propose",
     "chat",
     "seq2seq",
+    "causal",
     "quality",
     "review",
     "compose",

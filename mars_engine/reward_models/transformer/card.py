@@ -8,11 +8,16 @@ from typing import Any
 
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.model_folder import PACKAGED
+from mars_engine.core.packaged_lm import PACKAGED_LM
 from mars_engine.core.records import ModelEvidence, Truncation
 from mars_engine.reward_models.transformer.probe_start import PassageReading
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")
-PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGED_BASES = {
+    PACKAGED: "sentence-transformers/all-MiniLM-L6-v2",
+    PACKAGED_LM: "HuggingFaceTB/SmolLM2-135M-Instruct",
+}
+"""What packaged models are called on the hub."""
 """What the packaged backbone is on the hub."""
 SETTINGS_OF: Mapping[str, tuple[str, ...]] = {
     "loss": ("label_smoothing", "focal_gamma", "loss_margin"),
@@ -94,7 +99,7 @@ def settings_in_force(config: RewardModelConfig) -> dict[str, Any]:
 
 def _base_model(backbone: str) -> list[str]:
     """Return the card's metadata of a backbone that has a name on the hub; a folder has none."""
-    name = PACKAGED_BASE if backbone == PACKAGED else backbone
+    name = PACKAGED_BASES.get(backbone, backbone)
     is_hub_id = name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
     return [f"base_model: {name}"] if is_hub_id else []
 

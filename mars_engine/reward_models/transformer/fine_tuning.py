@@ -29,7 +29,7 @@ def find_backbone_folder(name: str) -> Path:
     return find_model_folder(
         name,
         purpose="backbone",
-        expected="'probe', 'packaged', a folder with a transformer, or a hub id such as owner/name",
+        expected="'probe', 'packaged', 'packaged-lm', a folder with a transformer, or a hub id such as owner/name",
         setting="'backbone' under [reward_model] in mars.toml",
     )
 

@@ -47,7 +47,7 @@ OPEN = Task(
     "Open a round",
     "open-round",
     ("open-round",),
-    ("triage", "allocation", "gate", "propose", "seq2seq", "quality", "reward_model", "probe"),
+    ("triage", "allocation", "gate", "propose", "seq2seq", "causal", "quality", "reward_model", "probe"),
     "Trains the warm-up where no model is there yet, reads the margins, sorts suspected mislabels from hard pairs, "
     "spreads the budget, and proposes new pairs. Then people decide, on Check and Review.",
 )
@@ -65,7 +65,7 @@ ROUNDS = Task(
     "Train whole rounds by the quality gates",
     "rounds",
     ("train", "--policy", "gates", "--rounds"),
-    ("triage", "allocation", "gate", "propose", "seq2seq", "quality", "compose", "reward_model", "probe"),
+    ("triage", "allocation", "gate", "propose", "seq2seq", "causal", "quality", "compose", "reward_model", "probe"),
     "Runs whole rounds at once: the quality gates decide about each proposal, nobody is asked. A person would do this "
     "better, and what people decided already stands.",
 )

@@ -58,7 +58,7 @@ def rules(*, most_tokens: int = 12, list_items: bool = False, ranks: bool = True
         temperatures = tuple(1.0 if ranks else 1.0 + place for place in range(count + spare))
         return Search("diverse", temperatures, top_p=1.0, diversity_penalty=1.0, no_repeat_ngram=0)
 
-    return Rules(most_tokens, list_items, 50, PREFIX, search, "paraphrase")
+    return Rules(most_tokens, list_items, 50, (PREFIX,), search, "paraphrase")
 
 
 def wanted(text: str, count: int = 3, key: str = "key") -> Wanted:
@@ -85,7 +85,7 @@ FAULTS = {
 @pytest.mark.parametrize("text", FAULTS)
 def test_a_candidate_that_is_not_fit_is_refused_with_its_reason(text):
     found = find_fault(
-        Written(text, finished=True), "The cat sat on the mat.", instruction=PREFIX, min_length_percent=50
+        Written(text, finished=True), "The cat sat on the mat.", instructions=[PREFIX], min_length_percent=50
     )
     assert found == FAULTS[text]
 
@@ -93,14 +93,14 @@ def test_a_candidate_that_is_not_fit_is_refused_with_its_reason(text):
 def test_what_did_not_end_is_refused_and_what_is_fit_is_not():
     for finished, fault in ((False, "not finished at the length limit"), (True, None)):
         written = Written("There was a cat on the mat", finished)
-        assert find_fault(written, "The cat sat on the mat.", instruction="", min_length_percent=50) == fault
+        assert find_fault(written, "The cat sat on the mat.", instructions=[""], min_length_percent=50) == fault
 
 
 def test_a_passage_may_be_rewritten_with_its_own_repetitions():
     passage = "no no no no, not that, not that, not that"
     assert repeated_share(passage.split()) > 0.3
     written = Written("no no no no, nor that, not that, not that", finished=True)
-    assert find_fault(written, passage, instruction="", min_length_percent=50) is None
+    assert find_fault(written, passage, instructions=[""], min_length_percent=50) is None
 
 
 def test_the_most_different_are_chosen_and_the_likeliest_of_equals():

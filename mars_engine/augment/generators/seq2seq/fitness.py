@@ -24,17 +24,17 @@ VARIETY = 0.5
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
-def find_fault(written: Written, passage: str, *, instruction: str, min_length_percent: int) -> Fault | None:
+def find_fault(written: Written, passage: str, *, instructions: Sequence[str], min_length_percent: int) -> Fault | None:
     """Return why a candidate cannot stand for its passage, None where it can.
 
     Args:
         written: the candidate.
         passage: what it is to stand for.
-        instruction: what the model read before the passage, and may repeat instead of following it.
+        instructions: what the model read before the passage, and may repeat instead of following it.
         min_length_percent: fewest letters and digits, in percent of the passage's.
     """
     words, source = bare_words(written.text), bare_words(passage)
-    repeats = bool(instruction.strip()) and normalized(written.text).startswith(normalized(instruction))
+    repeats = any(normalized(written.text).startswith(normalized(each)) for each in instructions if each.strip())
     faults: dict[Fault, bool] = {
         "empty": not words,
         "not finished at the length limit": not written.finished,

@@ -1,15 +1,13 @@
 """A sequence-to-sequence model as paraphraser and as refiner. Nothing heavy is loaded before they write."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from mars_engine.augment.generators.named_model import NamedModel
 from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, rewrite
 from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.model_folder import find_model_folder, fingerprint_folder, is_on_this_machine
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import GeneratorCard, JsonValue, Prompt
 
@@ -22,18 +20,17 @@ SEARCHING = {
 REFINING = ("spare", "temperature", "refiner_temperature", "top_p")
 COMMON = ("no_repeat_ngram", "list_items", "min_length_percent", "precision")
 """Settings that texts depend on; batch_tokens and device are none of them."""
-NOT_HERE = "not on this machine yet; the next proposing downloads them"
 
 
-class Seq2SeqModel:
-    """A model that is named by a setting: its files, and the model itself once it is needed.
+class Seq2SeqModel(NamedModel):
+    """A sequence-to-sequence model that is named by a setting, and the model itself once it is needed.
 
     Args:
         name: its folder or hub id.
         setting: where it is named, as errors say it.
         config: how and where it runs.
         progress: shows a download.
-        may_download: whether a hub id may be downloaded; where not, the fingerprint of what is not there says so.
+        may_download: whether a hub id may be downloaded.
 
     Raises:
         ModelError: at first use, when there is no such model, or it is no sequence-to-sequence model.
@@ -42,38 +39,14 @@ class Seq2SeqModel:
     def __init__(
         self, name: str, *, setting: str, config: Seq2SeqConfig, progress: Progress, may_download: bool
     ) -> None:
-        self._name, self._setting, self._config = name, setting, config
-        self._progress, self._may_download = progress, may_download
-
-    @property
-    def short_name(self) -> str:
-        """The hub id, or the name of the folder: the same model elsewhere has the same."""
-        path = Path(self._name).expanduser()
-        return path.resolve().name if path.is_dir() else self._name
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the model's files, first 24 digits."""
-        if not self._may_download and not is_on_this_machine(self._name):
-            return NOT_HERE
-        return fingerprint_folder(self._folder)
-
-    @cached_property
-    def _folder(self) -> Path:
-        if is_on_this_machine(self._name):
-            return self._find()
-        with self._progress.task(f"download {self._name}", 1) as task:
-            folder = self._find()
-            task.advance()
-        return folder
-
-    def _find(self) -> Path:
-        return find_model_folder(
-            self._name,
-            purpose="sequence-to-sequence model",
-            expected="a folder with a sequence-to-sequence model, or a hub id such as owner/name",
-            setting=f"{self._setting!r} under [seq2seq] in mars.toml",
+        super().__init__(
+            name,
+            kind="sequence-to-sequence model",
+            setting=f"{setting!r} under [seq2seq] in mars.toml",
+            progress=progress,
+            may_download=may_download,
         )
+        self._config = config
 
     def load(self, most_tokens: int, *, limit_setting: str) -> PassageWriter:
         """Return the model, loaded.
@@ -85,11 +58,11 @@ class Seq2SeqModel:
 
         config = self._config
         writer = load_writer(
-            self._folder, device=config.device, precision=config.precision, batch_tokens=config.batch_tokens
+            self.folder, device=config.device, precision=config.precision, batch_tokens=config.batch_tokens
         )
         if writer.most_tokens is not None and most_tokens > writer.most_tokens:
             raise ConfigError(
-                f"seq2seq.{limit_setting} = {most_tokens}, but {self._name} reads {writer.most_tokens} tokens at most",
+                f"seq2seq.{limit_setting} = {most_tokens}, but {self.name} reads {writer.most_tokens} tokens at most",
                 expected=f"a number from 16 to {writer.most_tokens}",
                 remedy=f"lower {limit_setting} under [seq2seq] in mars.toml",
             )
@@ -140,7 +113,7 @@ class Seq2SeqParaphraser:
             most_tokens=config.max_tokens,
             list_items=config.list_items,
             min_length_percent=config.min_length_percent,
-            instruction=config.prefix,
+            instructions=(config.prefix,),
             search=lambda count: paraphrase_search(config, count),
             work="paraphrase",
         )
@@ -197,7 +170,7 @@ class Seq2SeqRefiner:
             most_tokens=most_tokens,
             list_items=config.list_items,
             min_length_percent=config.min_length_percent,
-            instruction=config.refiner_template.split("{")[0] or config.prefix,
+            instructions=(config.refiner_template.split("{")[0] or config.prefix,),
             search=lambda count: refine_search(config, count),
             work="refine",
         )

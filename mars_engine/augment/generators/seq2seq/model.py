@@ -144,7 +144,7 @@ def load_writer(folder: Path, *, device: str, precision: Precision, batch_tokens
 @lru_cache(maxsize=2)
 def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     place = find_device(device, section="seq2seq")
-    dtype = torch.bfloat16 if _computes_in_bf16(precision, place) else torch.float32
+    dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32
     config = _load_config(folder)
     tokenizer = load_tokenizer(folder)
     try:
@@ -168,7 +168,7 @@ def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     return model.to(place).eval(), tokenizer
 
 
-def _computes_in_bf16(precision: Precision, device: torch.device) -> bool:
+def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
     """Whether the model computes in bf16; on 'auto' never on a processor, where it saves little and costs sameness."""
     if precision == "auto" and device.type == "cpu":
         return False

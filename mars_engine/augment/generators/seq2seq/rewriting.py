@@ -34,8 +34,8 @@ class Rules:
     """That the model reads at once."""
     list_items: bool
     min_length_percent: int
-    instruction: str
-    """What the model reads before a passage."""
+    instructions: tuple[str, ...]
+    """What the model reads before a passage, and any of which it may repeat instead of following it."""
     search: Callable[[int], Search]
     """Returns how to decode where so many rewritings are wanted."""
     work: str
@@ -138,7 +138,7 @@ def _options(passage: str, candidates: Sequence[Written], count: int, rules: Rul
     faults: Counter[str] = Counter()
     for candidate in candidates:
         fault: str | None = find_fault(
-            candidate, passage, instruction=rules.instruction, min_length_percent=rules.min_length_percent
+            candidate, passage, instructions=rules.instructions, min_length_percent=rules.min_length_percent
         )
         text = with_line_breaks(with_ending(candidate.text, passage), passage)
         if fault is not None or text is None:
