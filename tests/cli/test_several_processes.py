@@ -96,9 +96,9 @@ def test_a_round_of_two_processes_is_the_round_of_one(head, backbone, tmp_path):
     first, last = query(one, losses)[0], query(one, losses)[-1]
     assert [step for step, _ in (first, last)] == [1, 6 + 12]
     found = dict(query(two, losses))
-    # A point is the mean of the steps of half a second; a head that begins at the probe's solution moves within that.
-    for step, loss in (first,) if head else (first, last):
-        assert found[step] == pytest.approx(loss, abs=1e-4)
+    # Points behind the first are means over the steps of half a second, which depend on the machine's speed.
+    assert found[first[0]] == pytest.approx(first[1], abs=1e-4)
+    assert last[0] in found
     kinds = "SELECT id, kind, round FROM reward_models ORDER BY ordinal"
     assert query(two, kinds) == query(one, kinds)
     assert len(query(one, kinds)) == 2

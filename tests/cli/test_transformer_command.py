@@ -83,6 +83,13 @@ def begin(workspace: Path, *arguments: str, environment: dict[str, str]) -> "sub
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+def run_apart(workspace: Path, *arguments: str, environment: dict[str, str]) -> None:
+    """Run a command to its end in a process of its own, whose arithmetic is that of one that is struck."""
+    process = begin(workspace, *arguments, environment=environment)
+    said = process.communicate(timeout=300)[1].decode()
+    assert process.returncode == 0, said
+
+
 def strike_after(process: "subprocess.Popen[bytes]", workspace: Path, step: int, how: signal.Signals) -> str:
     """Send a signal once the training has noted a step; return what the process said."""
     deadline = time.monotonic() + 300
@@ -124,7 +131,7 @@ def test_cancelled_and_killed_it_goes_on_exactly(start, tmp_path, quiet_environm
     quiet, workspace = tmp_path / "quiet", tmp_path / "workspace"
     for each in (quiet, workspace):
         shutil.copytree(start, each)
-    run(quiet, *command)
+    run_apart(quiet, *command, environment=quiet_environment)
 
     process = begin(workspace, *command, environment=quiet_environment)
     said = strike_after(process, workspace, 10, signal.SIGINT)
@@ -138,7 +145,7 @@ def test_cancelled_and_killed_it_goes_on_exactly(start, tmp_path, quiet_environm
     process = begin(workspace, *command, environment=quiet_environment)
     strike_after(process, workspace, reached + 20, signal.SIGKILL)
     assert query(workspace, "SELECT count(*) FROM reward_models") == [(0,)]
-    run(workspace, *command)
+    run_apart(workspace, *command, environment=quiet_environment)
     states = [state for (state,) in query(workspace, "SELECT state FROM runs WHERE kind = 'train' ORDER BY ordinal")]
     assert states == ["cancelled", "lost", "finished"]
     found, expected = models(workspace), models(quiet)
@@ -174,7 +181,7 @@ def test_killed_at_three_random_moments_it_goes_on_exactly(start, tmp_path, quie
     quiet, workspace = tmp_path / "quiet", tmp_path / "workspace"
     for each in (quiet, workspace):
         shutil.copytree(start, each)
-    run(quiet, *command)
+    run_apart(quiet, *command, environment=quiet_environment)
 
     rng = np.random.default_rng(7)
     reached = 0
@@ -193,7 +200,7 @@ def test_killed_at_three_random_moments_it_goes_on_exactly(start, tmp_path, quie
         reached = query(workspace, "SELECT max(step) FROM run_points")[0][0] or 0
     assert query(workspace, "SELECT count(*) FROM reward_models") == [(0,)]
 
-    run(workspace, *command)
+    run_apart(workspace, *command, environment=quiet_environment)
     found, expected = models(workspace), models(quiet)
     assert found.keys() == expected.keys()
     (model_id,) = expected

@@ -86,8 +86,7 @@ def test_out_of_fold_margins_find_flipped_labels(name, least_auc, request, packa
     docs/experiments.md has what it was with sentence embeddings."""
     store: Store = request.getfixturevalue(name).store
     train, heldout = store.pairs.pairs("train"), store.pairs.pairs("heldout")
-    lens = ProbeConfig(reading="response", layers="2,4", l2=0.003)  # the default layers, and no choice for each draw
-    study = study_flips(train, heldout, packaged_encoder, lens, seeds=2)
+    study = study_flips(train, heldout, packaged_encoder, ProbeConfig(reading="response"), seeds=2)
     print(f"{name}: {study}")
     assert study.detection_auc >= least_auc
     assert study.accuracy_lost < 0.03

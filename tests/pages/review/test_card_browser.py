@@ -525,6 +525,7 @@ def test_four_hundred_decisions_survive_killed_servers_a_cut_socket_and_a_reload
 
             def reload_page() -> None:
                 card.browser.execute_script("clearInterval(window.testPressing)")
+                card.wait(lambda: card.painted not in {"", *(each.painted for each in card.presses())}, "the next card")
                 before = card.painted
                 left = 100 - len({each.painted for each in card.presses() if each.decides}) % 100
                 card.browser.refresh()
