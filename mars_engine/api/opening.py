@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from mars_engine.api.workspace import ORIGIN, Settings, Workspace
+from mars_engine.api.settings import ORIGIN, Settings
+from mars_engine.api.workspace import Workspace
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.workspace.workspace import create_workspace, find_workspace
