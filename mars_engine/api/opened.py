@@ -37,17 +37,19 @@ class OpenedWorkspace:
 
     @property
     def _open(self) -> Store:
+        """The database; a workspace that was closed says so, here and in all below."""
         if self._store is None:
             remedy = f"open it again: mars.open({str(self.path)!r})"
             raise StoreError(f"the workspace {self.path} is closed", remedy=remedy)
         return self._store
 
     def _current(self) -> PairIndex:
-        _ = self._open  # a closed workspace says so
+        _ = self._open
         return self._index.current()
 
     def _folder(self) -> Folder:
         """Return the folder with the settings as they stand in mars.toml now."""
+        _ = self._open
         return find_workspace(self.path)
 
     def _maps(self) -> MapShelf:
@@ -57,16 +59,19 @@ class OpenedWorkspace:
         """Return where steps say how far they have come."""
         return progress_for(sys.stderr, quiet=not self.progress)
 
-    def _with(self, settings: Settings | None) -> Folder:
+    def _with(self, *settings: Settings | None) -> Folder:
+        """Return the folder with some settings in the place of those in mars.toml; the last ones hold."""
         folder = self._folder()
-        return replace(folder, config=override_config(folder.config, settings or {}, origin=ORIGIN))
+        for each in settings:
+            folder = replace(folder, config=override_config(folder.config, each or {}, origin=ORIGIN))
+        return folder
 
     @contextmanager
-    def _working(self, kind: str, settings: Settings | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
-        with recorded_work(self._with(settings), kind, self._said()) as (bench, notes):
+    def _working(self, kind: str, *settings: Settings | None) -> Iterator[tuple[Workbench, RunNotes]]:
+        with recorded_work(self._with(*settings), kind, self._said()) as (bench, notes):
             yield bench, notes
 
     @contextmanager
-    def _looking(self, settings: Settings | None) -> Iterator[Workbench]:
-        with open_workbench(self._with(settings), self._said()) as bench:
+    def _looking(self, *settings: Settings | None) -> Iterator[Workbench]:
+        with open_workbench(self._with(*settings), self._said()) as bench:
             yield bench

@@ -11,12 +11,15 @@ Settings = Mapping[str, Mapping[str, Any]]
 ORIGIN = "settings"
 
 
-def planned(law: str | None, budget: int | None, settings: Settings | None) -> Settings:
-    """Return the settings with a law and a budget that were given beside them."""
+def planned(law: str | None, budget: int | None) -> Settings:
+    """Return a law and a budget that were given as the settings that they are; they go before all others.
+
+    Raises:
+        MarsError: the law is unknown, or the budget no whole number from 1.
+    """
     if law is not None:
         one_of("law", law, LAWS)
-    given = {name: value for name, value in (("law", law), ("budget", budget)) if value is not None}
     if budget is not None:
         at_least("budget", budget, 1, whole=True)
-    settings = dict(settings or {})
-    return settings | {"allocation": {**settings.get("allocation", {}), **given}} if given else settings
+    given = {name: value for name, value in (("law", law), ("budget", budget)) if value is not None}
+    return {"allocation": given}

@@ -245,7 +245,7 @@ class Workspace(OpenedWorkspace):
             NotReadyError: no model is trained, or the pairs were not scored yet.
             ConfigError: the law is unknown, or a number out of its range.
         """
-        with self._looking(planned(law, budget, settings)) as bench:
+        with self._looking(settings, planned(law, budget)) as bench:
             return draft_next_plan(bench, newest_model(bench)).report
 
     def propose(
@@ -264,7 +264,7 @@ class Workspace(OpenedWorkspace):
             ConfigError: the law is unknown, or a number out of its range.
             GenerationError: nothing at all could be generated.
         """
-        with self._working("propose", planned(law, budget, settings)) as (bench, notes):
+        with self._working("propose", settings, planned(law, budget)) as (bench, notes):
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model))
             report = make_proposals(bench, plan.plan)
@@ -411,7 +411,7 @@ class Workspace(OpenedWorkspace):
         one_of("policy", policy, get_args(Reviewer))
         at_least("n", n, 1, whole=True)
         at_least("patience", patience, 0, whole=True)
-        with self._working("rounds", planned(law, None, settings)) as (bench, notes):
+        with self._working("rounds", settings, planned(law, None)) as (bench, notes):
             reports = run_rounds(bench, n, policy=policy, patience=patience)
             last = reports[-1]
             notes.summary |= {"rounds": len(reports), "ended early": len(reports) < n}
