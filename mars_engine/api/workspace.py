@@ -12,6 +12,7 @@ from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
 from mars_engine.api.opened import OpenedWorkspace
 from mars_engine.api.reading import Decisions, Source, as_decisions, open_parts
+from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
 from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
 
 
+@speaking_python
 class Workspace(OpenedWorkspace):
     """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
 
