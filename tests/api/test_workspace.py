@@ -233,6 +233,19 @@ def test_labels_are_checked_by_a_frame_all_or_none(workspace):
     assert workspace.history()["item_id"].tolist() == [first, second]
 
 
+def test_a_flipped_pair_comes_back_as_the_reverse_of_its_source_and_is_said(workspace):
+    workspace.import_pairs(some_pairs(3), name="lamps")
+    flipped = workspace.pairs()["id"][0]
+    workspace.check({flipped: "flip"}, reviewer="Ada")
+    again = workspace.import_pairs(workspace.export_dataset(), name="again")
+    assert (again.kept, again.already_present) == (1, 2)
+    pairs = workspace.pairs().set_index("id")
+    new = pairs[pairs["dataset"] == "again"].iloc[0]
+    assert [new.chosen, new.rejected] == pairs.loc[flipped, ["rejected", "chosen"]].tolist()
+    found = {finding["kind"]: finding for finding in again.findings["all"]}["contradictions"]
+    assert {each["pair_id"] for each in found["examples"]} == {flipped, new.name}
+
+
 # ------------------------------------------------------------------------------------------------ open, close, settings
 
 
