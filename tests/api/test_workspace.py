@@ -194,6 +194,13 @@ def test_an_export_and_a_dataset_are_the_same_rows(finished, tmp_path):
         workspace.export_dataset(shape="round")
 
 
+def test_a_figure_needs_its_map_and_says_how_to_make_it(finished):
+    workspace, _ = finished
+    assert len(workspace.figure("plane").data) > 0
+    with pytest.raises(mars.MarsError, match=r'no map of the prompt yet.*run workspace\.map\("prompt"\) first'):
+        workspace.figure("map", of="prompt")
+
+
 def test_what_steps_return_shows_itself_in_a_notebook(finished):
     workspace, done = finished
     for result in [*done.values(), workspace.status()]:
