@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
-from mars_engine.api.workspace import ORIGIN, Settings, Workspace
+from mars_engine.api.remedies import said_in_python
+from mars_engine.api.settings import ORIGIN, Settings
+from mars_engine.api.workspace import Workspace
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.workspace.workspace import create_workspace, find_workspace
 
 
+@said_in_python()
 def create(path: str | os.PathLike[str], *, settings: Settings | None = None, progress: bool = True) -> Workspace:
     """Make a folder a workspace and open it.
 
@@ -25,6 +28,7 @@ def create(path: str | os.PathLike[str], *, settings: Settings | None = None, pr
     return Workspace(create_workspace(Path(path), config), progress=progress)
 
 
+@said_in_python()
 def open(path: str | os.PathLike[str], *, progress: bool = True) -> Workspace:
     """Open a workspace, also one that the app serves or a command works in.
 

@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, get_args
 
+from mars_engine.api.checks import one_of
 from mars_engine.core.errors import LoadError, MarsError
 from mars_engine.core.protocols import PairSource
+from mars_engine.core.records import Split
 from mars_engine.curate.review import Decision
 from mars_engine.data.loaders import ReadingOptions, open_source
 from mars_engine.data.loaders.opening import recognise
 from mars_engine.data.loaders.options import COLUMN_TARGETS
 from mars_engine.data.loaders.tables import open_table
+from mars_engine.workspace.importing import Parts, split_source
 
 if TYPE_CHECKING:
     import datasets
@@ -48,6 +51,32 @@ def open_pairs(
         return location, open_source(location, format=format, options=reading)
     location = name or type(source).__name__
     return location, recognise(open_table(source, location), location, format=format, options=reading)
+
+
+def open_parts(
+    source: Source,
+    *,
+    split: Split | None,
+    holdout: float | None,
+    name: str,
+    format: str | None,
+    columns: Mapping[str, str] | None,
+    options: ReadingOptions | None,
+) -> tuple[str, Parts]:
+    """Return what a source is called in errors, and its parts: one split, or the two of a hold-out.
+
+    Raises:
+        LoadError: as `open_pairs`.
+        MarsError: the split is unknown, the fraction out of its range, or both are given.
+    """
+    if split is not None and holdout is not None:
+        raise MarsError("split and holdout exclude each other", remedy="give one: holdout makes both parts")
+    if split is not None:
+        one_of("split", split, get_args(Split))
+    if holdout is not None and not 0 < holdout < 1:
+        raise MarsError(f"holdout is {holdout!r}", expected="a fraction between 0 and 1")
+    location, opened = open_pairs(source, name=name, format=format, columns=columns, options=options)
+    return location, split_source(opened, split=split, holdout=holdout)
 
 
 def as_decisions(given: Decisions) -> dict[str, Decision]:

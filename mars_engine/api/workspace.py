@@ -4,25 +4,23 @@ The app may serve the same workspace meanwhile: it shows the runs as they go.
 """
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
-from mars_engine.api.reading import Decisions, Source, as_decisions, open_pairs
+from mars_engine.api.opened import OpenedWorkspace
+from mars_engine.api.reading import Decisions, Source, as_decisions, open_parts
+from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
+from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport, Retry, validate_yield
-from mars_engine.core.config import LAWS, AllocationLaw
-from mars_engine.core.config_overrides import override_config
-from mars_engine.core.errors import MarsError, NotReadyError, StoreError
+from mars_engine.core.config import AllocationLaw
+from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.notebook import as_html
-from mars_engine.core.progress import progress_for
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
 from mars_engine.curate.review import (
     Reviewer,
@@ -35,8 +33,7 @@ from mars_engine.curate.review import (
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportResult, ExportShape, export_dataset, export_pairs
 from mars_engine.data.loaders.options import ReadingOptions
-from mars_engine.data.pair_index import PairIndex, PairIndexCache
-from mars_engine.embeddings.maps import MapShelf, UmapMapper
+from mars_engine.embeddings.maps import UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.evaluate.report_page import report_html, write_report
@@ -44,17 +41,8 @@ from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.explore.explorer import Explorer
 from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
-from mars_engine.jobs.recorded_run import RunNotes
-from mars_engine.jobs.recorded_work import recorded_work
 from mars_engine.reward_models.score import ScoreReport
-from mars_engine.store import Store, open_store
-from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.importing import (
-    import_parts,
-    look_after_import,
-    preview_parts,
-    split_source,
-)
+from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
@@ -71,37 +59,22 @@ from mars_engine.workspace.rounds import (
     train_on,
     train_warm_up,
 )
-from mars_engine.workspace.workspace import Workspace as Folder
-from mars_engine.workspace.workspace import find_workspace, open_workbench, utc_now
+from mars_engine.workspace.workspace import utc_now
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
     import plotly.graph_objects as go
 
-Settings = Mapping[str, Mapping[str, Any]]
-"""Settings by section and name, as in mars.toml: {"reward_model": {"backbone": "packaged"}}."""
-ORIGIN = "settings"
 ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
 
 
-class Workspace:
+@speaking_python
+class Workspace(OpenedWorkspace):
     """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
 
     Methods that take `settings` use them in the place of those in mars.toml, for this one call.
     """
-
-    def __init__(self, folder: Folder, *, progress: bool = True) -> None:
-        """Open the database; `mars.open` and `mars.create` call this.
-
-        Args:
-            folder: the workspace's folder and settings.
-            progress: whether long steps say how far they have come, on standard error.
-        """
-        self.path = folder.root
-        self.progress = progress
-        self._store: Store | None = open_store(folder.database_url)
-        self._index = PairIndexCache(self._store)
 
     def close(self) -> None:
         """Close the database. Closing twice does nothing."""
@@ -149,7 +122,9 @@ class Workspace:
             LoadError: the source cannot be read, or has no usable pair; nothing was stored.
             MarsError: an argument is out of its range, or excludes another.
         """
-        location, parts = self._parts(source, split, holdout, name, format, columns, options)
+        location, parts = open_parts(
+            source, split=split, holdout=holdout, name=name, format=format, columns=columns, options=options
+        )
         with self._working("import") as (bench, notes):
             reports = import_parts(bench, location, parts, may_be_empty=holdout is not None)
             notes.summary |= headlines.of_imports(reports)
@@ -172,10 +147,11 @@ class Workspace:
         Raises:
             LoadError, MarsError: as `import_pairs`.
         """
-        location, parts = self._parts(source, split, holdout, name, format, columns, options)
-        progress = progress_for(sys.stderr, quiet=not self.progress)
+        location, parts = open_parts(
+            source, split=split, holdout=holdout, name=name, format=format, columns=columns, options=options
+        )
         may_be_empty = holdout is not None
-        previews = preview_parts(self._open, location, parts, progress=progress, may_be_empty=may_be_empty)
+        previews = preview_parts(self._open, location, parts, progress=self._said(), may_be_empty=may_be_empty)
         return Imported.of([each.report for each in previews])
 
     def pairs(self) -> "pd.DataFrame":
@@ -271,7 +247,7 @@ class Workspace:
             NotReadyError: no model is trained, or the pairs were not scored yet.
             ConfigError: the law is unknown, or a number out of its range.
         """
-        with self._looking(_planned(law, budget, settings)) as bench:
+        with self._looking(settings, planned(law, budget)) as bench:
             return draft_next_plan(bench, newest_model(bench)).report
 
     def propose(
@@ -290,7 +266,7 @@ class Workspace:
             ConfigError: the law is unknown, or a number out of its range.
             GenerationError: nothing at all could be generated.
         """
-        with self._working("propose", _planned(law, budget, settings)) as (bench, notes):
+        with self._working("propose", settings, planned(law, budget)) as (bench, notes):
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model))
             report = make_proposals(bench, plan.plan)
@@ -437,7 +413,7 @@ class Workspace:
         one_of("policy", policy, get_args(Reviewer))
         at_least("n", n, 1, whole=True)
         at_least("patience", patience, 0, whole=True)
-        with self._working("rounds", _planned(law, None, settings)) as (bench, notes):
+        with self._working("rounds", settings, planned(law, None)) as (bench, notes):
             reports = run_rounds(bench, n, policy=policy, patience=patience)
             last = reports[-1]
             notes.summary |= {"rounds": len(reports), "ended early": len(reports) < n}
@@ -559,71 +535,6 @@ class Workspace:
         if show == "map":
             return plots.map_figure(scene)
         return plots.margins_figure(scene) if show == "margins" else plots.plane_figure(scene)
-
-    # ------------------------------------------------------------------------------------------------------- private
-
-    @property
-    def _open(self) -> Store:
-        if self._store is None:
-            remedy = f"open it again: mars.open({str(self.path)!r})"
-            raise StoreError(f"the workspace {self.path} is closed", remedy=remedy)
-        return self._store
-
-    def _current(self) -> PairIndex:
-        _ = self._open  # a closed workspace says so
-        return self._index.current()
-
-    def _folder(self) -> Folder:
-        """Return the folder with the settings as they stand in mars.toml now."""
-        return find_workspace(self.path)
-
-    def _maps(self) -> MapShelf:
-        return MapShelf(self._folder().artifacts / "maps")
-
-    def _with(self, settings: Settings | None) -> Folder:
-        folder = self._folder()
-        return replace(folder, config=override_config(folder.config, settings or {}, origin=ORIGIN))
-
-    @contextmanager
-    def _working(self, kind: str, settings: Settings | None = None) -> Iterator[tuple[Workbench, RunNotes]]:
-        progress = progress_for(sys.stderr, quiet=not self.progress)
-        with recorded_work(self._with(settings), kind, progress) as (bench, notes):
-            yield bench, notes
-
-    @contextmanager
-    def _looking(self, settings: Settings | None) -> Iterator[Workbench]:
-        with open_workbench(self._with(settings), progress_for(sys.stderr, quiet=not self.progress)) as bench:
-            yield bench
-
-    def _parts(
-        self,
-        source: Source,
-        split: Split | None,
-        holdout: float | None,
-        name: str,
-        format: str | None,
-        columns: Mapping[str, str] | None,
-        options: ReadingOptions | None,
-    ) -> tuple[str, Any]:
-        if split is not None and holdout is not None:
-            raise MarsError("split and holdout exclude each other", remedy="give one: holdout makes both parts")
-        if split is not None:
-            one_of("split", split, get_args(Split))
-        if holdout is not None and not 0 < holdout < 1:
-            raise MarsError(f"holdout is {holdout!r}", expected="a fraction between 0 and 1")
-        location, opened = open_pairs(source, name=name, format=format, columns=columns, options=options)
-        return location, split_source(opened, split=split, holdout=holdout)
-
-
-def _planned(law: str | None, budget: int | None, settings: Settings | None) -> Settings:
-    """Return the settings with a law and a budget that were given beside them."""
-    if law is not None:
-        one_of("law", law, LAWS)
-    given = {name: value for name, value in (("law", law), ("budget", budget)) if value is not None}
-    if budget is not None:
-        at_least("budget", budget, 1, whole=True)
-    settings = dict(settings or {})
-    return settings | {"allocation": {**settings.get("allocation", {}), **given}} if given else settings
 
 
 def _no_embeddings(_texts: object) -> Any:

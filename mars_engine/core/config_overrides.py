@@ -21,6 +21,11 @@ def override_config(
         ConfigError: there is no such section or setting, or a value is out of its range.
     """
     settings = config.model_dump()
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(
+            f"{origin}: {overrides!r} is no mapping",
+            expected='a mapping by section and name, such as {"allocation": {"law": "fisher"}}',
+        )
     for section, values in overrides.items():
         if not isinstance(settings.get(section), dict) or not isinstance(values, Mapping):
             raise ConfigError(

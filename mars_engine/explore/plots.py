@@ -69,7 +69,7 @@ def map_figure(scene: Scene) -> go.Figure:
     figure = None if places is None else _cloud_figure(scene, places.x, places.y)
     if places is None or figure is None:
         kind = scene.view.map
-        raise NotReadyError(f"there is no map of the {kind} yet", remedy=f"call map({kind!r}), or run 'mars map'")
+        raise NotReadyError(f"there is no map of the {kind} yet", remedy=f"run 'mars map --of {kind}' first")
     for cluster in places.clusters:
         words = escape(" ".join(cluster.words[:3]))
         figure.add_annotation(x=cluster.x, y=cluster.y, text=words, showarrow=False, bgcolor="rgba(255,255,255,0.8)")
