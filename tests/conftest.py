@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 from mars_engine.core.config import EncoderConfig
-from mars_engine.core.packaged_lm import find_packaged_lm, is_packaged_lm_installed
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.packaged_lm import find_packaged_lm, is_packaged_lm_installed
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 
 # A busy machine is no failure. A person's runs draw other examples each time; .ci/run answers the same for a commit.

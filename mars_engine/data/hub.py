@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.model_folder import quiet_hub
 from mars_engine.core.records import ExportRow
 from mars_engine.data.export import ExportWhat
 from mars_engine.data.exporter import ExportShape, export_pairs
+from mars_engine.embeddings.model_folder import quiet_hub
 
 DATA_FOLDER = "data"
 CARD = "README.md"

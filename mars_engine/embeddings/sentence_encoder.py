@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import EncoderConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.core.records import Float32Array, HiddenState, Passage, Prompt
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.hidden_layers import LayerReader, find_layers
+from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.embeddings.passage_tokens import PassageTokenizer, TokenizedPassage, has_chat_template
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tiny_causal import save_tiny_causal
 
 from mars_engine.cli.main import UNUSABLE, mars
-from mars_engine.core import packaged_lm
+from mars_engine.embeddings import packaged_lm
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]
 

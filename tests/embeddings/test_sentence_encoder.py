@@ -17,13 +17,13 @@ from tiny_causal import save_tiny_causal
 
 from mars_engine.core.config import EncoderConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.model_folder import PACKAGED_WEIGHTS_SHA256, WEIGHTS_FILE, verify_weights
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Embeddings, HiddenState, Pair, Passage, Prompt, Turn
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.hidden_layers import find_layers
+from mars_engine.embeddings.model_folder import PACKAGED_WEIGHTS_SHA256, WEIGHTS_FILE, verify_weights
 from mars_engine.embeddings.passage_tokens import TokenizedPassage
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder, find_encoder_folder
 from mars_engine.reward_models.bradley_terry import fit_bradley_terry

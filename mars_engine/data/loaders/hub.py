@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any
 
 from mars_engine.core.errors import LoadError
-from mars_engine.core.model_folder import quiet_hub
 from mars_engine.data.loaders.reading import RawRow
+from mars_engine.embeddings.model_folder import quiet_hub
 
 PREFIX = "hub:"
 _ADDRESS = re.compile(r"(?P<path>[^:@#]+)(?::(?P<config>[^:@#]+))?(?:@(?P<split>[^:@#]+))?(?:#(?P<revision>[^:@#]+))?")

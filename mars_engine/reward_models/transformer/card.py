@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.core.config import RewardModelConfig
-from mars_engine.core.model_folder import PACKAGED
-from mars_engine.core.packaged_lm import PACKAGED_LM
 from mars_engine.core.records import ModelEvidence, Truncation
+from mars_engine.embeddings.model_folder import PACKAGED
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.reward_models.transformer.probe_start import PassageReading
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")

@@ -9,10 +9,10 @@ from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, rewr
 from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.model_folder import PACKAGED
-from mars_engine.core.packaged_lm import PACKAGED_LM
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import GeneratorCard, JsonValue
+from mars_engine.embeddings.model_folder import PACKAGED
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 
 COMMON = (
     "instructions",

