@@ -1,7 +1,8 @@
 """An encoder that remembers: each distinct passage is read once ever, across runs and processes.
 
 One pass over a passage gives its sentence embedding and the hidden states that the probe looks at; both are kept, the
-embedding as float32 (1,536 bytes with 384 dimensions), a hidden state as float16 (768 bytes).
+embedding as float32 (1,536 bytes with 384 dimensions), a hidden state as float16 (768 bytes). The tables have row ids:
+without them SQLite gives each embedding a page of its own.
 """
 
 import hashlib
@@ -23,11 +24,11 @@ KEYS_A_QUERY = 500
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS embeddings (
     key BLOB PRIMARY KEY, vector BLOB NOT NULL, context_tokens_cut INTEGER NOT NULL, text_tokens_cut INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS hidden_states (
     key BLOB NOT NULL, state TEXT NOT NULL, vector BLOB NOT NULL, context_tokens_cut INTEGER NOT NULL,
     text_tokens_cut INTEGER NOT NULL, PRIMARY KEY (key, state)
-) WITHOUT ROWID;
+);
 """
 
 
