@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from statistics import median
 from typing import Any
 
@@ -176,7 +176,18 @@ def deal(
     items: Sequence[str] = outlook.candidates[:limit_cards]
     if not read_only:
         until = now + timedelta(minutes=config.review.lease_minutes)
-        items = _lease(store, kind, outlook, annotator=annotator, count=limit_cards, now=now, until=until)
+        # The first that are free; what the annotator holds and would not read soon is given back.
+        items = store.leases.take(
+            kind,
+            outlook.candidates,
+            annotator=annotator,
+            count=limit_cards,
+            readers=outlook.readers,
+            last_row=outlook.last_row,
+            gives_back=True,
+            now=now,
+            until=until,
+        )
     maker = _CardMaker(store, index, kind, annotator, Ranking(index), settings_of_gates(config.quality))
     cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
@@ -217,23 +228,6 @@ def _scope(store: Store, source: str | Sequence[str]) -> Collection[str] | None:
     if source in (ALL, UNREAD):
         return None
     return store.pair_sets.members(source) if isinstance(source, str) else source
-
-
-def _lease(
-    store: Store, kind: ItemKind, outlook: Outlook, *, annotator: str, count: int, now: datetime, until: datetime
-) -> list[str]:
-    """Lease the first candidates that are free; what the annotator holds and would not read soon is given back."""
-    return store.leases.take(
-        kind,
-        outlook.candidates,
-        annotator=annotator,
-        count=count,
-        readers=outlook.readers,
-        last_row=outlook.last_row,
-        gives_back=True,
-        now=now,
-        until=until,
-    )
 
 
 @dataclass(frozen=True)
