@@ -17,7 +17,7 @@ from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateR
 from mars_engine.core.errors import MarsError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import BoolArray, FloatArray, IntArray
-from mars_engine.reward_models.bradley_terry import fit_bradley_terry
+from mars_engine.reward_models.bradley_terry import bradley_terry_losses, fit_bradley_terry
 from mars_engine.reward_models.triage import TriageJudgement, judge_labels
 from mars_engine.stats.metrics import pairwise_accuracy
 
@@ -234,7 +234,7 @@ def fit_probe(
             raise MarsError("a label confidence is out of range", expected="probabilities from 0 to 1")
     head = fit_bradley_terry(rows, share, sure, l2=l2)
     margins = rows @ head
-    losses = sure * np.logaddexp(0.0, -margins) + (1 - sure) * np.logaddexp(0.0, margins)
+    losses = bradley_terry_losses(margins, sure)
     labelled = np.where(sure >= 0.5, margins, -margins)
     return FittedProbe(head, l2, len(rows), pairwise_accuracy(labelled), float(np.average(losses, weights=share)))
 

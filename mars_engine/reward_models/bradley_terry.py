@@ -106,6 +106,11 @@ def refit_bradley_terry(
     return BradleyTerryFit(np.asarray(head, dtype=np.float64), curvature)
 
 
+def bradley_terry_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
+    """Return −p log σ(Δ) − (1 − p) log σ(−Δ) of each pair, in nats, without the penalty."""
+    return label_confidence * np.logaddexp(0.0, -margins) + (1 - label_confidence) * np.logaddexp(0.0, margins)
+
+
 def _loss(margins: FloatArray, share: FloatArray, confidence: FloatArray, head: FloatArray, l2: float) -> float:
     losses = np.logaddexp(0.0, -margins) + (1.0 - confidence) * margins
     return float(share @ losses + l2 / 2 * (head @ head))

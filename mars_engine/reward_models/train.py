@@ -18,7 +18,7 @@ from mars_engine.core.protocols import (
     RewardModel,
     RewardModelTrainer,
 )
-from mars_engine.core.records import Composition, FloatArray, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
+from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
     refined_sides,
@@ -26,6 +26,7 @@ from mars_engine.data.sources import (
     training_set,
     triage_of_composition,
 )
+from mars_engine.reward_models.bradley_terry import bradley_terry_losses
 from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
@@ -183,7 +184,7 @@ def _fit_metrics(
         differences = model.feature_differences(examples.pairs, progress=progress)
         curvature = asdict(summarize_curvature(hessian(differences, margins, examples.weights)))
     choice = {CHOICE_METRIC: dict(model.feature_choice)} if isinstance(model, FeatureChoosingModel) else {}
-    losses = _bradley_terry_losses(margins, examples.label_confidence)
+    losses = bradley_terry_losses(margins, examples.label_confidence)
     return {
         "training_pairs": len(examples.pairs),
         "includes_composed_pairs": composed,
@@ -195,8 +196,3 @@ def _fit_metrics(
         "remarks": list(model.remarks) if isinstance(model, RemarkedModel) else [],
         **choice,
     }
-
-
-def _bradley_terry_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
-    """Return −p log σ(Δ) − (1 − p) log σ(−Δ) of each pair, in nats, without the penalty."""
-    return label_confidence * np.logaddexp(0.0, -margins) + (1 - label_confidence) * np.logaddexp(0.0, margins)
