@@ -1,0 +1,1 @@
+"""Policies, best-of-n, preference optimisation, online methods, AlpacaEval."""
