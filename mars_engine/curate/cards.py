@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mars_engine.augment.quality.gatekeeper import cards_of_writers, gates_that_judged, judged_by
+from mars_engine.augment.quality.gatekeeper import cards_of_writers, fluency_of, gates_that_judged, judged_by
 from mars_engine.core.records import Pair, Prompt, Proposal, RefineTry, Side, Turn
 from mars_engine.core.review_records import Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ProposalStatus
@@ -198,6 +198,7 @@ def proposal_card(
             Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
             Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
             Figure("information gain, alone", None, proposal.information_gain, "nats"),
+            *(Figure("fluency", *both, "log-likelihood a token, nats") for both in (fluency_of(proposal),) if both),
         ),
         gates=gate_results(proposal),
         trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),

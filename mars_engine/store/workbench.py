@@ -7,6 +7,7 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import (
     Clock,
     Encoder,
+    FluencyModel,
     Judge,
     LanguageDetector,
     ModelShelf,
@@ -57,3 +58,5 @@ class Workbench:
     """For the gate that asks whether a proposal stands in a benchmark that was evaluated."""
     judge: Judge | None = None
     """For the gate that asks a judge model in both orders."""
+    fluency: FluencyModel | None = None
+    """For the gate that asks a language model whether a text reads worse than its source."""

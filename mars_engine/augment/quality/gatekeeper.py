@@ -22,8 +22,17 @@ from mars_engine.augment.quality.gates import (
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.core.config import MarsConfig, QualityConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Encoder, FoldModels, FoldTrainer, Judge, JudgeRequest, LanguageDetector, Progress
-from mars_engine.core.records import FloatArray, IntArray, Pair, Proposal, content_id
+from mars_engine.core.protocols import (
+    Encoder,
+    FluencyModel,
+    FoldModels,
+    FoldTrainer,
+    Judge,
+    JudgeRequest,
+    LanguageDetector,
+    Progress,
+)
+from mars_engine.core.records import FloatArray, IntArray, Pair, Prompt, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
 from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
@@ -45,11 +54,12 @@ class QualityTools:
     languages: LanguageDetector | None = None
     benchmark_texts: BenchmarkTexts = no_benchmarks
     judge: Judge | None = None
+    fluency: FluencyModel | None = None
 
     @classmethod
     def of(cls, bench: Workbench) -> Self:
         """The tools of a workspace's workbench."""
-        return cls(bench.probe_trainer, bench.languages, bench.benchmark_texts, bench.judge)
+        return cls(bench.probe_trainer, bench.languages, bench.benchmark_texts, bench.judge, bench.fluency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class Gatekeeper:
     out_of_fold: OutOfFold | None
     leaks: LeakIndex | None
     asked_judge: Judge | None
+    fluency: FluencyModel | None
     progress: Progress
     _judge_failures: list[JudgeFailure] = field(default_factory=list)
 
@@ -139,9 +150,10 @@ class Gatekeeper:
         compared = [texts for candidate in candidates for texts in _texts_by_name(candidate).values()]
         embedded = embed_texts(self.encoder, compared, progress=self.progress)
         margins = self._margins(candidates)
+        fluency = self._fluency(candidates)
         return [
             Evidence(
-                texts=self._changes(candidate, embedded),
+                texts=self._changes(candidate, embedded, fluency),
                 distance_before=candidate.distance_before,
                 distance_after=candidate.distance_after,
                 variant=candidate.variant,
@@ -188,7 +200,22 @@ class Gatekeeper:
             verdicts.update(zip(own, judged, strict=True))
         return [verdicts[place] for place in range(len(candidates))]
 
-    def _changes(self, candidate: Candidate, embedded: EmbeddedTexts) -> tuple[TextChange, ...]:
+    def _fluency(self, candidates: Sequence[Candidate]) -> Mapping[tuple[Prompt, str], float]:
+        """Return how likely each text of the originals and of the new pairs is in its place, where it can be said."""
+        if self.fluency is None:
+            return {}
+        placed = dict.fromkeys(
+            _placed(pair, name, text)
+            for candidate in candidates
+            for pair in (candidate.original, candidate.new)
+            for name, text in ((PROMPT, last_turn(pair)), ("chosen", pair.chosen), ("rejected", pair.rejected))
+        )
+        figures = self.fluency.measure(list(placed))
+        return {place: float(figure) for place, figure in zip(placed, figures, strict=True) if np.isfinite(figure)}
+
+    def _changes(
+        self, candidate: Candidate, embedded: EmbeddedTexts, fluency: Mapping[tuple[Prompt, str], float]
+    ) -> tuple[TextChange, ...]:
         question = last_turn(candidate.original)
         whole, pieces = embedded.whole, embedded.pieces
         return tuple(
@@ -206,6 +233,10 @@ class Gatekeeper:
                     float(whole[new] @ whole[question]),
                 ),
                 languages=self._languages_of(source, new),
+                fluency=_both(
+                    fluency.get(_placed(candidate.original, name, source)),
+                    fluency.get(_placed(candidate.new, name, new)),
+                ),
             )
             for name, (source, base, new) in _texts_by_name(candidate).items()
         )
@@ -247,6 +278,15 @@ class Gatekeeper:
                     JudgeFailure(candidate.source_id, self.asked_judge.card.name, reason, retryable)
                 )
         return wrong
+
+
+def _placed(pair: Pair, name: str, text: str) -> tuple[Prompt, str]:
+    """Return a text with what it answers: an answer the whole prompt, the prompt's last turn the turns before it."""
+    return (pair.prompt[:-1] if name == PROMPT else pair.prompt), text
+
+
+def _both(before: float | None, after: float | None) -> tuple[float, float] | None:
+    return None if before is None or after is None else (before, after)
 
 
 def _texts_by_name(candidate: Candidate) -> dict[str, tuple[str, str, str]]:
@@ -299,6 +339,7 @@ def make_gatekeeper(
         out_of_fold=_out_of_fold(store, tools.trainer, config, progress) if wants_margins else None,
         leaks=leak_index(store.pairs.pairs("heldout"), tools.benchmark_texts()) if quality.leakage else None,
         asked_judge=tools.judge if quality.judge else None,
+        fluency=tools.fluency if quality.fluency else None,
         progress=progress,
     )
 
@@ -347,7 +388,9 @@ def settings_of_gates(config: QualityConfig) -> str:
 
 def with_verdict(proposal: Proposal, verdict: Verdict, config: QualityConfig) -> Proposal:
     """Return a proposal with what the gates said of it, and under which settings."""
-    note = {"settings": settings_of_gates(config), "judged": list(verdict.judged)}
+    note: dict[str, Any] = {"settings": settings_of_gates(config), "judged": list(verdict.judged)}
+    if verdict.fluency is not None:
+        note["fluency"] = list(verdict.fluency)
     return replace(proposal, flags=verdict.reasons, generators={**proposal.generators, GATES_NOTE: note})
 
 
@@ -362,6 +405,13 @@ def judged_by(proposal: Proposal) -> str:
     """Return the digest of the settings under which a proposal was judged; empty where it is not known."""
     note = proposal.generators.get(GATES_NOTE)
     return str(note["settings"]) if isinstance(note, Mapping) else ""
+
+
+def fluency_of(proposal: Proposal) -> tuple[float, float] | None:
+    """Return how likely a language model found the source's text and the proposal's, where the gate measured it."""
+    note = proposal.generators.get(GATES_NOTE)
+    found = note.get("fluency") if isinstance(note, Mapping) else None
+    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def gates_that_judged(proposal: Proposal) -> list[Gate]:

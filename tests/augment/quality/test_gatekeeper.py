@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
     QualityTools,
+    fluency_of,
     judged_by,
     leak_index,
     make_gatekeeper,
@@ -18,7 +20,7 @@ from mars_engine.augment.quality.gates import GATES
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
-from mars_engine.core.records import GeneratorCard, Pair, Proposal
+from mars_engine.core.records import FloatArray, GeneratorCard, Pair, Prompt, Proposal
 from mars_engine.curate.cards import gate_results
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
@@ -164,6 +166,42 @@ def test_a_judge_is_asked_in_both_orders_and_its_order_bias_stops_nothing(word, 
         (new.chosen, new.rejected),
         (new.rejected, new.chosen),
     ]
+
+
+@dataclass
+class WordCounter:
+    """Finds a text the less likely, the more words of it are "oddly"."""
+
+    card: GeneratorCard = CARD
+    asked: list[tuple[Prompt, str]] = field(default_factory=list)
+
+    def measure(self, texts: list[tuple[Prompt, str]]) -> FloatArray:
+        self.asked += texts
+        return np.array([-1.0 - text.count("oddly") if text.strip() else np.nan for _, text in texts])
+
+
+def test_a_language_model_reads_each_text_in_its_place_and_its_figures_stand_on_the_card():
+    fluency = WordCounter()
+    bench = replace(scored_bench(only(fluency=True), endings=("oddly",)), fluency=fluency)
+    proposals = [each for each in proposed(bench) if each.method == "paraphrase"]
+    assert proposals
+    for each in proposals:
+        assert [flag.partition(",")[0] for flag in each.flags] == [
+            f"reads badly: {name}" for name in ("prompt", "chosen", "rejected")
+        ]
+        assert fluency_of(each) == (-1.0, -2.0)
+    source = bench.store.pairs.by_id({proposals[0].source_id})[proposals[0].source_id]
+    assert {(source.prompt, source.chosen), (source.prompt[:-1], source.prompt[-1].content)} <= set(fluency.asked)
+    bench = replace(scored_bench(only()), fluency=fluency)
+    assert {fluency_of(each) for each in proposed(bench)} == {None}, "the gate is off: nobody is asked"
+
+
+def test_a_figure_that_is_none_leaves_the_gate_silent():
+    bench = replace(scored_bench(only(fluency=True)), fluency=WordCounter())
+    pair = bench.store.pairs.pairs("train")[0]
+    (verdict,) = keeper_of(bench).judge([as_candidate(pair, Pair.of(pair.prompt, " ", f"{pair.rejected} now"))])
+    assert verdict.reasons == ()
+    assert verdict.fluency == (-1.0, -1.0)
 
 
 @pytest.mark.parametrize(("word", "asked", "passing"), [("", [0], [True, False]), ("wrongly", [0, 1], [False, False])])
