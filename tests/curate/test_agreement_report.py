@@ -3,6 +3,8 @@
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Turn
@@ -11,8 +13,9 @@ from mars_engine.curate.agreement import adjudicate, agreement
 from mars_engine.curate.review import record_review, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import DECISION_CODES, PairIndexCache
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 
 @pytest.fixture

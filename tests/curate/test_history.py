@@ -7,6 +7,8 @@ import json
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.records import Pair, Turn
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX
@@ -14,7 +16,8 @@ from mars_engine.curate import history
 from mars_engine.curate.history import label_history, write_history
 from mars_engine.curate.review import record_as, record_review
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 
 HOSTILE = 'a "quoted", text\r\nwith lines\n=SUM(A1) <script>alert(1)</script> \u2028 é 👩🏽‍🚀'
 

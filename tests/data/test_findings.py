@@ -19,8 +19,9 @@ from mars_engine.data.findings import (
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.set_faults import band_keys, candidates_across, shared_part, text_key
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import score_model, train_warm_up
 
 LONG = "The committee met on Tuesday to settle how the river is to be crossed, and nobody spoke of the old ferry. " * 6
 

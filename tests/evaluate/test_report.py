@@ -19,9 +19,11 @@ from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.report_page import LONGEST_TEXT, mark_changes, render_report, report_html, write_report
 from mars_engine.evaluate.rewardbench import keep_published
 from mars_engine.evaluate.series import SERIES
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = MarsConfig(
     triage=TriageConfig(policy="keep", seeds=2, folds=3),

@@ -27,9 +27,11 @@ from mars_engine.evaluate.results import (
     say_accuracy,
     say_comparison,
 )
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = EvaluateConfig(resamples=400)
 

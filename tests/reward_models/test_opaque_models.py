@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import LinearRewardModel, Progress, RewardModel, RewardModelTrainer, TrainingNotes
 from mars_engine.core.records import Pair, Rewards, TrainingSet, Truncation
@@ -17,8 +19,10 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import RoundReport, make_plan, make_proposals, run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import RoundReport, run_rounds
 
 CONFIG = MarsConfig.model_validate(
     {"triage": {"policy": "keep", "seeds": 1}, "allocation": {"budget_per_pair": 0.5}, "probe": {"l2": 0.005}}
@@ -95,13 +99,7 @@ def test_rounds_run_as_with_the_probe(scene):
     assert [report.model.kind for report in scene.reports] == ["opaque", "opaque"]
     assert [report.model.metrics["curvature"] for report in scene.reports] == [{}, {}]
     assert scene.reports[-1].model.metrics["truncation"]["passages"] > 0
-    evaluation = evaluate(
-        scene.bench.store,
-        scene.bench.shelf,
-        scene.bench.store.models.all(),
-        config=CONFIG.evaluate,
-        progress=scene.bench.progress,
-    )
+    evaluation = evaluate(scene.bench, scene.bench.store.models.all())
     assert len(evaluation.models) == len(scene.bench.trainer.trained) >= 2
 
 
