@@ -1,7 +1,7 @@
 """The forecast says what the steps then do."""
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
@@ -15,7 +15,7 @@ from mars_engine.core.config import (
     TriageConfig,
 )
 from mars_engine.core.records import Pair
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.sources import load_sources, training_set

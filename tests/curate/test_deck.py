@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs
+from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs, record_review
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ from mars_engine.core.records import Pair, PairSet, Turn
 from mars_engine.core.review_state import label_decisions, proposal_states
 from mars_engine.curate.deck import UNREAD, DeckCache, as_json, deal, take_log
 from mars_engine.curate.gain_order import GainOrder
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.reward_models.score import score_model

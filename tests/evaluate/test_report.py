@@ -6,12 +6,11 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.config import EvaluateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import Pair, Turn
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate import report_charts

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Rewards
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.evaluate import overview

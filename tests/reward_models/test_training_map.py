@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.reward_models.training_map import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 from sklearn.linear_model import LogisticRegression
 
 from mars_engine.augment.compose import compose_plan
@@ -25,7 +25,7 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Pair, Passage, Rewards
 from mars_engine.core.review_state import proposal_states
-from mars_engine.curate.review import record_review, review_by_policy, wait_for_people
+from mars_engine.curate.review import review_by_policy, wait_for_people
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.sources import load_sources, oriented_margins

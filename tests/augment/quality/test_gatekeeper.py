@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
@@ -21,7 +21,7 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.core.records import GeneratorCard, Pair, Proposal
 from mars_engine.curate.cards import gate_results
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
