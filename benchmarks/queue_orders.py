@@ -29,6 +29,7 @@ from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState
 from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.live import LiveProbe
+from mars_engine.curate.reading import Reading
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.data.pair_index import PairIndexCache
@@ -183,17 +184,8 @@ def queues_of(scene: Scene, accepted: frozenset[str]) -> dict[str, Queue]:
     cache = DeckCache(scene.bench.store)
 
     def queue(order: str, annotator: str) -> Queue:
-        outlook = cache.outlook(
-            index,
-            CONFIG.triage,
-            kind="proposal",
-            annotator=annotator,
-            order=order,
-            scope=None,
-            most=len(scene.proposals),
-            overlap_percent=0,
-        )
-        return outlook.candidates
+        reading = Reading("proposal", annotator, order, overlap_percent=0)
+        return cache.outlook(index, CONFIG, reading, most=len(scene.proposals)).candidates
 
     queues = {order: queue(order, READER) for order in ("plan", "margin", "distance")}
     queues["gain alone"] = queue("gain", READER)

@@ -9,7 +9,7 @@ from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.review_state import proposal_states
-from mars_engine.curate.deck import take_log
+from mars_engine.curate.decision_log import take_log
 from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model

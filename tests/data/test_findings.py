@@ -8,6 +8,8 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.records import Pair, Turn
 from mars_engine.curate.deck import deal
+from mars_engine.curate.deck_cache import DeckCache
+from mars_engine.curate.reading import Reading
 from mars_engine.data.findings import (
     Findings,
     is_current,
@@ -70,7 +72,8 @@ def test_check_says_of_a_pair_that_another_says_the_reverse():
     for contradicted in (set(), {first.id, reverse.id}):
         if contradicted:
             look(bench)
-        dealt = deal(bench.store, index, bench.config, kind="pair", annotator="", clock=bench.clock, read_only=True)
+        reading = Reading("pair", "", read_only=True)
+        dealt = deal(DeckCache(bench.store), index, bench.config, reading, clock=bench.clock)
         cards = {card.id: card.why for card in dealt.cards}
         assert len(cards) == 10
         assert {pair_id for pair_id, why in cards.items() if "Another pair says the reverse" in why} == contradicted
