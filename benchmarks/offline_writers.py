@@ -15,10 +15,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.causal import CausalFluency, CausalParaphraser, rank_paraphrases
-from mars_engine.augment.quality.gatekeeper import Candidate, QualityTools, last_turn, make_gatekeeper
+from mars_engine.augment.quality.gatekeeper import Candidate, last_turn, make_gatekeeper
 from mars_engine.core.config import CausalConfig, MarsConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
 from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
@@ -37,6 +38,10 @@ CHUNK, READ, SEED = 16, 50, 0
 SILENT = SilentProgress()
 
 
+Judged = tuple[Pair, Pair, tuple[str, ...]]
+"""A source, its new pair, and the reasons against it."""
+
+
 def make_writer(name: str) -> Paraphraser:
     config = CausalConfig(spare=CAUSAL_SPARE)
     match name:
@@ -50,7 +55,9 @@ def make_writer(name: str) -> Paraphraser:
 
 def write(name: str, texts: Sequence[str], kept: Path) -> tuple[dict[str, str], float, float]:
     """Return the paraphrase of each text ("" for none), the seconds of writing, and those of loading."""
-    answers = json.loads(kept.read_text()) if kept.is_file() else {"texts": {}, "seconds": 0.0, "load": 0.0}
+    answers: dict[str, Any] = {"texts": {}, "seconds": 0.0, "load": 0.0}
+    if kept.is_file():
+        answers = json.loads(kept.read_text())
     left = [text for text in dict.fromkeys(texts) if text not in answers["texts"]]
     writer, progress = make_writer(name), PlainProgress()
     if left:
@@ -69,7 +76,7 @@ def write(name: str, texts: Sequence[str], kept: Path) -> tuple[dict[str, str], 
     return answers["texts"], answers["seconds"], answers["load"]
 
 
-def judge(bench: Workbench, sources: Sequence[Pair], texts: dict[str, str]) -> list[tuple[Pair, Pair, tuple[str, ...]]]:
+def judge(bench: Workbench, sources: Sequence[Pair], texts: dict[str, str]) -> list[Judged]:
     """Return each source with its new pair and the reasons against it; pairs with no new text are left out."""
     new = [
         (each, Pair.of(each.prompt, texts[each.chosen] or each.chosen, texts[each.rejected] or each.rejected))
@@ -82,12 +89,12 @@ def judge(bench: Workbench, sources: Sequence[Pair], texts: dict[str, str]) -> l
         Candidate(one.id, one, one, other, 0, float(near), float(far))
         for (one, other), near, far in zip(new, before, after, strict=True)
     ]
-    keeper = make_gatekeeper(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=SILENT)
+    keeper = make_gatekeeper(bench)
     verdicts = keeper.judge(candidates)
     return [(one, other, verdict.reasons) for (one, other), verdict in zip(new, verdicts, strict=True)]
 
 
-def write_passed(path: Path, passed: Sequence[tuple[Pair, Pair, tuple[str, ...]]]) -> None:
+def write_passed(path: Path, passed: Sequence[Judged]) -> None:
     drawn = random.Random(SEED).sample(list(passed), min(READ, len(passed)))  # noqa: S311 (a draw of examples)
     path.write_text(
         "\n".join(
@@ -99,7 +106,7 @@ def write_passed(path: Path, passed: Sequence[tuple[Pair, Pair, tuple[str, ...]]
     )
 
 
-def show(name: str, pairs: int, texts: dict[str, str], seconds: float, load: float, judged: Sequence[tuple]) -> None:
+def show(name: str, pairs: int, texts: dict[str, str], seconds: float, load: float, judged: Sequence[Judged]) -> None:
     words = sum(len(text.split()) for text in texts.values())
     without = sum(not text for text in texts.values())
     passed = sum(not reasons for *_, reasons in judged)

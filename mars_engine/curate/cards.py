@@ -78,14 +78,14 @@ class PairCard:
     prompt: Prompt
     chosen: str
     rejected: str
-    swapped: bool
-    """Whether blind mode shows the sides exchanged."""
     why: str
     figures: tuple[Figure, ...]
     subset: str
     dataset: str
-    skipped: bool
-    seen: bool
+    swapped: bool = False
+    """Whether blind mode shows the sides exchanged."""
+    skipped: bool = False
+    seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     decision: Decision | None = None
     kind: Literal["pair"] = "pair"
@@ -100,7 +100,6 @@ class ProposalCard:
     """The source's answers in the orientation for which the proposal was written."""
     proposal: ProposedTexts
     unchanged_sides: tuple[str, ...]
-    swapped: bool
     method: str
     generators: tuple[str, ...]
     why: str
@@ -110,8 +109,9 @@ class ProposalCard:
     """How its contrast was sharpened, or was not; empty where the gate did not ask for it."""
     status: ProposalStatus
     """Pending until the annotator has decided, whatever others did."""
-    skipped: bool
-    seen: bool
+    swapped: bool = False
+    skipped: bool = False
+    seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     decision: Decision | None = None
     kind: Literal["proposal"] = "proposal"
@@ -133,17 +133,7 @@ def _known_ones(values: Column) -> Column:
     return values[~np.isnan(values)]
 
 
-def pair_card(
-    pair: Pair,
-    index: PairIndex,
-    place: int,
-    ranking: Ranking,
-    *,
-    swapped: bool,
-    skipped: bool,
-    seen: bool,
-    contradicted: bool = False,
-) -> PairCard:
+def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, contradicted: bool = False) -> PairCard:
     """Return the card of a source pair, given its place in the index; `contradicted` where another says the reverse."""
     figures = (
         Figure("score margin", _known(index.margin[place]), None, "reward units"),
@@ -155,13 +145,10 @@ def pair_card(
         prompt=pair.prompt,
         chosen=pair.chosen,
         rejected=pair.rejected,
-        swapped=swapped,
         why=f"{CONTRADICTED * contradicted}{_why_pair(index, place, ranking)}",
         figures=tuple(figure for figure in figures if figure.before is not None),
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
-        skipped=skipped,
-        seen=seen,
     )
 
 
@@ -171,9 +158,6 @@ def proposal_card(
     index: PairIndex,
     ranking: Ranking,
     *,
-    swapped: bool,
-    skipped: bool,
-    seen: bool,
     status: ProposalStatus,
     gates: str,
     tries: Sequence[RefineTry] = (),
@@ -190,7 +174,6 @@ def proposal_card(
             None if proposal.prompt == source.prompt else proposal.prompt, proposal.chosen, proposal.rejected
         ),
         unchanged_sides=proposal.unchanged_sides,
-        swapped=swapped,
         method=proposal.method,
         generators=_generators(proposal),
         why=_why_proposal(proposal, index, ranking, gates),
@@ -203,8 +186,6 @@ def proposal_card(
         gates=gate_results(proposal),
         trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),
         status=status,
-        skipped=skipped,
-        seen=seen,
     )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +20,12 @@ from mars_engine.augment.quality.gates import (
     similarity,
 )
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
-from mars_engine.core.config import MarsConfig, QualityConfig
+from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import (
     Encoder,
     FluencyModel,
     FoldModels,
-    FoldTrainer,
     Judge,
     JudgeRequest,
     LanguageDetector,
@@ -38,28 +37,12 @@ from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.store import Store
-from mars_engine.store.workbench import BenchmarkTexts, Workbench, no_benchmarks
+from mars_engine.store.workbench import Workbench
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""
 HELD_OUT = "a held-out pair"
 SOURCES_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class QualityTools:
-    """What the gates need of the world beside the encoder. A gate without its tool has nothing to say."""
-
-    trainer: FoldTrainer
-    languages: LanguageDetector | None = None
-    benchmark_texts: BenchmarkTexts = no_benchmarks
-    judge: Judge | None = None
-    fluency: FluencyModel | None = None
-
-    @classmethod
-    def of(cls, bench: Workbench) -> Self:
-        """The tools of a workspace's workbench."""
-        return cls(bench.probe_trainer, bench.languages, bench.benchmark_texts, bench.judge, bench.fluency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,40 +301,33 @@ def both_orders(pair: Pair, *, source_id: str = "", ask_again: bool = False) -> 
 # ------------------------------------------------------------------------------------------------------- the keeper
 
 
-def make_gatekeeper(
-    store: Store,
-    encoder: Encoder,
-    tools: QualityTools,
-    *,
-    config: MarsConfig,
-    progress: Progress,
-) -> Gatekeeper:
-    """Return what judges proposals of the training pairs, with the tools of the gates that are on.
+def make_gatekeeper(bench: Workbench) -> Gatekeeper:
+    """Return what judges proposals of the training pairs by the gates that are on; one without its tool is silent.
 
     The out-of-fold models are those of triage: probes, whatever model is trained.
     """
-    quality = config.quality
+    quality = bench.config.quality
     wants_margins = quality.label or quality.margin
     return Gatekeeper(
         config=quality,
-        encoder=encoder,
-        languages=tools.languages if quality.language else None,
-        out_of_fold=_out_of_fold(store, tools.trainer, config, progress) if wants_margins else None,
-        leaks=leak_index(store.pairs.pairs("heldout"), tools.benchmark_texts()) if quality.leakage else None,
-        asked_judge=tools.judge if quality.judge else None,
-        fluency=tools.fluency if quality.fluency else None,
-        progress=progress,
+        encoder=bench.encoder,
+        languages=bench.languages if quality.language else None,
+        out_of_fold=_out_of_fold(bench) if wants_margins else None,
+        leaks=leak_index(bench.store.pairs.pairs("heldout"), bench.benchmark_texts()) if quality.leakage else None,
+        asked_judge=bench.judge if quality.judge else None,
+        fluency=bench.fluency if quality.fluency else None,
+        progress=bench.progress,
     )
 
 
-def _out_of_fold(store: Store, trainer: FoldTrainer, config: MarsConfig, progress: Progress) -> OutOfFold | None:
+def _out_of_fold(bench: Workbench) -> OutOfFold | None:
     """Return the models, None where all pairs share one prompt and nothing can be trained without it."""
-    sources = load_sources(store, config.triage, policy="keep")
+    sources = load_sources(bench.store, bench.config.triage, policy="keep")
     examples = training_set(sources)
     pairs = list(examples.pairs)
-    folds = draw_folds(pairs, config)
+    folds = draw_folds(pairs, bench.config)
     try:
-        models = trainer.fold_models(examples, folds, progress=progress)
+        models = bench.probe_trainer.fold_models(examples, folds, progress=bench.progress)
     except NotReadyError:
         return None
     return OutOfFold(
@@ -447,9 +423,7 @@ class RegateReport:
     """How many a judge could not judge, by reason."""
 
 
-def regate(
-    store: Store, encoder: Encoder, tools: QualityTools, *, config: MarsConfig, progress: Progress
-) -> RegateReport:
+def regate(bench: Workbench) -> RegateReport:
     """Judge all stored proposals by the gates as they are configured now; nothing is generated, no decision changes.
 
     Done twice, it changes nothing the second time. Of near copies, one that had passed keeps its place.
@@ -457,13 +431,14 @@ def regate(
     Raises:
         NotReadyError: there are no proposals.
     """
+    store = bench.store
     before = store.proposals.proposals()
     if not before:
         raise NotReadyError("there are no proposals to judge", remedy="run 'mars propose' first")
-    keeper = make_gatekeeper(store, encoder, tools, config=config, progress=progress)
+    keeper = make_gatekeeper(bench)
     pairs = store.pairs.by_id({proposal.source_id for proposal in before})
     after: dict[str, Proposal] = {}
-    with progress.task("judge proposals", len(before)) as task:
+    with bench.progress.task("judge proposals", len(before)) as task:
         for group in _by_sources(before):
             judged = _judge_stored(keeper, group, pairs)
             store.proposals.replace_verdicts(judged)

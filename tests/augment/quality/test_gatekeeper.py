@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
-    QualityTools,
     fluency_of,
     judged_by,
     leak_index,
@@ -22,10 +23,12 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.core.records import FloatArray, GeneratorCard, Pair, Prompt, Proposal
 from mars_engine.curate.cards import gate_results
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import compose_newest_plan, make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.workspace.rounds import compose_newest_plan
 
 OFF = QualityConfig(**{gate.name: False for gate in GATES})
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
@@ -61,9 +64,7 @@ def proposed(bench: Workbench) -> list[Proposal]:
 
 
 def keeper_of(bench: Workbench):
-    return make_gatekeeper(
-        bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
-    )
+    return make_gatekeeper(bench)
 
 
 def as_candidate(source: Pair, new: Pair) -> Candidate:
@@ -225,7 +226,7 @@ def test_judging_anew_follows_the_settings_says_what_changed_and_is_done_after_o
     review_by_policy(bench.store, "gates", clock=bench.clock)
 
     def judge_anew(config: MarsConfig):
-        return regate(bench.store, bench.encoder, QualityTools.of(bench), config=config, progress=bench.progress)
+        return regate(replace(bench, config=config))
 
     stale = make_proposals(replace(bench, config=strict), bench.store.proposals.latest_plan())
     assert stale.judged_otherwise == stale.proposals == len(before), "old verdicts are told, not passed off as new"
@@ -247,7 +248,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
     bench = scored_bench(MarsConfig(triage=KEEP), endings=("indeed", "in 7 days", "and so on"))
     before = proposed(bench)
     assert {"refined", "refined+paraphrase", "paraphrase"} == {each.method for each in before}
-    regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
+    regate(bench)
     after = {each.id: each.flags for each in bench.store.proposals.proposals()}
     assert {each.id: each.flags for each in before} == after
 
@@ -255,7 +256,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
 def test_there_must_be_something_to_judge():
     bench = scored_bench(only())
     with pytest.raises(NotReadyError, match="mars propose"):
-        regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
+        regate(bench)
 
 
 def test_another_generators_copies_of_what_passed_are_told():
