@@ -28,12 +28,17 @@ class ChatStore:
 
     def newest(self, request_ids: Collection[str]) -> dict[str, KeptAnswer]:
         """What came of these requests when they were asked last, by id; those never asked are left out."""
+        return {request_id: askings[-1] for request_id, askings in self.askings(request_ids).items()}
+
+    def askings(self, request_ids: Collection[str]) -> dict[str, list[KeptAnswer]]:
+        """All that came of these requests, by id, in the order in which each was asked; as `newest` else."""
         stored = schema.chat_answers.c
-        found: dict[str, KeptAnswer] = {}
+        found: dict[str, list[KeptAnswer]] = {}
         with self.database.read() as connection:
             for group in id_groups(request_ids):
                 statement = _ANSWERS.where(stored.request_id.in_(group)).order_by(stored.asking)
-                found |= {each.request_id: each for each in records(connection, KeptAnswer, statement)}
+                for each in records(connection, KeptAnswer, statement):
+                    found.setdefault(each.request_id, []).append(each)
         return found
 
     def settled(self, request_ids: Collection[str]) -> set[str]:

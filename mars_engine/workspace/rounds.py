@@ -6,7 +6,7 @@ results, so rounds that were killed go on where they stopped.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mars_engine.augment.compose import ComposeReport, compose
@@ -312,7 +312,12 @@ def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "")
 
 
 def make_proposals(
-    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
+    bench: Workbench,
+    plan: Plan,
+    *,
+    retry: Retry | None = None,
+    only: Collection[str] | None = None,
+    loaded: RewardModel | None = None,
 ) -> ProposeReport:
     """Propose for a plan, with its model where the caller has loaded it already."""
     return propose(
@@ -326,6 +331,7 @@ def make_proposals(
         config=bench.config,
         progress=bench.progress,
         retry=retry,
+        only=only,
     )
 
 
