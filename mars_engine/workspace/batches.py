@@ -181,9 +181,11 @@ def keep_answers(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally) ->
             tally.leave_out(line, "unknown", f"no request with the custom_id {custom[:80]!r} was written out here")
             continue
         try:
-            outcomes.setdefault(key, []).append((line, outcome_of(line.value, known[key])))
+            outcome = outcome_of(line.value, known[key])
         except UnreadableBody as error:
             tally.leave_out(line, "unreadable", str(error))
+        else:
+            outcomes.setdefault(key, []).append((line, outcome))
     taken: list[TakenAnswer] = []
     fresh: list[KeptAnswer] = []
     for key, told in outcomes.items():
