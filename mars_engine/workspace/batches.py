@@ -76,8 +76,7 @@ def collecting(bench: Workbench) -> Collected:
         raise ConfigError(
             "neither the paraphraser nor the refiner nor a judge is a chat model, so there are no requests",
             expected='"chat" as propose.paraphraser, propose.refiner or quality.judge_by, and a name as chat.model',
-            remedy="set them in mars.toml, or as options: --propose-paraphraser chat --propose-refiner chat "
-            "--chat-model NAME",
+            remedy="set them in mars.toml",
         )
     outbox = Outbox()
     correspondence = Correspondence(bench.store.chat, lambda: outbox, bench.config.chat, bench.progress)
