@@ -5,7 +5,7 @@ Both run the chat generators on a backend that asks nobody. What is answered is 
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,7 +134,7 @@ def write_requests(
     proposed = propose_collecting(collected, plan, retry)
     orders = list(collected.outbox.orders.values())
     if orders:
-        bench.store.chat.keep([written_out(order, bench.clock()) for order in orders])
+        bench.store.chat.keep_unless_settled([written_out(order, bench.clock()) for order in orders])
         dialect = Dialect(bench.config.chat.structured)
         with completed_text(path, endings=ENDINGS, overwrite=overwrite) as stream:
             for order in orders:
@@ -164,18 +164,53 @@ class TakenAnswer:
     kept: KeptAnswer
 
 
+_Key = tuple[str, int]
+"""A request's id and its asking."""
+_Told = tuple[AnswerLine, Completion | Failed]
+
+
 def keep_answers(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally) -> list[TakenAnswer]:
     """Keep the answers of a batch in one transaction, and return them; what is not kept is told.
 
     Of several lines that answer the same request an answer comes before a failure, and the first before the others.
     """
-    asked = {str(line.value[CUSTOM_ID]): request_of(str(line.value[CUSTOM_ID])) for line in lines}
-    stored = bench.store.chat.askings({request_id for request_id, _ in filter(None, asked.values())})
-    known = {(each.request_id, each.asking): each for askings in stored.values() for each in askings}
-    outcomes: dict[tuple[str, int], list[tuple[AnswerLine, Completion | Failed]]] = {}
+    known = _requests_in(bench, lines)
+    fresh: dict[_Key, tuple[AnswerLine, KeptAnswer]] = {}
+    for key, told in _outcomes(lines, known, tally).items():
+        line, outcome = min(told, key=lambda each: isinstance(each[1], Failed))  # the first of the best
+        for other, _ in told:
+            if other is not line:
+                tally.leave_out(other, "twice", f"line {line.number:,} of {line.file} answers the same request")
+        before = known[key]
+        if before.is_settled or (isinstance(outcome, Failed) and before.failure == outcome.reason):
+            tally.leave_out(line, "taken before", before.failure or "the request was answered before")
+        else:
+            fresh[key] = line, with_outcome(before, outcome, bench.config.chat, bench.clock())
+    stored = bench.store.chat.keep_unless_settled([kept for _, kept in fresh.values()])
+    taken: list[TakenAnswer] = []
+    for key, (line, kept) in fresh.items():
+        if key not in stored:
+            tally.leave_out(line, "taken before", "the request was answered meanwhile")
+        elif kept.answer is None:
+            tally.leave_out(line, "failed", kept.failure)
+        else:
+            taken.append(TakenAnswer(line, kept))
+    return taken
+
+
+def _requests_in(bench: Workbench, lines: Sequence[AnswerLine]) -> dict[_Key, KeptAnswer]:
+    """Return the requests that were written out, or sent, and that lines answer."""
+    keys = [request_of(str(line.value[CUSTOM_ID])) for line in lines]
+    stored = bench.store.chat.askings({request_id for request_id, _ in filter(None, keys)})
+    return {(each.request_id, each.asking): each for askings in stored.values() for each in askings}
+
+
+def _outcomes(lines: Sequence[AnswerLine], known: Mapping[_Key, KeptAnswer], tally: Tally) -> dict[_Key, list[_Told]]:
+    """Return what lines say, by the request that they answer; a line that answers none is told."""
+    outcomes: dict[_Key, list[_Told]] = {}
     for line in lines:
         custom = str(line.value[CUSTOM_ID])
-        key = asked[custom]
+        key = request_of(custom)
         if key is None or key not in known:
             tally.leave_out(line, "unknown", f"no request with the custom_id {custom[:80]!r} was written out here")
             continue
@@ -185,26 +220,7 @@ def keep_answers(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally) ->
             tally.leave_out(line, "unreadable", str(error))
         else:
             outcomes.setdefault(key, []).append((line, outcome))
-    taken: list[TakenAnswer] = []
-    fresh: list[KeptAnswer] = []
-    for key, told in outcomes.items():
-        line, outcome = min(told, key=lambda each: isinstance(each[1], Failed))  # the first of the best
-        for other, _ in told:
-            if other is not line:
-                tally.leave_out(
-                    other, "twice", f"line {line.number:,} of {line.file} has an answer to the same request"
-                )
-        before = known[key]
-        if before.is_settled or (isinstance(outcome, Failed) and before.failure == outcome.reason):
-            tally.leave_out(line, "taken before", before.failure or "the request was answered before")
-            continue
-        fresh.append(with_outcome(before, outcome, bench.config.chat, bench.clock()))
-        if isinstance(outcome, Failed):
-            tally.leave_out(line, "failed", outcome.reason)
-        else:
-            taken.append(TakenAnswer(line, fresh[-1]))
-    bench.store.chat.keep(fresh)
-    return taken
+    return outcomes
 
 
 def tell_use(collected: Collected, taken: Sequence[TakenAnswer], tally: Tally) -> None:

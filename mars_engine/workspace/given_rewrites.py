@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mars_engine.augment.generators.chat.completions import storable
 from mars_engine.augment.generators.given import (
     GivenParaphraser,
     GivenRefiner,
@@ -154,7 +155,7 @@ def _writer_of(line: AnswerLine, default: str) -> str:
     said = line.value.get("writer", default)
     if not isinstance(said, str) or not said.strip():
         raise BadLine("it names no writer; expected a field 'writer', or --writer NAME for all lines")
-    return said.strip()
+    return storable(said.strip())
 
 
 def _said(value: Mapping[str, Any]) -> Iterator[_Said]:
@@ -206,7 +207,7 @@ class _Pairs:
     def __init__(self, store: Store, lines: Sequence[AnswerLine]) -> None:
         self._store = store
         self._rows: dict[int, str] | None = None
-        ids = {str(each) for line in lines for name in IDS if (each := line.value.get(name)) is not None}
+        ids = {_id_in(line.value) for line in lines}
         by_texts = (_pair_of_texts(line) for line in lines if _has_texts(line.value))
         ids |= {pair.id for pair in by_texts if pair is not None}
         self._pairs = store.pairs.by_id(ids)
@@ -223,9 +224,8 @@ class _Pairs:
             LookupError: it names one that is not here.
         """
         value = line.value
-        for name in IDS:
-            if value.get(name) is not None:
-                return self._known(str(value[name]), f"no pair has the id {str(value[name])[:80]!r}")
+        if pair_id := _id_in(value):
+            return self._known(pair_id, f"no pair has the id {pair_id[:80]!r}")
         if _has_texts(value):
             pair = _pair_of_texts(line)
             if pair is None:
@@ -254,6 +254,11 @@ class _Pairs:
                 )
             self._rows = self._store.pairs.ids_by_row(datasets[0].id)
         return self._rows.get(number + 1, "")
+
+
+def _id_in(value: Mapping[str, Any]) -> str:
+    """Return the pair's id that a line names; empty where it names none."""
+    return next((storable(str(value[name])) for name in IDS if value.get(name) is not None), "")
 
 
 def _has_texts(value: Mapping[str, Any]) -> bool:

@@ -168,6 +168,8 @@ def test_lines_that_cannot_be_used_are_told_with_their_number_and_reason(tmp_pat
             "",
             json.dumps(good[4]),
             json.dumps({"custom_id": good[5]["custom_id"]}),
+            json.dumps({"custom_id": "\ud800-0"}),
+            json.dumps({"custom_id": f"abc-{'9' * 5_000}"}),
         ]
         answers = tmp_path / "in.jsonl"
         answers.write_text("\n".join(lines))
@@ -180,12 +182,14 @@ def test_lines_that_cannot_be_used_are_told_with_their_number_and_reason(tmp_pat
             (5, "unusable"),
             (8, "twice"),
             (9, "unreadable"),
+            (10, "unknown"),
+            (11, "unknown"),
         ]
         reasons = {each.line: each.reason for each in report.unused}
         assert "400: bad words" in reasons[1]
         assert "'of another workspace'" in reasons[3]
         assert "line 6" in reasons[8]
-        assert (report.given, report.taken) == (8, 1)
+        assert (report.given, report.taken) == (10, 1)
         assert report.missing == len(good) - 3, "one was refused, one is useless, one is taken"
         again = write_requests(bench, plan, tmp_path / "again.jsonl")
         asked = {each["custom_id"] for each in lines_of([tmp_path / "again.jsonl"])}

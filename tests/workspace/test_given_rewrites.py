@@ -136,6 +136,8 @@ def test_what_cannot_be_used_is_told_line_by_line(bench, tmp_path):
         {**good, "rewrite": ["second", "third"]},
         {"id": high.id, "rejected_refined": "no refining is needed here", "writer": "Ada"},
         {"id": low.id, "chosen_p": "good too", "writer": "Ada"},
+        {**good, "id": "half a pair \ud800"},
+        {**good, "rewrite": "half a letter \ud800"},
     ]
     if unbudgeted:
         lines.append({**good, "id": unbudgeted[0], "rewrite": "for later"})
@@ -151,7 +153,8 @@ def test_what_cannot_be_used_is_told_line_by_line(bench, tmp_path):
         (14, "not asked for"),
         (15, "not asked for"),
     ]
-    assert fates[14:] == [(17, "not asked for")] * bool(unbudgeted)
+    assert fates[14:16] == [(17, "unknown"), (18, "unusable")]
+    assert fates[16:] == [(19, "not asked for")] * bool(unbudgeted)
     reasons = {each.line: each.reason for each in report.unused}
     assert "unchanged" in reasons[3]
     assert "--writer" in reasons[5]

@@ -1,5 +1,6 @@
 """OpenAI's batch format: requests and answers as lines of files, for a service or a cluster of one's own."""
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ OK = 200
 PASSING = frozenset({401, 402, 404, 408, 409, 429})
 """Of 4xx, those that have to do with the account or the moment, not with the request."""
 SERVER_FAILED = 500
+_CUSTOM_ID = re.compile(r"[0-9a-f]+-[0-9]{1,6}")
 
 
 @dataclass
@@ -62,7 +64,7 @@ def custom_id(request_id: str, asking: int) -> str:
 def request_of(custom: str) -> tuple[str, int] | None:
     """Return the request's id and its asking, of a custom id; None where it is none of ours."""
     request_id, _, asking = custom.rpartition("-")
-    return (request_id, int(asking)) if request_id and asking.isascii() and asking.isdigit() else None
+    return (request_id, int(asking)) if _CUSTOM_ID.fullmatch(custom) else None
 
 
 def request_line(order: Order, dialect: Dialect) -> dict[str, Any]:
