@@ -78,6 +78,16 @@ class _Said:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A rewrite, the line that it stands in, and what it is a rewrite of."""
+
+    line: AnswerLine
+    side: str
+    text: str
+    wanted: Wanted
+
+
 def keep_given(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally, *, writer: str = "") -> GivenRewrites:
     """Keep the rewrites of lines in the plain form in one transaction; what is not kept is told.
 
@@ -88,8 +98,36 @@ def keep_given(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally, *, w
         writer: who wrote the rewrites of lines that do not say it.
     """
     found = GivenRewrites()
-    told: list[tuple[AnswerLine, str, _Said, Wanted]] = []
-    pairs = _Pairs(bench.store, lines)
+    told = _rewrites_in(bench.store, lines, tally, found, writer)
+    kept = bench.store.chat.askings([each.wanted.request.id for each in told])
+    texts_of = {request_id: [each.answer for each in askings] for request_id, askings in kept.items()}
+    seen: dict[tuple[str, str], int] = {}
+    fresh: list[KeptAnswer] = []
+    for each in told:
+        request_id, text = each.wanted.request.id, each.text
+        texts = texts_of.setdefault(request_id, [])
+        if (request_id, text) in seen:
+            tally.leave_out(each.line, "twice", f"line {seen[request_id, text]:,} has the same rewrite")
+            continue
+        seen[request_id, text] = each.line.number
+        if fault := why_unusable(each.wanted, text):
+            tally.leave_out(each.line, "unusable", f"{each.side}: {fault}")
+        elif text in texts:
+            found.rewrites.append(GivenRewrite(each.line, each.wanted, texts.index(text), is_new=False))
+        else:
+            found.rewrites.append(GivenRewrite(each.line, each.wanted, len(texts), is_new=True))
+            fresh.append(kept_rewrite(each.wanted, text, len(texts), bench.clock()))
+            texts.append(text)
+    bench.store.chat.keep(fresh)
+    return found
+
+
+def _rewrites_in(
+    store: Store, lines: Sequence[AnswerLine], tally: Tally, found: GivenRewrites, writer: str
+) -> list[_Told]:
+    """Return all rewrites in some lines, and note whose they are; a line that has none is told."""
+    told: list[_Told] = []
+    pairs = _Pairs(store, lines)
     for line in lines:
         try:
             source_id, pair = pairs.of(line)
@@ -97,34 +135,12 @@ def keep_given(bench: Workbench, lines: Sequence[AnswerLine], tally: Tally, *, w
             said = list(_said(line.value))
         except BadLine as fault:
             tally.leave_out(line, "unreadable", str(fault))
-            continue
         except LookupError as fault:
             tally.leave_out(line, "unknown", str(fault.args[0]))
-            continue
-        for each in said:
-            told.append((line, source_id, each, _wanted(author, source_id, pair, each)))
-        found.sources.setdefault(author, set()).add(source_id)
-    kept = bench.store.chat.askings([wanted.request.id for *_, wanted in told])
-    before = {request_id: [each.answer for each in askings] for request_id, askings in kept.items()}
-    seen: dict[tuple[str, str], int] = {}
-    fresh: list[KeptAnswer] = []
-    for line, _, said, wanted in told:
-        request_id, text = wanted.request.id, said.text.strip()
-        texts = before.setdefault(request_id, [])
-        if (request_id, text) in seen:
-            tally.leave_out(line, "twice", f"line {seen[request_id, text]:,} has the same rewrite")
-            continue
-        seen[request_id, text] = line.number
-        if fault := why_unusable(wanted, text):
-            tally.leave_out(line, "unusable", f"{said.side}: {fault}")
-        elif text in texts:
-            found.rewrites.append(GivenRewrite(line, wanted, texts.index(text), is_new=False))
         else:
-            found.rewrites.append(GivenRewrite(line, wanted, len(texts), is_new=True))
-            fresh.append(kept_rewrite(wanted, text, len(texts), bench.clock()))
-            texts.append(text)
-    bench.store.chat.keep(fresh)
-    return found
+            told += [_Told(line, each.side, each.text.strip(), _wanted(author, source_id, pair, each)) for each in said]
+            found.sources.setdefault(author, set()).add(source_id)
+    return told
 
 
 def tell_given_use(
