@@ -45,7 +45,7 @@ from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport
 from mars_engine.workspace.batches import RequestsReport, write_requests
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
-from mars_engine.workspace.rewrites_elsewhere import AnswersReport, newest_plan, take_answers, with_writer
+from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
@@ -304,14 +304,14 @@ class Workspace(OpenedWorkspace):
     def take_answers(
         self, *paths: str | os.PathLike[str], writer: str = "", settings: Settings | None = None
     ) -> AnswersReport:
-        """Take in answers to such requests, or rewrites in the plain form, and propose with them by the newest plan.
+        """Take in answers to such requests, or rewrites in the plain form, and propose with them by the open plan.
 
         Raises:
             LoadError: a file cannot be read, or has no answers; nothing was kept.
-            NotReadyError: nothing was proposed or written out yet.
+            NotReadyError: no model is trained, or the pairs were not scored yet.
         """
         with self._working("propose", settings) as (bench, notes):
-            report = take_answers(bench, newest_plan(bench), [Path(path) for path in paths], writer=writer)
+            report = take_answers(bench, open_plan(bench), [Path(path) for path in paths], writer=writer)
             notes.summary |= {"answers": report.given, "taken": report.taken}
         return report
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mars_engine.augment.generators.given import GivenParaphraser, GivenRefiner, Writer
 from mars_engine.augment.propose import ProposeReport
-from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import Plan
 from mars_engine.store.workbench import Workbench
@@ -20,7 +19,7 @@ from mars_engine.workspace.batches import (
     tell_use,
 )
 from mars_engine.workspace.given_rewrites import keep_given, tell_given_use
-from mars_engine.workspace.rounds import make_proposals
+from mars_engine.workspace.rounds import make_plan, make_proposals, newest_model, next_round
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +97,14 @@ def with_writer(bench: Workbench, write: Writer, name: str = "") -> Workbench:
     return replace(bench, paraphraser=GivenParaphraser(bench.store.chat, named, write, bench.clock))
 
 
-def newest_plan(bench: Workbench) -> Plan:
-    """Return the plan that answers are taken in for.
+def open_plan(bench: Workbench) -> Plan:
+    """Return the plan that answers are taken in for: the newest model's, drawn now where it has none.
 
     Raises:
-        NotReadyError: there is none.
+        NotReadyError: no model is trained, or the pairs were not scored yet.
     """
+    model = newest_model(bench)
     plan = bench.store.proposals.latest_plan()
-    if plan is None:
-        raise NotReadyError("nothing was planned yet, so no answers are awaited", remedy="run 'mars propose' first")
-    return plan
+    if plan is not None and plan.model_id == model.id:
+        return plan
+    return make_plan(bench, model, round_number=next_round(model)).plan

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from scripted_chat import Answer, Asked, ScriptedServer, key_of_kept, rewrites, serving
 
+from mars_engine.cli.main import BAD_INPUT
 from mars_engine.cli.main import mars as cli
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, ProposeConfig, TriageConfig
@@ -334,4 +335,4 @@ def answered(line: dict) -> dict:
     ],
 )
 def test_options_that_do_not_go_together_are_refused(root, options, said):
-    assert said.lower() in run(root, "propose", *options, code=2 if "cannot" in said else 1).lower()
+    assert said.lower() in run(root, "propose", *options, code=2 if "cannot" in said else BAD_INPUT).lower()

@@ -11,8 +11,8 @@ from chat_tools import chat_bench, chat_config, planned
 from mars_engine.augment.quality.gatekeeper import last_turn
 from mars_engine.core.errors import GenerationError
 from mars_engine.core.records import Pair
-from mars_engine.workspace.rewrites_elsewhere import AnswersReport, take_answers, with_writer
-from mars_engine.workspace.rounds import make_proposals
+from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
+from mars_engine.workspace.rounds import make_proposals, score_model, train_warm_up
 
 OFFLINE: dict[str, Any] = {"paraphraser": "rules", "refiner": "extractive", "variants": 2}
 NOWHERE = "http://127.0.0.1:1/v1"
@@ -112,6 +112,12 @@ def test_rows_of_the_imported_file_name_pairs_too(bench, tmp_path):
     report = take(bench, plan, tmp_path, [{"i": number, "chosen_p": "x y z", "prompt_p": "z?"}], writer="Ada")
     assert report.taken == 2
     assert {each.source_id for each in given_by(bench, "Ada")} == {pairs[number].id}
+
+
+def test_where_nothing_was_planned_a_plan_is_drawn_and_the_open_one_is_kept(bench):
+    score_model(bench, train_warm_up(bench))
+    plan = open_plan(bench)
+    assert bench.store.proposals.latest_plan() == plan == open_plan(bench)
 
 
 def test_what_cannot_be_used_is_told_line_by_line(bench, tmp_path):

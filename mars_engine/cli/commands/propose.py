@@ -21,7 +21,7 @@ from mars_engine.jobs import headlines
 from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.batches import write_requests
-from mars_engine.workspace.rewrites_elsewhere import newest_plan, take_answers
+from mars_engine.workspace.rewrites_elsewhere import open_plan, take_answers
 from mars_engine.workspace.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
@@ -138,7 +138,7 @@ def _write_requests(
 
 def _take_answers(session: Session, files: tuple[Path, ...], writer: str, overrides: Overrides) -> Any:
     with working(session, "propose", overrides) as (bench, notes):
-        report = take_answers(bench, newest_plan(bench), files, writer=writer)
+        report = take_answers(bench, open_plan(bench), files, writer=writer)
         notes.summary |= {"answers": report.given, "taken": report.taken}
     return report, lambda console: printing_generation.show_answers(console, report)
 
