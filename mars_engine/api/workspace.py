@@ -16,6 +16,7 @@ from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
 from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
+from mars_engine.augment.generators.given import Writer
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
 from mars_engine.core.config import AllocationLaw
@@ -43,7 +44,9 @@ from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.workspace.batches import RequestsReport, write_requests
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
+from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
@@ -251,23 +254,61 @@ class Workspace(OpenedWorkspace):
         *,
         law: AllocationLaw | None = None,
         budget: int | None = None,
+        writer: Writer | None = None,
+        writer_name: str = "",
         settings: Settings | None = None,
     ) -> ProposeReport:
         """Plan as `plan` does with the same arguments, store the plan, and propose augmented pairs by it.
 
         Interrupted, it goes on where it stopped. The default generators are stand-ins for demonstrations and tests.
 
+        Args:
+            law, budget, settings: see `plan`.
+            writer: paraphrases in the configured generator's place: a function that is handed a list of texts and
+                returns for each a rewrite or a list of rewrites. It is not handed the same text twice.
+            writer_name: whom its proposals name, and what it wrote is kept by; the function's name where it is empty.
+
         Raises:
             NotReadyError: no model is trained, or the pairs were not scored yet.
             ConfigError: the law is unknown, or a number out of its range.
-            GenerationError: nothing at all could be generated.
+            GenerationError: nothing at all could be generated, or the writer returned something else.
         """
         with self._working("propose", settings, planned(law, budget)) as (bench, notes):
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model))
-            report = make_proposals(bench, plan.plan)
+            report = make_proposals(with_writer(bench, writer, writer_name) if writer else bench, plan.plan)
             notes.summary |= headlines.of_plan(plan) | headlines.of_propose(report)
             validate_yield(report)
+        return report
+
+    def write_requests(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, settings: Settings | None = None
+    ) -> RequestsReport:
+        """Plan as `propose` does, and write what a chat model has still to be asked, for a batch service; ask nobody.
+
+        Raises:
+            MarsError: no chat model is to write or judge, or the file, .jsonl, is there or cannot be written.
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+        """
+        with self._working("propose", settings) as (bench, notes):
+            model = newest_model(bench)
+            plan = make_plan(bench, model, round_number=next_round(model)).plan
+            report = write_requests(bench, plan, Path(path), overwrite=overwrite)
+            notes.summary |= headlines.of_propose(report.propose)
+        return report
+
+    def take_answers(
+        self, *paths: str | os.PathLike[str], writer: str = "", settings: Settings | None = None
+    ) -> AnswersReport:
+        """Take in answers to such requests, or rewrites in the plain form, and propose with them by the open plan.
+
+        Raises:
+            LoadError: a file cannot be read, or has no answers; nothing was kept.
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+        """
+        with self._working("propose", settings) as (bench, notes):
+            report = take_answers(bench, open_plan(bench), [Path(path) for path in paths], writer=writer)
+            notes.summary |= {"answers": report.given, "taken": report.taken}
         return report
 
     def retry(self, failures: Retry = "retryable", *, settings: Settings | None = None) -> ProposeReport:
