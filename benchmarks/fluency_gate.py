@@ -1,8 +1,8 @@
 """What the fluency gate tells apart: texts with words swapped or dropped, and proposals that were read by hand.
 
-    .venv/bin/python -m benchmarks.fluency_gate ../shared/data WORK [--read passed-hh-harmless.txt]
+    .venv/bin/python -m benchmarks.fluency_gate WORK [--read passed-hh-harmless.txt]
 
-The texts are 1,000 rewrites of the demo pairs by a large language model (`demo/rewrites-*.jsonl` of the folder), drawn
+The texts are 1,000 rewrites of the demo pairs by a large language model (`data/demo-rewrites.jsonl`), drawn
 by seed, each as it is and with one in twenty words swapped with the next or dropped; both are compared with the text
 that they rewrite, in its place after the prompt, under the packaged language model. Printed are the area under the ROC
 curve, damaged against undamaged, with a 95% bootstrap interval over texts, and what each threshold stops. --read takes
@@ -15,6 +15,7 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from mars_engine.core.records import FloatArray, Prompt, Turn
 from mars_engine.stats.intervals import wilson_interval
 from mars_engine.stats.metrics import auc
 
-DEMO = Path(__file__).parent.parent / "data" / "demo-train.jsonl"
+DATA = Path(__file__).parent.parent / "data"
+SOURCES = 180
+"""Of the demo's first training pairs the rewrites are drawn."""
 TEXTS, EVERY, SEED, RESAMPLES = 1_000, 20, 0, 2_000
 THRESHOLDS = (0.25, 0.5, 0.75, 1.0, 1.25)
 BADLY_WORDED = frozenset({5, 8, 14, 27, 29, 37, 44, 47, 50})
@@ -48,29 +51,28 @@ def damaged(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def rewrites(folder: Path) -> list[tuple[str, str, str]]:
+def rewrites() -> list[tuple[str, str, str]]:
     """Return the prompt, the text and its rewrite, for every rewrite of the demo pairs' answers."""
-    sources = [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    sources, rows = (read(DATA / name)[:SOURCES] for name in ("demo-train.jsonl", "demo-rewrites.jsonl"))
     found = []
-    for path in sorted((folder / "demo").glob("rewrites-*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            source = sources[row["i"]]
-            prompt = source["prompt"][-1]["content"]
-            fields = (("chosen", "chosen_p"), ("rejected", "rejected_p"))
-            found += [(prompt, source[side][-1]["content"], new) for side, field in fields for new in row[field]]
-            for side in ("rejected", "chosen"):
-                new = row.get(f"{side}_refined", [])
-                for each in [new] if isinstance(new, str) else new:
-                    found.append((prompt, source[side][-1]["content"], each))
+    for source, row in zip(sources, rows, strict=True):
+        prompt = source["prompt"][-1]["content"]
+        for side, field in (("chosen", "chosen_p"), ("rejected", "rejected_p")):
+            found += [(prompt, source[side][-1]["content"], new) for new in row[field]]
+        for side in ("rejected", "chosen"):
+            found += [(prompt, source[side][-1]["content"], new) for new in row.get(f"{side}_refined", [])]
     return found
 
 
-def measure_losses(folder: Path, kept: Path) -> tuple[FloatArray, FloatArray]:
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def measure_losses(kept: Path) -> tuple[FloatArray, FloatArray]:
     """Return by how much undamaged and damaged rewrites lie below their sources, in nats a token, shape (n,) each."""
     if not kept.is_file():
         rng = random.Random(SEED)  # noqa: S311 (a draw of examples, no secret)
-        rows = rewrites(folder)
+        rows = rewrites()
         rng.shuffle(rows)
         rows = rows[:TEXTS]
         broken = [damaged(new, rng) for _, _, new in rows]
@@ -133,12 +135,11 @@ def show_read(numbers: Sequence[int], losses: FloatArray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--read", type=Path)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    good, bad = measure_losses(options.data, options.work / "fluency.npz")
+    good, bad = measure_losses(options.work / "fluency.npz")
     print(f"{len(good):,} rewrites, damaged against undamaged: AUC {auc_interval(good, bad)}")
     show_stopped("undamaged", good)
     show_stopped("damaged", bad)

@@ -37,7 +37,7 @@ def test_a_job_is_started_waited_for_and_listed(workspace):
     listed = job(workspace, "list").output
     assert run_id[:8] in listed
     assert "finished" in listed
-    assert "180 new train pairs kept" in job(workspace, "log", run_id[:8]).output
+    assert "360 new train pairs kept" in job(workspace, "log", run_id[:8]).output
 
 
 def test_a_job_that_fails_says_why_and_is_tried_again(workspace):

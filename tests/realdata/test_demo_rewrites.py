@@ -18,18 +18,20 @@ from mars_engine.workspace.rewrites_elsewhere import take_answers
 
 pytestmark = pytest.mark.realdata
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT.parent / "shared/data/demo"
-FILES = [FOLDER / "rewrites-2.jsonl"]
+FIRST, LAST = 90, 135
+"""Whose rewrites are taken in, by their rows."""
 
 
-@pytest.mark.skipif(not FOLDER.exists(), reason="../shared/data/demo is absent")
-def test_each_rewrite_is_taken_or_told():
+def test_each_rewrite_is_taken_or_told(tmp_path):
     config = MarsConfig(
         triage=KEEP,
         allocation=AllocationConfig(budget=720, law="uniform"),
         propose=ProposeConfig(variants=2, refine_tries=2),
     )
-    rows = [json.loads(line) for file in FILES for line in file.read_text().splitlines()]
+    lines = (ROOT / "data/demo-rewrites.jsonl").read_text(encoding="utf-8").splitlines()[FIRST:LAST]
+    rows = [json.loads(line) for line in lines]
+    files = [tmp_path / "rewrites.jsonl"]
+    files[0].write_text("\n".join(lines), encoding="utf-8")
     given = [row[name] for row in rows for name in COLUMNS if name in row]
     rewrites = sum(len(each) if isinstance(each, list) else 1 for each in given)
     with chat_bench(config) as bench:
@@ -38,7 +40,7 @@ def test_each_rewrite_is_taken_or_told():
         model = train_warm_up(bench)
         score_model(bench, model)
         plan = make_plan(bench, model).plan
-        report = take_answers(bench, plan, FILES, writer="a large model")
+        report = take_answers(bench, plan, files, writer="a large model")
         assert len(rows) == 45
         assert report.given == rewrites == report.taken + len(report.unused)
         assert report.left_out.keys() <= {"not asked for", "twice", "unusable"}
@@ -46,5 +48,5 @@ def test_each_rewrite_is_taken_or_told():
         refinements = Counter(report.proposed["a large model"].refinements)
         assert refinements["refined_rejected"] > 5
         assert not bench.store.chat.spent().tokens
-        again = take_answers(bench, plan, FILES, writer="a large model")
+        again = take_answers(bench, plan, files, writer="a large model")
         assert (again.taken, again.proposed) == (0, report.proposed)

@@ -96,11 +96,11 @@ def test_an_empty_workspace_begins_with_the_import_and_the_demo_pairs_are_one_bu
     press(app, "preview-demo")
     assert "To train on · read as trl" in words(app)
     assert "Held out · read as trl" in words(app)
-    assert [metric.value for metric in app.metric if metric.label == "New pairs"] == ["180", "60"]
+    assert [metric.value for metric in app.metric if metric.label == "New pairs"] == ["360", "252"]
     assert store.pairs.datasets() == []
     app = wait_for_import(press(app, "import-demo"), store)
     assert "✓ finished: import" in words(app)
-    assert [dataset.pair_count for dataset in store.pairs.datasets()] == [180, 60]
+    assert [dataset.pair_count for dataset in store.pairs.datasets()] == [360, 252]
 
 
 def test_where_nothing_is_held_out_a_part_of_the_prompts_is_one_button_away(at_work, tmp_path):
