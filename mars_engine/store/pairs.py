@@ -127,6 +127,19 @@ class PairStore:
                 found.update((pair.id, pair) for pair in records(connection, Pair, statement))
         return {pair_id: found[pair_id] for pair_id in ids if pair_id in found}
 
+    def ids_by_row(self, dataset_id: str) -> dict[int, str]:
+        """Ids of the pairs that a dataset brought first, by their row in its source, counted from 1.
+
+        Of a row that gave several pairs, it is the first.
+        """
+        stored = schema.pairs.c
+        statement = select(stored.dataset_row, stored.id).where(stored.dataset_id == dataset_id)
+        found: dict[int, str] = {}
+        with self.database.read() as connection:
+            for row, pair_id in connection.execute(statement.order_by(stored.ordinal)):
+                found.setdefault(row, pair_id)
+        return found
+
     def save_distances(self, encoder: str, distances: Mapping[str, float]) -> None:
         """Store the semantic distance of pairs, by pair id, under an encoder (its fingerprint), in one transaction."""
         rows = [{"encoder": encoder, "pair_id": pair_id, "distance": value} for pair_id, value in distances.items()]

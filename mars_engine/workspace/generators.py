@@ -33,6 +33,9 @@ class Generators:
     paraphraser: Paraphraser
     refiner: Refiner
     judge: Judge | None
+    """Of proposals, for the gate."""
+    label_judge: Judge
+    """The chat model as a judge of labels; it is asked nothing before somebody asks it."""
 
 
 @contextmanager
@@ -65,6 +68,7 @@ def open_generators(
             paraphraser=_make_paraphraser(root / OWN_FOLDER, config, correspondence, progress, may_download),
             refiner=_make_refiner(root / OWN_FOLDER, config, correspondence, encoder, progress, may_download),
             judge=_make_judge(root / OWN_FOLDER, config, correspondence),
+            label_judge=_chat_judge(root / OWN_FOLDER, config, correspondence),
         )
     finally:
         correspondence.close()
@@ -113,7 +117,11 @@ def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspon
         case "none":
             return None
         case "chat":
-            return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
+            return _chat_judge(own_prompts, config, correspondence)
+
+
+def _chat_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> ChatJudge:
+    return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
 
 
 def _read_key(variable: str) -> str:
