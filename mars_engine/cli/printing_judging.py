@@ -5,6 +5,7 @@ from rich.console import Console
 from mars_engine.cli.printing import table
 from mars_engine.cli.printing_generation import money_in_words
 from mars_engine.core.config import ChatConfig
+from mars_engine.core.judge_records import VERDICT_WORDS
 from mars_engine.curate.agreement_coefficients import Coefficient
 from mars_engine.curate.judging.agreement import JudgeAgreement, JudgeTally
 from mars_engine.curate.judging.asking import JudgingForecast, JudgingReport
@@ -40,15 +41,6 @@ def show_judging(console: Console, report: JudgingReport) -> None:
         console.print(f"    {count:,} × {reason}")
     for remark in report.remarks:
         console.print(f"  careful: {remark}")
-
-
-VERDICT_WORDS = {
-    "chosen": "the chosen answer is better: the label is right",
-    "rejected": "the rejected answer is better: the label is wrong",
-    "tie": "neither is better",
-    "inconsistent": "the order in which they were shown decided",
-    "unread": "the judge's answer could not be read, or none came",
-}
 
 
 def show_judging_forecast(console: Console, forecast: JudgingForecast, config: ChatConfig) -> None:

@@ -1,5 +1,6 @@
 """What a judge says of a source pair's label, asked in both orders."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,6 +12,14 @@ Preference = Literal["chosen", "rejected", "tie", "unread"]
 """Which answer a judge prefers in one order: the chosen one, the rejected one, neither, or what cannot be read."""
 LabelVerdict = Literal["chosen", "rejected", "tie", "inconsistent", "unread"]
 """Of both orders together. "inconsistent": the answer shown first, or the one shown second, is preferred in both."""
+
+VERDICT_WORDS: Mapping[LabelVerdict, str] = {
+    "chosen": "the chosen answer is better",
+    "rejected": "the rejected answer is better",
+    "tie": "neither answer is better",
+    "inconsistent": "the order in which the answers were shown decided",
+    "unread": "its answer could not be read, or none came",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,3 @@ class LabelOpinion:
     retryable: bool
     """Whether asking again may read what was unread: a server was away."""
     at: datetime
-
-    @property
-    def says(self) -> Literal["chosen", "rejected"] | None:
-        """The answer that it prefers; None where it prefers none."""
-        return self.verdict if self.verdict in ("chosen", "rejected") else None

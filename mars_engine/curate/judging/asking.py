@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.judge_records import LabelOpinion
+from mars_engine.core.judge_records import LabelOpinion, LabelVerdict
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Pair, TriageRow
@@ -34,7 +34,7 @@ class JudgingReport(ShownAsTable):
     """Pairs in question that it was not asked about, since no more were wanted."""
     suspects_judged: int
     """Suspected pairs among those of which it has an opinion."""
-    verdicts: Mapping[str, int]
+    verdicts: Mapping[LabelVerdict, int]
     """How many of the pairs in question it gave each verdict."""
     reasons: Mapping[str, int]
     """Why verdicts are unread."""
