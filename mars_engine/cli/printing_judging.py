@@ -7,16 +7,11 @@ from mars_engine.cli.printing_generation import money_in_words
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.judge_records import VERDICT_WORDS
 from mars_engine.curate.agreement_coefficients import Coefficient
-from mars_engine.curate.judging.agreement import JudgeAgreement, JudgeTally
+from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement
 from mars_engine.curate.judging.asking import JudgingForecast, JudgingReport
 from mars_engine.curate.judging.deciding import JudgeDecisions
 from mars_engine.curate.judging.recorded import RecordedOpinions
 from mars_engine.workspace.judges import SecondOpinion
-
-ONLY_SUSPECTS = (
-    "judged suspects alone, whose margins all call their labels wrong, so that its agreement with the margin tells "
-    "nothing: judge all pairs by --all"
-)
 
 
 def show_second_opinion(console: Console, report: SecondOpinion) -> None:
@@ -100,13 +95,9 @@ def show_judge_agreement(console: Console, report: JudgeAgreement) -> None:
     ]
     if pairs:
         table(console, "Agreement on labels", ["first", "second", "pairs", "raw agreement", "Cohen's κ"], pairs)
-    for line in say_only_suspects(report.judges):
-        console.print(line)
-
-
-def say_only_suspects(judges: tuple[JudgeTally, ...]) -> list[str]:
-    """Say of which judges the agreement with the margin tells nothing."""
-    return [f"{each.judge} {ONLY_SUSPECTS}" for each in judges if each.only_suspects]
+    for each in report.judges:
+        if each.only_suspects:
+            console.print(f"{each.judge} {ONLY_SUSPECTS}")
 
 
 def _in_words(coefficient: Coefficient) -> str:

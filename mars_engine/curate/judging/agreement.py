@@ -18,6 +18,10 @@ from mars_engine.store import Store
 
 PEOPLE = "people"
 MARGIN = "out-of-fold margin"
+ONLY_SUSPECTS = (
+    "judged suspects alone, whose labels the margin all calls wrong, so that its agreement with the margin tells nothing: "
+    "'mars judge-labels --all' judges the others too"
+)
 _CATEGORIES: Mapping[LabelSays, int] = {"right": 0, "wrong": 1}
 
 
@@ -34,7 +38,7 @@ class JudgeTally:
     """The order in which the answers were shown decided."""
     unread: int
     only_suspects: bool
-    """Whether it judged suspects alone, which the margin all calls wrong, so that their agreement tells nothing."""
+    """Whether it judged suspects alone, so that its agreement with the margin tells nothing: see ONLY_SUSPECTS."""
 
 
 @dataclass(frozen=True, slots=True)
