@@ -4,8 +4,8 @@
 
 A tenth, a quarter and two fifths of the training labels of both real sets are flipped by seed. A scripted judge gives
 its opinion on every pair and is right with a known probability, its errors drawn by seed without a look at the pair.
-Each policy flips what it takes for wrong; told are flips that it set right, good labels that it spoilt, and the held-out
-accuracy of the probe fitted on what it left; five seeds. A run is cut into cells that WORK keeps: with --seconds it
+Each policy flips what it takes for wrong; told are flips that it set right, good labels that it spoilt, and the
+held-out accuracy of the probe fitted on what it left; five seeds. A run is cut into cells that WORK keeps: with --seconds it
 begins none after that time, and the next run goes on where it ended; the tables are printed once all cells are there.
 """
 
@@ -175,9 +175,7 @@ def run(data: Path, work: Path, seconds: float) -> None:
     kept = work / "cells"
     kept.mkdir(parents=True, exist_ok=True)
     encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), work / "embeddings")
-    pairs = {
-        name: tuple(load_pairs(data / f"{name}-{part}.jsonl.gz") for part in ("train", "test")) for name in SETS
-    }
+    pairs = {name: tuple(load_pairs(data / f"{name}-{part}.jsonl.gz") for part in ("train", "test")) for name in SETS}
     end = time.monotonic() + seconds
     for cell in cells:
         if (kept / cell.file_name).exists():

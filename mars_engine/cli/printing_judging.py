@@ -85,13 +85,17 @@ def show_judge_agreement(console: Console, report: JudgeAgreement) -> None:
     rows = [
         [
             each.judge,
-            *(f"{count:,}" for count in (each.label_right, each.label_wrong, each.ties, each.inconsistent, each.unread)),
+            *(
+                f"{count:,}"
+                for count in (each.label_right, each.label_wrong, each.ties, each.inconsistent, each.unread)
+            ),
         ]
         for each in report.judges
     ]
     table(console, "What judges said", ["judge", "right", "wrong", "ties", "by order", "unread"], rows)
     pairs = [
-        [each.first, each.second, f"{each.items:,}", _in_words(each.raw), _in_words(each.kappa)] for each in report.pairs
+        [each.first, each.second, f"{each.items:,}", _in_words(each.raw), _in_words(each.kappa)]
+        for each in report.pairs
     ]
     if pairs:
         table(console, "Agreement on labels", ["first", "second", "pairs", "raw agreement", "Cohen's κ"], pairs)

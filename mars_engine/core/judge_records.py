@@ -24,7 +24,7 @@ VERDICT_WORDS: Mapping[LabelVerdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelOpinion:
-    """A judge's opinion on a pair, by its label as it was imported: a person's or a policy's flip does not change it."""
+    """A judge's opinion on a pair, by its label as it was imported, whoever flipped it since."""
 
     judge: str
     """Names the judge and all that decides what it says, so that another model or prompt is another judge."""

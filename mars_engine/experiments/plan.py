@@ -167,7 +167,8 @@ class ExperimentPlan(Section):
             raise ValueError("two datasets have the same name")
         if self.triage.policy in ("ask", "judge"):
             raise ValueError(
-                f"triage.policy = {self.triage.policy!r}, but nobody is there to be asked: keep, leave_out, smooth or flip"
+                f"triage.policy = {self.triage.policy!r}, but nobody is there to be asked: "
+                "keep, leave_out, smooth or flip"
             )
         if "law" in self.allocation.model_fields_set:
             raise ValueError("allocation.law is decided by each method: leave it out")

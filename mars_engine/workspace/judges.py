@@ -48,7 +48,10 @@ def open_judge(bench: Workbench, name: str) -> LabelJudge:
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinion(ShownAsTable):
-    """What a judge said of labels, what was decided by it, and how far it agrees with others. None was not asked for."""
+    """What a judge said of labels, what was decided by it, and how far it agrees with others.
+
+    What is None was not asked for.
+    """
 
     recorded: RecordedOpinions | None
     judging: JudgingReport | None
@@ -129,8 +132,6 @@ def _foreign_judge(bench: Workbench, name: str) -> ScoringJudge:
     from mars_engine.reward_models.foreign import load_foreign_model
 
     config = bench.config.reward_model
-    loaded = load_foreign_model(
-        name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device
-    )
+    loaded = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
     called = Path(name).name if Path(name).is_dir() else name
     return ScoringJudge(f"{called} {loaded.model.id[:SHORT]}", loaded.model, bench.progress)

@@ -42,8 +42,8 @@ class JudgeConfig(Section):
     """When a card in Check shows what judges say: 'after' one's own decision, so that it sways nobody, 'before' it, or
     'never'."""
     margin: MarginRule = "suspected"
-    """When the out-of-fold margin calls a label wrong, for the policy 'judge': where triage has 'suspected' it, or where
-    the mean margin is 'negative'."""
+    """When the out-of-fold margin calls a label wrong, for the policy 'judge': where triage has 'suspected' it, or
+    where the mean margin is 'negative'."""
 
 
 class AllocationConfig(Section):

@@ -19,8 +19,8 @@ from mars_engine.store import Store
 PEOPLE = "people"
 MARGIN = "out-of-fold margin"
 ONLY_SUSPECTS = (
-    "judged suspects alone, whose labels the margin all calls wrong, so that its agreement with the margin tells nothing: "
-    "'mars judge-labels --all' judges the others too"
+    "judged suspects alone, whose labels the margin all calls wrong, so that its agreement with the margin tells "
+    "nothing: 'mars judge-labels --all' judges the others too"
 )
 _CATEGORIES: Mapping[LabelSays, int] = {"right": 0, "wrong": 1}
 

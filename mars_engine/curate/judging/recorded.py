@@ -21,8 +21,8 @@ RECORDED = "recorded"
 OPINIONS: Mapping[str, Preference] = {"chosen": "chosen", "rejected": "rejected", "tie": "tie"}
 EXCHANGED: Mapping[Preference, Preference] = {"chosen": "rejected", "rejected": "chosen", "tie": "tie"}
 WHAT_A_ROW_SAYS = (
-    "rows with a pair, as pair_id, as its texts prompt, chosen and rejected, or as its row (from 1) or i (from 0) in the "
-    "imported file; and with opinion (chosen, rejected or tie) or label_doubt (true or false)"
+    "rows with a pair, as pair_id, as its texts prompt, chosen and rejected, or as its row (from 1) or i (from 0) in "
+    "the imported file; and with opinion (chosen, rejected or tie) or label_doubt (true or false)"
 )
 NOT_HERE = "no such training pair in the workspace"
 
@@ -50,9 +50,7 @@ class _Row:
     cells: Mapping[str, Any]
 
 
-def take_recorded_opinions(
-    store: Store, paths: Sequence[Path], *, clock: Clock, dataset: str = ""
-) -> RecordedOpinions:
+def take_recorded_opinions(store: Store, paths: Sequence[Path], *, clock: Clock, dataset: str = "") -> RecordedOpinions:
     """Keep the opinions that files have on training pairs, as the judge "recorded"; new ones replace earlier ones.
 
     Where some rows of the files have `label_doubt` and others no opinion at all, the files note doubts alone, and the
@@ -99,7 +97,9 @@ def take_recorded_opinions(
     at = clock()
     store.opinions.keep(
         [
-            LabelOpinion(RECORDED, pair_id, merge_orders(says, says), says, says, notes[pair_id], retryable=False, at=at)
+            LabelOpinion(
+                RECORDED, pair_id, merge_orders(says, says), says, says, notes[pair_id], retryable=False, at=at
+            )
             for pair_id, (says, _) in said.items()
         ]
     )

@@ -64,7 +64,9 @@ def test_a_file_of_doubts_calls_the_other_labels_right_and_says_how_many(bench, 
 
 
 def test_a_pair_that_is_not_here_is_counted_and_a_new_opinion_replaces_the_old(bench, tmp_path):
-    report = taken(bench, written(tmp_path / "a.jsonl", {"pair_id": "0" * 24, "opinion": "tie"}, {"i": 0, "opinion": "tie"}))
+    report = taken(
+        bench, written(tmp_path / "a.jsonl", {"pair_id": "0" * 24, "opinion": "tie"}, {"i": 0, "opinion": "tie"})
+    )
     assert (report.taken, sum(report.dropped.values())) == (1, 1)
     taken(bench, written(tmp_path / "b.jsonl", {"i": 0, "opinion": "chosen"}))
     assert [each.verdict for each in bench.store.opinions.of_judge("recorded").values()] == ["chosen"]

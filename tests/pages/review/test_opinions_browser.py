@@ -20,9 +20,7 @@ def workspace(tmp_path_factory) -> Path:
     store = open_store(find_workspace(root).database_url)
     said = ("rejected", "rejected", "rejected", "")
     pairs = store.pairs.pairs("train")
-    store.opinions.keep(
-        [LabelOpinion("recorded", each.id, *said, retryable=False, at=utc_now()) for each in pairs]
-    )
+    store.opinions.keep([LabelOpinion("recorded", each.id, *said, retryable=False, at=utc_now()) for each in pairs])
     store.close()
     return root
 
