@@ -22,7 +22,7 @@ import click
 import psutil
 
 from benchmarks.large_workspace import make_large_workspace
-from mars_engine.curate.deck import ORDERS
+from mars_engine.curate.reading import ORDERS
 from mars_engine.store import Store
 from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, open_workspace_store
 

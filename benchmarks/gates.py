@@ -18,10 +18,11 @@ from scipy import stats
 
 from benchmarks.label_flips import swap
 from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
     Gatekeeper,
-    QualityTools,
     last_turn,
     make_gatekeeper,
     regate,
@@ -35,11 +36,11 @@ from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split,
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
-from mars_engine.reward_models.score import draw_folds
+from mars_engine.reward_models.score import draw_folds, score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.fixed_draws import fixed_numbers
 from mars_engine.stats.intervals import wilson_interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
 
 SETS = ("hh-harmless", "alpaca-pairs")
@@ -75,7 +76,7 @@ def propose_for_some(bench: Workbench, name: str, folder: Path) -> list[Proposal
     drawn = fresh_random().sample(ids, SOURCES[name])
     bench.store.pair_sets.add(PairSet("some", "some", "benchmark", utc_now(), len(drawn)), drawn)
     make_proposals(bench, make_plan(bench, model, pair_set="some").plan)
-    regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
+    regate(bench)
     found = bench.store.proposals.proposals()
     return fresh_random().sample(found, min(PROPOSALS, len(found)))
 
@@ -395,7 +396,7 @@ def show_proposals(name: str, bench: Workbench, folder: Path, work: Path) -> Non
     proposals = propose_for_some(bench, name, folder)
     show_catches(name, proposals)
     write_passed(bench, proposals, work / f"passed-{name}.txt")
-    keeper = make_gatekeeper(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=SILENT)
+    keeper = make_gatekeeper(bench)
     show_damage(name, bench, keeper, proposals)
 
 

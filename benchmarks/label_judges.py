@@ -4,9 +4,10 @@
 
 A tenth, a quarter and two fifths of the training labels of both real sets are flipped by seed. A scripted judge gives
 its opinion on every pair and is right with a known probability, its errors drawn by seed without a look at the pair.
-Each policy flips what it takes for wrong; told are flips that it set right, good labels that it spoilt, and the
-held-out accuracy of the probe fitted on what it left; five seeds. A run is cut into cells that WORK keeps: with --seconds it
-begins none after that time, and the next run goes on where it ended; the tables are printed once all cells are there.
+Each policy flips what it takes for wrong. Told are the flips that it set right, the good labels that it spoilt, and the
+held-out accuracy of the probe fitted on what it left; five seeds. WORK keeps each cell (a set, a share, a seed) that is
+finished. With --seconds no cell begins after that time, and the next run goes on from there; the tables come once all
+cells are there.
 """
 
 import argparse

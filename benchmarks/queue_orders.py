@@ -20,6 +20,8 @@ import numpy as np
 from scipy import stats
 
 from mars_engine.augment.compose import build_grid, usable_cells
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, Split
@@ -27,6 +29,7 @@ from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState
 from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.live import LiveProbe
+from mars_engine.curate.reading import Reading
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.data.pair_index import PairIndexCache
@@ -34,12 +37,13 @@ from mars_engine.experiments.draws import Draw, DrawnPairs, draw_pairs, read_pai
 from mars_engine.experiments.plan import DatasetPlan
 from mars_engine.reward_models.curvature import fisher_weights
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.crossed_bootstrap import crossed_mean
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import correctness
 from mars_engine.store import open_store
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 BASE_PAIRS = {"hh-harmless": 300, "alpaca-pairs": 150}
@@ -180,17 +184,8 @@ def queues_of(scene: Scene, accepted: frozenset[str]) -> dict[str, Queue]:
     cache = DeckCache(scene.bench.store)
 
     def queue(order: str, annotator: str) -> Queue:
-        outlook = cache.outlook(
-            index,
-            CONFIG.triage,
-            kind="proposal",
-            annotator=annotator,
-            order=order,
-            scope=None,
-            most=len(scene.proposals),
-            overlap_percent=0,
-        )
-        return outlook.candidates
+        reading = Reading("proposal", annotator, order, overlap_percent=0)
+        return cache.outlook(index, CONFIG, reading, most=len(scene.proposals)).candidates
 
     queues = {order: queue(order, READER) for order in ("plan", "margin", "distance")}
     queues["gain alone"] = queue("gain", READER)

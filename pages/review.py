@@ -69,7 +69,7 @@ def draw(desk: Desk) -> None:
     if not name:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first proposal comes up.")
         return
-    draw_deck(desk, Dealing("proposal", name, order, source, overlap, view))
+    draw_deck(desk, Dealing("proposal", name, order, source, overlap, view=view))
 
 
 with page("Review", purpose="Read what was proposed for the unsure pairs, and decide. One key a card.") as desk:

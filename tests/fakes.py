@@ -4,17 +4,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.protocols import Clock, Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import Embeddings, GeneratorCard, ModelEvidence, ModelRecord, Pair, Passage, Prompt, Turn
+from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
+from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.embeddings.context import render_context
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.store import open_store
+from mars_engine.store import Store, open_store
 from mars_engine.store.workbench import Workbench
 
 DIMENSION = 24
@@ -165,3 +168,11 @@ def make_bench(config: MarsConfig | None = None, *, url: str = "sqlite://") -> W
         clock=TickingClock(),
         progress=SilentProgress(),
     )
+
+
+def record_review(
+    store: Store, kind: ItemKind, item_id: str, action: ReviewAction, *, annotator: str, clock: Clock, **said: Any
+) -> ReviewEvent:
+    """Store what a person decides about one item; `said` is what a decision says beside its action."""
+    (event,) = record_decisions(store, kind, {item_id: Decision(action, **said)}, annotator=annotator, clock=clock)
+    return event

@@ -16,8 +16,8 @@ from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
 from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
-from mars_engine.augment.plan import PlanReport
-from mars_engine.augment.propose import ProposeReport, Retry, validate_yield
+from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
+from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.notebook import as_html
@@ -41,23 +41,18 @@ from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.explore.explorer import Explorer
 from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
-from mars_engine.reward_models.score import ScoreReport
+from mars_engine.reward_models.score import ScoreReport, score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
     close_round,
     compose_newest_plan,
-    draft_next_plan,
-    make_plan,
-    make_proposals,
     newest_model,
     next_round,
     open_round,
     run_rounds,
-    score_model,
-    train_on,
-    train_warm_up,
 )
 from mars_engine.workspace.workspace import utc_now
 
@@ -248,7 +243,8 @@ class Workspace(JudgingWorkspace):
             ConfigError: the law is unknown, or a number out of its range.
         """
         with self._looking(settings, planned(law, budget)) as bench:
-            return draft_next_plan(bench, newest_model(bench)).report
+            model = newest_model(bench)
+            return draft_plan(bench, model, round_number=next_round(model)).report
 
     def propose(
         self,
@@ -433,7 +429,7 @@ class Workspace(JudgingWorkspace):
         """
         with self._working("evaluate", settings) as (bench, notes):
             models = bench.store.models.all()
-            report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+            report = evaluate(bench, models)
             notes.summary |= headlines.of_evaluation(report)
         return report
 
@@ -501,17 +497,7 @@ class Workspace(JudgingWorkspace):
         """
         one_of("of", of, MAP_KINDS)
         with self._working("map", settings) as (bench, notes):
-            config = bench.config.map
-            report = make_map(
-                bench.store,
-                bench.encoder,
-                UmapMapper(config),
-                self._maps(),
-                of,
-                config=config,
-                progress=bench.progress,
-                again=again,
-            )
+            report = make_map(bench, UmapMapper(bench.config.map), self._maps(), of, again=again)
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
 

@@ -7,12 +7,13 @@ import numpy as np
 
 from mars_engine.augment.allocation import allocate_budget
 from mars_engine.augment.composition import Cell, grid_size, spread_cells
+from mars_engine.augment.plan import planned_model
 from mars_engine.augment.quality.length_bias import LengthBias, length_bias
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock, Encoder, Progress, RewardModel
+from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import (
     ComposedPair,
     Composition,
@@ -28,6 +29,7 @@ from mars_engine.core.review_state import ProposalState, proposal_states
 from mars_engine.data.sources import Source, load_sources, standing_pairs, triage_of_plan
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 LENGTH_BEFORE, LENGTH_AFTER = "length_before", "length_after"
 """Names in a composition's summary: mean length difference, chosen minus rejected, in characters, of the sources and of
@@ -94,16 +96,8 @@ class Taken:
     pair: Pair
 
 
-def compose(
-    store: Store,
-    plan: Plan,
-    model: RewardModel,
-    encoder: Encoder,
-    *,
-    config: MarsConfig,
-    clock: Clock,
-    progress: Progress,
-    parent: Composition | None = None,
+def compose_plan(
+    bench: Workbench, plan: Plan, *, parent: Composition | None = None, loaded: RewardModel | None = None
 ) -> ComposeReport:
     """Take each source's share of new pairs from its grid, and store the composition.
 
@@ -111,19 +105,17 @@ def compose(
     on to the others with a budget by the same q.
 
     Args:
-        store: the workspace's memory.
+        bench: the workspace; its encoder measures the new pairs' semantic distance, for the record.
         plan: the budget.
-        model: scores the new pairs, for the record.
-        encoder: measures their semantic distance, for the record.
-        config: settings.
-        clock: tells when.
-        progress: shows how far it has come.
         parent: the composition of the round before; its pairs are carried over where rounds are cumulative, and
             not taken again.
+        loaded: the plan's model, where the caller has loaded it already; it scores the new pairs, for the record.
 
     Raises:
-        NotReadyError: no proposal of the plan's sources is approved.
+        NotReadyError: no proposal of the plan's sources is approved, or the plan's model is gone.
     """
+    store, config = bench.store, bench.config
+    model = loaded or bench.shelf.load(planned_model(bench, plan))
     sources = load_sources(store, triage_of_plan(plan))
     rows = rows_with_budget(store, plan, sources)
     grids = load_grids(store, rows, sources)
@@ -140,7 +132,7 @@ def compose(
         for grid, cells, count in zip(grids, usable, counts.tolist(), strict=True)
         for cell, pair in list(cells.items())[:count]
     ]
-    composed = [*earlier, *_describe(taken, plan, model, encoder, progress)]
+    composed = [*earlier, *_describe(bench, taken, plan, model)]
     oriented = {source.pair.id: source.oriented for source in sources}
     length = length_bias([oriented[row.source_id] for row in composed], [row.pair for row in composed])
     composition = Composition(
@@ -155,7 +147,7 @@ def compose(
             "wanted": plan.budget,
             **({LENGTH_BEFORE: length.before, LENGTH_AFTER: length.after} if composed else {}),
         },
-        created_at=clock(),
+        created_at=bench.clock(),
     )
     store.compositions.add(composition, composed)
     return ComposeReport(
@@ -234,14 +226,12 @@ def _counts(plan: Plan, rows: Sequence[PlanRow], usable: Sequence[Mapping[Cell, 
     return counts + handed_on
 
 
-def _describe(
-    taken: Sequence[Taken], plan: Plan, model: RewardModel, encoder: Encoder, progress: Progress
-) -> list[ComposedPair]:
+def _describe(bench: Workbench, taken: Sequence[Taken], plan: Plan, model: RewardModel) -> list[ComposedPair]:
     pairs = [each.pair for each in taken]
     if not pairs:
         return []
-    margins = model.score(pairs, progress=progress).margins
-    distances = response_distances(encoder, pairs, progress=progress)
+    margins = model.score(pairs, progress=bench.progress).margins
+    distances = response_distances(bench.encoder, pairs, progress=bench.progress)
     return [
         ComposedPair(
             pair=each.pair,

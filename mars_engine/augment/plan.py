@@ -14,10 +14,9 @@ from mars_engine.augment.allocation import (
     summarize_allocation,
 )
 from mars_engine.augment.distance_gate import gate_threshold, is_high
-from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateConfig, MarsConfig
+from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock, Encoder, Progress
 from mars_engine.core.records import (
     BoolArray,
     FloatArray,
@@ -30,6 +29,7 @@ from mars_engine.core.records import (
 from mars_engine.data.sources import Source, load_sources, open_suspects, oriented_margins
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +107,26 @@ def compare_laws(margins: FloatArray, config: AllocationConfig) -> dict[Allocati
     return {law: summarize_allocation(each.probabilities, each.budgets) for law, each in allocations.items()}
 
 
-def plan_budget(
-    store: Store,
+def make_plan(
+    bench: Workbench,
     model: ModelRecord,
-    encoder: Encoder,
     *,
-    config: MarsConfig,
-    clock: Clock,
-    progress: Progress,
     law: AllocationLaw | None = None,
     round_number: int = 1,
     pair_set: str = "",
     dry_run: bool = False,
 ) -> PlanReport:
     """Draw up a plan, and store it unless it is a dry run; see `draft_plan`."""
-    drafted = draft_plan(
-        store,
-        model,
-        encoder,
-        config=config,
-        clock=clock,
-        progress=progress,
-        law=law,
-        round_number=round_number,
-        pair_set=pair_set,
-    )
+    drafted = draft_plan(bench, model, law=law, round_number=round_number, pair_set=pair_set)
     if not dry_run:
-        store.proposals.add_plan(drafted.report.plan, drafted.rows)
+        bench.store.proposals.add_plan(drafted.report.plan, drafted.rows)
     return drafted.report
 
 
 def draft_plan(
-    store: Store,
+    bench: Workbench,
     model: ModelRecord,
-    encoder: Encoder,
     *,
-    config: MarsConfig,
-    clock: Clock,
-    progress: Progress,
     law: AllocationLaw | None = None,
     round_number: int = 1,
     pair_set: str = "",
@@ -159,6 +141,7 @@ def draft_plan(
         NotReadyError: there are no pairs, the set has none of them, the model has not scored them, or their labels
             were not triaged under a policy that treats suspects otherwise.
     """
+    store, config = bench.store, bench.config
     law = law or config.allocation.law
     sources = load_sources(store, config.triage)
     if config.triage.policy != "keep":
@@ -177,7 +160,7 @@ def draft_plan(
         proposed = {source_id.decode("ascii") for source_id in store.browse.proposals().source_ids.tolist()}
         rows_there = [row for row in store.proposals.plan_rows(extended.id) if row.pair_id in proposed]
         allocation = _added_to(rows_there, allocation, sources, among)
-    distances = response_distances(encoder, [source.pair for source in sources], progress=progress)
+    distances = response_distances(bench.encoder, [source.pair for source in sources], progress=bench.progress)
     gates = gate_pairs(distances, config.gate)
     forecast = _forecast(
         allocation,
@@ -202,12 +185,24 @@ def draft_plan(
         budget=int(allocation.budgets.sum()),
         settings=settings,
         summary=asdict(forecast),
-        created_at=clock(),
+        created_at=bench.clock(),
     )
     report = PlanReport(
         plan=plan, summary=summarize_allocation(allocation.probabilities, allocation.budgets), forecast=forecast
     )
     return DraftedPlan(report, tuple(rows))
+
+
+def planned_model(bench: Workbench, plan: Plan) -> ModelRecord:
+    """Return the model by whose margins a plan was made.
+
+    Raises:
+        NotReadyError: it was removed.
+    """
+    record = bench.store.models.get(plan.model_id)
+    if record is None:
+        raise NotReadyError(f"the model {plan.model_id} of the plan is gone", remedy="run 'mars score' and plan anew")
+    return record
 
 
 def _open_plan(store: Store, model: ModelRecord, round_number: int) -> Plan | None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mars_engine.augment.drafting import PROMPT, Draft, Drafter, Variant, Written, write_chunks
+from mars_engine.augment.plan import planned_model
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
     Gatekeeper,
-    QualityTools,
     count_faults,
     judged_by,
     last_turn,
@@ -22,10 +22,9 @@ from mars_engine.augment.quality.gatekeeper import (
     with_verdict,
 )
 from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Encoder, LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
+from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,
@@ -41,6 +40,7 @@ from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
 from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 JUDGE = "judge"
 """What was asked for where a judge could not judge."""
@@ -83,18 +83,8 @@ class Proposer:
     """Whether this is for what failed before: a judge may now say of stored proposals what it could not say then."""
 
 
-def propose(
-    store: Store,
-    plan: Plan,
-    model: RewardModel,
-    encoder: Encoder,
-    paraphraser: Paraphraser,
-    refiner: Refiner,
-    *,
-    tools: QualityTools,
-    config: MarsConfig,
-    progress: Progress,
-    retry: Retry | None = None,
+def make_proposals(
+    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
 ) -> ProposeReport:
     """Store proposals for every source pair to which the plan gives a budget and which has none yet.
 
@@ -104,11 +94,20 @@ def propose(
     With `retry`, only source pairs for which something could not be done are tried again, "all" of them or those for
     which that may help. What was proposed for them stays; what still fails takes the place of the earlier failures.
 
+    Args:
+        bench: the workspace.
+        plan: the budget.
+        retry: which failures are tried again; what is new is proposed for where it is None.
+        loaded: the plan's model, where the caller has loaded it already.
+
     Raises:
+        NotReadyError: the plan's model is gone, or there is nothing to try again.
         GenerationError: a generator cannot work at all.
     """
+    store, config, progress = bench.store, bench.config, bench.progress
+    model = loaded or bench.shelf.load(planned_model(bench, plan))
     sources = load_sources(store, triage_of_plan(plan))
-    drafter = Drafter(paraphraser, refiner, encoder, config.propose, progress)
+    drafter = Drafter(bench.paraphraser, bench.refiner, bench.encoder, config.propose, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
     rows = rows_in_question(store, plan, store.proposals.plan_rows(plan.id))
     work = find_work(store, drafter.settings_id, rows, oriented, retry=retry)
@@ -119,7 +118,7 @@ def propose(
     with progress.task("propose", len(rows)) as task:
         task.advance(len(rows) - len(work.pairs))
         for written in write_chunks(drafter, chunks):
-            keeper = keeper or make_gatekeeper(store, encoder, tools, config=config, progress=progress)
+            keeper = keeper or make_gatekeeper(bench)
             _judge_and_store(store, proposer, keeper, written)
             task.advance(len(written.drafted))
     wanted = {row.pair_id: done_mark(row, oriented[row.pair_id]) for row in rows}

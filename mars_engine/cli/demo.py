@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mars_engine.augment.allocation import AllocationSummary
-from mars_engine.augment.compose import ComposeReport
-from mars_engine.augment.plan import PlanReport, compare_laws
-from mars_engine.augment.propose import ProposeReport
+from mars_engine.augment.compose import ComposeReport, compose_plan
+from mars_engine.augment.plan import PlanReport, compare_laws, make_plan
+from mars_engine.augment.propose import ProposeReport, make_proposals
 from mars_engine.core.config import AllocationConfig, AllocationLaw, MarsConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
@@ -21,16 +21,9 @@ from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import recorded_run
-from mars_engine.reward_models.score import ScoreReport
+from mars_engine.reward_models.score import ScoreReport, score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.service.shipped import shipped
-from mars_engine.workspace.rounds import (
-    compose_plan,
-    make_plan,
-    make_proposals,
-    score_model,
-    train_on,
-    train_warm_up,
-)
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 DEMO = "demo"
@@ -101,7 +94,7 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
         trained = list({record.id: record for record in trained}.values())  # both laws may come to the same pairs
         for record in trained[1:]:
             score_model(bench, record, triage_again=False)
-        evaluation = evaluate(bench.store, bench.shelf, trained, config=bench.config.evaluate, progress=bench.progress)
+        evaluation = evaluate(bench, trained)
         notes.summary |= headlines.of_model(trained[-1]) | headlines.of_evaluation(evaluation)
         return DemoReport(
             imports=imports,

@@ -462,6 +462,20 @@ class Refiner(Protocol):
         ...
 
 
+class FluencyModel(Protocol):
+    """A language model that says how likely texts are."""
+
+    @property
+    def card(self) -> GeneratorCard: ...
+
+    def measure(self, texts: Sequence[tuple[Prompt, str]]) -> FloatArray:
+        """Return the mean log-likelihood of each text's tokens as an answer to its prompt, in nats, shape (n,).
+
+        A text without a prompt stands alone. NaN where nothing can be said.
+        """
+        ...
+
+
 @runtime_checkable
 class Prefetching(Protocol):
     """A paraphraser or refiner that can start on requests before their answers are needed."""

@@ -10,7 +10,7 @@ import numpy as np
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.protocols import Clock
-from mars_engine.core.records import IntArray, Prompt
+from mars_engine.core.records import IntArray
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent, ReviewMark
 from mars_engine.core.review_state import (
     ADJUDICATOR_PREFIX,
@@ -26,7 +26,7 @@ from mars_engine.curate.agreement_coefficients import (
     krippendorffs_alpha,
     raw_agreement,
 )
-from mars_engine.curate.review import record_as, require_annotator
+from mars_engine.curate.review import Decision, append_decisions, require_annotator
 from mars_engine.store import Store
 
 RESAMPLES = 2_000
@@ -111,25 +111,14 @@ def agreement(store: Store, kind: ItemKind, *, config: EvaluateConfig | None = N
 
 
 def adjudicate(
-    store: Store,
-    kind: ItemKind,
-    item_id: str,
-    action: ReviewAction,
-    *,
-    annotator: str,
-    clock: Clock,
-    edited_prompt: Prompt | None = None,
-    edited_chosen: str | None = None,
-    edited_rejected: str | None = None,
-    note: str = "",
-    seconds: float = 0.0,
+    store: Store, kind: ItemKind, item_id: str, decision: Decision, *, annotator: str, clock: Clock
 ) -> ReviewEvent:
     """Settle a dispute: store an adjudicator's decision, which overrules what people decided; return it.
 
     It can be taken back like any other, by the action "undo" of the same annotator; then the dispute is open again.
 
     Raises:
-        MarsError: the annotator has no name, nobody disputes the item, or the decision is none (see `record_review`).
+        MarsError: the annotator has no name, nobody disputes the item, or it is no decision (see `record_decisions`).
     """
     require_annotator(annotator)
     events = store.reviews.events(kind, [item_id]).get(item_id, [])
@@ -138,19 +127,9 @@ def adjudicate(
             f"fewer than two people have decided {kind} {item_id}, so there is nothing to settle",
             remedy=f"decide it under {'Check' if kind == 'pair' else 'Review'}",
         )
-    return record_as(
-        f"{ADJUDICATOR_PREFIX}{annotator}",
-        store,
-        kind,
-        item_id,
-        action,
-        clock=clock,
-        edited_prompt=edited_prompt,
-        edited_chosen=edited_chosen,
-        edited_rejected=edited_rejected,
-        note=note,
-        seconds=seconds,
-    )
+    adjudicator = f"{ADJUDICATOR_PREFIX}{annotator}"
+    (event,) = append_decisions(store, kind, {item_id: decision}, annotator=adjudicator, clock=clock)
+    return event
 
 
 def _latest(events: Sequence[ReviewMark] | Sequence[ReviewEvent]) -> dict[str, ReviewAction]:

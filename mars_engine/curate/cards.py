@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mars_engine.augment.quality.gatekeeper import cards_of_writers, gates_that_judged, judged_by
+from mars_engine.augment.quality.gatekeeper import cards_of_writers, fluency_of, gates_that_judged, judged_by
 from mars_engine.core.judge_records import JUDGE_PREFIX, VERDICT_WORDS, LabelOpinion, LabelVerdict
 from mars_engine.core.records import Pair, Prompt, Proposal, RefineTry, Side, Turn
 from mars_engine.core.review_records import Presentation, ReviewAction, ReviewEvent
@@ -89,14 +89,14 @@ class PairCard:
     prompt: Prompt
     chosen: str
     rejected: str
-    swapped: bool
-    """Whether blind mode shows the sides exchanged."""
     why: str
     figures: tuple[Figure, ...]
     subset: str
     dataset: str
-    skipped: bool
-    seen: bool
+    swapped: bool = False
+    """Whether blind mode shows the sides exchanged."""
+    skipped: bool = False
+    seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     opinions: tuple[SecondOpinion, ...] = ()
     """Of judges; the card shows them once the annotator has decided, or before that where `opinions_first`."""
@@ -114,7 +114,6 @@ class ProposalCard:
     """The source's answers in the orientation for which the proposal was written."""
     proposal: ProposedTexts
     unchanged_sides: tuple[str, ...]
-    swapped: bool
     method: str
     generators: tuple[str, ...]
     why: str
@@ -124,8 +123,9 @@ class ProposalCard:
     """How its contrast was sharpened, or was not; empty where the gate did not ask for it."""
     status: ProposalStatus
     """Pending until the annotator has decided, whatever others did."""
-    skipped: bool
-    seen: bool
+    swapped: bool = False
+    skipped: bool = False
+    seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
     decision: Decision | None = None
     kind: Literal["proposal"] = "proposal"
@@ -153,9 +153,6 @@ def pair_card(
     place: int,
     ranking: Ranking,
     *,
-    swapped: bool,
-    skipped: bool,
-    seen: bool,
     contradicted: bool = False,
     opinions: Sequence[LabelOpinion] = (),
     opinions_first: bool = False,
@@ -171,13 +168,10 @@ def pair_card(
         prompt=pair.prompt,
         chosen=pair.chosen,
         rejected=pair.rejected,
-        swapped=swapped,
         why=f"{CONTRADICTED * contradicted}{_why_pair(index, place, ranking)}",
         figures=tuple(figure for figure in figures if figure.before is not None),
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
-        skipped=skipped,
-        seen=seen,
         opinions=tuple(_second_opinion(each) for each in opinions),
         opinions_first=opinions_first,
     )
@@ -197,9 +191,6 @@ def proposal_card(
     index: PairIndex,
     ranking: Ranking,
     *,
-    swapped: bool,
-    skipped: bool,
-    seen: bool,
     status: ProposalStatus,
     gates: str,
     tries: Sequence[RefineTry] = (),
@@ -216,7 +207,6 @@ def proposal_card(
             None if proposal.prompt == source.prompt else proposal.prompt, proposal.chosen, proposal.rejected
         ),
         unchanged_sides=proposal.unchanged_sides,
-        swapped=swapped,
         method=proposal.method,
         generators=_generators(proposal),
         why=_why_proposal(proposal, index, ranking, gates),
@@ -224,12 +214,11 @@ def proposal_card(
             Figure("score margin", proposal.margin_before, proposal.margin_after, "reward units"),
             Figure("semantic distance", proposal.distance_before, proposal.distance_after, "1 − cosine"),
             Figure("information gain, alone", None, proposal.information_gain, "nats"),
+            *(Figure("fluency", *both, "log-likelihood a token, nats") for both in (fluency_of(proposal),) if both),
         ),
         gates=gate_results(proposal),
         trail=tuple(TryShown(each.side, each.text, each.distance, each.verdict, each.generator) for each in tries),
         status=status,
-        skipped=skipped,
-        seen=seen,
     )
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from mars_engine.augment.composition import GridTexts
 from mars_engine.augment.quality.gatekeeper import settings_of_gates
 from mars_engine.core.config import MarsConfig, OpinionShown
-from mars_engine.core.errors import MarsError
 from mars_engine.core.protocols import Clock
 from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
@@ -25,9 +24,9 @@ from mars_engine.curate.cards import (
     pair_card,
     proposal_card,
 )
-from mars_engine.curate.decision_log import LogOutcome, RefusedAct, outcome_as_json, take_log
-from mars_engine.curate.deck_cache import ORDERS, DeckCache, Outlook
+from mars_engine.curate.deck_cache import DeckCache, Outlook
 from mars_engine.curate.gain_order import GainOrder
+from mars_engine.curate.reading import Reading
 from mars_engine.curate.review import require_annotator
 from mars_engine.data.findings import set_of_finding
 from mars_engine.data.pair_index import PairIndex
@@ -35,27 +34,11 @@ from mars_engine.data.trails import trails_of
 from mars_engine.stats.fixed_draws import fixed_numbers
 from mars_engine.store import Store
 
-__all__ = [
-    "ORDERS",
-    "Deal",
-    "DeckCache",
-    "LogOutcome",
-    "ReadingProgress",
-    "RefusedAct",
-    "as_json",
-    "deal",
-    "outcome_as_json",
-    "take_log",
-]
-
 BYTES_OF_CARDS = 1_500_000
 BYTES_OF_RECENT = 500_000
 RECENT_ACTS = 20
 PACE_OVER = 30
 """Decisions about single items whose median time is the pace."""
-
-ALL, UNREAD = "all", "unread"
-"""Sources of a deal beside sets: what nobody has decided, or what no person has, policies aside."""
 
 CARDS_AT_ONCE = 15
 """Cards whose texts are read at a time, until they are enough."""
@@ -116,19 +99,13 @@ def as_json(dealt: Deal) -> dict[str, Any]:
 
 
 def deal(
-    store: Store,
+    cache: DeckCache,
     index: PairIndex,
     config: MarsConfig,
+    reading: Reading,
     *,
-    kind: ItemKind,
-    annotator: str,
     clock: Clock,
-    order: str = "plan",
-    source: str | Sequence[str] = ALL,
     limit_cards: int = 60,
-    overlap_percent: int | None = None,
-    cache: DeckCache | None = None,
-    read_only: bool = False,
     gains: GainOrder | None = None,
 ) -> Deal:
     """Lease an annotator the next items, and return them as cards in the order in which they are to be read.
@@ -137,44 +114,26 @@ def deal(
     whose source pair was dropped or flipped since it was written. What the annotator skipped comes last.
 
     Args:
-        store: the workspace's memory.
+        cache: the store, and what is known of it already.
         index: the columns of all pairs, as of now.
         config: settings.
-        kind: "pair" for Check, "proposal" for Review.
-        annotator: who reads; may be empty where `read_only`.
+        reading: who reads what, in which order.
         clock: tells when.
-        order: one of ORDERS.
-        source: ALL, UNREAD, the id of a pair set, or ids of source pairs. Where it is not ALL, what only a policy
-            decided is dealt too.
         limit_cards: how many cards at most; fewer where their texts are long, but one if there is any.
-        overlap_percent: share of the items that two people are to decide, in percent; as configured where None.
-        cache: what is known already; without it everything is read anew.
-        read_only: nothing is leased, and nobody is asked for a name.
         gains: the newest gain order there is, for order "gain".
 
     Raises:
         MarsError: the annotator has no name, or the order or the share is none.
     """
-    if not read_only:
-        require_annotator(annotator)
-    share = config.review.overlap_percent if overlap_percent is None else overlap_percent
-    _validate(kind, order, share)
+    if not reading.read_only:
+        require_annotator(reading.annotator)
+    reading.validate()
+    store, kind, annotator = cache.store, reading.kind, reading.annotator
     now = clock()
     others = [lease for lease in store.leases.standing(kind, now=now) if lease.annotator != annotator]
-    outlook = (cache or DeckCache(store)).outlook(
-        index,
-        config.triage,
-        kind=kind,
-        annotator=annotator,
-        order=order,
-        scope=_scope(store, source),
-        most=limit_cards + len(others),
-        overlap_percent=share,
-        policies_close=source == ALL,
-        gains=gains,
-    )
+    outlook = cache.outlook(index, config, reading, most=limit_cards + len(others), gains=gains)
     items: Sequence[str] = outlook.candidates[:limit_cards]
-    if not read_only:
+    if not reading.read_only:
         until = now + timedelta(minutes=config.review.lease_minutes)
         # The first that are free; what the annotator holds and would not read soon is given back.
         items = store.leases.take(
@@ -189,7 +148,7 @@ def deal(
             until=until,
         )
     gates = settings_of_gates(config.quality)
-    maker = _CardMaker(store, index, kind, annotator, Ranking(index), gates, config.judge.shown)
+    maker = _CardMaker(store, index, reading, Ranking(index), gates, config.judge.shown)
     cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
         kind=kind,
@@ -197,7 +156,7 @@ def deal(
         cards=cards,
         recent=_recent(maker),
         last_sequence=store.reviews.last_sequence(annotator),
-        progress=_progress(store, kind, annotator, outlook),
+        progress=_progress(store, reading, outlook),
         grids={card.id: _source_grid(card, outlook.grids) for card in cards if isinstance(card, ProposalCard)},
         gains=_gains_of(cards, gains) if gains is not None else {},
     )
@@ -218,27 +177,13 @@ def _source_grid(card: ProposalCard, grids: Mapping[str, GridTexts | None]) -> S
     return SourceGrid(known.approved, known.new_pairs, grown.new_pairs)
 
 
-def _validate(kind: ItemKind, order: str, share: int) -> None:
-    if order not in ORDERS[kind]:
-        raise MarsError(f"{order!r} is no order of reading", expected=f"one of {', '.join(ORDERS[kind])}")
-    if not 0 <= share <= 100:
-        raise MarsError(f"{share} is no share in percent", expected="a number from 0 to 100")
-
-
-def _scope(store: Store, source: str | Sequence[str]) -> Collection[str] | None:
-    if source in (ALL, UNREAD):
-        return None
-    return store.pair_sets.members(source) if isinstance(source, str) else source
-
-
 @dataclass(frozen=True)
 class _CardMaker:
     """Makes the cards of one annotator."""
 
     store: Store
     index: PairIndex
-    kind: ItemKind
-    annotator: str
+    reading: Reading
     ranking: Ranking
     gates: str
     """Digest of the quality gates' settings."""
@@ -259,18 +204,15 @@ class _CardMaker:
         for start in range(0, len(item_ids), CARDS_AT_ONCE):
             group = item_ids[start : start + CARDS_AT_ONCE]
             swapped = dict(zip(group, self._swapped(group), strict=True))
-            if self.kind == "pair":
-                yield from self._pair_cards(group, skipped, seen, swapped)
-            else:
-                yield from self._proposal_cards(group, skipped, seen, swapped, events)
+            made = self._pair_cards(group) if self.reading.kind == "pair" else self._proposal_cards(group, events)
+            for card in made:
+                yield replace(card, swapped=swapped[card.id], skipped=card.id in skipped, seen=card.id in seen)
 
     def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
-        numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.annotator}")
+        numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.reading.annotator}")
         return [bool(number & 1) for number in numbers.tolist()]
 
-    def _pair_cards(
-        self, item_ids: Sequence[str], skipped: Collection[str], seen: Collection[str], swapped: dict[str, bool]
-    ) -> Iterator[Card]:
+    def _pair_cards(self, item_ids: Sequence[str]) -> Iterator[Card]:
         contradicted = self.store.pair_sets.members_among(set_of_finding("contradictions"), item_ids)
         opinions = {} if self.opinions == "never" else self.store.opinions.on_pairs(item_ids)
         for pair_id, pair in self.store.pairs.by_id(item_ids).items():
@@ -280,22 +222,12 @@ class _CardMaker:
                     self.index,
                     place,
                     self.ranking,
-                    swapped=swapped[pair_id],
-                    skipped=pair_id in skipped,
-                    seen=pair_id in seen,
                     contradicted=pair_id in contradicted,
                     opinions=opinions.get(pair_id, ()),
                     opinions_first=self.opinions == "before",
                 )
 
-    def _proposal_cards(
-        self,
-        item_ids: Sequence[str],
-        skipped: Collection[str],
-        seen: Collection[str],
-        swapped: dict[str, bool],
-        events: Mapping[str, Sequence[ReviewEvent]],
-    ) -> Iterator[Card]:
+    def _proposal_cards(self, item_ids: Sequence[str], events: Mapping[str, Sequence[ReviewEvent]]) -> Iterator[Card]:
         proposals = self.store.proposals.by_id(item_ids)
         sources = self.store.pairs.by_id({proposal.source_id for proposal in proposals.values()})
         trails = trails_of(self.store, proposals.values())
@@ -306,9 +238,6 @@ class _CardMaker:
                     sources[proposal.source_id],
                     self.index,
                     self.ranking,
-                    swapped=swapped[proposal.id],
-                    skipped=proposal.id in skipped,
-                    seen=proposal.id in seen,
                     status=proposal_state(proposal, events.get(proposal.id, ())).status,
                     gates=self.gates,
                     tries=trails.get(proposal.id, ()),
@@ -327,7 +256,7 @@ def _within(cards: Iterator[Card], most_bytes: int) -> Iterator[Card]:
 
 def _recent(maker: _CardMaker) -> tuple[Card, ...]:
     """Return the cards of the annotator's newest acts that stand, the oldest first, with what they decided."""
-    store, kind, annotator = maker.store, maker.kind, maker.annotator
+    store, kind, annotator = maker.store, maker.reading.kind, maker.reading.annotator
     acts = store.reviews.standing_acts(kind, annotator, newest=RECENT_ACTS)
     first_items = list(dict.fromkeys(act.items[0] for act in acts))
     events = store.reviews.events(kind, first_items)
@@ -352,8 +281,9 @@ def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[Re
     return decision_of(event, items=len(act.items))
 
 
-def _progress(store: Store, kind: ItemKind, annotator: str, outlook: Outlook) -> ReadingProgress:
-    seconds = [each for each in store.reviews.recent_seconds(kind, annotator, newest=PACE_OVER) if each > 0]
+def _progress(store: Store, reading: Reading, outlook: Outlook) -> ReadingProgress:
+    newest = store.reviews.recent_seconds(reading.kind, reading.annotator, newest=PACE_OVER)
+    seconds = [each for each in newest if each > 0]
     return ReadingProgress(
         decided=outlook.decided,
         waiting=outlook.waiting,

@@ -1,7 +1,7 @@
 """How items stand for those who read them, kept in step with the database: what a deal looks at instead of events."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,25 +9,16 @@ from numpy.typing import NDArray
 
 from mars_engine.augment.composition import GridTexts
 from mars_engine.core.columns import IdArray
-from mars_engine.core.config import TriageConfig
+from mars_engine.core.config import MarsConfig
 from mars_engine.core.records import BoolArray, IntArray
 from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.deck_decisions import Decisions
 from mars_engine.curate.deck_items import NO_FACTS, FamilySeen, Items, ProposalItems, as_text, pair_items
 from mars_engine.curate.gain_order import GainOrder
+from mars_engine.curate.reading import ALL, UNREAD, Reading
 from mars_engine.data.pair_index import PairIndex, positions_of
 from mars_engine.stats.fixed_draws import fixed_numbers
 from mars_engine.store import Store
-
-ORDERS: Mapping[ItemKind, tuple[str, ...]] = {
-    "pair": ("plan", "margin", "random"),
-    "proposal": ("plan", "margin", "gain", "distance", "random"),
-}
-"""What may be read first. For pairs, "plan" is suspected mislabels and then lowest margins. For proposals, "plan" is as
-the plan spends (most budget, then lowest margin), "gain" is most expected information as a gain order says; what is in
-none, by the information that it would have added alone when it was proposed; and where a model could not tell that, as
-the plan spends. "distance" is greatest loss of contrast.
-"""
 
 ORDERS_KEPT = 8
 
@@ -87,31 +78,25 @@ class DeckCache:
     def outlook(
         self,
         index: PairIndex,
-        triage: TriageConfig,
+        config: MarsConfig,
+        reading: Reading,
         *,
-        kind: ItemKind,
-        annotator: str,
-        order: str,
-        scope: Collection[str] | None,
         most: int,
-        overlap_percent: int,
-        policies_close: bool = True,
         gains: GainOrder | None = None,
     ) -> Outlook:
         """Return what an annotator has before them.
 
         Args:
             index: the columns of all pairs.
-            triage: settings, where no plan says by which it was made.
-            kind: pairs or proposals.
-            annotator: who reads.
-            order: one of ORDERS.
-            scope: source pairs in question; None for all.
+            config: settings; how labels are triaged, where no plan says by which settings it was made.
+            reading: who reads what, in which order.
             most: how many candidates at most.
-            overlap_percent: share of the items that two people are to decide.
-            policies_close: whether what only a policy decided needs nobody any more.
             gains: the newest gain order there is, for order "gain".
         """
+        kind, annotator = reading.kind, reading.annotator
+        scope = self._scope(reading.source)
+        policies_close = reading.source == ALL
+        overlap_percent = reading.overlap(config.review.overlap_percent)
         with self._lock:
             revisions = self.store.browse.revisions()
             if revisions.get("removals", 0) != self._removals:
@@ -120,7 +105,7 @@ class DeckCache:
                 self._proposals.refresh(self.store, index, revisions.get("proposals", 0))
             decisions = self._decisions[kind]
             decisions.refresh(self.store, revisions.get("reviews", 0))
-            items = pair_items(index) if kind == "pair" else self._proposals.items(index, triage)
+            items = pair_items(index) if kind == "pair" else self._proposals.items(index, config.triage)
             decisions.place(items.ids, items.id_order)
             in_scope = items.usable & _scope_mask(items, index, scope)
             overlap = fixed_numbers(items.ids, "overlap") % np.uint64(100) < overlap_percent
@@ -129,7 +114,7 @@ class DeckCache:
             is_open = in_scope & ~mine & ~decisions.closed(overlap, policies_count=policies_close)
             skipped = decisions.skipped_by(annotator)
             seen = decisions.seen_by(annotator, len(items.ids))
-            permutation = self._order(kind, order, annotator, items, index, gains if order == "gain" else None)
+            permutation = self._order(reading, items, index, gains if reading.order == "gain" else None)
             chosen = _first_open(permutation, is_open, skipped, most)
             hidden = decisions.hidden_slots(items.usable & ~mine & ~decisions.closed(overlap, policies_count=False))
             approved = self._approved(decisions, items, hidden) if kind == "proposal" else _Approved()
@@ -146,16 +131,15 @@ class DeckCache:
                 grids=self._proposals.grids_of(chosen, decisions, approved.families) if kind == "proposal" else {},
             )
 
-    def _order(
-        self,
-        kind: ItemKind,
-        order: str,
-        annotator: str,
-        items: Items,
-        index: PairIndex,
-        gains: GainOrder | None,
-    ) -> IntArray:
+    def _scope(self, source: str | Sequence[str]) -> Collection[str] | None:
+        """Source pairs in question; None for all."""
+        if source in (ALL, UNREAD):
+            return None
+        return self.store.pair_sets.members(source) if isinstance(source, str) else source
+
+    def _order(self, reading: Reading, items: Items, index: PairIndex, gains: GainOrder | None) -> IntArray:
         """The items in the order of reading; it is made anew where what it is made of has changed."""
+        kind, order, annotator = reading.kind, reading.order, reading.annotator
         name = (kind, order, annotator) if order == "random" else (kind, order)
         ranked = gains.ids if gains else NO_FACTS.ids
         made_of = (items.ids, index.margin, index.out_of_fold_margin, index.verdict, index.budget, ranked)

@@ -11,6 +11,7 @@ from mars_engine.core.records import Pair, Proposal
 from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, decisions_that_count
 from mars_engine.curate.agreement import adjudicate
+from mars_engine.curate.review import Decision
 from mars_engine.store import Store
 
 Role = Literal["person", "adjudicator", "policy"]
@@ -90,18 +91,8 @@ def take_answer(
     store: Store, kind: ItemKind, item_id: str, answer: ReviewEvent, *, annotator: str, clock: Clock, note: str = ""
 ) -> ReviewEvent:
     """Settle a dispute by taking a person's answer as it is, with its edited texts; see `adjudicate`."""
-    return adjudicate(
-        store,
-        kind,
-        item_id,
-        answer.action,
-        annotator=annotator,
-        clock=clock,
-        edited_prompt=answer.edited_prompt,
-        edited_chosen=answer.edited_chosen,
-        edited_rejected=answer.edited_rejected,
-        note=note,
-    )
+    decision = Decision(answer.action, answer.edited_chosen, answer.edited_rejected, note, answer.edited_prompt)
+    return adjudicate(store, kind, item_id, decision, annotator=annotator, clock=clock)
 
 
 def undo_last_adjudication(store: Store, kind: ItemKind, *, annotator: str, clock: Clock) -> str | None:
@@ -110,7 +101,7 @@ def undo_last_adjudication(store: Store, kind: ItemKind, *, annotator: str, cloc
     if not standing:
         return None
     (item_id, *_) = standing[0].items
-    adjudicate(store, kind, item_id, "undo", annotator=annotator, clock=clock)
+    adjudicate(store, kind, item_id, Decision("undo"), annotator=annotator, clock=clock)
     return item_id
 
 

@@ -39,42 +39,6 @@ class ReviewReport(ShownAsTable):
     """Why the quality gates rejected proposals now; the part of a reason before the colon."""
 
 
-def record_review(
-    store: Store,
-    item_kind: ItemKind,
-    item_id: str,
-    action: ReviewAction,
-    *,
-    annotator: str,
-    clock: Clock,
-    edited_prompt: Prompt | None = None,
-    edited_chosen: str | None = None,
-    edited_rejected: str | None = None,
-    note: str = "",
-    seconds: float = 0.0,
-) -> ReviewEvent:
-    """Store one decision and return it.
-
-    Raises:
-        MarsError: the annotator has no name, the item does not exist, the action is not one for its kind, or an edit
-            has an empty text or twice the same.
-    """
-    require_annotator(annotator)
-    return record_as(
-        annotator,
-        store,
-        item_kind,
-        item_id,
-        action,
-        clock=clock,
-        edited_prompt=edited_prompt,
-        edited_chosen=edited_chosen,
-        edited_rejected=edited_rejected,
-        note=note,
-        seconds=seconds,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a person decides about one item. An edit says the texts that it changes, the others stay."""
@@ -83,6 +47,9 @@ class Decision:
     chosen: str | None = None
     rejected: str | None = None
     note: str = ""
+    prompt: Prompt | None = None
+    seconds: float = 0.0
+    """How long it took."""
 
 
 def record_decisions(
@@ -98,9 +65,17 @@ def record_decisions(
         clock: tells when.
 
     Raises:
-        MarsError: as `record_review`; the item is named.
+        MarsError: the annotator has no name, an item does not exist, an action is none for its kind, or an edit has an
+            empty text or twice the same.
     """
     require_annotator(annotator)
+    return append_decisions(store, item_kind, decisions, annotator=annotator, clock=clock)
+
+
+def append_decisions(
+    store: Store, item_kind: ItemKind, decisions: Mapping[str, Decision], *, annotator: str, clock: Clock
+) -> list[ReviewEvent]:
+    """Store decisions under a name that may be reserved; see `record_decisions`."""
     if not decisions:
         raise MarsError("there is no decision to record", expected="at least one, by the id of what it is about")
     for item_id, decision in decisions.items():
@@ -115,9 +90,11 @@ def record_decisions(
             annotator=annotator,
             sequence=first + place,
             at=at,
+            edited_prompt=decision.prompt,
             edited_chosen=decision.chosen,
             edited_rejected=decision.rejected,
             note=decision.note,
+            seconds=decision.seconds,
         )
         for place, (item_id, decision) in enumerate(decisions.items())
     ]
@@ -128,40 +105,6 @@ def record_decisions(
 def count_standing(store: Store) -> dict[str, int]:
     """Return the number of proposals by status, the commonest first."""
     return dict(_standing(store).most_common())
-
-
-def record_as(
-    annotator: str,
-    store: Store,
-    item_kind: ItemKind,
-    item_id: str,
-    action: ReviewAction,
-    *,
-    clock: Clock,
-    edited_prompt: Prompt | None = None,
-    edited_chosen: str | None = None,
-    edited_rejected: str | None = None,
-    note: str = "",
-    seconds: float = 0.0,
-) -> ReviewEvent:
-    """Store one decision under a name that may be reserved; see `record_review`."""
-    _validate(store, item_kind, item_id, action, [edited_chosen, edited_rejected])
-    at = clock()
-    event = ReviewEvent(
-        item_kind=item_kind,
-        item_id=item_id,
-        action=action,
-        annotator=annotator,
-        sequence=next_sequence(store, annotator, at),
-        at=at,
-        edited_prompt=edited_prompt,
-        edited_chosen=edited_chosen,
-        edited_rejected=edited_rejected,
-        note=note,
-        seconds=seconds,
-    )
-    store.reviews.append([event])
-    return event
 
 
 def _validate(

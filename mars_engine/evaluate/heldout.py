@@ -8,12 +8,11 @@ import numpy as np
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import ModelShelf, Progress
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval, bootstrap_mean, paired_difference
 from mars_engine.stats.metrics import MarginMetrics, correctness, longer_wins, summarize_margins
-from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +84,14 @@ class Evaluation(ShownAsTable):
     comparisons: tuple[Comparison, ...]
 
 
-def evaluate(
-    store: Store,
-    shelf: ModelShelf,
-    records: Sequence[ModelRecord],
-    *,
-    config: EvaluateConfig,
-    progress: Progress,
-) -> Evaluation:
+def evaluate(bench: Workbench, records: Sequence[ModelRecord]) -> Evaluation:
     """Compare models on the held-out pairs. Intervals resample prompts, since pairs of one prompt are not independent.
 
     Raises:
         NotReadyError: there are no held-out pairs or no models.
     """
-    pairs = store.pairs.pairs("heldout")
+    config = bench.config.evaluate
+    pairs = bench.store.pairs.pairs("heldout")
     if not pairs:
         raise NotReadyError(
             "there are no held-out pairs to evaluate on", remedy="run 'mars import FILE --split heldout'"
@@ -106,7 +99,7 @@ def evaluate(
     if not records:
         raise NotReadyError("there is no trained model to evaluate", remedy="run 'mars train' first")
     records = with_distinct_labels(records)
-    rewards = {record.id: _heldout_rewards(store, shelf, record, pairs, progress) for record in records}
+    rewards = {record.id: _heldout_rewards(bench, record, pairs) for record in records}
     heldout = _as_columns(pairs)
     return Evaluation(
         pairs=len(pairs),
@@ -121,16 +114,15 @@ def evaluate(
     )
 
 
-def _heldout_rewards(
-    store: Store, shelf: ModelShelf, record: ModelRecord, pairs: Sequence[Pair], progress: Progress
-) -> Rewards:
+def _heldout_rewards(bench: Workbench, record: ModelRecord, pairs: Sequence[Pair]) -> Rewards:
     """The model's rewards of the held-out pairs, from the store where it has scored them already."""
-    known = store.models.scores(record.id)
+    models = bench.store.models
+    known = models.scores(record.id)
     unscored = [pair for pair in pairs if pair.id not in known]
     if unscored:
-        model = shelf.load(record)
-        store.models.save_scores(record.id, [pair.id for pair in unscored], model.score(unscored, progress=progress))
-        known = store.models.scores(record.id)
+        rewards = bench.shelf.load(record).score(unscored, progress=bench.progress)
+        models.save_scores(record.id, [pair.id for pair in unscored], rewards)
+        known = models.scores(record.id)
     chosen, rejected = (np.array([known[pair.id][side] for pair in pairs]) for side in (0, 1))
     return Rewards(chosen, rejected)
 

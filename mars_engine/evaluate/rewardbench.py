@@ -14,7 +14,7 @@ import numpy as np
 
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.protocols import Clock, Progress, RewardModel
+from mars_engine.core.protocols import Clock, RewardModel
 from mars_engine.core.records import (
     EvaluationKind,
     EvaluationRecord,
@@ -42,7 +42,7 @@ from mars_engine.evaluate.rewardbench_scores import (
     section_of,
 )
 from mars_engine.store import Store
-from mars_engine.store.workbench import AddPoint, forget_point
+from mars_engine.store.workbench import Workbench
 
 PAIRS_AT_ONCE = 256
 """Pairs that are scored, and whose rewards are kept, at a time."""
@@ -63,17 +63,14 @@ def benchmark_id(benchmark: BenchmarkSet, model_id: str) -> str:
 
 
 def run_rewardbench(
+    bench: Workbench,
     benchmark: BenchmarkSet,
     model: RewardModel,
-    store: Store,
     files: BenchmarkFiles,
     *,
     label: str,
     settings: Mapping[str, Any],
     text: AnswerText,
-    clock: Clock,
-    progress: Progress,
-    add_point: AddPoint = forget_point,
     again: bool = False,
 ) -> EvaluationRecord:
     """Score a benchmark by a reward model; store and write what it found.
@@ -81,31 +78,28 @@ def run_rewardbench(
     Where the same model was evaluated on the same rows before, that evaluation is returned.
 
     Args:
+        bench: the workspace, where the evaluation is kept and its accuracy so far noted.
         benchmark: all its rows.
         model: the reward model.
-        store: where the evaluation is kept.
         files: its files.
         label: the model's name.
         settings: plain JSON, how the model was asked; kept with the results.
         text: writes a dialogue as the model reads it, for the files.
-        clock: tells the time.
-        progress: shows how far it has come.
-        add_point: notes the accuracy so far.
         again: score anew, whatever is there.
 
     Raises:
         ModelError: a reward is not a finite number.
     """
     evaluation_id = benchmark_id(benchmark, model.id)
-    present = store.evaluations.get(evaluation_id)
+    present = bench.store.evaluations.get(evaluation_id)
     if present is not None and files.has_results() and not again:
         return present
     if again:
         files.forget_rewards()
     pairs = [pair for row in benchmark.rows for pair in _pairs_of(row)]
-    rated = _rate(benchmark, pairs, model, files, progress=progress, add_point=add_point)
+    rated = _rate(bench, benchmark, pairs, model, files)
     scores = score_rated(benchmark, rated)
-    truncation = model.truncation(pairs, progress=progress)
+    truncation = model.truncation(pairs, progress=bench.progress)
     files.write_results(
         label, output_rows(benchmark, rated, text), metadata_of(scores, label=label, template=text.template)
     )
@@ -117,9 +111,9 @@ def run_rewardbench(
         settings={"source": benchmark.location, **settings},
         results=results_of(scores, truncation),
         artifact=files.artifact,
-        created_at=clock(),
+        created_at=bench.clock(),
     )
-    store.evaluations.add(record)
+    bench.store.evaluations.add(record)
     files.forget_rewards()
     return record
 
@@ -225,30 +219,24 @@ def _pairs_of(row: BenchmarkRow) -> list[Pair]:
 
 
 def _rate(
-    benchmark: BenchmarkSet,
-    pairs: Sequence[Pair],
-    model: RewardModel,
-    files: BenchmarkFiles,
-    *,
-    progress: Progress,
-    add_point: AddPoint,
+    bench: Workbench, benchmark: BenchmarkSet, pairs: Sequence[Pair], model: RewardModel, files: BenchmarkFiles
 ) -> list[RatedAnswers]:
     """Return the rewards of all answers, row by row. Groups that were scored before are not scored again."""
     found: list[FloatArray] = []
     right = scored = 0
-    with progress.task("score RewardBench", len(pairs)) as task:
+    with bench.progress.task("score RewardBench", len(pairs)) as task:
         for group, start in enumerate(range(0, len(pairs), PAIRS_AT_ONCE)):
             some = pairs[start : start + PAIRS_AT_ONCE]
             rewards = files.rewards(group)
             if rewards is None or len(rewards.chosen) != len(some):
-                rewards = model.score(some, progress=progress)
+                rewards = model.score(some, progress=bench.progress)
                 files.save_rewards(group, rewards)
             found.append(np.column_stack([rewards.chosen, rewards.rejected]).ravel())
             task.advance(len(some))
             if benchmark.version == 1:
                 right += int((rewards.margins > 0).sum())
                 scored += len(some)
-                add_point("accuracy so far", scored, right / scored)
+                bench.add_point("accuracy so far", scored, right / scored)
     rewards_in_turn = np.concatenate(found)
     _require_finite(rewards_in_turn)
     return list(_by_row(benchmark.rows, rewards_in_turn))

@@ -12,8 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from mars_engine.augment.compose import load_grids, usable_cells
-from mars_engine.augment.plan import PlanReport
+from mars_engine.augment.compose import compose_plan, load_grids, usable_cells
+from mars_engine.augment.plan import PlanReport, make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import (
@@ -37,8 +38,9 @@ from mars_engine.experiments.baselines import adaboost_weights, keep_highest, se
 from mars_engine.experiments.draws import Draw, DrawnPairs
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import compose_plan, make_plan, make_proposals, score_model, train_warm_up
 
 LAW_AND_LAYER: dict[Method, tuple[AllocationLaw, bool]] = {
     "uniform": ("uniform", False),

@@ -9,13 +9,14 @@ import numpy as np
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Encoder, FoldTrainer, ModelShelf, Progress
+from mars_engine.core.protocols import Encoder, Progress
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins
 from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 SPLITS: tuple[Split, Split] = ("train", "heldout")
 VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
@@ -31,43 +32,32 @@ class ScoreReport(ShownAsTable):
     verdicts: dict[TriageVerdict, int]
 
 
-def score_pairs(
-    store: Store,
-    trainer: FoldTrainer,
-    shelf: ModelShelf,
-    encoder: Encoder,
-    record: ModelRecord,
-    *,
-    config: MarsConfig,
-    progress: Progress,
-    triage_again: bool = True,
-) -> ScoreReport:
+def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
     """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
 
     Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
     The semantic distances of pairs that have none under this encoder are stored too.
 
     Args:
-        store: the workspace's memory.
-        trainer: fits the out-of-fold models.
-        shelf: has the model.
-        encoder: embeds the responses, for their distance.
-        record: the model.
-        config: settings.
-        progress: shows how far it has come.
+        bench: the workspace.
+        model: whose rewards are asked for.
         triage_again: false where the caller knows that nothing has changed since the triage that is stored.
+
+    Raises:
+        NotReadyError: there is no warm-up model, or there are no training pairs.
     """
+    store = bench.store
     base_model = store.models.latest(warm_up=True)
     if base_model is None:
         raise NotReadyError("there is no warm-up model", remedy="run 'mars train' first")
     if triage_again:
-        triage_labels(store, trainer, base_model, config=config, progress=progress)
+        triage_labels(bench, base_model)
     verdicts = Counter(row.verdict for row in store.models.triage(base_model.id))
     pairs = {split: store.pairs.pairs(split) for split in SPLITS}
-    metrics = {split: _score_split(store, shelf, record, pairs[split], config, progress) for split in SPLITS}
-    store_distances(store, encoder, [*pairs["train"], *pairs["heldout"]], progress=progress)
+    metrics = {split: _score_split(bench, model, pairs[split]) for split in SPLITS}
+    store_distances(store, bench.encoder, [*pairs["train"], *pairs["heldout"]], progress=bench.progress)
     counts = {verdict: verdicts[verdict] for verdict in VERDICTS}
-    return ScoreReport(record.label, metrics["train"], metrics["heldout"], counts)
+    return ScoreReport(model.label, metrics["train"], metrics["heldout"], counts)
 
 
 def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
@@ -81,19 +71,18 @@ def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, pr
         )
 
 
-def _score_split(
-    store: Store, shelf: ModelShelf, record: ModelRecord, pairs: list[Pair], config: MarsConfig, progress: Progress
-) -> MarginMetrics:
+def _score_split(bench: Workbench, model: ModelRecord, pairs: list[Pair]) -> MarginMetrics:
     """Score the pairs that have no rewards yet; where all have some, the model is not even loaded."""
-    known = store.models.scores(record.id)
+    models = bench.store.models
+    known = models.scores(model.id)
     unscored = [pair for pair in pairs if pair.id not in known]
     if unscored:
-        rewards = shelf.load(record).score(unscored, progress=progress)
-        store.models.save_scores(record.id, [pair.id for pair in unscored], rewards)
-        known = store.models.scores(record.id)
+        rewards = bench.shelf.load(model).score(unscored, progress=bench.progress)
+        models.save_scores(model.id, [pair.id for pair in unscored], rewards)
+        known = models.scores(model.id)
     chosen = np.array([known[pair.id][0] for pair in pairs], dtype=np.float64)
     rejected = np.array([known[pair.id][1] for pair in pairs], dtype=np.float64)
-    return summarize_margins(chosen, rejected, bins=config.evaluate.calibration_bins)
+    return summarize_margins(chosen, rejected, bins=bench.config.evaluate.calibration_bins)
 
 
 def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
@@ -103,16 +92,15 @@ def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
     return np.stack([assign_folds(groups, config.triage.folds, rng) for rng in draws])
 
 
-def triage_labels(
-    store: Store, trainer: FoldTrainer, warm_up: ModelRecord, *, config: MarsConfig, progress: Progress
-) -> None:
+def triage_labels(bench: Workbench, warm_up: ModelRecord) -> None:
     """Store triage's verdict on each base pair's label.
 
     It is done anew each time, since pairs, settings or people's decisions may have changed.
     """
-    examples = training_set(load_sources(store, config.triage, policy="keep"))
+    config = bench.config
+    examples = training_set(load_sources(bench.store, config.triage, policy="keep"))
     pairs = list(examples.pairs)
-    margins = trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=progress)
+    margins = bench.probe_trainer.out_of_fold_margins(examples, draw_folds(pairs, config), progress=bench.progress)
     judgement = judge_labels(margins, near_zero=config.triage.near_zero)
     rows = [
         TriageRow(
@@ -124,4 +112,4 @@ def triage_labels(
         )
         for index, pair in enumerate(pairs)
     ]
-    store.models.save_triage(warm_up.id, rows)
+    bench.store.models.save_triage(warm_up.id, rows)

@@ -5,19 +5,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from mars_engine.core.config import TriageConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import (
-    Clock,
-    FeatureChoosingModel,
-    FoldTrainer,
-    LinearRewardModel,
-    ModelShelf,
-    Progress,
-    RemarkedModel,
-    RewardModel,
-    RewardModelTrainer,
-)
+from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, Progress, RemarkedModel, RewardModel
 from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
@@ -31,7 +20,7 @@ from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
 from mars_engine.store import Store
-from mars_engine.store.workbench import AddPoint, forget_point
+from mars_engine.store.workbench import AddPoint, Workbench
 
 WARM_UP = "warm-up"
 SPLITS: tuple[Split, Split] = ("train", "heldout")
@@ -51,17 +40,7 @@ class _StoredNotes:
         self.store.models.save_epoch(model_id, epoch, margins)
 
 
-def warm_up(
-    store: Store,
-    trainer: RewardModelTrainer,
-    shelf: ModelShelf,
-    *,
-    probe_trainer: FoldTrainer,
-    triage: TriageConfig,
-    clock: Clock,
-    progress: Progress,
-    add_point: AddPoint = forget_point,
-) -> ModelRecord:
+def train_warm_up(bench: Workbench) -> ModelRecord:
     """Train a reward model on the base pairs, before any margin is used, and store its rewards of all imported pairs.
 
     People's decisions about labels apply; triage's policy does not, since triage needs this model first. What probes
@@ -70,24 +49,13 @@ def warm_up(
     Raises:
         NotReadyError: there are no training pairs.
     """
-    examples = training_set(load_sources(store, triage, policy="keep"))
+    examples = training_set(load_sources(bench.store, bench.config.triage, policy="keep"))
     if examples.pairs:
-        probe_trainer.prepare(examples, progress=progress)
-    return _train(
-        store, trainer, shelf, examples, None, label=WARM_UP, clock=clock, progress=progress, add_point=add_point
-    )
+        bench.probe_trainer.prepare(examples, progress=bench.progress)
+    return _train(bench, examples, None, label=WARM_UP)
 
 
-def retrain(
-    store: Store,
-    trainer: RewardModelTrainer,
-    shelf: ModelShelf,
-    *,
-    composition: Composition,
-    clock: Clock,
-    progress: Progress,
-    add_point: AddPoint = forget_point,
-) -> ModelRecord:
+def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
     """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
 
     Triage's policy is that of the composition's plan. New pairs that no longer stand are left out: those of sources
@@ -96,6 +64,7 @@ def retrain(
     Raises:
         NotReadyError: no pair of the composition stands.
     """
+    store = bench.store
     sources = load_sources(store, triage_of_composition(store, composition))
     composed = standing_pairs(store, composition.id, sources)
     if not composed:
@@ -103,24 +72,11 @@ def retrain(
             "the composition has no pairs", remedy="review some proposals ('mars review'), then run 'mars compose'"
         )
     examples = training_set(sources, composed, refined=refined_sides(store, composed))
-    label = f"{composition.settings['law']} round {composition.round}"
-    return _train(
-        store, trainer, shelf, examples, composition, label=label, clock=clock, progress=progress, add_point=add_point
-    )
+    return _train(bench, examples, composition, label=f"{composition.settings['law']} round {composition.round}")
 
 
-def _train(
-    store: Store,
-    trainer: RewardModelTrainer,
-    shelf: ModelShelf,
-    examples: TrainingSet,
-    composition: Composition | None,
-    *,
-    label: str,
-    clock: Clock,
-    progress: Progress,
-    add_point: AddPoint,
-) -> ModelRecord:
+def _train(bench: Workbench, examples: TrainingSet, composition: Composition | None, *, label: str) -> ModelRecord:
+    store, trainer, shelf, progress = bench.store, bench.trainer, bench.shelf, bench.progress
     present = store.models.get(trainer.model_id(examples))
     if present is not None:
         # Two compositions of the same pairs make one model: it is that of the one asked for last, which the next step
@@ -130,7 +86,7 @@ def _train(
         if shelf.holds(present):
             store.models.add(present)
             return present
-    model = trainer.train(examples, progress=progress, notes=_StoredNotes(store, add_point))
+    model = trainer.train(examples, progress=progress, notes=_StoredNotes(store, bench.add_point))
     rewards = model.score(examples.pairs, progress=progress)
     record = ModelRecord(
         id=model.id,
@@ -141,7 +97,7 @@ def _train(
         artifact=shelf.save(model),
         composition_id=composition.id if composition else "",
         round=composition.round if composition else 0,
-        created_at=clock(),
+        created_at=bench.clock(),
     )
     store.models.add(record)
     _keep_scores(store, model, examples, rewards, progress=progress)

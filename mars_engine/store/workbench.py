@@ -7,6 +7,7 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import (
     Clock,
     Encoder,
+    FluencyModel,
     Judge,
     LanguageDetector,
     ModelShelf,
@@ -59,3 +60,5 @@ class Workbench:
     """For the gate that asks a judge model in both orders."""
     label_judge: Judge | None = None
     """The chat model as a judge of source pairs' labels, whether or not that gate is on."""
+    fluency: FluencyModel | None = None
+    """For the gate that asks a language model whether a text reads worse than its source."""

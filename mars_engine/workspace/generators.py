@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner, RuleParaphraser
-from mars_engine.augment.generators.causal import CausalParaphraser, CausalRefiner
+from mars_engine.augment.generators.causal import CausalFluency, CausalParaphraser, CausalRefiner, rank_paraphrases
 from mars_engine.augment.generators.chat import (
     OWN_FOLDER,
     ChatJudge,
@@ -22,13 +22,13 @@ from mars_engine.augment.generators.chat.backend import ChatBackend
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Clock, Encoder, Judge, Paraphraser, Progress, Refiner
+from mars_engine.core.protocols import Clock, Encoder, FluencyModel, Judge, Paraphraser, Progress, Refiner
 from mars_engine.store.chat import ChatStore
 
 
 @dataclass(frozen=True, slots=True)
 class Generators:
-    """Who writes proposals, and who judges them; nobody may."""
+    """Who writes proposals, who judges them (nobody may), and who says how they read."""
 
     paraphraser: Paraphraser
     refiner: Refiner
@@ -36,6 +36,8 @@ class Generators:
     """Of proposals, for the gate."""
     label_judge: Judge
     """The chat model as a judge of labels; it is asked nothing before somebody asks it."""
+    fluency: FluencyModel
+    """Loads its model when it is asked first."""
 
 
 @contextmanager
@@ -63,12 +65,17 @@ def open_generators(
     correspondence = Correspondence(
         store, lambda: _open_backend(config.chat, store, progress, clock), config.chat, progress
     )
+    fluency = CausalFluency(config.causal, progress=progress, may_download=may_download)
+    paraphraser = _make_paraphraser(root / OWN_FOLDER, config, correspondence, progress, may_download)
+    if config.propose.rank_spare:
+        paraphraser = rank_paraphrases(paraphraser, fluency, config.propose.rank_spare)
     try:
         yield Generators(
-            paraphraser=_make_paraphraser(root / OWN_FOLDER, config, correspondence, progress, may_download),
+            paraphraser=paraphraser,
             refiner=_make_refiner(root / OWN_FOLDER, config, correspondence, encoder, progress, may_download),
             judge=_make_judge(root / OWN_FOLDER, config, correspondence),
             label_judge=_chat_judge(root / OWN_FOLDER, config, correspondence),
+            fluency=fluency,
         )
     finally:
         correspondence.close()

@@ -9,19 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mars_engine.augment.compose import ComposeReport, compose
-from mars_engine.augment.plan import DraftedPlan, PlanReport, draft_plan, plan_budget
-from mars_engine.augment.propose import ProposeReport, Retry, propose, validate_yield
-from mars_engine.augment.quality.gatekeeper import QualityTools
+from mars_engine.augment.compose import ComposeReport, compose_plan
+from mars_engine.augment.plan import PlanReport, make_plan, planned_model
+from mars_engine.augment.propose import ProposeReport, make_proposals, validate_yield
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import Composition, ModelRecord, Plan
 from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, wait_for_people
 from mars_engine.evaluate.heldout import Evaluation, evaluate
-from mars_engine.reward_models.score import ScoreReport, score_pairs
-from mars_engine.reward_models.train import retrain, warm_up
+from mars_engine.reward_models.score import ScoreReport, score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.judges import settle_suspects
 
@@ -189,13 +187,7 @@ def close_round(bench: Workbench) -> ClosedRound:
         _note_points(bench, composed.composition.round, model, score)
         evaluation = None
         if bench.store.pairs.count("heldout"):
-            evaluation = evaluate(
-                bench.store,
-                bench.shelf,
-                bench.store.models.all(),
-                config=bench.config.evaluate,
-                progress=bench.progress,
-            )
+            evaluation = evaluate(bench, bench.store.models.all())
     return ClosedRound(composed.composition.round, composed, model, score, evaluation)
 
 
@@ -237,120 +229,3 @@ def _note_points(bench: Workbench, number: int, model: ModelRecord, score: Score
     bench.add_point("held-out log-loss", number, score.heldout.log_loss)
     bench.add_point("held-out accuracy", number, score.heldout.accuracy)
     bench.add_point("mean held-out margin", number, score.heldout.margin_mean)
-
-
-def train_warm_up(bench: Workbench) -> ModelRecord:
-    return warm_up(
-        bench.store,
-        bench.trainer,
-        bench.shelf,
-        probe_trainer=bench.probe_trainer,
-        triage=bench.config.triage,
-        clock=bench.clock,
-        progress=bench.progress,
-        add_point=bench.add_point,
-    )
-
-
-def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
-    return retrain(
-        bench.store,
-        bench.trainer,
-        bench.shelf,
-        composition=composition,
-        clock=bench.clock,
-        progress=bench.progress,
-        add_point=bench.add_point,
-    )
-
-
-def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
-    return score_pairs(
-        bench.store,
-        bench.probe_trainer,
-        bench.shelf,
-        bench.encoder,
-        model,
-        config=bench.config,
-        progress=bench.progress,
-        triage_again=triage_again,
-    )
-
-
-def make_plan(
-    bench: Workbench,
-    model: ModelRecord,
-    *,
-    law: AllocationLaw | None = None,
-    round_number: int = 1,
-    pair_set: str = "",
-    dry_run: bool = False,
-) -> PlanReport:
-    return plan_budget(
-        bench.store,
-        model,
-        bench.encoder,
-        config=bench.config,
-        clock=bench.clock,
-        progress=bench.progress,
-        law=law,
-        round_number=round_number,
-        pair_set=pair_set,
-        dry_run=dry_run,
-    )
-
-
-def draft_next_plan(bench: Workbench, model: ModelRecord, *, pair_set: str = "") -> DraftedPlan:
-    """Draw up the plan that proposing would be done by; nothing is stored."""
-    return draft_plan(
-        bench.store,
-        model,
-        bench.encoder,
-        config=bench.config,
-        clock=bench.clock,
-        progress=bench.progress,
-        round_number=next_round(model),
-        pair_set=pair_set,
-    )
-
-
-def make_proposals(
-    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
-) -> ProposeReport:
-    """Propose for a plan, with its model where the caller has loaded it already."""
-    return propose(
-        bench.store,
-        plan,
-        loaded or bench.shelf.load(planned_model(bench, plan)),
-        bench.encoder,
-        bench.paraphraser,
-        bench.refiner,
-        tools=QualityTools.of(bench),
-        config=bench.config,
-        progress=bench.progress,
-        retry=retry,
-    )
-
-
-def compose_plan(
-    bench: Workbench, plan: Plan, *, parent: Composition | None = None, loaded: RewardModel | None = None
-) -> ComposeReport:
-    """Compose by a plan, with its model where the caller has loaded it already."""
-    return compose(
-        bench.store,
-        plan,
-        loaded or bench.shelf.load(planned_model(bench, plan)),
-        bench.encoder,
-        config=bench.config,
-        clock=bench.clock,
-        progress=bench.progress,
-        parent=parent,
-    )
-
-
-def planned_model(bench: Workbench, plan: Plan) -> ModelRecord:
-    """Return the model by whose margins a plan was made."""
-    record = bench.store.models.get(plan.model_id)
-    if record is None:
-        raise NotReadyError(f"the model {plan.model_id} of the plan is gone", remedy="run 'mars score' and plan anew")
-    return record

@@ -186,6 +186,7 @@ def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bo
             benchmark_texts=lambda: _evaluated_texts(workspace, store),
             judge=generators.judge,
             label_judge=generators.label_judge,
+            fluency=generators.fluency,
         )
 
 

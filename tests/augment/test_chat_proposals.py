@@ -10,9 +10,9 @@ from chat_tools import QUICK, chat_bench, chat_config, planned
 from scripted_chat import TEN_MEGABYTES, Answer, Asked, ScriptedServer, key_of_kept, rewrites, serving, well_behaved
 
 from mars_engine.augment.generation_forecast import forecast_generation
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
-from mars_engine.workspace.rounds import make_proposals
 
 PAIRS = 200
 IMPATIENT = QUICK.model_copy(update={"timeout_seconds": 4.0, "retries": 2, "concurrency": 24, "breaker": 50})

@@ -14,7 +14,7 @@ import pytest
 from chat_tools import QUICK, chat_bench, chat_config, planned
 from tiny_causal import save_tiny_causal
 
-from mars_engine.workspace.rounds import make_proposals
+from mars_engine.augment.propose import make_proposals
 
 pytestmark = pytest.mark.model
 SECONDS_TO_START = 120

@@ -8,6 +8,8 @@ from fakes import BagOfWordsEncoder, ListSource, SuffixParaphraser, make_bench, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
@@ -20,8 +22,9 @@ from mars_engine.embeddings.distances import semantic_distance
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.explore.dossier import open_dossier
 from mars_engine.explore.explorer import Explorer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 TRIES, EPSILON = 3, 0.05
 PAIRS = make_pairs(3)
@@ -199,9 +202,6 @@ def test_cards_and_dossier_show_the_trail(tmp_path):
             pair,
             index,
             Ranking(index),
-            swapped=False,
-            skipped=False,
-            seen=False,
             status="pending",
             gates="",
             tries=trails[proposal.id],

@@ -1,8 +1,9 @@
 """The forecast says what the steps then do."""
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.plan import make_plan
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from mars_engine.core.config import (
     AllocationConfig,
@@ -14,12 +15,12 @@ from mars_engine.core.config import (
     TriageConfig,
 )
 from mars_engine.core.records import Pair
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import close_round, make_plan, open_round
+from mars_engine.workspace.rounds import close_round, open_round
 
 POLICIES = ("ask", "keep", "leave_out", "smooth", "flip")
 

@@ -10,7 +10,7 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.cli.main import BAD_INPUT, NOT_READY, mars
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.rounds import train_warm_up
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.workspace.workspace import create_workspace
 
 MARGINS = {0: (-1.0, -2.0), 1: (1.0, -1.0), 2: (-1.0, 1.0), 3: (1.0, 2.0)}

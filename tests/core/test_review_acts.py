@@ -52,7 +52,7 @@ def acts():
 
 @given(acts())
 def test_acts_and_items_agree_on_what_stands_even_where_undos_name_single_items(acts):
-    """The undos here are of any items at all, as `record_review` allows."""
+    """The undos here are of any items at all, as `record_decisions` allows."""
     events = [Trace(sequence, item, action) for sequence, (action, items) in enumerate(acts, start=1) for item in items]
     by_act = {(act.sequence, item) for act in standing_acts(newest_first(*events)) for item in act.items}
     by_item: set[tuple[int, str]] = set()

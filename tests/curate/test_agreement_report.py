@@ -1,18 +1,21 @@
 """Agreement of people over the events of a store, and adjudication of what they dispute."""
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Turn
 from mars_engine.core.review_state import label_decision, proposal_states
 from mars_engine.curate.agreement import adjudicate, agreement
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import Decision, review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import DECISION_CODES, PairIndexCache
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 
 @pytest.fixture
@@ -69,7 +72,9 @@ def test_the_report_counts_what_stands_of_people(bench):
 def test_an_adjudicator_settles_a_dispute_and_can_take_it_back(bench):
     say(bench, {"ada": "rr", "bob": "rf"})
     disputed = pair_ids(bench)[1]
-    event = adjudicate(bench.store, "pair", disputed, "drop", annotator="zoe", clock=bench.clock, note="neither")
+    event = adjudicate(
+        bench.store, "pair", disputed, Decision("drop", note="neither"), annotator="zoe", clock=bench.clock
+    )
     assert (event.annotator, event.note) == ("adjudicator:zoe", "neither")
     report = agreement(bench.store, "pair")
     assert (report.disputed, report.adjudicated, report.overlap) == ((), 1, 2)
@@ -77,7 +82,7 @@ def test_an_adjudicator_settles_a_dispute_and_can_take_it_back(bench):
     assert label_decision(bench.store.reviews.events("pair")[disputed]) == "drop"
     index = PairIndexCache(bench.store).current()
     assert DECISION_CODES[index.decision[index.positions([disputed])[0]]] == "drop"
-    adjudicate(bench.store, "pair", disputed, "undo", annotator="zoe", clock=bench.clock)
+    adjudicate(bench.store, "pair", disputed, Decision("undo"), annotator="zoe", clock=bench.clock)
     assert [each.item_id for each in agreement(bench.store, "pair").disputed] == [disputed]
     assert label_decision(bench.store.reviews.events("pair")[disputed]) is None
 
@@ -86,9 +91,9 @@ def test_what_nobody_disputes_is_not_adjudicated(bench):
     say(bench, {"ada": "r"})
     for item in pair_ids(bench)[:2]:
         with pytest.raises(MarsError, match="nothing to settle"):
-            adjudicate(bench.store, "pair", item, "drop", annotator="zoe", clock=bench.clock)
+            adjudicate(bench.store, "pair", item, Decision("drop"), annotator="zoe", clock=bench.clock)
     with pytest.raises(MarsError, match="no annotator's name"):
-        adjudicate(bench.store, "pair", pair_ids(bench)[0], "drop", annotator="", clock=bench.clock)
+        adjudicate(bench.store, "pair", pair_ids(bench)[0], Decision("drop"), annotator="", clock=bench.clock)
 
 
 def test_names_that_are_reserved_cannot_be_typed(bench):
@@ -108,15 +113,17 @@ def test_policies_have_no_say_in_agreement_and_edits_are_compared_by_their_texts
         def edit(item: str, name=name, **texts) -> None:
             record_review(bench.store, "proposal", item, "edit", annotator=name, clock=bench.clock, **texts)
 
-        edit(alike, edited_chosen="the same")
-        edit(apart, edited_chosen=text)
-        edit(prompts, edited_prompt=(Turn("user", prompt),))
+        edit(alike, chosen="the same")
+        edit(apart, chosen=text)
+        edit(prompts, prompt=(Turn("user", prompt),))
     say(bench, {"ada": "a", "bob": "x"}, kind="proposal", ids=[mixed])
     report = agreement(bench.store, "proposal")
     assert report.decided == {"ada": 4, "bob": 4}
     assert [each.item_id for each in report.disputed] == [apart, prompts, mixed]
     states = proposal_states(bench.store.proposals.proposals(), bench.store.reviews.events("proposal"))
     assert {item for item in ids if states[item].status == "disputed"} == {apart, prompts, mixed}
-    adjudicate(bench.store, "proposal", apart, "edit", annotator="zoe", clock=bench.clock, edited_chosen="in between")
+    adjudicate(
+        bench.store, "proposal", apart, Decision("edit", chosen="in between"), annotator="zoe", clock=bench.clock
+    )
     states = proposal_states(bench.store.proposals.proposals(), bench.store.reviews.events("proposal"))
     assert (states[apart].status, states[apart].chosen) == ("accepted", "in between")

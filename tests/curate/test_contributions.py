@@ -1,13 +1,13 @@
 """Who did how much, and settling disputes so that it can be taken back."""
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.errors import MarsError
 from mars_engine.core.review_state import proposal_state
 from mars_engine.curate.agreement import adjudicate, agreement
 from mars_engine.curate.people import contributions, open_dispute, take_answer, undo_last_adjudication
-from mars_engine.curate.review import record_review
+from mars_engine.curate.review import Decision
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.workspace.rounds import run_rounds
 
@@ -21,7 +21,7 @@ def bench():
     item = opened.store.proposals.proposals()[0].id
     for action, annotator, options in (
         ("reject", "ada", {"seconds": 3.0}),
-        ("edit", "bob", {"edited_chosen": "as bob has it", "seconds": 9.0}),
+        ("edit", "bob", {"chosen": "as bob has it", "seconds": 9.0}),
     ):
         record_review(opened.store, "proposal", item, action, annotator=annotator, clock=opened.clock, **options)
     yield opened
@@ -42,7 +42,7 @@ def test_contributions_tell_people_from_policies_and_decisions_from_skips(bench)
     for action in ("skip", "undo", "skip", "flip", "undo", "undo", "skip"):
         record_review(bench.store, "pair", pair, action, annotator="ada", clock=bench.clock, seconds=1.0)
     item = disputed(bench)[0]
-    adjudicate(bench.store, "proposal", item, "reject", annotator="eve", clock=bench.clock)
+    adjudicate(bench.store, "proposal", item, Decision("reject"), annotator="eve", clock=bench.clock)
     ada, bob, eve, policy = contributions(bench.store.browse.review_tallies())
     assert (ada.name, ada.role, ada.checked, ada.reviewed, ada.skipped, ada.taken_back) == ("ada", "person", 1, 1, 3, 1)
     assert ada.seconds_per_decision == pytest.approx((3.0 + 1.0 + 3.0) / 2)

@@ -11,24 +11,30 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs
+from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs, record_review
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mars_engine.augment.compose import build_grid, usable_cells
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Pair, PairSet, Turn
 from mars_engine.core.review_state import label_decisions, proposal_states
-from mars_engine.curate.deck import UNREAD, DeckCache, as_json, deal, take_log
+from mars_engine.curate.decision_log import take_log
+from mars_engine.curate.deck import as_json, deal
+from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.gain_order import GainOrder
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.reading import UNREAD, Reading
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
 from mars_engine.store.database import Database
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3), propose=ProposeConfig(variants=3))
 
@@ -73,6 +79,9 @@ def copy_database(source: Store, target: Store) -> None:
         connection.close()
 
 
+READING = {"order", "source", "overlap_percent", "read_only"}
+
+
 class Table:
     """A workspace with pairs and proposals, and people who read at it."""
 
@@ -97,9 +106,11 @@ class Table:
         propose_for(self.bench)
 
     def deal(self, annotator: str = "ada", *, kind="proposal", index: PairIndex | None = None, **options):
-        options = {"limit_cards": 1000, "clock": self.bench.clock, "cache": self.cache} | options
+        asked = {name: options.pop(name) for name in READING & options.keys()}
+        cache = options.pop("cache", self.cache) or DeckCache(self.store)
         config = options.pop("config", CONFIG)
-        return deal(self.store, index or self.indices.current(), config, kind=kind, annotator=annotator, **options)
+        options = {"limit_cards": 1000, "clock": self.bench.clock} | options
+        return deal(cache, index or self.indices.current(), config, Reading(kind, annotator, **asked), **options)
 
     def ids(self, annotator: str = "ada", **options) -> list[str]:
         return [card.id for card in self.deal(annotator, **options).cards]

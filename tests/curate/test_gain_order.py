@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from test_live import CountingTrainer, Scene, make_scene
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import FloatArray, Proposal
 from mars_engine.curate.gain_order import Chance, GainLimits, GainOrder, chances_by_kind
 from mars_engine.curate.live import LiveProbe, gain_stamp
 from mars_engine.reward_models.curvature import fisher_weights
-from mars_engine.workspace.rounds import make_plan, make_proposals
 
 
 @pytest.fixture

@@ -5,16 +5,19 @@ import io
 import json
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.records import Pair, Turn
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX
 from mars_engine.curate import history
 from mars_engine.curate.history import label_history, write_history
-from mars_engine.curate.review import record_as, record_review
+from mars_engine.curate.review import Decision, append_decisions
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 
 HOSTILE = 'a "quoted", text\r\nwith lines\n=SUM(A1) <script>alert(1)</script> \u2028 é 👩🏽‍🚀'
 
@@ -33,7 +36,7 @@ def bench():
 
 
 def decide(bench, kind, item, action, annotator, **options):
-    record_as(annotator, bench.store, kind, item, action, clock=bench.clock, **options)
+    append_decisions(bench.store, kind, {item: Decision(action, **options)}, annotator=annotator, clock=bench.clock)
 
 
 def fates(bench):
@@ -72,7 +75,7 @@ def test_a_row_has_the_texts_of_item_and_edit(bench):
     proposal = bench.store.proposals.proposals(source_ids=[source.id])[0]
     record_review(
         bench.store, "proposal", proposal.id, "edit", annotator="ada", clock=bench.clock,
-        edited_chosen=f"{HOSTILE} edited", edited_prompt=(Turn("user", "asked anew"),), note=HOSTILE, seconds=2.5,
+        chosen=f"{HOSTILE} edited", prompt=(Turn("user", "asked anew"),), note=HOSTILE, seconds=2.5,
     )  # fmt: skip
     (row,) = label_history(bench.store)
     assert (row.item_id, row.source_id, row.item_kind) == (proposal.id, source.id, "proposal")

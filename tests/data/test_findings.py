@@ -8,6 +8,8 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.core.records import Pair, Turn
 from mars_engine.curate.deck import deal
+from mars_engine.curate.deck_cache import DeckCache
+from mars_engine.curate.reading import Reading
 from mars_engine.data.findings import (
     Findings,
     is_current,
@@ -19,8 +21,9 @@ from mars_engine.data.findings import (
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.set_faults import band_keys, candidates_across, shared_part, text_key
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import score_model, train_warm_up
 
 LONG = "The committee met on Tuesday to settle how the river is to be crossed, and nobody spoke of the old ferry. " * 6
 
@@ -69,7 +72,8 @@ def test_check_says_of_a_pair_that_another_says_the_reverse():
     for contradicted in (set(), {first.id, reverse.id}):
         if contradicted:
             look(bench)
-        dealt = deal(bench.store, index, bench.config, kind="pair", annotator="", clock=bench.clock, read_only=True)
+        reading = Reading("pair", "", read_only=True)
+        dealt = deal(DeckCache(bench.store), index, bench.config, reading, clock=bench.clock)
         cards = {card.id: card.why for card in dealt.cards}
         assert len(cards) == 10
         assert {pair_id for pair_id, why in cards.items() if "Another pair says the reverse" in why} == contradicted

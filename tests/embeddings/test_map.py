@@ -1,7 +1,7 @@
 """Making a map: the same twice, new pairs placed without moving the old, made anew only where it has to be."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -63,17 +63,8 @@ class Scene:
         import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
 
     def make(self, kind="difference", **options) -> MapReport:
-        bench = self.bench
-        return make_map(
-            bench.store,
-            bench.encoder,
-            self.mapper,
-            self.shelf,
-            kind,
-            config=self.mapper.config,
-            progress=bench.progress,
-            **options,
-        )
+        config = self.bench.config.model_copy(update={"map": self.mapper.config})
+        return make_map(replace(self.bench, config=config), self.mapper, self.shelf, kind, **options)
 
 
 @pytest.fixture

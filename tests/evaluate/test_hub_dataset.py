@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 from huggingface_hub import constants
 from stand_in_hub import TOKEN, StandInHub, stand_in_hub
 
 from mars_engine.cli.main import mars
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
-from mars_engine.curate.review import record_review
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.evaluate.hub_dataset import EDITED, dataset_lineage, published, push_dataset
@@ -137,7 +136,7 @@ def test_what_a_person_edited_and_accepted_is_told():
         "edit",
         annotator="ada-lovelace",
         clock=bench.clock,
-        edited_chosen=f"{proposal.chosen} indeed",
+        chosen=f"{proposal.chosen} indeed",
     )
     rows = select_for_export(bench.store, "training-set", config=CONFIG).rows
     lineage = dataset_lineage(bench.store, rows, what="training-set")

@@ -6,12 +6,11 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.config import EvaluateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import Pair, Turn
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate import report_charts
@@ -19,9 +18,11 @@ from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.report_page import LONGEST_TEXT, mark_changes, render_report, report_html, write_report
 from mars_engine.evaluate.rewardbench import keep_published
 from mars_engine.evaluate.series import SERIES
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = MarsConfig(
     triage=TriageConfig(policy="keep", seeds=2, folds=3),

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Rewards
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.evaluate import overview
@@ -27,9 +26,11 @@ from mars_engine.evaluate.results import (
     say_accuracy,
     say_comparison,
 )
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = EvaluateConfig(resamples=400)
 

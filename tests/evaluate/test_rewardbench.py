@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import TickingClock
+from fakes import TickingClock, make_bench
 
 from mars_engine.core.benchmark_records import BenchmarkRow, BenchmarkSet
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import EvaluationRecord, Pair, Rewards, Truncation, Turn
 from mars_engine.evaluate import rewardbench as module
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
@@ -88,15 +87,13 @@ def run(
     benchmark: BenchmarkSet, model: LengthModel, store: Store, folder: Path, *, again: bool = False
 ) -> EvaluationRecord:
     return run_rewardbench(
+        replace(make_bench(), store=store),
         benchmark,
         model,
-        store,
         BenchmarkFolder(folder, "out"),
         label="owner/by length",
         settings={"max_tokens": 9},
         text=PlainText("plain"),
-        clock=TickingClock(),
-        progress=SilentProgress(),
         again=again,
     )
 

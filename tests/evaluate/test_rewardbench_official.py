@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import TickingClock
+from fakes import make_bench
 from made_up_best_of import made_up_best_of_rows
 from tiny_chat_models import save_tiny_chat_model
 
-from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.data.loaders.benchmark import load_benchmark
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
 from mars_engine.evaluate.rewardbench import run_rewardbench, scores_of
 from mars_engine.reward_models.foreign import ForeignModel, load_foreign_model
-from mars_engine.store import open_store
 
 pytestmark = pytest.mark.model
 OFFICIAL = json.loads((Path(__file__).parents[1] / "fixtures" / "rewardbench" / "official.json").read_text())
@@ -35,19 +33,17 @@ def foreign(kind, tmp_path_factory) -> ForeignModel:
 
 
 def evaluate(foreign: ForeignModel, source: Path, folder: Path, *, label: str) -> tuple[EvaluationRecord, list[Any]]:
-    store = open_store("sqlite://")
+    bench = make_bench()
     record = run_rewardbench(
+        bench,
         load_benchmark([str(source)]),
         foreign.model,
-        store,
         BenchmarkFolder(folder, "out"),
         label=label,
         settings={},
         text=foreign.text,
-        clock=TickingClock(),
-        progress=SilentProgress(),
     )
-    store.close()
+    bench.store.close()
     lines = (folder / "out" / f"{label}_outputs.jsonl").read_text().splitlines()
     return record, [json.loads(line) for line in lines]
 

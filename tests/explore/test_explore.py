@@ -11,6 +11,8 @@ from fakes import ListSource, make_bench, make_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, WorkerError, WorkspaceError
 from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Turn
@@ -40,8 +42,9 @@ from mars_engine.explore.view import (
     link_parameters,
     read_view,
 )
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRAINING, HELDOUT = 60, 20

@@ -4,11 +4,14 @@ from pathlib import Path
 
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.records import Pair, Turn
 from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import create_workspace
 
 HOSTILE = (

@@ -10,7 +10,7 @@ import pytest
 from fakes import make_bench
 
 from mars_engine.augment.generators import RuleParaphraser
-from mars_engine.augment.quality.gatekeeper import Candidate, Gatekeeper, QualityTools, make_gatekeeper
+from mars_engine.augment.quality.gatekeeper import Candidate, Gatekeeper, make_gatekeeper
 from mars_engine.augment.quality.gates import GATES
 from mars_engine.augment.quality.languages import PackagedLanguageDetector
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
@@ -68,9 +68,7 @@ def real(real_data, packaged_encoder) -> Real:
     for part, split in (("train", "train"), ("test", "heldout")):
         source = open_source(str(real_data / f"hh-harmless-{part}.jsonl.gz"))
         import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
-    keeper = make_gatekeeper(
-        bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
-    )
+    keeper = make_gatekeeper(bench)
     train, heldout, code = (
         read_pairs(real_data / f"{name}.jsonl.gz")
         for name in ("hh-harmless-train", "hh-harmless-test", "alpaca-pairs-train")

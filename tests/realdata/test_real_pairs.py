@@ -1,49 +1,46 @@
 """The engine on real preference pairs: accuracy, allocation, and triage of labels that the test flips itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from fakes import MemoryShelf, TickingClock
+from fakes import make_bench
 
 from benchmarks.label_flips import study_flips
 from mars_engine.augment.plan import compare_laws
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProbeConfig
-from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import ModelRecord
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import ProbeTrainer
-from mars_engine.reward_models.score import ScoreReport, score_pairs
-from mars_engine.reward_models.train import warm_up
-from mars_engine.store import Store, open_store
+from mars_engine.reward_models.score import ScoreReport, score_model
+from mars_engine.reward_models.train import train_warm_up
+from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
 
 pytestmark = [pytest.mark.realdata, pytest.mark.model]
 
-PROGRESS = SilentProgress()
 CONFIG = MarsConfig(allocation=AllocationConfig(budget=5000))
 
 
 @dataclass(frozen=True)
 class Trained:
-    store: Store
-    shelf: MemoryShelf
+    bench: Workbench
     record: ModelRecord
     report: ScoreReport
 
 
 def train_on_files(name: str, folder: Path, encoder) -> Trained:
-    store, shelf, clock = open_store("sqlite://"), MemoryShelf(), TickingClock()
+    trainer = ProbeTrainer(CONFIG.probe, encoder)
+    bench = replace(make_bench(CONFIG), encoder=encoder, trainer=trainer, probe_trainer=trainer)
     for part, split in (("train", "train"), ("test", "heldout")):
         source = open_source(str(folder / f"{name}-{part}.jsonl.gz"))
-        report = import_pairs(source, store, split=split, clock=clock, progress=PROGRESS)
+        report = import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
         assert report.kept + sum(report.dropped.values()) == report.rows_read
-    trainer = ProbeTrainer(CONFIG.probe, encoder)
-    record = warm_up(store, trainer, shelf, probe_trainer=trainer, triage=CONFIG.triage, clock=clock, progress=PROGRESS)
-    report = score_pairs(store, trainer, shelf, encoder, record, config=CONFIG, progress=PROGRESS)
-    return Trained(store, shelf, record, report)
+    record = train_warm_up(bench)
+    return Trained(bench, record, score_model(bench, record))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,7 @@ def alpaca(real_data, packaged_encoder) -> Trained:
 @pytest.mark.parametrize(("name", "least"), [("harmless", 0.61), ("alpaca", 0.72)])
 def test_heldout_accuracy_is_that_of_the_prototype_and_above_length_alone(name, least, request):
     trained: Trained = request.getfixturevalue(name)
-    evaluation = evaluate(trained.store, trained.shelf, [trained.record], config=CONFIG.evaluate, progress=PROGRESS)
+    evaluation = evaluate(trained.bench, [trained.record])
     (model,) = evaluation.models
     print(f"{name}: accuracy {model.accuracy}, longer wins {evaluation.longer_wins}")
     assert model.metrics.accuracy >= least
@@ -68,8 +65,8 @@ def test_heldout_accuracy_is_that_of_the_prototype_and_above_length_alone(name, 
 
 
 def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
-    sources = load_sources(harmless.store, CONFIG.triage)
-    margins = oriented_margins(harmless.store, harmless.record, sources)
+    sources = load_sources(harmless.bench.store, CONFIG.triage)
+    margins = oriented_margins(harmless.bench.store, harmless.record, sources)
     assert margins.std() > 0.01, "the margins are those of a trained model"
     laws = compare_laws(margins, CONFIG.allocation)
     for law, summary in laws.items():
@@ -84,7 +81,7 @@ def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
 def test_out_of_fold_margins_find_flipped_labels(name, least_auc, request, packaged_encoder):
     """A quarter of flipped labels costs the probe next to nothing, so that there is little to win back by reading;
     docs/experiments.md has what it was with sentence embeddings."""
-    store: Store = request.getfixturevalue(name).store
+    store: Store = request.getfixturevalue(name).bench.store
     train, heldout = store.pairs.pairs("train"), store.pairs.pairs("heldout")
     study = study_flips(train, heldout, packaged_encoder, ProbeConfig(reading="response"), seeds=2)
     print(f"{name}: {study}")

@@ -28,7 +28,7 @@ from mars_engine.reward_models.feature_choice import Candidate, FeatureChoice
 from mars_engine.reward_models.features import ProbeFeatures, Reading, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.reward_models.shelf import WEIGHTS_FILE, ProbeShelf
-from mars_engine.workspace.rounds import train_warm_up
+from mars_engine.reward_models.train import train_warm_up
 
 SILENT = SilentProgress()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

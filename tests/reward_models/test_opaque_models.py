@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import LinearRewardModel, Progress, RewardModel, RewardModelTrainer, TrainingNotes
 from mars_engine.core.records import Pair, Rewards, TrainingSet, Truncation
 from mars_engine.curate.deck import deal
+from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.live import LiveProbe
+from mars_engine.curate.reading import Reading
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import RoundReport, make_plan, make_proposals, run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import RoundReport, run_rounds
 
 CONFIG = MarsConfig.model_validate(
     {"triage": {"policy": "keep", "seeds": 1}, "allocation": {"budget_per_pair": 0.5}, "probe": {"l2": 0.005}}
@@ -95,13 +101,7 @@ def test_rounds_run_as_with_the_probe(scene):
     assert [report.model.kind for report in scene.reports] == ["opaque", "opaque"]
     assert [report.model.metrics["curvature"] for report in scene.reports] == [{}, {}]
     assert scene.reports[-1].model.metrics["truncation"]["passages"] > 0
-    evaluation = evaluate(
-        scene.bench.store,
-        scene.bench.shelf,
-        scene.bench.store.models.all(),
-        config=CONFIG.evaluate,
-        progress=scene.bench.progress,
-    )
+    evaluation = evaluate(scene.bench, scene.bench.store.models.all())
     assert len(evaluation.models) == len(scene.bench.trainer.trained) >= 2
 
 
@@ -133,9 +133,13 @@ def test_proposals_have_no_gain_and_its_order_falls_back_to_the_plan_s_and_says_
     make_proposals(bench, make_plan(bench, model).plan)
     assert {proposal.information_gain for proposal in bench.store.proposals.proposals()} == {None}
     index = PairIndexCache(bench.store).current()
-    options = {"kind": "proposal", "annotator": "ada", "limit_cards": 1000, "clock": bench.clock, "read_only": True}
-    by_gain = deal(bench.store, index, CONFIG, order="gain", **options).cards
-    as_planned = deal(bench.store, index, CONFIG, order="plan", **options).cards
+
+    def dealt(order: str, **options):
+        reading = Reading("proposal", "ada", order, read_only=True)
+        cache = DeckCache(bench.store)
+        return deal(cache, index, CONFIG, reading, clock=bench.clock, limit_cards=1000, **options).cards
+
+    by_gain, as_planned = dealt("gain"), dealt("plan")
     assert len(by_gain) > 40
     assert [card.id for card in by_gain] == [card.id for card in as_planned]
     assert "cannot tell its information gain: the order by that asks the live probe" in by_gain[0].why
@@ -143,7 +147,7 @@ def test_proposals_have_no_gain_and_its_order_falls_back_to_the_plan_s_and_says_
     assert (gain.before, gain.after) == (None, None)
     probe = LiveProbe(bench.store, bench.probe_trainer, config=CONFIG, progress=bench.progress)
     order = probe.gain_order()
-    ranked = deal(bench.store, index, CONFIG, order="gain", gains=order, **options).cards
+    ranked = dealt("gain", gains=order)
     assert [card.id.encode() for card in ranked] == order.ids.tolist()
 
 

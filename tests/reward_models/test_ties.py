@@ -7,6 +7,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs
 from rich.console import Console
 
+from mars_engine.augment.plan import make_plan
 from mars_engine.augment.training_forecast import budget_outlook
 from mars_engine.cli import printing
 from mars_engine.core.config import MarsConfig, TriageConfig
@@ -15,7 +16,8 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndexCache
 from mars_engine.explore.explorer import Explorer
 from mars_engine.explore.view import read_view
-from mars_engine.workspace.rounds import make_plan, score_model, train_warm_up
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 
 
 class NoMaps:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.reward_models.training_map import (
     TELLING,
     TrainingMap,
@@ -22,7 +22,6 @@ from mars_engine.reward_models.training_map import (
     write_map,
 )
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import train_warm_up
 
 UP = float(np.log(3))  # σ is 0.75 there, and 0.25 at −UP
 STEADY, NEVER, FORGOTTEN, LATE, TWICE = range(5)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.errors import JobError, MarsError, StoreError
 from mars_engine.core.records import Run
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.deletion import delete_dataset, delete_everything
 from mars_engine.service.uploads import find_upload, save_upload

@@ -23,10 +23,11 @@ from mars_engine.core.records import Passage
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.gain_order import Chance
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.live_watch import LiveWatch
 from mars_engine.service.worker import LOG_FILE, Answer, Request, WorkerClient, receive, send
 from mars_engine.service.worker_process import RequestQueue
-from mars_engine.workspace.rounds import score_model, train_warm_up
 from mars_engine.workspace.workspace import create_workspace, open_workbench
 
 FAKE = (sys.executable, str(Path(__file__).resolve().parents[1] / "fake_worker.py"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from chat_tools import an_answer
 from database_content import database_content
-from fakes import ListSource, TickingClock, make_bench, make_pairs
+from fakes import ListSource, TickingClock, make_bench, make_pairs, record_review
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from mars_engine.core.errors import StoreError
@@ -19,7 +19,6 @@ from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.records import EvaluationRecord, PairSet
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import POLICY_PREFIX
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.store import Store, open_store
 from mars_engine.store.schema import metadata

@@ -22,9 +22,9 @@ from mars_engine.cli.main import mars
 from mars_engine.core.config import MarsConfig, ProbeConfig
 from mars_engine.core.errors import MarsError, StoreError, WorkspaceError
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import BACKUPS, list_backups, make_backup
-from mars_engine.workspace.rounds import train_warm_up
 from mars_engine.workspace.workspace import CONFIG_FILE, Workspace, create_workspace, find_workspace
 
 WRITING = """

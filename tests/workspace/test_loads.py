@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fakes import ListSource, MemoryShelf, make_bench, make_pairs
+from fakes import ListSource, MemoryShelf, make_bench, make_pairs, record_review
 from sqlalchemy import event
 
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.records import ModelRecord, Pair, Split
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import run_rounds, score_model, train_warm_up
+from mars_engine.workspace.rounds import run_rounds
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 from sklearn.linear_model import LogisticRegression
 
-from mars_engine.augment.compose import compose
-from mars_engine.augment.plan import compare_laws
+from mars_engine.augment.compose import compose_plan
+from mars_engine.augment.plan import compare_laws, make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import (
     AllocationConfig,
     ComposeConfig,
@@ -24,26 +25,17 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Pair, Passage, Rewards
 from mars_engine.core.review_state import proposal_states
-from mars_engine.curate.review import record_review, review_by_policy, wait_for_people
+from mars_engine.curate.review import review_by_policy, wait_for_people
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import (
-    close_round,
-    compose_plan,
-    make_plan,
-    make_proposals,
-    open_round,
-    rounds_without_gain,
-    run_rounds,
-    score_model,
-    train_on,
-    train_warm_up,
-)
+from mars_engine.workspace.rounds import close_round, open_round, rounds_without_gain, run_rounds
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
 
@@ -114,7 +106,7 @@ def test_training_stores_the_rewards_of_all_imported_pairs_as_imported_and_none_
         np.testing.assert_allclose([stored[pair.id][side] for pair in imported], rewards)
     assert stored.keys() == {pair.id for pair in imported}
     score_model(bench, model)
-    evaluate(bench.store, bench.shelf, [model], config=bench.config.evaluate, progress=bench.progress)
+    evaluate(bench, [model])
     assert set(trainer.asked.values()) == {1}
 
 
@@ -248,15 +240,7 @@ def test_nothing_approved_is_an_error_that_says_what_to_do():
     plan = make_plan(bench, model).plan
     make_proposals(bench, plan)
     with pytest.raises(NotReadyError, match="mars review"):
-        compose(
-            bench.store,
-            plan,
-            bench.shelf.load(model),
-            bench.encoder,
-            config=bench.config,
-            clock=bench.clock,
-            progress=bench.progress,
-        )
+        compose_plan(bench, plan)
 
 
 def test_asked_about_suspects_get_no_budget_until_a_person_decides():
@@ -317,7 +301,7 @@ def test_evaluation_compares_all_models_on_the_same_pairs():
     bench = bench_with_pairs()
     run_rounds(bench, 1, policy="accept-all")
     models = bench.store.models.all()
-    report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+    report = evaluate(bench, models)
     assert [each.label for each in report.models] == ["warm-up", "signed round 1"]
     assert report.pairs == 20
     assert report.models[0].accuracy.low <= report.models[0].metrics.accuracy <= report.models[0].accuracy.high
@@ -331,13 +315,7 @@ def test_evaluating_without_heldout_pairs_says_what_to_do():
     bench = bench_with_pairs(heldout=0)
     train_warm_up(bench)
     with pytest.raises(NotReadyError, match="--split heldout"):
-        evaluate(
-            bench.store,
-            bench.shelf,
-            bench.store.models.all(),
-            config=bench.config.evaluate,
-            progress=bench.progress,
-        )
+        evaluate(bench, bench.store.models.all())
 
 
 def test_stored_scores_equal_the_models_own():

@@ -4,11 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.compose import compose_plan
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
@@ -16,17 +19,10 @@ from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.evaluate.overview import margin_histogram
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.explore.actions import put_together
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import (
-    compose_newest_plan,
-    compose_plan,
-    make_plan,
-    make_proposals,
-    run_rounds,
-    score_model,
-    train_on,
-    train_warm_up,
-)
+from mars_engine.workspace.rounds import compose_newest_plan, run_rounds
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
 
@@ -284,8 +280,8 @@ def test_an_edit_with_twice_the_same_answer_is_refused():
             "edit",
             annotator="ann",
             clock=bench.clock,
-            edited_chosen="one",
-            edited_rejected="one",
+            chosen="one",
+            rejected="one",
         )
 
 

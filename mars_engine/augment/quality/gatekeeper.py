@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,36 +20,29 @@ from mars_engine.augment.quality.gates import (
     similarity,
 )
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
-from mars_engine.core.config import MarsConfig, QualityConfig
+from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Encoder, FoldModels, FoldTrainer, Judge, JudgeRequest, LanguageDetector, Progress
-from mars_engine.core.records import FloatArray, IntArray, Pair, Proposal, content_id
+from mars_engine.core.protocols import (
+    Encoder,
+    FluencyModel,
+    FoldModels,
+    Judge,
+    JudgeRequest,
+    LanguageDetector,
+    Progress,
+)
+from mars_engine.core.records import FloatArray, IntArray, Pair, Prompt, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
 from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.store import Store
-from mars_engine.store.workbench import BenchmarkTexts, Workbench, no_benchmarks
+from mars_engine.store.workbench import Workbench
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""
 HELD_OUT = "a held-out pair"
 SOURCES_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class QualityTools:
-    """What the gates need of the world beside the encoder. A gate without its tool has nothing to say."""
-
-    trainer: FoldTrainer
-    languages: LanguageDetector | None = None
-    benchmark_texts: BenchmarkTexts = no_benchmarks
-    judge: Judge | None = None
-
-    @classmethod
-    def of(cls, bench: Workbench) -> Self:
-        """The tools of a workspace's workbench."""
-        return cls(bench.probe_trainer, bench.languages, bench.benchmark_texts, bench.judge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +116,7 @@ class Gatekeeper:
     out_of_fold: OutOfFold | None
     leaks: LeakIndex | None
     asked_judge: Judge | None
+    fluency: FluencyModel | None
     progress: Progress
     _judge_failures: list[JudgeFailure] = field(default_factory=list)
 
@@ -139,9 +133,10 @@ class Gatekeeper:
         compared = [texts for candidate in candidates for texts in _texts_by_name(candidate).values()]
         embedded = embed_texts(self.encoder, compared, progress=self.progress)
         margins = self._margins(candidates)
+        fluency = self._fluency(candidates)
         return [
             Evidence(
-                texts=self._changes(candidate, embedded),
+                texts=self._changes(candidate, embedded, fluency),
                 distance_before=candidate.distance_before,
                 distance_after=candidate.distance_after,
                 variant=candidate.variant,
@@ -188,7 +183,22 @@ class Gatekeeper:
             verdicts.update(zip(own, judged, strict=True))
         return [verdicts[place] for place in range(len(candidates))]
 
-    def _changes(self, candidate: Candidate, embedded: EmbeddedTexts) -> tuple[TextChange, ...]:
+    def _fluency(self, candidates: Sequence[Candidate]) -> Mapping[tuple[Prompt, str], float]:
+        """Return how likely each text of the originals and of the new pairs is in its place, where it can be said."""
+        if self.fluency is None:
+            return {}
+        placed = dict.fromkeys(
+            _placed(pair, name, text)
+            for candidate in candidates
+            for pair in (candidate.original, candidate.new)
+            for name, text in ((PROMPT, last_turn(pair)), ("chosen", pair.chosen), ("rejected", pair.rejected))
+        )
+        figures = self.fluency.measure(list(placed))
+        return {place: float(figure) for place, figure in zip(placed, figures, strict=True) if np.isfinite(figure)}
+
+    def _changes(
+        self, candidate: Candidate, embedded: EmbeddedTexts, fluency: Mapping[tuple[Prompt, str], float]
+    ) -> tuple[TextChange, ...]:
         question = last_turn(candidate.original)
         whole, pieces = embedded.whole, embedded.pieces
         return tuple(
@@ -206,6 +216,10 @@ class Gatekeeper:
                     float(whole[new] @ whole[question]),
                 ),
                 languages=self._languages_of(source, new),
+                fluency=_both(
+                    fluency.get(_placed(candidate.original, name, source)),
+                    fluency.get(_placed(candidate.new, name, new)),
+                ),
             )
             for name, (source, base, new) in _texts_by_name(candidate).items()
         )
@@ -249,6 +263,15 @@ class Gatekeeper:
         return wrong
 
 
+def _placed(pair: Pair, name: str, text: str) -> tuple[Prompt, str]:
+    """Return a text with what it answers: an answer the whole prompt, the prompt's last turn the turns before it."""
+    return (pair.prompt[:-1] if name == PROMPT else pair.prompt), text
+
+
+def _both(before: float | None, after: float | None) -> tuple[float, float] | None:
+    return None if before is None or after is None else (before, after)
+
+
 def _texts_by_name(candidate: Candidate) -> dict[str, tuple[str, str, str]]:
     """Return the texts of the original, of what is paraphrased, and of the new pair, by name."""
     pairs = (candidate.original, candidate.base, candidate.new)
@@ -278,39 +301,33 @@ def both_orders(pair: Pair, *, source_id: str = "", ask_again: bool = False) -> 
 # ------------------------------------------------------------------------------------------------------- the keeper
 
 
-def make_gatekeeper(
-    store: Store,
-    encoder: Encoder,
-    tools: QualityTools,
-    *,
-    config: MarsConfig,
-    progress: Progress,
-) -> Gatekeeper:
-    """Return what judges proposals of the training pairs, with the tools of the gates that are on.
+def make_gatekeeper(bench: Workbench) -> Gatekeeper:
+    """Return what judges proposals of the training pairs by the gates that are on; one without its tool is silent.
 
     The out-of-fold models are those of triage: probes, whatever model is trained.
     """
-    quality = config.quality
+    quality = bench.config.quality
     wants_margins = quality.label or quality.margin
     return Gatekeeper(
         config=quality,
-        encoder=encoder,
-        languages=tools.languages if quality.language else None,
-        out_of_fold=_out_of_fold(store, tools.trainer, config, progress) if wants_margins else None,
-        leaks=leak_index(store.pairs.pairs("heldout"), tools.benchmark_texts()) if quality.leakage else None,
-        asked_judge=tools.judge if quality.judge else None,
-        progress=progress,
+        encoder=bench.encoder,
+        languages=bench.languages if quality.language else None,
+        out_of_fold=_out_of_fold(bench) if wants_margins else None,
+        leaks=leak_index(bench.store.pairs.pairs("heldout"), bench.benchmark_texts()) if quality.leakage else None,
+        asked_judge=bench.judge if quality.judge else None,
+        fluency=bench.fluency if quality.fluency else None,
+        progress=bench.progress,
     )
 
 
-def _out_of_fold(store: Store, trainer: FoldTrainer, config: MarsConfig, progress: Progress) -> OutOfFold | None:
+def _out_of_fold(bench: Workbench) -> OutOfFold | None:
     """Return the models, None where all pairs share one prompt and nothing can be trained without it."""
-    sources = load_sources(store, config.triage, policy="keep")
+    sources = load_sources(bench.store, bench.config.triage, policy="keep")
     examples = training_set(sources)
     pairs = list(examples.pairs)
-    folds = draw_folds(pairs, config)
+    folds = draw_folds(pairs, bench.config)
     try:
-        models = trainer.fold_models(examples, folds, progress=progress)
+        models = bench.probe_trainer.fold_models(examples, folds, progress=bench.progress)
     except NotReadyError:
         return None
     return OutOfFold(
@@ -347,7 +364,9 @@ def settings_of_gates(config: QualityConfig) -> str:
 
 def with_verdict(proposal: Proposal, verdict: Verdict, config: QualityConfig) -> Proposal:
     """Return a proposal with what the gates said of it, and under which settings."""
-    note = {"settings": settings_of_gates(config), "judged": list(verdict.judged)}
+    note: dict[str, Any] = {"settings": settings_of_gates(config), "judged": list(verdict.judged)}
+    if verdict.fluency is not None:
+        note["fluency"] = list(verdict.fluency)
     return replace(proposal, flags=verdict.reasons, generators={**proposal.generators, GATES_NOTE: note})
 
 
@@ -362,6 +381,13 @@ def judged_by(proposal: Proposal) -> str:
     """Return the digest of the settings under which a proposal was judged; empty where it is not known."""
     note = proposal.generators.get(GATES_NOTE)
     return str(note["settings"]) if isinstance(note, Mapping) else ""
+
+
+def fluency_of(proposal: Proposal) -> tuple[float, float] | None:
+    """Return how likely a language model found the source's text and the proposal's, where the gate measured it."""
+    note = proposal.generators.get(GATES_NOTE)
+    found = note.get("fluency") if isinstance(note, Mapping) else None
+    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def gates_that_judged(proposal: Proposal) -> list[Gate]:
@@ -397,9 +423,7 @@ class RegateReport:
     """How many a judge could not judge, by reason."""
 
 
-def regate(
-    store: Store, encoder: Encoder, tools: QualityTools, *, config: MarsConfig, progress: Progress
-) -> RegateReport:
+def regate(bench: Workbench) -> RegateReport:
     """Judge all stored proposals by the gates as they are configured now; nothing is generated, no decision changes.
 
     Done twice, it changes nothing the second time. Of near copies, one that had passed keeps its place.
@@ -407,13 +431,14 @@ def regate(
     Raises:
         NotReadyError: there are no proposals.
     """
+    store = bench.store
     before = store.proposals.proposals()
     if not before:
         raise NotReadyError("there are no proposals to judge", remedy="run 'mars propose' first")
-    keeper = make_gatekeeper(store, encoder, tools, config=config, progress=progress)
+    keeper = make_gatekeeper(bench)
     pairs = store.pairs.by_id({proposal.source_id for proposal in before})
     after: dict[str, Proposal] = {}
-    with progress.task("judge proposals", len(before)) as task:
+    with bench.progress.task("judge proposals", len(before)) as task:
         for group in _by_sources(before):
             judged = _judge_stored(keeper, group, pairs)
             store.proposals.replace_verdicts(judged)

@@ -6,7 +6,7 @@ switch and threshold stand in `QualityConfig`, under its own name.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class TextChange:
     """Cosine similarity to the source's prompt, of the source's answer and of the new one; None of a prompt."""
     languages: tuple[str | None, str | None] = (None, None)
     """Of the source's text and of the new one; None is undecided."""
+    fluency: tuple[float, float] | None = None
+    """Mean log-likelihood of a token of the source's text and of the new one, in nats; None where nothing is known."""
 
     @property
     def is_paraphrased(self) -> bool:
@@ -100,6 +102,11 @@ class Evidence:
         return tuple(text for text in self.texts if text.name != PROMPT)
 
     @property
+    def measured(self) -> tuple[TextChange, ...]:
+        """The new texts of which a language model has said how likely they are."""
+        return tuple(text for text in self.texts if text.fluency is not None and not text.is_source)
+
+    @property
     def paraphrased(self) -> tuple[TextChange, ...]:
         """The texts that were paraphrased; an empty one is judged for that alone."""
         return tuple(text for text in self.texts if text.is_paraphrased and text.new.strip())
@@ -134,6 +141,8 @@ class Verdict:
 
     reasons: tuple[str, ...]
     judged: tuple[str, ...]
+    fluency: tuple[float, float] | None = None
+    """Of the text that reads worst beside its source: the source's figure and its own, see `TextChange`."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the gates
@@ -239,6 +248,13 @@ def find_changed_language(evidence: Evidence, _config: QualityConfig) -> Finding
             yield f"{text.name}, {before} to {after}"
 
 
+def find_disfluency(evidence: Evidence, config: QualityConfig) -> Findings:
+    for text in evidence.measured:
+        before, after = text.fluency or (0.0, 0.0)
+        if after < before - config.max_fluency_loss:
+            yield f"{text.name}, a token's log-likelihood falls from {before:.2f} to {after:.2f}"
+
+
 def find_refusals(evidence: Evidence, _config: QualityConfig) -> Findings:
     for text in evidence.texts:
         new = set(refusals(text.new)) - set(refusals(text.source))
@@ -281,6 +297,7 @@ GATES = (
     ),
     Gate("leakage", "leaked from an evaluation", "nothing leaks from an evaluation", find_leak, needs="leak"),
     Gate("language", "language changed", "no change of language is seen", find_changed_language),
+    Gate("fluency", "reads badly", "it reads as its source does", find_disfluency, needs="measured"),
     Gate("refusals", "refusal", "no new refusal", find_refusals),
     Gate("personal_data", "personal data changed", "personal data are as they were", find_changed_personal_data),
 )
@@ -294,7 +311,9 @@ def judge_proposal(evidence: Evidence, config: QualityConfig) -> Verdict:
     """Return what the gates say of a proposal by itself, its fellow variants aside."""
     gates = [gate for gate in GATES if gate.is_on(evidence, config)]
     reasons = [reason for gate in gates for reason in gate.reasons(evidence, config)]
-    return Verdict(tuple(reasons), tuple(gate.name for gate in gates))
+    figures = [text.fluency for text in evidence.measured if text.fluency is not None]
+    fluency = min(figures, key=lambda pair: pair[1] - pair[0], default=None)
+    return Verdict(tuple(reasons), tuple(gate.name for gate in gates), fluency)
 
 
 def judge_variants(variants: Sequence[Evidence], config: QualityConfig, kept: Sequence[Evidence] = ()) -> list[Verdict]:
@@ -312,12 +331,12 @@ def judge_variants(variants: Sequence[Evidence], config: QualityConfig, kept: Se
         verdict = judge_proposal(evidence, config)
         if verdict.reasons:
             judged = tuple(name for name in verdict.judged if name not in BETWEEN_VARIANTS)
-            verdicts.append(Verdict(verdict.reasons, judged))
+            verdicts.append(replace(verdict, judged=judged))
             continue
         reasons = tuple(_repeats(evidence, passed, config))
         if not reasons:
             passed.append(evidence)
-        verdicts.append(Verdict(reasons, verdict.judged))
+        verdicts.append(replace(verdict, reasons=reasons))
     return verdicts
 
 

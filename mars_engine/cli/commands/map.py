@@ -35,20 +35,8 @@ def map_(session: Session, kinds: Any, again: bool, overrides: Overrides) -> Any
     """
     with working(session, "map", overrides) as (bench, notes):
         shelf = MapShelf(session.root / ARTIFACTS / "maps")
-        config = bench.config.map
-        reports = [
-            make_map(
-                bench.store,
-                bench.encoder,
-                UmapMapper(config),
-                shelf,
-                kind,
-                config=config,
-                progress=bench.progress,
-                again=again,
-            )
-            for kind in dict.fromkeys(kinds)
-        ]
+        mapper = UmapMapper(bench.config.map)
+        reports = [make_map(bench, mapper, shelf, kind, again=again) for kind in dict.fromkeys(kinds)]
         notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs for report in reports}
     return reports, lambda console: _show(console, reports)
 

@@ -9,7 +9,8 @@ from mars_engine.augment.drafting import settings_of_generation
 from mars_engine.augment.failures import group_failures
 from mars_engine.augment.generation_forecast import forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
-from mars_engine.augment.propose import Retry, validate_yield
+from mars_engine.augment.plan import draft_plan, make_plan
+from mars_engine.augment.propose import Retry, make_proposals, validate_yield
 from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.forecast_reading import SECTIONS
@@ -19,7 +20,7 @@ from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
 from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import draft_next_plan, make_plan, make_proposals, newest_model, next_round
+from mars_engine.workspace.rounds import newest_model, next_round
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 
@@ -80,7 +81,8 @@ def propose(
 
 def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
     with looking(session, overrides) as bench:
-        drafted = draft_next_plan(bench, newest_model(bench), pair_set=pair_set)
+        model = newest_model(bench)
+        drafted = draft_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
         forecast = forecast_generation(bench, drafted.report.plan, drafted.rows)
         # The card of a sequence-to-sequence model names its weights, which a dry run does not fetch.
         cards = [] if forecast is None else [bench.refiner.card, bench.paraphraser.card]

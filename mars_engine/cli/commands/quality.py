@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from mars_engine.augment.quality.gatekeeper import QualityTools, regate
+from mars_engine.augment.quality.gatekeeper import regate
 from mars_engine.cli import printing
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
@@ -21,8 +21,6 @@ def regate_(session: Session, overrides: Overrides) -> Any:
     have decided stands. Settings given here hold for this run alone; lasting ones belong in mars.toml.
     """
     with working(session, "regate", overrides) as (bench, notes):
-        report = regate(
-            bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
-        )
+        report = regate(bench)
         notes.summary |= headlines.of_regate(report)
     return report, lambda console: printing.show_regate(console, report)

@@ -113,16 +113,13 @@ def rewardbench(
             chosen = _choose_model(bench, name, input_format, max_tokens)
             evaluation_id = benchmark_id(benchmark, chosen.model.id)
             record = run_rewardbench(
+                bench,
                 benchmark,
                 chosen.model,
-                bench.store,
                 BenchmarkFolder(session.root, f"{RESULTS}/{evaluation_id}"),
                 label=chosen.label,
                 settings=chosen.settings,
                 text=chosen.text,
-                clock=bench.clock,
-                progress=bench.progress,
-                add_point=bench.add_point,
                 again=again,
             )
         notes.summary |= headlines.of_rewardbench(record)

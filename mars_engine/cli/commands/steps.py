@@ -15,13 +15,9 @@ from mars_engine.curate.review import Reviewer, ReviewPolicy, review_by_policy
 from mars_engine.data.sources import load_sources, oriented_margins
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.jobs import headlines
-from mars_engine.workspace.rounds import (
-    compose_newest_plan,
-    newest_model,
-    score_model,
-    train_on,
-    train_warm_up,
-)
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.workspace.rounds import compose_newest_plan, newest_model
 
 
 @click.command()
@@ -138,6 +134,6 @@ def evaluate_(session: Session, overrides: Overrides) -> Any:
     """Compare all trained models on the held-out pairs, with bootstrap intervals, beside "the longer one wins"."""
     with working(session, "evaluate", overrides) as (bench, notes):
         models = bench.store.models.all()
-        report = evaluate(bench.store, bench.shelf, models, config=bench.config.evaluate, progress=bench.progress)
+        report = evaluate(bench, models)
         notes.summary |= headlines.of_evaluation(report)
     return report, lambda console: printing.show_evaluation(console, report)

@@ -29,6 +29,8 @@ class ProposeConfig(Section):
     [causal])."""
     variants: Annotated[int, Field(ge=1, le=50)] = 5
     """Paraphrases asked for of each text."""
+    rank_spare: Annotated[int, Field(ge=0, le=50)] = 0
+    """Paraphrases asked for beyond those; the language model of [causal] keeps the most fluent. 0 ranks nothing."""
     refine_tries: Annotated[int, Field(ge=1, le=20)] = 5
     """Most rewrites of a side until its contrast suffices."""
     refine_epsilon: Annotated[float, Field(ge=0, le=1)] = 0.02

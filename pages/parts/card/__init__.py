@@ -12,8 +12,9 @@ import streamlit as st
 
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import content_id
-from mars_engine.core.review_records import ItemKind
-from mars_engine.curate.deck import ALL, Deal, LogOutcome, as_json, deal, outcome_as_json, take_log
+from mars_engine.curate.decision_log import LogOutcome, outcome_as_json, take_log
+from mars_engine.curate.deck import Deal, as_json, deal
+from mars_engine.curate.reading import Reading
 from mars_engine.service.desk import Desk
 from pages.parts.review.keys import load_keys
 
@@ -42,17 +43,10 @@ _whole_run = st.components.v2.component("mars_whole_run", js=_file("whole_run.js
 
 
 @dataclass(frozen=True, slots=True)
-class Dealing:
-    """Which cards are dealt to whom."""
+class Dealing(Reading):
+    """Which cards are dealt to whom, in which view."""
 
-    kind: ItemKind
-    annotator: str
-    order: str
-    source: str = ALL
-    overlap_percent: int | None = None
-    """Share of the items that two people decide; as configured where None."""
     view: View = "card"
-    read_only: bool = False
 
     @property
     def by_gain(self) -> bool:
@@ -154,18 +148,12 @@ NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None
 def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int) -> Deal:
     """Deal the next cards of a reading."""
     return deal(
-        desk.store,
+        desk.deck_cache,
         desk.index(),
         desk.config,
-        kind=dealing.kind,
-        annotator=dealing.annotator,
+        dealing,
         clock=desk.clock,
-        order=dealing.order,
-        source=dealing.source,
         limit_cards=limit_cards,
-        overlap_percent=dealing.overlap_percent,
-        cache=desk.deck_cache,
-        read_only=dealing.read_only,
         gains=desk.gains.look("proposal").figures if dealing.by_gain else None,
     )
 

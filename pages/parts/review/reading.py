@@ -8,8 +8,8 @@ import streamlit as st
 from mars_engine.core.config import ReviewConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.review_records import ItemKind
-from mars_engine.curate.deck import ALL, ORDERS, UNREAD
 from mars_engine.curate.gain_order import GainOrder
+from mars_engine.curate.reading import ALL, ORDERS, UNREAD
 from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing, answer_browser, deal_cards, mount, mount_whole_run
 from pages.parts.frame.forms import verbatim

@@ -9,11 +9,11 @@ from tiny_causal import POSITIONS, save_tiny_causal
 
 from mars_engine.augment.generators.chat.backend import Order
 from mars_engine.augment.generators.chat.local_models import LocalModels
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.chat_records import ChatRequest, KeptAnswer
 from mars_engine.core.errors import ModelError
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import Turn
-from mars_engine.workspace.rounds import make_proposals
 
 pytestmark = pytest.mark.model
 HERE = QUICK.model_copy(update={"backend": "transformers", "device": "cpu", "max_tokens": 32})

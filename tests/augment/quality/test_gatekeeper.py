@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
-    QualityTools,
+    fluency_of,
     judged_by,
     leak_index,
     make_gatekeeper,
@@ -18,12 +21,14 @@ from mars_engine.augment.quality.gates import GATES
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
-from mars_engine.core.records import GeneratorCard, Pair, Proposal
+from mars_engine.core.records import FloatArray, GeneratorCard, Pair, Prompt, Proposal
 from mars_engine.curate.cards import gate_results
-from mars_engine.curate.review import record_review, review_by_policy
+from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import compose_newest_plan, make_plan, make_proposals, score_model, train_warm_up
+from mars_engine.workspace.rounds import compose_newest_plan
 
 OFF = QualityConfig(**{gate.name: False for gate in GATES})
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)
@@ -59,9 +64,7 @@ def proposed(bench: Workbench) -> list[Proposal]:
 
 
 def keeper_of(bench: Workbench):
-    return make_gatekeeper(
-        bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress
-    )
+    return make_gatekeeper(bench)
 
 
 def as_candidate(source: Pair, new: Pair) -> Candidate:
@@ -166,6 +169,42 @@ def test_a_judge_is_asked_in_both_orders_and_its_order_bias_stops_nothing(word, 
     ]
 
 
+@dataclass
+class WordCounter:
+    """Finds a text the less likely, the more words of it are "oddly"."""
+
+    card: GeneratorCard = CARD
+    asked: list[tuple[Prompt, str]] = field(default_factory=list)
+
+    def measure(self, texts: list[tuple[Prompt, str]]) -> FloatArray:
+        self.asked += texts
+        return np.array([-1.0 - text.count("oddly") if text.strip() else np.nan for _, text in texts])
+
+
+def test_a_language_model_reads_each_text_in_its_place_and_its_figures_stand_on_the_card():
+    fluency = WordCounter()
+    bench = replace(scored_bench(only(fluency=True), endings=("oddly",)), fluency=fluency)
+    proposals = [each for each in proposed(bench) if each.method == "paraphrase"]
+    assert proposals
+    for each in proposals:
+        assert [flag.partition(",")[0] for flag in each.flags] == [
+            f"reads badly: {name}" for name in ("prompt", "chosen", "rejected")
+        ]
+        assert fluency_of(each) == (-1.0, -2.0)
+    source = bench.store.pairs.by_id({proposals[0].source_id})[proposals[0].source_id]
+    assert {(source.prompt, source.chosen), (source.prompt[:-1], source.prompt[-1].content)} <= set(fluency.asked)
+    bench = replace(scored_bench(only()), fluency=fluency)
+    assert {fluency_of(each) for each in proposed(bench)} == {None}, "the gate is off: nobody is asked"
+
+
+def test_a_figure_that_is_none_leaves_the_gate_silent():
+    bench = replace(scored_bench(only(fluency=True)), fluency=WordCounter())
+    pair = bench.store.pairs.pairs("train")[0]
+    (verdict,) = keeper_of(bench).judge([as_candidate(pair, Pair.of(pair.prompt, " ", f"{pair.rejected} now"))])
+    assert verdict.reasons == ()
+    assert verdict.fluency == (-1.0, -1.0)
+
+
 @pytest.mark.parametrize(("word", "asked", "passing"), [("", [0], [True, False]), ("wrongly", [0, 1], [False, False])])
 def test_a_judge_is_asked_about_a_copy_only_once_it_has_stopped_what_it_copies(word, asked, passing):
     judge = StubbornJudge(word)
@@ -187,7 +226,7 @@ def test_judging_anew_follows_the_settings_says_what_changed_and_is_done_after_o
     review_by_policy(bench.store, "gates", clock=bench.clock)
 
     def judge_anew(config: MarsConfig):
-        return regate(bench.store, bench.encoder, QualityTools.of(bench), config=config, progress=bench.progress)
+        return regate(replace(bench, config=config))
 
     stale = make_proposals(replace(bench, config=strict), bench.store.proposals.latest_plan())
     assert stale.judged_otherwise == stale.proposals == len(before), "old verdicts are told, not passed off as new"
@@ -209,7 +248,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
     bench = scored_bench(MarsConfig(triage=KEEP), endings=("indeed", "in 7 days", "and so on"))
     before = proposed(bench)
     assert {"refined", "refined+paraphrase", "paraphrase"} == {each.method for each in before}
-    regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
+    regate(bench)
     after = {each.id: each.flags for each in bench.store.proposals.proposals()}
     assert {each.id: each.flags for each in before} == after
 
@@ -217,7 +256,7 @@ def test_judging_anew_gives_the_verdicts_of_proposing_refined_sources_included()
 def test_there_must_be_something_to_judge():
     bench = scored_bench(only())
     with pytest.raises(NotReadyError, match="mars propose"):
-        regate(bench.store, bench.encoder, QualityTools.of(bench), config=bench.config, progress=bench.progress)
+        regate(bench)
 
 
 def test_another_generators_copies_of_what_passed_are_told():

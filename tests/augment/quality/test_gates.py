@@ -63,14 +63,16 @@ def test_gates_of_paraphrases_have_nothing_to_say_of_a_text_that_was_refined_alo
 
 
 def test_every_fault_stands_apart_from_the_others():
-    assert len({gate.fault for gate in GATES}) == len({gate.name for gate in GATES}) == len(GATES) == 17
+    assert len({gate.fault for gate in GATES}) == len({gate.name for gate in GATES}) == len(GATES) == 18
 
 
 BROKEN = evidence(
     change(
         "It is 5 km to Rome, not 6. `run it`", "As an AI, call 555-1234.", fidelity=0.0, prompt_similarity=(0.9, 0.0)
     ),
-    change("An answer in one language.", "Eine Antwort.", name="rejected", languages=("en", "de")),
+    change(
+        "An answer in one language.", "Eine Antwort.", name="rejected", languages=("en", "de"), fluency=(-2.0, -6.0)
+    ),
     change("A question?", " ", name="prompt"),
     distance_before=1.0,
     margins=OutOfFoldMargins(source=1.0, proposal=-2.0, spread=1.0),
@@ -80,7 +82,8 @@ BROKEN = evidence(
 
 
 def test_every_gate_but_copies_finds_what_is_broken_and_each_can_be_switched_off():
-    everything = judge_proposal(BROKEN, CONFIG).reasons
+    config = CONFIG.model_copy(update={"fluency": True})
+    everything = judge_proposal(BROKEN, config).reasons
     by_fault = {gate.fault: gate.name for gate in GATES}
     assert {by_fault[reason.partition(":")[0]] for reason in everything} == {gate.name for gate in GATES} - {
         "not_a_copy",
@@ -88,7 +91,7 @@ def test_every_gate_but_copies_finds_what_is_broken_and_each_can_be_switched_off
     }
     assert judge_proposal(BROKEN, OFF).reasons == ()
     for gate in GATES:
-        left = judge_proposal(BROKEN, CONFIG.model_copy(update={gate.name: False}))
+        left = judge_proposal(BROKEN, config.model_copy(update={gate.name: False}))
         assert left.reasons == tuple(reason for reason in everything if not reason.startswith(gate.fault))
         assert gate.name not in left.judged
 
@@ -103,6 +106,25 @@ def test_a_proposal_that_changes_nothing_that_matters_passes_and_says_who_judged
 
 
 # ----------------------------------------------------------------------------------------------------------- each gate
+
+
+def test_fluency_fails_where_a_text_reads_worse_than_its_source_by_more_than_is_allowed():
+    assert not CONFIG.fluency, "off by default"
+    for figures, fails_it in (((-2.0, -2.5), True), ((-2.0, -2.25), False), ((-4.0, -1.0), False)):
+        told = reasons("fluency", evidence(change("a b", "b a", fluency=figures)), max_fluency_loss=0.25)
+        assert bool(told) == fails_it
+    (reason,) = reasons("fluency", evidence(change("a b", "b a", fluency=(-2.0, -3.0))))
+    assert reason == "reads badly: chosen, a token's log-likelihood falls from -2.00 to -3.00"
+
+
+def test_fluency_has_nothing_to_say_of_what_nobody_measured_or_what_is_the_source_s_own():
+    unmeasured, unchanged = change("a b", "b a"), change("a b", "a b", fluency=(-1.0, -9.0))
+    for text in (unmeasured, unchanged):
+        verdict = judge_proposal(evidence(text), CONFIG.model_copy(update={"fluency": True}))
+        assert "fluency" not in verdict.judged
+        assert verdict.fluency is None
+    both = evidence(change("a", "b", fluency=(-1.0, -1.5)), change("c", "d", name="rejected", fluency=(-2.0, -4.0)))
+    assert judge_proposal(both, CONFIG).fluency == (-2.0, -4.0), "the text that lost most"
 
 
 @given(st.text(), st.text())

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 from scripted_judge import ScriptedJudge
 
 from mars_engine.core.config import JudgeConfig, MarsConfig
@@ -14,7 +14,6 @@ from mars_engine.curate.history import label_history
 from mars_engine.curate.judging.asking import forecast_judging, judge_labels
 from mars_engine.curate.judging.deciding import JUDGE_POLICY, decide_by_judge, undo_judge_decisions
 from mars_engine.curate.judging.judges import Said
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.store.workbench import Workbench
 

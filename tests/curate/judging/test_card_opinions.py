@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.core.config import JudgeConfig, MarsConfig
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.curate.cards import PairCard
 from mars_engine.curate.deck import as_json, deal
-from mars_engine.curate.review import record_review
+from mars_engine.curate.deck_cache import DeckCache
+from mars_engine.curate.reading import Reading
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 
@@ -30,7 +31,7 @@ def dealt(shown: str):
     )
     record_review(bench.store, "pair", first.id, "flip", annotator="ada", clock=bench.clock)
     index = PairIndexCache(bench.store).current()
-    return deal(bench.store, index, bench.config, kind="pair", annotator="ada", clock=bench.clock)
+    return deal(DeckCache(bench.store), index, bench.config, Reading("pair", "ada"), clock=bench.clock)
 
 
 @pytest.mark.parametrize(("shown", "first"), [("after", False), ("before", True)])

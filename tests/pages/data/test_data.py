@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from app_workspaces import make_workspace
-from fakes import make_pairs
+from fakes import make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.curate.review import record_review
 from mars_engine.service.exports import list_exports
 from mars_engine.service.shipped import shipped
 from mars_engine.service.uploads import save_upload

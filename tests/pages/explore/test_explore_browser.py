@@ -16,7 +16,8 @@ from serving_app import MARS, serve
 
 from mars_engine.core.records import Pair, Turn
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.rounds import score_model, train_warm_up
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.workspace.workspace import create_workspace
 
 pytestmark = pytest.mark.browser

@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import Pair, Run, Turn
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
 from mars_engine.service.shipped import shipped
-from mars_engine.workspace.rounds import run_rounds, score_model
+from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 APP = str(shipped("app.py"))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from app_workspaces import make_workspace
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.curate.review import record_review
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.evaluate.status import FunnelStep
 from mars_engine.jobs.recorded_run import recorded_run

@@ -10,7 +10,8 @@ from fakes import ListSource, make_bench, make_pairs
 from serving_app import MARS, serve
 
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.rounds import run_rounds, score_model
+from mars_engine.reward_models.score import score_model
+from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace
 
 pytestmark = pytest.mark.browser

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from app_workspaces import make_workspace
+from fakes import record_review
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.review_records import ReviewAction
-from mars_engine.curate.review import record_review
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace, utc_now
@@ -144,7 +144,7 @@ def test_an_edit_is_taken_with_its_texts_and_one_pages_through_disputes(at_work)
     proposals = store.proposals.proposals()[:2]
     for proposal in proposals:
         decide(store, proposal.id, "reject", "bob")
-        decide(store, proposal.id, "edit", ADA, edited_chosen="a better <b>answer</b>")
+        decide(store, proposal.id, "edit", ADA, chosen="a better <b>answer</b>")
     app = open_people()
     assert "1 of 2" in words(app)
     assert f"The texts as {ADA} edited them:" in words(app)

@@ -10,15 +10,18 @@ from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 from test_card import told
 
+from mars_engine.augment.plan import make_plan
+from mars_engine.augment.propose import make_proposals
 from mars_engine.core.errors import NotReadyError, WorkerError
 from mars_engine.core.records import PairSet
 from mars_engine.curate.gain_order import Chance, GainOrder
 from mars_engine.curate.live import gain_stamp
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.shipped import shipped
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import open_store
-from mars_engine.workspace.rounds import make_plan, make_proposals, score_model, train_warm_up
 from mars_engine.workspace.workspace import (
     create_workspace,
     find_workspace,
