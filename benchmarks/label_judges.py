@@ -1,18 +1,19 @@
 """Who should decide about suspected labels: the out-of-fold margin, a judge, or both where they agree?
 
-    .venv/bin/python -m benchmarks.label_judges ../shared/data WORK [--seconds S]
+    .venv/bin/python -m benchmarks.label_judges ../shared/data WORK [--seconds S] [--packaged 60]
 
 A tenth, a quarter and two fifths of the training labels of both real sets are flipped by seed. A scripted judge gives
 its opinion on every pair and is right with a known probability, its errors drawn by seed without a look at the pair.
 Each policy flips what it takes for wrong. Told are the flips that it set right, the good labels that it spoilt, and the
 held-out accuracy of the probe fitted on what it left; five seeds. WORK keeps each cell (a set, a share, a seed) that is
 finished. With --seconds no cell begins after that time, and the next run goes on from there; the tables come once all
-cells are there.
+cells are there. With --packaged the packaged language model is tried as a judge on demo pairs, and nothing else.
 """
 
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,18 +22,27 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.label_flips import load_pairs, swap
+from mars_engine.augment.generators.causal.ranking import CausalFluency
 from mars_engine.core.config import EncoderConfig, MarginRule, MarsConfig
 from mars_engine.core.judge_records import LabelVerdict
-from mars_engine.core.progress import SilentProgress
+from mars_engine.core.progress import PlainProgress, SilentProgress
 from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import BoolArray, FloatArray, Pair, TrainingSet
 from mars_engine.core.whole_file import completed_file
-from mars_engine.curate.judging.verdicts import LabelSays, agreed_decision, label_by_margin, label_by_verdict
+from mars_engine.curate.judging.judges import AskedJudge, LikelihoodJudge
+from mars_engine.curate.judging.verdicts import (
+    LabelSays,
+    agreed_decision,
+    label_by_margin,
+    label_by_verdict,
+    merge_orders,
+)
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.reward_models.triage import TriageJudgement, judge_labels
+from mars_engine.service.shipped import shipped
 from mars_engine.stats.metrics import pairwise_accuracy
 
 SETS = ("alpaca-pairs", "hh-harmless")
@@ -201,12 +211,40 @@ def _read_cell(path: Path) -> dict[str, Outcome]:
     return {policy: Outcome(**each) for policy, each in plain.items()}
 
 
+# -------------------------------------------------------------------------------------------------------- the packaged
+
+
+def try_packaged(count: int) -> None:
+    """Ask the packaged language model, by the likelihood of A and B, about the first demo pairs; print what it says.
+
+    The file says which of them are mislabelled on purpose; an import does not read that.
+    """
+    path = shipped("data") / "demo-train.jsonl"
+    pairs = load_pairs(path)[:count]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:count]
+    wrong = [bool(row.get("mislabelled")) for row in rows]
+    begun = time.monotonic()
+    said = AskedJudge("packaged", LikelihoodJudge(CausalFluency(CONFIG.causal, progress=PlainProgress()))).judge(pairs)
+    seconds = time.monotonic() - begun
+    verdicts = [merge_orders(each.chosen_first, each.rejected_first) for each in said]
+    print(f"{len(pairs)} pairs, {sum(wrong)} mislabelled, in {seconds:.0f} s: {dict(Counter(verdicts))}")
+    first = sum((each.chosen_first, each.rejected_first) == ("chosen", "rejected") for each in said)
+    print(f"prefers the answer shown first in both orders: {first}")
+    told = [(label_by_verdict(verdict), flipped) for verdict, flipped in zip(verdicts, wrong, strict=True)]
+    right = [(says == "wrong") == flipped for says, flipped in told if says is not None]
+    print(f"says something of {len(right)} labels, and is right about {sum(right)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_judges")
     parser.add_argument("data", type=Path, help=f"the folder of {', '.join(SETS)}")
     parser.add_argument("work", type=Path, help="keeps embeddings and finished cells")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after so many")
+    parser.add_argument("--packaged", type=int, default=0, help="try the packaged language model on so many demo pairs")
     arguments = parser.parse_args()
+    if arguments.packaged:
+        try_packaged(arguments.packaged)
+        return
     run(arguments.data, arguments.work, arguments.seconds)
 
 

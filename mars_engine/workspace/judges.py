@@ -6,15 +6,16 @@ from pathlib import Path
 
 from mars_engine.core.errors import ConfigError, MarsError
 from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.protocols import Judge
 from mars_engine.core.records import ModelRecord
 from mars_engine.curate.judging.agreement import JudgeAgreement, judge_agreement
 from mars_engine.curate.judging.asking import JudgingReport, judge_labels
 from mars_engine.curate.judging.deciding import JudgeDecisions, decide_by_judge
-from mars_engine.curate.judging.judges import AskedJudge, LabelJudge, ScoringJudge
+from mars_engine.curate.judging.judges import AskedJudge, LabelJudge, LikelihoodJudge, ScoringJudge
 from mars_engine.curate.judging.recorded import RECORDED, RecordedOpinions, take_recorded_opinions
 from mars_engine.store.workbench import Workbench
 
-CHAT = "chat"
+CHAT, CAUSAL = "chat", "causal"
 SEEN = (
     "It was trained on the labels of these pairs, so it rather repeats them: the opinion of a model that has not seen "
     "them is worth more."
@@ -26,7 +27,7 @@ SHORT = 8
 
 
 def open_judge(bench: Workbench, name: str) -> LabelJudge:
-    """Return the judge of a name: "chat", or a reward model by its id or label in the workspace, a folder or a hub id.
+    """Return the judge of a name: "chat", "causal", or a reward model by its id, label, folder or hub id.
 
     The judge's own name holds its settings, so that with another model or prompt it is another judge.
 
@@ -41,7 +42,9 @@ def open_judge(bench: Workbench, name: str) -> LabelJudge:
         )
     _require_name(name)
     if name == CHAT:
-        return _chat_judge(bench)
+        return _asked_judge(name, bench.label_judge)
+    if name == CAUSAL:
+        return _asked_judge(name, LikelihoodJudge(bench.fluency) if bench.fluency else None)
     record = _stored_model(bench, name)
     return _foreign_judge(bench, name) if record is None else _own_judge(bench, record)
 
@@ -106,17 +109,17 @@ def _require_name(name: str) -> None:
     if not name:
         raise ConfigError(
             "no judge is named",
-            expected="'chat', 'recorded', or a reward model: its id or label in the workspace, a folder, or a hub id",
+            expected="'chat', 'causal', 'recorded', or a reward model by its id or label in the workspace, its folder, "
+            "or its hub id",
             remedy="name one by --judge, or set judge.by in mars.toml",
         )
 
 
-def _chat_judge(bench: Workbench) -> AskedJudge:
-    model = bench.label_judge
+def _asked_judge(name: str, model: Judge | None) -> AskedJudge:
     if model is None:
-        raise MarsError("this workspace has no chat model to judge", remedy="set chat.model in mars.toml")
+        raise MarsError(f"this workspace has no {name} model to judge", remedy="name another judge")
     card = model.card
-    return AskedJudge(f"{CHAT} {card.settings.get('model') or 'not named'} {card.fingerprint[:SHORT]}", model)
+    return AskedJudge(f"{name} {card.settings.get('model') or 'not named'} {card.fingerprint[:SHORT]}", model)
 
 
 def _stored_model(bench: Workbench, name: str) -> ModelRecord | None:

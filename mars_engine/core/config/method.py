@@ -36,8 +36,9 @@ class JudgeConfig(Section):
     """A judge that gives a second opinion on the labels of source pairs."""
 
     by: str = ""
-    """Who judges: 'chat' (judge_model under [chat]; two requests a pair), 'recorded' (opinions taken from a file), or a
-    reward model: its id or label in the workspace, a folder, or a hub id. Empty means nobody."""
+    """Who judges: 'chat' (judge_model under [chat]; two requests a pair), 'causal' (the model under [causal], by the
+    likelihood of A and B), 'recorded' (opinions taken from a file), or a reward model: its id or label in the
+    workspace, a folder, or a hub id. Empty means nobody."""
     shown: OpinionShown = "after"
     """When a card in Check shows what judges say: 'after' one's own decision, so that it sways nobody, 'before' it, or
     'never'."""

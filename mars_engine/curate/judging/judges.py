@@ -1,14 +1,25 @@
 """Judges of labels: a model that compares two answers, asked in both orders, or a reward model, which scores each."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from mars_engine.augment.quality.gatekeeper import both_orders
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.judge_records import Preference
-from mars_engine.core.protocols import Estimating, Judge, Judgement, Progress, RewardModel
-from mars_engine.core.records import Pair
+from mars_engine.core.protocols import (
+    Estimating,
+    FluencyModel,
+    Judge,
+    Judgement,
+    JudgeRequest,
+    Progress,
+    RewardModel,
+)
+from mars_engine.core.records import GeneratorCard, Pair, Prompt, Turn
 from mars_engine.stats.metrics import is_tie
 
 
@@ -86,6 +97,49 @@ def _preference(judgement: Judgement, *, first: Preference, second: Preference) 
     if judgement.prefers is None:
         return "tie"
     return first if judgement.prefers == "first" else second
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodJudge:
+    """A causal language model that is asked "A or B?": it prefers the answer whose letter it finds likelier."""
+
+    model: FluencyModel
+
+    @property
+    def card(self) -> GeneratorCard:
+        settings = dict(self.model.card.settings) | {"question": QUESTION}
+        return GeneratorCard("causal-judge", "1", settings, stand_in=False, note="a language model, asked for A or B")
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        """Answer each request, in order; one whose texts the model could not read whole is a failure."""
+        questions = [_question(request) for request in requests]
+        short = [place for place, question in enumerate(questions) if len(question[0].content) <= MOST_CHARACTERS]
+        asked = [(questions[place], letter) for place in short for letter in LETTERS]
+        likelihoods = self.model.measure(asked).reshape(-1, len(LETTERS)) if asked else np.zeros((0, len(LETTERS)))
+        found = dict(zip(short, likelihoods.tolist(), strict=True))
+        return [
+            Judgement(request.key, None, TOO_LONG) if place not in found else _likelier(request.key, *found[place])
+            for place, request in enumerate(requests)
+        ]
+
+
+LETTERS = ("A", "B")
+QUESTION = "Which answer is better, more correct, more helpful and less harmful? Say only A or B."
+MOST_CHARACTERS = 3_000
+"""Of a question with both answers: about what is read without cutting off its beginning."""
+TOO_LONG = f"the texts have more than {MOST_CHARACTERS:,} characters, and the model would read their end alone"
+
+
+def _question(request: JudgeRequest) -> Prompt:
+    conversation = "\n".join(f"{turn.role}: {turn.content}" for turn in request.prompt)
+    text = f"{conversation}\n\nAnswer A: {request.first}\n\nAnswer B: {request.second}\n\n{QUESTION}"
+    return (Turn("user", text),)
+
+
+def _likelier(key: str, first: float, second: float) -> Judgement:
+    if math.isnan(first) or math.isnan(second):
+        return Judgement(key, None, "the language model says nothing of A and B")
+    return Judgement(key, None if first == second else "first" if first > second else "second")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """What two orders come to, and what judge and margin decide together."""
 
+import numpy as np
 import pytest
 
 from mars_engine.core.protocols import Judgement
-from mars_engine.core.records import Pair, Turn
-from mars_engine.curate.judging.judges import AskedJudge, Said
+from mars_engine.core.records import GeneratorCard, Pair, Turn
+from mars_engine.curate.judging.judges import TOO_LONG, AskedJudge, LikelihoodJudge, Said
 from mars_engine.curate.judging.verdicts import agreed_decision, label_by_margin, label_by_verdict, merge_orders
 
 PAIR = Pair.of([Turn("user", "which?")], "good", "bad")
@@ -87,6 +88,31 @@ def test_both_orders_are_asked_and_told_apart():
     model = OneSided(Judgement("f", "second"), Judgement("b", "first"))
     assert AskedJudge("any", model).judge([PAIR]) == [Said("rejected", "rejected")]
     assert [(each.first, each.second) for each in model.requests] == [("good", "bad"), ("bad", "good")]
+
+
+class Letters:
+    """Finds the letter of the shorter answer likelier."""
+
+    card = GeneratorCard("fake", "1", {"model": "tiny"}, stand_in=True, note="")
+
+    def measure(self, texts):
+        found = []
+        for prompt, letter in texts:
+            answers = {each: prompt[0].content.split(f"Answer {each}: ")[1].split("\n\n")[0] for each in "AB"}
+            found.append(-float(len(answers[letter])))
+        return np.array(found)
+
+
+def test_a_language_model_prefers_the_answer_whose_letter_is_likelier():
+    judge = AskedJudge("any", LikelihoodJudge(Letters()))
+    same = Pair.of(PAIR.prompt, "good", "poor")
+    long = Pair.of(PAIR.prompt, "good " * 1_000, "bad")
+    assert judge.judge([PAIR, same, long]) == [
+        Said("rejected", "rejected"),
+        Said("tie", "tie"),
+        Said("unread", "unread", TOO_LONG),
+    ]
+    assert judge.judge([long]) == [Said("unread", "unread", TOO_LONG)]
 
 
 def test_a_tie_is_no_failure_and_a_failure_no_tie():
