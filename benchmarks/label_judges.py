@@ -24,8 +24,8 @@ from scipy import stats
 from benchmarks.label_flips import load_pairs, swap
 from mars_engine.augment.generators.causal.ranking import CausalFluency
 from mars_engine.core.config import EncoderConfig, MarginRule, MarsConfig
-from mars_engine.core.judge_records import LabelVerdict
-from mars_engine.core.progress import PlainProgress, SilentProgress
+from mars_engine.core.judge_records import LabelVerdict, Preference
+from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import BoolArray, FloatArray, Pair, TrainingSet
 from mars_engine.core.whole_file import completed_file
@@ -180,7 +180,7 @@ def _interval(values: FloatArray) -> str:
 # ----------------------------------------------------------------------------------------------------------------- run
 
 
-def run(data: Path, work: Path, seconds: float) -> None:
+def run(data: Path, work: Path, seconds: float, sets: Sequence[str] = SETS) -> None:
     """Run the cells that are not there yet, as far as the time goes; then print."""
     cells = [Cell(name, share, seed) for name in SETS for share in SHARES for seed in range(SEEDS)]
     kept = work / "cells"
@@ -189,12 +189,13 @@ def run(data: Path, work: Path, seconds: float) -> None:
     pairs = {name: tuple(load_pairs(data / f"{name}-{part}.jsonl.gz") for part in ("train", "test")) for name in SETS}
     end = time.monotonic() + seconds
     for cell in cells:
-        if (kept / cell.file_name).exists():
+        if cell.name not in sets or (kept / cell.file_name).exists():
             continue
         if time.monotonic() > end:
             break
         begun = time.monotonic()
-        outcomes = run_cell(cell, *pairs[cell.name], encoder)
+        clean, heldout = pairs[cell.name]
+        outcomes = run_cell(cell, clean, heldout, encoder)
         with completed_file(kept / cell.file_name) as part:
             part.write_text(json.dumps({policy: asdict(each) for policy, each in outcomes.items()}), encoding="utf-8")
         print(f"{cell.file_name}: {time.monotonic() - begun:.1f} s", flush=True)
@@ -214,23 +215,33 @@ def _read_cell(path: Path) -> dict[str, Outcome]:
 # -------------------------------------------------------------------------------------------------------- the packaged
 
 
-def try_packaged(count: int) -> None:
+def try_packaged(work: Path, count: int, seconds: float) -> None:
     """Ask the packaged language model, by the likelihood of A and B, about the first demo pairs; print what it says.
 
-    The file says which of them are mislabelled on purpose; an import does not read that.
+    The file says which of them are mislabelled on purpose; an import does not read that. What was said is kept in WORK.
     """
-    path = shipped("data") / "demo-train.jsonl"
+    path, kept = shipped("data") / "demo-train.jsonl", work / "packaged.json"
     pairs = load_pairs(path)[:count]
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:count]
-    wrong = [bool(row.get("mislabelled")) for row in rows]
-    begun = time.monotonic()
-    said = AskedJudge("packaged", LikelihoodJudge(CausalFluency(CONFIG.causal, progress=PlainProgress()))).judge(pairs)
-    seconds = time.monotonic() - begun
-    verdicts = [merge_orders(each.chosen_first, each.rejected_first) for each in said]
-    print(f"{len(pairs)} pairs, {sum(wrong)} mislabelled, in {seconds:.0f} s: {dict(Counter(verdicts))}")
-    first = sum((each.chosen_first, each.rejected_first) == ("chosen", "rejected") for each in said)
-    print(f"prefers the answer shown first in both orders: {first}")
-    told = [(label_by_verdict(verdict), flipped) for verdict, flipped in zip(verdicts, wrong, strict=True)]
+    wrong = [bool(json.loads(line).get("mislabelled")) for line in path.read_text(encoding="utf-8").splitlines()]
+    said: dict[str, tuple[Preference, Preference]] = (
+        json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    )
+    judge = AskedJudge("packaged", LikelihoodJudge(CausalFluency(CONFIG.causal, progress=SILENT)))
+    end = time.monotonic() + seconds
+    for pair in pairs:
+        if pair.id not in said and time.monotonic() < end:
+            (one,) = judge.judge([pair])
+            said[pair.id] = one.chosen_first, one.rejected_first
+            with completed_file(kept) as part:
+                part.write_text(json.dumps(said), encoding="utf-8")
+    both = [said[pair.id] for pair in pairs if pair.id in said]
+    verdicts = [merge_orders(*orders) for orders in both]
+    print(f"{len(both)} of {len(pairs)} pairs judged, {sum(wrong[: len(both)])} of them mislabelled")
+    print(", ".join(f"{verdict}: {number}" for verdict, number in Counter(verdicts).items()))
+    print(
+        f"prefers the answer shown first in both orders: {sum(tuple(each) == ('chosen', 'rejected') for each in both)}"
+    )
+    told = [(label_by_verdict(verdict), flipped) for verdict, flipped in zip(verdicts, wrong, strict=False)]
     right = [(says == "wrong") == flipped for says, flipped in told if says is not None]
     print(f"says something of {len(right)} labels, and is right about {sum(right)}")
 
@@ -240,12 +251,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help=f"the folder of {', '.join(SETS)}")
     parser.add_argument("work", type=Path, help="keeps embeddings and finished cells")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after so many")
+    parser.add_argument("--set", action="append", choices=SETS, help="run cells of this set alone, in this run")
     parser.add_argument("--packaged", type=int, default=0, help="try the packaged language model on so many demo pairs")
     arguments = parser.parse_args()
     if arguments.packaged:
-        try_packaged(arguments.packaged)
+        try_packaged(arguments.work, arguments.packaged, arguments.seconds)
         return
-    run(arguments.data, arguments.work, arguments.seconds)
+    run(arguments.data, arguments.work, arguments.seconds, arguments.set or SETS)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
-    root = make_reading(tmp_path_factory.mktemp("opinions") / "workspace", pairs=12)
+    root = make_reading(tmp_path_factory.mktemp("opinions") / "workspace", pairs=200)
     store = open_store(find_workspace(root).database_url)
     said = ("rejected", "rejected", "rejected", "")
     pairs = store.pairs.pairs("train")
