@@ -95,7 +95,8 @@ def second_opinion(
     if not opinions and bench.config.judge.by != RECORDED:
         judge = open_judge(bench, bench.config.judge.by)
         name, judged = judge.name, judge_labels(bench, judge, every_pair=every_pair, limit=limit, ask_again=ask_again)
-    decisions = decide_by_judge(bench, name) if decide else None
+    has_said_nothing = judged is not None and not judged.verdicts  # there is no suspect, so nothing was in question
+    decisions = decide_by_judge(bench, name) if decide and not has_said_nothing else None
     return SecondOpinion(recorded, judged, decisions, judge_agreement(bench.store, config=bench.config.evaluate))
 
 
