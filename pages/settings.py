@@ -26,6 +26,7 @@ METHOD_SECTIONS = (
     "encoder",
     "probe",
     "triage",
+    "judge",
     "allocation",
     "gate",
     "propose",

@@ -15,6 +15,7 @@ METHODS = {
     "train": "train",
     "score": "score",
     "propose": "propose",
+    "judge-labels": "judge_labels",
     "review": "review",
     "compose": "compose",
     "evaluate": "evaluate",
@@ -23,7 +24,7 @@ METHODS = {
 }
 """What a command is called here."""
 
-_COMMAND = re.compile(r"'mars (?:--workspace \S+ )?([a-z]+)((?: [^']*)?)'")
+_COMMAND = re.compile(r"'mars (?:--workspace \S+ )?([a-z-]+)((?: [^']*)?)'")
 _OPTION = re.compile(r"--(columns|roles|scores) (\w+=[^,;]+(?:,\w+=[^,;]+)*)")
 _RETRY = re.compile("--retry-(failed|refused)")
 _SPLIT = re.compile(r"--split (\w+)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
-from mars_engine.api.opened import OpenedWorkspace
+from mars_engine.api.judging import JudgingWorkspace
 from mars_engine.api.reading import Decisions, Source, as_decisions, open_parts
 from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
@@ -68,7 +68,7 @@ ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
 
 
 @speaking_python
-class Workspace(OpenedWorkspace):
+class Workspace(JudgingWorkspace):
     """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
 
     Methods that take `settings` use them in the place of those in mars.toml, for this one call.

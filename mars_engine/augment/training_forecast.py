@@ -84,7 +84,7 @@ def budget_outlook(index: PairIndex, config: MarsConfig) -> BudgetOutlook | None
     columns, policy = _Training.of(index), config.triage.policy
     margins = index.margin[columns.places].astype(np.float64)
     eligible = ~(columns.decided("drop") | columns.decided("ambiguous") | columns.indistinct)
-    if policy in ("ask", "leave_out"):
+    if policy in ("ask", "judge", "leave_out"):
         eligible &= ~columns.suspected
     if np.isnan(margins).any() or not eligible.any():
         return None

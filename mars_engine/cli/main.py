@@ -19,6 +19,7 @@ from mars_engine.cli.commands.data import export, import_, init, status
 from mars_engine.cli.commands.experiment import experiment
 from mars_engine.cli.commands.findings import findings_
 from mars_engine.cli.commands.jobs import job
+from mars_engine.cli.commands.judging import judge_labels_
 from mars_engine.cli.commands.keeping import backup, history, trajectories
 from mars_engine.cli.commands.map import map_
 from mars_engine.cli.commands.propose import failures, prompts, propose
@@ -119,6 +120,7 @@ for command in (
     *STEPS,
     *ROUNDS,
     findings_,
+    judge_labels_,
     failures,
     prompts,
     regate_,

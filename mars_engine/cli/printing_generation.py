@@ -64,6 +64,13 @@ def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def money_in_words(estimate: GenerationEstimate, config: ChatConfig) -> str:
+    """Return what an estimate comes to in money, as the end of a sentence."""
+    if not config.input_price and not config.output_price:
+        return _money(estimate, estimate, config)
+    return f", about {estimate.cost:,.4g} in money"
+
+
 def _money(low: GenerationEstimate, high: GenerationEstimate, config: ChatConfig) -> str:
     if not config.input_price and not config.output_price:
         return "; what they cost is not known without chat.input_price and chat.output_price"

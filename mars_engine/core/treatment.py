@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mars_engine.core.config import TriagePolicy
+
 LabelDecision = Literal["label_right", "flip", "drop", "ambiguous"]
 AMBIGUOUS_CONFIDENCE = 0.5
 """A pair that a person called ambiguous teaches nothing about its order: Bradley–Terry at probability one half."""
@@ -21,7 +23,7 @@ def treat_pair(
     *,
     suspected: bool,
     indistinct: bool = False,
-    policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
+    policy: TriagePolicy,
     smoothing: float,
     decision: LabelDecision | None,
 ) -> PairTreatment:
@@ -36,7 +38,7 @@ def treat_pair(
 def _treat_label(
     *,
     suspected: bool,
-    policy: Literal["ask", "keep", "leave_out", "smooth", "flip"],
+    policy: TriagePolicy,
     smoothing: float,
     decision: LabelDecision | None,
 ) -> PairTreatment:
@@ -51,6 +53,7 @@ def _treat_label(
         return PairTreatment()
     return {
         "ask": PairTreatment(gets_budget=False),
+        "judge": PairTreatment(gets_budget=False),  # it is left to people, like any that the judge did not settle
         "leave_out": PairTreatment(trained_on=False, gets_budget=False),
         "smooth": PairTreatment(label_confidence=1.0 - smoothing),
         "flip": PairTreatment(label_confidence=0.0),

@@ -100,7 +100,7 @@ def agreement(store: Store, kind: ItemKind, *, config: EvaluateConfig | None = N
         overlap=len(shared),
         raw=raw_agreement(ratings, rng=rng, resamples=RESAMPLES, level=level),
         alpha=krippendorffs_alpha(ratings, rng=rng, resamples=RESAMPLES, level=level),
-        pairs=tuple(_pairs(ratings, annotators, rng, level)),
+        pairs=tuple(agreement_of_each_two(ratings, annotators, rng, level)),
         disputed=tuple(
             DisputedItem(item, answers[item])
             for item in _disputed(store, kind, {item: marks[item] for item in answers if len(answers[item]) > 1})
@@ -158,9 +158,17 @@ def _ratings(shared: Sequence[Mapping[str, ReviewAction]], annotators: Sequence[
     return ratings
 
 
-def _pairs(
+def agreement_of_each_two(
     ratings: IntArray, annotators: Sequence[str], rng: np.random.Generator, level: float
 ) -> Iterable[PairOfAnnotators]:
+    """Yield the agreement of each two annotators who share items.
+
+    Args:
+        ratings: category numbers from 0, MISSING where there is no answer; shape (items, annotators).
+        annotators: their names.
+        rng: draws the resamples.
+        level: level of the intervals.
+    """
     for one, other in combinations(range(len(annotators)), 2):
         both = ratings[:, [one, other]]
         raw = raw_agreement(both, rng=rng, resamples=RESAMPLES, level=level)

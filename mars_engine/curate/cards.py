@@ -1,12 +1,13 @@
 """Cards: what a person is shown of a source pair or a proposal, with its figures and why it is up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import cards_of_writers, fluency_of, gates_that_judged, judged_by
+from mars_engine.core.judge_records import JUDGE_PREFIX, VERDICT_WORDS, LabelOpinion, LabelVerdict
 from mars_engine.core.records import Pair, Prompt, Proposal, RefineTry, Side, Turn
 from mars_engine.core.review_records import Presentation, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ProposalStatus
@@ -40,6 +41,16 @@ class TryShown:
     distance: float | None
     verdict: str
     generator: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """What a judge says of a source pair's label."""
+
+    judge: str
+    words: str
+    agrees_with: Literal["label_right", "flip"] | None
+    """The decision that says the same; None where it prefers neither answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,9 @@ class PairCard:
     skipped: bool = False
     seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
+    opinions: tuple[SecondOpinion, ...] = ()
+    """Of judges; the card shows them once the annotator has decided, or before that where `opinions_first`."""
+    opinions_first: bool = False
     decision: Decision | None = None
     kind: Literal["pair"] = "pair"
 
@@ -133,7 +147,16 @@ def _known_ones(values: Column) -> Column:
     return values[~np.isnan(values)]
 
 
-def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, contradicted: bool = False) -> PairCard:
+def pair_card(
+    pair: Pair,
+    index: PairIndex,
+    place: int,
+    ranking: Ranking,
+    *,
+    contradicted: bool = False,
+    opinions: Sequence[LabelOpinion] = (),
+    opinions_first: bool = False,
+) -> PairCard:
     """Return the card of a source pair, given its place in the index; `contradicted` where another says the reverse."""
     figures = (
         Figure("score margin", _known(index.margin[place]), None, "reward units"),
@@ -149,6 +172,16 @@ def pair_card(pair: Pair, index: PairIndex, place: int, ranking: Ranking, *, con
         figures=tuple(figure for figure in figures if figure.before is not None),
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
+        opinions=tuple(_second_opinion(each) for each in opinions),
+        opinions_first=opinions_first,
+    )
+
+
+def _second_opinion(opinion: LabelOpinion) -> SecondOpinion:
+    decisions: Mapping[LabelVerdict, Literal["label_right", "flip"]] = {"chosen": "label_right", "rejected": "flip"}
+    note = f" ({opinion.note})" if opinion.note else ""
+    return SecondOpinion(
+        f"{JUDGE_PREFIX}{opinion.judge}", f"{VERDICT_WORDS[opinion.verdict]}{note}", decisions.get(opinion.verdict)
     )
 
 

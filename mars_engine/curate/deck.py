@@ -10,7 +10,7 @@ import numpy as np
 
 from mars_engine.augment.composition import GridTexts
 from mars_engine.augment.quality.gatekeeper import settings_of_gates
-from mars_engine.core.config import MarsConfig
+from mars_engine.core.config import MarsConfig, OpinionShown
 from mars_engine.core.protocols import Clock
 from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
@@ -147,7 +147,8 @@ def deal(
             now=now,
             until=until,
         )
-    maker = _CardMaker(store, index, reading, Ranking(index), settings_of_gates(config.quality))
+    gates = settings_of_gates(config.quality)
+    maker = _CardMaker(store, index, reading, Ranking(index), gates, config.judge.shown)
     cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
         kind=kind,
@@ -186,6 +187,8 @@ class _CardMaker:
     ranking: Ranking
     gates: str
     """Digest of the quality gates' settings."""
+    opinions: OpinionShown
+    """When cards of pairs show what judges say."""
 
     def cards(
         self,
@@ -211,9 +214,18 @@ class _CardMaker:
 
     def _pair_cards(self, item_ids: Sequence[str]) -> Iterator[Card]:
         contradicted = self.store.pair_sets.members_among(set_of_finding("contradictions"), item_ids)
+        opinions = {} if self.opinions == "never" else self.store.opinions.on_pairs(item_ids)
         for pair_id, pair in self.store.pairs.by_id(item_ids).items():
             for place in self.index.positions([pair_id]).tolist():
-                yield pair_card(pair, self.index, place, self.ranking, contradicted=pair_id in contradicted)
+                yield pair_card(
+                    pair,
+                    self.index,
+                    place,
+                    self.ranking,
+                    contradicted=pair_id in contradicted,
+                    opinions=opinions.get(pair_id, ()),
+                    opinions_first=self.opinions == "before",
+                )
 
     def _proposal_cards(self, item_ids: Sequence[str], events: Mapping[str, Sequence[ReviewEvent]]) -> Iterator[Card]:
         proposals = self.store.proposals.by_id(item_ids)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from mars_engine.core.errors import MarsError, NotReadyError
+from mars_engine.core.judge_records import JUDGE_PREFIX
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Clock, Progress
 from mars_engine.core.records import Prompt, Proposal
@@ -125,14 +126,15 @@ def require_annotator(name: str) -> None:
     """Check that a person may decide under this name.
 
     Raises:
-        MarsError: it is empty, too long, has characters that cannot be shown, or is kept for policies or adjudicators.
+        MarsError: it is empty, too long, has characters that cannot be shown, or is kept for policies, judges or
+            adjudicators.
     """
-    reserved = (POLICY_PREFIX, ADJUDICATOR_PREFIX)
+    reserved = (POLICY_PREFIX, ADJUDICATOR_PREFIX, JUDGE_PREFIX)
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable() or name.startswith(reserved):
         raise MarsError(
             f"{name[:LONGEST_NAME]!r} is no annotator's name",
-            expected=f"a name of at most {LONGEST_NAME} characters that begins with neither "
-            f"{POLICY_PREFIX!r} nor {ADJUDICATOR_PREFIX!r}",
+            expected=f"a name of at most {LONGEST_NAME} characters that begins with none of "
+            f"{', '.join(map(repr, reserved))}",
         )
 
 

@@ -165,8 +165,11 @@ class ExperimentPlan(Section):
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) < len(names):
             raise ValueError("two datasets have the same name")
-        if self.triage.policy == "ask":
-            raise ValueError("triage.policy = 'ask', but nobody is there to be asked: keep, leave_out, smooth or flip")
+        if self.triage.policy in ("ask", "judge"):
+            raise ValueError(
+                f"triage.policy = {self.triage.policy!r}, but nobody is there to be asked: "
+                "keep, leave_out, smooth or flip"
+            )
         if "law" in self.allocation.model_fields_set:
             raise ValueError("allocation.law is decided by each method: leave it out")
         return self

@@ -9,6 +9,8 @@ from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.quality.gatekeeper import RegateReport
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.records import EvaluationRecord, ModelRecord
+from mars_engine.curate.judging.asking import JudgingReport
+from mars_engine.curate.judging.deciding import JudgeDecisions
 from mars_engine.curate.review import ReviewReport
 from mars_engine.evaluate.heldout import Evaluation
 from mars_engine.evaluate.rewardbench import is_published, scores_of
@@ -62,6 +64,11 @@ def of_regate(report: RegateReport) -> Headlines:
 
 def of_review(report: ReviewReport) -> Headlines:
     return {"accepted now": report.accepted_now, "rejected now": report.rejected_now}
+
+
+def of_judging(judged: JudgingReport | None, decided: JudgeDecisions | None) -> Headlines:
+    found: Headlines = {} if judged is None else {"judged now": judged.judged_now, "left": judged.left}
+    return found | ({} if decided is None else {"flipped": decided.flipped, "called right": decided.confirmed})
 
 
 def of_compose(report: ComposeReport) -> Headlines:

@@ -8,11 +8,11 @@ from pathlib import Path
 from mars_engine.store.browse import BrowseStore
 from mars_engine.store.chat import ChatStore
 from mars_engine.store.compositions import CompositionStore
-from mars_engine.store.copying import copy_database
-from mars_engine.store.database import Database, open_database, sqlite_url
+from mars_engine.store.database import Database, copy_database, open_database, sqlite_url
 from mars_engine.store.evaluations import EvaluationStore
 from mars_engine.store.leases import LeaseStore
 from mars_engine.store.models import ModelStore
+from mars_engine.store.opinions import OpinionStore
 from mars_engine.store.pair_sets import PairSetStore
 from mars_engine.store.pairs import PairStore
 from mars_engine.store.proposals import ProposalStore
@@ -36,6 +36,7 @@ class Store:
     proposals: ProposalStore
     chat: ChatStore
     reviews: ReviewStore
+    opinions: OpinionStore
     leases: LeaseStore
     pair_sets: PairSetStore
     browse: BrowseStore
@@ -88,6 +89,7 @@ def open_store(url: str) -> Store:
         proposals=ProposalStore(database),
         chat=ChatStore(database),
         reviews=ReviewStore(database),
+        opinions=OpinionStore(database),
         leases=LeaseStore(database),
         pair_sets=PairSetStore(database),
         browse=BrowseStore(database),

@@ -56,8 +56,8 @@ class BrowseStore:
 
     def revisions(self) -> dict[str, int]:
         """How often each subject has changed: "pairs", "distances", "models", "scores", "triage", "plans",
-        "proposals", "chat", "reviews", "sets", "compositions", "evaluations", "trajectories", and "removals", how
-        often rows of these were removed; a subject that never changed is left out."""
+        "proposals", "chat", "reviews", "opinions", "sets", "compositions", "evaluations", "trajectories", and
+        "removals", how often rows of these were removed; a subject that never changed is left out."""
         with self.database.read() as connection:
             return {row.subject: row.number for row in connection.execute(select(schema.revisions))}
 

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from mars_engine.core.errors import ReadOnlyError, StoreError
-from mars_engine.store.schema import REVISION
+from mars_engine.store.schema import FIRST_REVISION, REVISION
 
 BUSY_SECONDS = 30
 LARGE_JOURNAL_BYTES = 64 * 2**20
@@ -307,6 +307,39 @@ def _postgresql_engine(address: URL) -> Engine:
         ) from error
 
 
+# -------------------------------------------------------------------------------------------------------- copying
+
+
+def copy_database(database: Database, target: Path) -> None:
+    """Copy a database into a new file, as it is at one moment. Nobody has to stop writing for it.
+
+    The copy is one file without a journal beside it, and was checked from its first page to its last.
+
+    Raises:
+        StoreError: it is no SQLite database, cannot be copied, or the copy is damaged.
+    """
+    if database.engine.dialect.name != "sqlite":
+        raise StoreError(
+            f"the database {database.place} is a PostgreSQL server's, which MARS does not copy",
+            remedy="make the copy by pg_dump, and keep mars.toml and artifacts/models with it",
+        )
+    try:
+        # In WAL mode a copy in one go reads one snapshot, and holds up no writer.
+        with database.turn, database.engine.connect() as source, closing(sqlite3.connect(target)) as copy:
+            cast("sqlite3.Connection", source.connection.driver_connection).backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"the database {database.place} cannot be copied to {target}: {error}",
+            remedy="check the space on the disk, and that the database is not damaged",
+        ) from error
+    if verdict != "ok":
+        raise StoreError(
+            f"the copy of {database.place} is damaged: {verdict}", remedy="check the disk, and restore an older backup"
+        )
+
+
 # ---------------------------------------------------------------------------------------------------------- migration
 
 
@@ -321,7 +354,7 @@ def _migrate_if_needed(database: Database) -> None:
 
 
 def _is_current(connection: Connection, place: str) -> bool:
-    """Whether a database is at the newest migration; one that is not is empty.
+    """Whether a database is at the newest migration; one that is not is empty, or at an earlier one.
 
     Raises:
         StoreError: it is of a version that this one can neither read nor bring up to date; it is left as it is.
@@ -331,7 +364,9 @@ def _is_current(connection: Connection, place: str) -> bool:
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if found is None or found == REVISION:
         return found == REVISION
-    if found < REVISION:
+    if FIRST_REVISION <= found < REVISION:
+        return False
+    if found < FIRST_REVISION:
         raise StoreError(
             f"the database {place} is at version {found!r}, of MARS before its first release",
             expected=f"version {REVISION!r}",

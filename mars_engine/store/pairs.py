@@ -128,7 +128,10 @@ class PairStore:
         return {pair_id: found[pair_id] for pair_id in ids if pair_id in found}
 
     def ids_by_row(self, dataset_id: str) -> dict[int, str]:
-        """Ids of the pairs that a dataset brought, by their row in it, counted from 1; of a row's pairs the first."""
+        """Ids of the pairs that a dataset brought first, by their row in its source, counted from 1.
+
+        Of a row that gave several pairs, it is the first.
+        """
         stored = schema.pairs.c
         statement = select(stored.dataset_row, stored.id).where(stored.dataset_id == dataset_id)
         found: dict[int, str] = {}

@@ -24,6 +24,7 @@ SUBJECTS = (
     "proposals",
     "chat",
     "reviews",
+    "opinions",
     "sets",
     "compositions",
     "evaluations",
@@ -76,6 +77,7 @@ class RemovalStore:
             for table in (schema.reviews, schema.leases):
                 connection.execute(delete(table).where(_is_about(table, dataset_id)))
             connection.execute(delete(schema.refine_tries).where(schema.refine_tries.c.source_id.in_(pairs)))
+            connection.execute(delete(schema.label_opinions).where(schema.label_opinions.c.pair_id.in_(pairs)))
             with _indexed(connection, _ABOUT_PAIRS):
                 for column in _ABOUT_PAIRS:
                     connection.execute(delete(column.table).where(column.in_(pairs)))

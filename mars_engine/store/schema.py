@@ -20,8 +20,10 @@ from sqlalchemy import (
 
 from mars_engine.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration: the one after which the database has exactly these tables."""
+FIRST_REVISION = "0006"
+"""The first migration: databases of before were made by versions that were never released."""
 
 metadata = MetaData(
     naming_convention={
@@ -269,6 +271,21 @@ reviews = Table(
     UniqueConstraint("item_kind", "item_id", "annotator", "sequence"),
     Index(None, "annotator", "item_kind", "sequence"),
 )
+
+label_opinions = Table(
+    "label_opinions",
+    metadata,
+    Column("judge", Text, primary_key=True),
+    Column("pair_id", Text, ForeignKey("pairs.id"), primary_key=True, index=True),
+    Column("verdict", Text, nullable=False),
+    Column("chosen_first", Text, nullable=False),
+    Column("rejected_first", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("retryable", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a judge says of a pair's label, in both orders and together."""
 
 leases = Table(
     "leases",

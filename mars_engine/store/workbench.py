@@ -58,5 +58,7 @@ class Workbench:
     """For the gate that asks whether a proposal stands in a benchmark that was evaluated."""
     judge: Judge | None = None
     """For the gate that asks a judge model in both orders."""
+    label_judge: Judge | None = None
+    """The chat model as a judge of source pairs' labels, whether or not that gate is on."""
     fluency: FluencyModel | None = None
     """For the gate that asks a language model whether a text reads worse than its source."""

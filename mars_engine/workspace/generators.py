@@ -33,6 +33,9 @@ class Generators:
     paraphraser: Paraphraser
     refiner: Refiner
     judge: Judge | None
+    """Of proposals, for the gate."""
+    label_judge: Judge
+    """The chat model as a judge of labels; it is asked nothing before somebody asks it."""
     fluency: FluencyModel
     """Loads its model when it is asked first."""
 
@@ -71,6 +74,7 @@ def open_generators(
             paraphraser=paraphraser,
             refiner=_make_refiner(root / OWN_FOLDER, config, correspondence, encoder, progress, may_download),
             judge=_make_judge(root / OWN_FOLDER, config, correspondence),
+            label_judge=_chat_judge(root / OWN_FOLDER, config, correspondence),
             fluency=fluency,
         )
     finally:
@@ -120,7 +124,11 @@ def _make_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspon
         case "none":
             return None
         case "chat":
-            return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
+            return _chat_judge(own_prompts, config, correspondence)
+
+
+def _chat_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspondence) -> ChatJudge:
+    return ChatJudge(correspondence, config.chat, load_prompt("judge", own_prompts))
 
 
 def _read_key(variable: str) -> str:

@@ -21,6 +21,7 @@ from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.judges import settle_suspects
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def _run_rounds(
 ) -> list[RoundReport]:
     model = train_warm_up(bench)
     score = score_model(bench, model)
+    settle_suspects(bench)
     _note_points(bench, 0, model, score)
     parent: Composition | None = None
     reports: list[RoundReport] = []
@@ -163,6 +165,7 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
     with bench.store.reading_once():
         model = bench.store.models.latest() or train_warm_up(bench)
         score = score_model(bench, model)
+        settle_suspects(bench)
         _note_points(bench, model.round, model, score)
         number = next_round(model)
         plan = make_plan(bench, model, law=law, round_number=number)

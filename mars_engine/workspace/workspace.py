@@ -185,6 +185,7 @@ def open_workbench(workspace: Workspace, progress: Progress, *, may_download: bo
             languages=PackagedLanguageDetector(),
             benchmark_texts=lambda: _evaluated_texts(workspace, store),
             judge=generators.judge,
+            label_judge=generators.label_judge,
             fluency=generators.fluency,
         )
 

@@ -13,6 +13,7 @@ NAMES = {
 }
 METHODS = {
     *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
+    *("judge_forecast", "judge_labels", "undo_judge"),
     *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
     *("retry", "review", "rounds", "score", "status", "take_answers", "train", "write_requests"),
 }
@@ -22,7 +23,8 @@ HEAVY = {"torch", "pandas", "streamlit", "transformers", "numpy", "sqlalchemy"}
 
 def test_the_public_names_are_these():
     assert set(mars.__all__) == NAMES == set(dir(mars))
-    methods = {name for name, value in vars(mars.Workspace).items() if isinstance(value, FunctionType)}
+    owners = mars.Workspace.__mro__[:-1]
+    methods = {name for each in owners for name, value in vars(each).items() if isinstance(value, FunctionType)}
     assert {name for name in methods if not name.startswith("_")} == METHODS
     assert all(getattr(mars, name) is not None for name in NAMES)
 

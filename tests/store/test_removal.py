@@ -15,6 +15,7 @@ from fakes import ListSource, TickingClock, make_bench, make_pairs, record_revie
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
 from mars_engine.core.errors import StoreError
+from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.records import EvaluationRecord, PairSet
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import POLICY_PREFIX
@@ -71,6 +72,12 @@ def bench(imported: Workbench) -> Workbench:
         store.pair_sets.add(PairSet(f"set{first}", "mine", "ada", clock(), 1), [pair.id])
     store.chat.keep([an_answer(source_id=make_pairs(12, first=first, seed=first)[0].id) for first in (0, 100)])
     store.pairs.save_distances("encoder", {each.id: 0.5 for each in store.pairs.pairs("train")})
+    store.opinions.keep(
+        [
+            LabelOpinion("recorded", each.id, "tie", "tie", "tie", "", retryable=False, at=clock())
+            for each in store.pairs.pairs("train")
+        ]
+    )
     return imported
 
 
@@ -94,7 +101,7 @@ def test_a_dataset_goes_with_all_that_is_about_its_pairs_and_nothing_else(bench)
     proposals = {each.id for each in bench.store.proposals.proposals(source_ids=gone)}
     kept_before = mentioned(bench.store, kept)
     assert {"scores", "triage", "plan_rows", "proposals", "composed_pairs", "reviews", "leases"} <= set(kept_before)
-    assert {"pair_set_members", "distances", "proposal_sources", "chat_answers"} <= set(kept_before)
+    assert {"pair_set_members", "distances", "proposal_sources", "chat_answers", "label_opinions"} <= set(kept_before)
     models = bench.store.models.all()
     outlook = bench.store.removal.outlook(dataset_id(bench, "one"))
     removed = bench.store.removal.remove_dataset(dataset_id(bench, "one"))

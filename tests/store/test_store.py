@@ -757,6 +757,19 @@ def test_a_database_of_before_the_first_release_is_refused_and_left_as_it_is(sha
     engine.dispose()
 
 
+def test_a_database_of_an_earlier_release_is_brought_up_to_date(shared_url: str) -> None:
+    store = open_store(shared_url)
+    fill(store)
+    with store.database.write() as connection:
+        connection.execute(text("DROP TABLE label_opinions"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    store.close()
+    store = open_store(shared_url)
+    assert store.opinions.judges() == []
+    assert len(store.pairs.pairs("train")) == len(PAIRS)
+    store.close()
+
+
 def test_such_a_database_is_refused_so_where_one_may_only_read(tmp_path: Path) -> None:
     path = tmp_path / "mars.db"
     store = open_store(f"sqlite:///{path}")

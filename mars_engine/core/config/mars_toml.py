@@ -11,7 +11,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from mars_engine.core.config.generators import CausalConfig, ChatConfig, ProposeConfig, Seq2SeqConfig
-from mars_engine.core.config.method import AllocationConfig, ComposeConfig, GateConfig, TriageConfig
+from mars_engine.core.config.method import AllocationConfig, ComposeConfig, GateConfig, JudgeConfig, TriageConfig
 from mars_engine.core.config.models import EncoderConfig, ProbeConfig, RewardModelConfig
 from mars_engine.core.config.quality import QualityConfig
 from mars_engine.core.config.reading import EvaluateConfig, MapConfig, ReviewConfig
@@ -33,6 +33,7 @@ class MarsConfig(Section):
     probe: ProbeConfig = ProbeConfig()
     reward_model: RewardModelConfig = RewardModelConfig()
     triage: TriageConfig = TriageConfig()
+    judge: JudgeConfig = JudgeConfig()
     allocation: AllocationConfig = AllocationConfig()
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()

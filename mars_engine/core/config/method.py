@@ -9,7 +9,9 @@ from mars_engine.core.config.section import Section
 AllocationLaw = Literal["signed", "absolute", "fisher", "uniform"]
 LAWS: tuple[AllocationLaw, ...] = ("signed", "absolute", "fisher", "uniform")
 MarginScale = Literal["raw", "standard"]
-TriagePolicy = Literal["ask", "keep", "leave_out", "smooth", "flip"]
+TriagePolicy = Literal["ask", "judge", "keep", "leave_out", "smooth", "flip"]
+MarginRule = Literal["suspected", "negative"]
+OpinionShown = Literal["after", "before", "never"]
 GateRule = Literal["mean", "quantile", "fixed"]
 
 
@@ -17,8 +19,9 @@ class TriageConfig(Section):
     """Telling suspected mislabels from hard pairs, by margins of models that never saw the pair."""
 
     policy: TriagePolicy = "ask"
-    """What happens to suspected mislabels: 'ask' a person (no budget until decided), 'keep' as they are, 'leave_out',
-    'smooth' the label, or 'flip' it."""
+    """What happens to suspected mislabels: 'ask' a person (no budget until decided), ask a 'judge' first and a person
+    only where it does not agree with the out-of-fold margin, 'keep' as they are, 'leave_out', 'smooth' the label, or
+    'flip' it."""
     folds: Annotated[int, Field(ge=2)] = 5
     """Folds of the out-of-fold margins; pairs of one prompt share a fold."""
     seeds: Annotated[int, Field(ge=1)] = 5
@@ -27,6 +30,21 @@ class TriageConfig(Section):
     """A mean margin within this many standard deviations of 0 counts as hard, not as suspected."""
     smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.3
     """Under 'smooth', the probability given to the other side."""
+
+
+class JudgeConfig(Section):
+    """A judge that gives a second opinion on the labels of source pairs."""
+
+    by: str = ""
+    """Who judges: 'chat' (judge_model under [chat]; two requests a pair), 'causal' (the model under [causal], by the
+    likelihood of A and B), 'recorded' (opinions taken from a file), or a reward model: its id or label in the
+    workspace, a folder, or a hub id. Empty means nobody."""
+    shown: OpinionShown = "after"
+    """When a card in Check shows what judges say: 'after' one's own decision, so that it sways nobody, 'before' it, or
+    'never'."""
+    margin: MarginRule = "suspected"
+    """When the out-of-fold margin calls a label wrong, for the policy 'judge': where triage has 'suspected' it, or
+    where the mean margin is 'negative'."""
 
 
 class AllocationConfig(Section):

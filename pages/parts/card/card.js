@@ -63,7 +63,8 @@ class Deck extends Deciding {
   }
 
   lookOf(card = this.shown) {
-    return { blind: this.isBlindNow(card), differences: this.differences, isWide: window.innerWidth > 700 };
+    const decided = this.looking !== null && this.looking.act.action !== "skip";
+    return { blind: this.isBlindNow(card), decided, differences: this.differences, isWide: window.innerWidth > 700 };
   }
 
   show() {
@@ -223,11 +224,12 @@ class Deck extends Deciding {
     const many = last.many || last.items.length;
     const done = many > 1 ? `${DONE[last.action]} (${count(many, "card", "cards")})` : DONE[last.action];
     const card = this.cards.get(last.items[0]);
-    if (!card || !last.presented || last.presented === "open" || !revealsLabels(last)) return `Last: ${done}.`;
+    const second = card && many === 1 && last.action !== "skip" ? opinionWords(card.opinions, last.action) : "";
+    if (!card || !last.presented || last.presented === "open" || !revealsLabels(last)) return `Last: ${done}.${second}`;
     const chosen = last.presented === "blind_swapped" ? "B" : "A";
     const margin = card.figures[0];
     const figure = margin ? `, ${margin.label} ${number(margin.before)} ${margin.unit || ""}` : "";
-    return `Last: ${done}. ${chosen} was labelled chosen${figure}.`;
+    return `Last: ${done}. ${chosen} was labelled chosen${figure}.${second}`;
   }
 
   say(words) {

@@ -49,7 +49,7 @@ function lastTurnOf(turns) {
   return last >= 0 ? last : turns.length - 1;
 }
 
-/** Draw a card. `look` is {blind, differences, isWide}; what may wait until after the paint is pushed to `late`. */
+/** Draw a card. `look` is {blind, decided, differences, isWide}; what may wait until after the paint is pushed to `late`. */
 function drawSheet(card, look, late) {
   const sheet = element("article", { class: "sheet", "aria-label": look.blind ? "card, labels hidden" : "card" });
   const trail = !look.blind && card.trail && card.trail.length ? drawTrail(card.trail) : null;
@@ -290,6 +290,7 @@ function drawKnown(card, look) {
   );
   if (card.figures.length) known.append(drawFigures(card.figures, card.kind));
   if (card.gates && card.gates.length) known.append(drawGates(card.gates));
+  if (card.opinions && card.opinions.length && (look.decided || card.opinions_first)) known.append(drawOpinions(card.opinions));
   for (const generator of card.generators || []) known.append(element("p", { class: "facts" }, `by ${generator}`));
   return known;
 }
@@ -306,6 +307,21 @@ function drawFigures(figures, kind) {
     return element("tr", {}, name, ...values.map((value) => element("td", {}, value)));
   });
   return element("table", { class: "figures" }, element("thead", {}, head), element("tbody", {}, ...rows));
+}
+
+/** What judges say of a pair's label. */
+function drawOpinions(opinions) {
+  const rows = opinions.map((each) => element("li", {}, element("strong", { class: "verdict" }, each.judge), ` ${trueMinus(each.words)}`));
+  return element("ul", { class: "gates opinions", "aria-label": "Second opinions" }, ...rows);
+}
+
+/** What judges say beside a decision that was made, as sentences. */
+function opinionWords(opinions, action) {
+  const said = (opinions || []).map((each) => {
+    const agrees = each.agrees_with === action ? "agrees" : each.agrees_with ? "does not agree" : "does not tell";
+    return ` ${each.judge} ${agrees}: ${trueMinus(each.words)}.`;
+  });
+  return said.join("");
 }
 
 function drawGates(gates) {

@@ -148,7 +148,7 @@ def _draw_button(desk: Desk, status: Status, index: PairIndex) -> None:
             st.text(f"Next: see what {status.model_label} gained. The next round is opened on the Train page.")
             _page_button("See the results", "pages/results.py")
         if suspects and status.step not in ("warm up", "score"):
-            asks = desk.config.triage.policy == "ask"
+            asks = desk.config.triage.policy in ("ask", "judge")
             until = "; they get no budget until somebody has looked" if asks else ""
             st.text(f"Also: {suspects:,} suspected mislabels wait to be checked{until}.")
             st.page_link("pages/check.py", label="Check labels", icon=":material/fact_check:")

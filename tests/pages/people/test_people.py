@@ -8,6 +8,7 @@ from app_workspaces import make_workspace
 from fakes import record_review
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.review_records import ReviewAction
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
@@ -155,6 +156,21 @@ def test_an_edit_is_taken_with_its_texts_and_one_pages_through_disputes(at_work)
     event = store.reviews.events("proposal", [item])[item][-1]
     assert (event.action, event.edited_chosen) == ("edit", "a better <b>answer</b>")
     assert "Disputes (1)" in words(app)
+
+
+def test_judges_are_compared_with_people(at_work):
+    store = at_work("without proposals")
+    pairs = store.pairs.pairs("train")[:4]
+    for pair, verdict in zip(pairs, ("chosen", "chosen", "rejected", "rejected"), strict=True):
+        opinion = LabelOpinion("recorded", pair.id, verdict, verdict, verdict, "", retryable=False, at=utc_now())
+        store.opinions.keep([opinion])
+    assert "Judges" in words(open_people()), "before anybody has decided"
+    for pair, action in zip(pairs, ("label_right", "flip", "flip", "flip"), strict=True):
+        decide(store, pair.id, action, "ada")
+    said = words(open_people())
+    assert "What judges said" in said
+    assert "judge:recorded" in said
+    assert "0.50 (" in said, "Cohen’s κ of judge and people"
 
 
 def test_present_mode_has_no_controls(at_work):
