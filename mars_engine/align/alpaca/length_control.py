@@ -13,9 +13,10 @@ import numpy as np
 
 from mars_engine.align.alpaca.win_rate import PERCENT
 from mars_engine.core.records import BoolArray, FloatArray
+from mars_engine.stats.intervals import Interval
+from mars_engine.stats.metrics import sigmoid
 
 Variant = Literal["v1", "no gamed runs", "minimal"]
-"""The package's length_controlled_v1, length_controlled_noreg and length_controlled_minimal."""
 LABELS: dict[Variant, str] = {
     "v1": "AlpacaEval's length_controlled_v1",
     "no gamed runs": "AlpacaEval's formula without the gamed runs (its length_controlled_noreg)",
@@ -29,6 +30,7 @@ GAMED_RUNS = 2
 SEED = 123
 """The package's; the solver draws the order of coordinates by it."""
 SMALLEST_PROBABILITY = 1e-15
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class LengthControlled:
     win_rate: float
     spread: float
     """Standard error of the predictions over prompts, the package's lc_standard_error: no error of the estimate."""
+    interval: Interval
+    """Percentile bootstrap over prompts; the penalty stays what cross-validation found."""
     variant: Variant
     length_weight: float
     """φ; negative where the judge prefers the longer answer."""
@@ -55,19 +59,21 @@ class LengthControlled:
     """ψ; 0 where difficulties are not known."""
     policy_weight: float
     """θ."""
-    predictions: FloatArray
-    """σ(ψ·difficulty + θ) of every prompt, those without a judgement included, shape (n,)."""
 
     @property
     def label(self) -> str:
         return LABELS[self.variant]
 
+    def predict(self, difficulties: FloatArray) -> FloatArray:
+        """Return σ(ψ·difficulty + θ), the probability that the policy wins at equal lengths, shape (n,)."""
+        return sigmoid(self.difficulty_weight * difficulties + self.policy_weight)
+
 
 def why_not_controlled(preferences: FloatArray, length_differences: FloatArray) -> str:
     """Return why there is no length-controlled win rate, as a clause; empty where there is one."""
-    judged = preferences[~np.isnan(preferences)]
-    if len(judged) < FEWEST_PROMPTS:
-        return f"{len(judged)} prompts were judged, and {FOLDS}-fold cross-validation needs {FEWEST_PROMPTS}"
+    judged = int((~np.isnan(preferences)).sum())
+    if judged < FEWEST_PROMPTS:
+        return f"{judged} prompts were judged, and {FOLDS}-fold cross-validation needs {FEWEST_PROMPTS}"
     if not length_differences.std():
         return "all answers differ from the baseline's by the same length"
     return ""
@@ -77,59 +83,118 @@ def control_length(
     preferences: FloatArray,
     length_differences: FloatArray,
     *,
+    rng: np.random.Generator,
     difficulties: FloatArray | None = None,
     gamed: GamedRuns | None = None,
+    resamples: int = 500,
 ) -> LengthControlled:
     """Return the length-controlled win rate of n preferences. `why_not_controlled` must have nothing to say.
 
     Args:
         preferences: probability that the policy wins, NaN where the judge failed, shape (n,).
         length_differences: characters of the baseline's answer minus the policy's, shape (n,).
+        rng: draws the resamples.
         difficulties: of the prompts, shape (n,); None where they are not known.
         gamed: the gamed runs; used with difficulties only.
+        resamples: of prompts, for the interval.
     """
-    variant: Variant = "minimal" if difficulties is None else "no gamed runs" if gamed is None else "v1"
+    known = np.zeros(len(preferences)) if difficulties is None else difficulties
+    judged = ~np.isnan(preferences)
     lengths = np.tanh(length_differences / length_differences.std(ddof=1))
-    others = [np.ones(len(preferences))] if difficulties is None else [difficulties, np.ones(len(preferences))]
-    design = np.column_stack([lengths, *others])
-    rows, targets, weights = design, preferences, np.ones(len(preferences))
-    if variant == "v1" and gamed is not None:
-        of_gamed = np.column_stack(
-            [np.tanh(gamed.length_differences), gamed.difficulties, np.zeros(len(gamed.preferences))]
+    rows = _rows_of(lengths[judged], known[judged], preferences[judged], is_policy=True, weight=1.0)
+    others = None
+    if difficulties is not None and gamed is not None:
+        gamed_lengths = np.tanh(gamed.length_differences)
+        others = _rows_of(
+            gamed_lengths, gamed.difficulties, gamed.preferences, is_policy=False, weight=GAMED_WEIGHT / GAMED_RUNS
         )
-        rows = np.vstack([of_gamed, design])
-        targets = np.concatenate([gamed.preferences, preferences])
-        weights = np.concatenate([np.full(len(of_gamed), GAMED_WEIGHT / GAMED_RUNS), weights])
-    judged = ~np.isnan(targets)
-    coefficients = _fit(rows[judged], targets[judged], weights[judged])
-    same_length = design.copy()
-    same_length[:, 0] = 0.0
-    predictions = np.exp(-np.logaddexp(0.0, -(same_length @ coefficients)))
+    every = rows if others is None else others.with_rows(rows)
+    strength = _choose_strength(every)
+    coefficients = _fit(every, every.weights, strength)
+    win_rates = np.empty(resamples)
+    for number in range(resamples):
+        drawn = rng.multinomial(len(rows.targets), np.full(len(rows.targets), 1 / len(rows.targets)))
+        weights = drawn if others is None else np.concatenate([others.weights, drawn])
+        win_rates[number] = _predict(_fit(every, weights, strength), np.repeat(known[judged], drawn)).mean()
+    predictions = _predict(coefficients, known)
+    win_rate = PERCENT * float(predictions.mean())
+    low, high = PERCENT * np.quantile(win_rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return LengthControlled(
-        win_rate=PERCENT * float(predictions.mean()),
+        win_rate=win_rate,
         spread=PERCENT * float(predictions.std(ddof=1) / np.sqrt(len(predictions))),
-        variant=variant,
+        interval=Interval(win_rate, float(low), float(high), LEVEL),
+        variant="minimal" if difficulties is None else "v1" if others is not None else "no gamed runs",
         length_weight=float(coefficients[0]),
-        difficulty_weight=float(coefficients[1]) if difficulties is not None else 0.0,
-        policy_weight=float(coefficients[-1]),
-        predictions=predictions,
+        difficulty_weight=float(coefficients[1]),
+        policy_weight=float(coefficients[2]),
     )
 
 
-def _fit(design: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the coefficients of the logistic regression, shape (d,).
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the regression is fitted to; m rows."""
 
-    A target p counts as two rows: one that is won, of weight p, and one that is lost, of weight 1 − p. Both stay in one
-    fold.
-    """
+    design: FloatArray
+    """Length, difficulty and whether it is the policy's, shape (m, 3)."""
+    targets: FloatArray
+    weights: FloatArray
+
+    @property
+    def known(self) -> BoolArray:
+        """Which columns say anything: unknown difficulties do not, and the solver ends a little elsewhere with them."""
+        return self.design.any(axis=0)
+
+    @property
+    def won_and_lost(self) -> FloatArray:
+        """The known columns of every row twice, as a target p counts: won with weight p, and lost with 1 − p."""
+        return np.tile(self.design[:, self.known], (2, 1))
+
+    def with_rows(self, others: "_Rows") -> "_Rows":
+        return _Rows(
+            np.vstack([self.design, others.design]),
+            np.concatenate([self.targets, others.targets]),
+            np.concatenate([self.weights, others.weights]),
+        )
+
+
+def _rows_of(
+    lengths: FloatArray, difficulties: FloatArray, targets: FloatArray, *, is_policy: bool, weight: float
+) -> _Rows:
+    design = np.column_stack([lengths, difficulties, np.full(len(targets), float(is_policy))])
+    return _Rows(design, targets, np.full(len(targets), weight))
+
+
+def _predict(coefficients: FloatArray, difficulties: FloatArray) -> FloatArray:
+    return sigmoid(coefficients[1] * difficulties + coefficients[2])
+
+
+def _fit(rows: _Rows, weights: FloatArray, strength: float) -> FloatArray:
+    """Return the coefficients, shape (3,); 0 for what is not known."""
+    from sklearn.linear_model import LogisticRegression
+
+    model: Any = LogisticRegression(
+        C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=SEED
+    )
+    model.fit(
+        rows.won_and_lost,
+        np.repeat([1, 0], len(rows.targets)),
+        sample_weight=np.concatenate([weights * rows.targets, weights * (1 - rows.targets)]),
+    )
+    coefficients = np.zeros(rows.design.shape[1])
+    coefficients[rows.known] = model.coef_[0]
+    return coefficients
+
+
+def _choose_strength(rows: _Rows) -> float:
+    """Return the inverse strength of the penalty that predicts left-out prompts best; both rows of a target stay in one
+    fold."""
     import sklearn
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.metrics import make_scorer
     from sklearn.model_selection import GroupKFold
 
-    is_win = np.repeat([1, 0], len(targets))
-    shares = np.concatenate([targets, 1.0 - targets])
-    twice = np.concatenate([weights, weights])
+    shares = np.concatenate([rows.targets, 1.0 - rows.targets])
+    weights = np.tile(rows.weights, 2)
     with sklearn.config_context(enable_metadata_routing=True):
         scorer = make_scorer(_log_loss, response_method="predict_proba", greater_is_better=False)
         model: Any = LogisticRegressionCV(
@@ -143,14 +208,14 @@ def _fit(design: FloatArray, targets: FloatArray, weights: FloatArray) -> FloatA
         )
         model.set_fit_request(sample_weight=True)
         model.fit(
-            np.vstack([design, design]),
-            is_win,
-            sample_weight=shares * twice,
-            groups=np.tile(np.arange(len(targets)), 2),
+            rows.won_and_lost,
+            np.repeat([1, 0], len(rows.targets)),
+            sample_weight=shares * weights,
+            groups=np.tile(np.arange(len(rows.targets)), 2),
             shares=shares,
-            weights=twice,
+            weights=weights,
         )
-    return np.asarray(model.coef_[0], dtype=np.float64)
+    return float(model.C_)
 
 
 def _log_loss(is_win: BoolArray, predicted: FloatArray, *, shares: FloatArray, weights: FloatArray) -> float:
