@@ -30,7 +30,6 @@ GAMED_RUNS = 2
 SEED = 123
 """The package's; the solver draws the order of coordinates by it."""
 SMALLEST_PROBABILITY = 1e-15
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,7 @@ def control_length(
     difficulties: FloatArray | None = None,
     gamed: GamedRuns | None = None,
     resamples: int = 500,
+    level: float = 0.95,
 ) -> LengthControlled:
     """Return the length-controlled win rate of n preferences. `why_not_controlled` must have nothing to say.
 
@@ -97,6 +97,7 @@ def control_length(
         difficulties: of the prompts, shape (n,); None where they are not known.
         gamed: the gamed runs; used with difficulties only.
         resamples: of prompts, for the interval.
+        level: level of the interval.
     """
     known = np.zeros(len(preferences)) if difficulties is None else difficulties
     judged = ~np.isnan(preferences)
@@ -118,11 +119,11 @@ def control_length(
         win_rates[number] = _predict(_fit(every, weights, strength), np.repeat(known[judged], drawn)).mean()
     predictions = _predict(coefficients, known)
     win_rate = PERCENT * float(predictions.mean())
-    low, high = PERCENT * np.quantile(win_rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = PERCENT * np.quantile(win_rates, [(1 - level) / 2, (1 + level) / 2])
     return LengthControlled(
         win_rate=win_rate,
         spread=PERCENT * float(predictions.std(ddof=1) / np.sqrt(len(predictions))),
-        interval=Interval(win_rate, float(low), float(high), LEVEL),
+        interval=Interval(win_rate, float(low), float(high), level),
         variant="minimal" if difficulties is None else "v1" if others is not None else "no gamed runs",
         length_weight=float(coefficients[0]),
         difficulty_weight=float(coefficients[1]),

@@ -36,13 +36,16 @@ class WinRate:
     """Prompts whose judgement is missing; no figure counts them."""
 
 
-def count_wins(preferences: FloatArray, *, rng: np.random.Generator, resamples: int = 10_000) -> WinRate:
+def count_wins(
+    preferences: FloatArray, *, rng: np.random.Generator, resamples: int = 10_000, level: float = 0.95
+) -> WinRate:
     """Return the win rate of n preferences, shape (n,), and its uncertainty.
 
     Args:
         preferences: see the module.
         rng: draws the resamples.
         resamples: how many.
+        level: level of the interval.
     """
     judged = preferences[~np.isnan(preferences)]
     wins, losses = int((judged > EVEN).sum()), int((judged < EVEN).sum())
@@ -50,7 +53,7 @@ def count_wins(preferences: FloatArray, *, rng: np.random.Generator, resamples: 
     return WinRate(
         win_rate=PERCENT * float(judged.mean()) if total else float("nan"),
         standard_error=PERCENT * float(judged.std(ddof=1) / np.sqrt(total)) if total > 1 else float("nan"),
-        interval=bootstrap_mean(PERCENT * judged, rng=rng, resamples=resamples),
+        interval=bootstrap_mean(PERCENT * judged, rng=rng, resamples=resamples, level=level),
         discrete_win_rate=PERCENT * (wins + draws / 2) / total if total else float("nan"),
         n_wins=wins,
         n_wins_base=losses,
@@ -70,7 +73,12 @@ class WinRateDifference:
 
 
 def compare_wins(
-    first: FloatArray, second: FloatArray, *, rng: np.random.Generator, resamples: int = 10_000
+    first: FloatArray,
+    second: FloatArray,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 10_000,
+    level: float = 0.95,
 ) -> WinRateDifference:
     """Return the difference of two policies' win rates over one baseline.
 
@@ -79,7 +87,9 @@ def compare_wins(
         second: preferences on the same prompts in the same order, shape (n,).
         rng: draws the resamples.
         resamples: how many.
+        level: level of the interval.
     """
     both = ~np.isnan(first) & ~np.isnan(second)
-    interval = paired_difference(PERCENT * first[both], PERCENT * second[both], rng=rng, resamples=resamples)
+    sides = (PERCENT * first[both], PERCENT * second[both])
+    interval = paired_difference(*sides, rng=rng, resamples=resamples, level=level)
     return WinRateDifference(interval, int(both.sum()))
