@@ -136,9 +136,7 @@ class SampledPolicy:
             cut_off=sum(not sample.finished for samples in whole.values() for sample in samples),
         )
 
-    def _missing(
-        self, tries: Mapping[Prompt, int], known: Mapping[tuple[str, int], Sample], count: int
-    ) -> list[Draw]:
+    def _missing(self, tries: Mapping[Prompt, int], known: Mapping[tuple[str, int], Sample], count: int) -> list[Draw]:
         """Return the next draws of each prompt that has too few answers yet, and tries left."""
         draws = []
         for prompt, tried in tries.items():

@@ -213,5 +213,5 @@ def test_what_is_no_policy_is_refused_in_words(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"no chat template.*instruct model"):
         load_policy(str(base), SETTINGS, tmp_path)
     whole = save_tiny_causal(tmp_path / "whole")
-    with pytest.raises(ModelError, match="under \\[align\\] in mars.toml"):
+    with pytest.raises(ModelError, match=r"under \[align\] in mars.toml"):
         load_policy(str(whole), SETTINGS, tmp_path, device="nonsense")

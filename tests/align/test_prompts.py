@@ -32,7 +32,9 @@ def test_a_column_of_prompts_is_read_each_once(tmp_path):
 
 def test_turns_and_a_system_column_are_read(tmp_path):
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-    found = load_prompts(write(tmp_path / "p.jsonl", [{"messages": turns}, {"instruction": "d", "system": "Be brief."}]))
+    found = load_prompts(
+        write(tmp_path / "p.jsonl", [{"messages": turns}, {"instruction": "d", "system": "Be brief."}])
+    )
     assert found.prompts[0] == (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"))
     assert found.prompts[1] == (Turn("system", "Be brief."), Turn("user", "d"))
 
