@@ -12,7 +12,18 @@ NAMES = {
     *("allocate", "compose", "create", "fit_probe", "gate", "open", "triage"),
 }
 METHODS = {
-    *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
+    *(
+        "best_of_n",
+        "check",
+        "close",
+        "close_round",
+        "compose",
+        "evaluate",
+        "export",
+        "export_dataset",
+        "figure",
+        "history",
+    ),
     *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
     *("retry", "review", "rounds", "score", "status", "train"),
 }
