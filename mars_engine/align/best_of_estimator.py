@@ -4,6 +4,7 @@ Of N answers to a prompt every n could have been drawn. The mean over all subset
 nothing is sampled (Nakano et al. 2021, arXiv 2112.09332, appendix I; Gao et al. 2023, arXiv 2210.10760).
 """
 
+from functools import lru_cache
 from math import comb
 
 import numpy as np
@@ -32,12 +33,18 @@ def picking_weights(rewards: FloatArray, n: int) -> FloatArray:
     total = len(rewards)
     if not 1 <= n <= total:
         raise ValueError(f"the best of {n} cannot be estimated from {total} answers")
-    subsets = comb(total, n)
-    by_rank = np.array([comb(rank, n - 1) / subsets for rank in range(total)])
+    by_rank = np.array(_weights_by_rank(total, n))
     _, place, counts = np.unique(rewards, return_inverse=True, return_counts=True)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     shared = np.add.reduceat(by_rank, first) / counts
     return np.asarray(shared[place], dtype=np.float64)
+
+
+@lru_cache(maxsize=64)
+def _weights_by_rank(total: int, n: int) -> tuple[float, ...]:
+    """Return the share of subsets of n in which the answer of each rank is the best, the lowest reward first."""
+    subsets = comb(total, n)
+    return tuple(comb(rank, n - 1) / subsets for rank in range(total))
 
 
 def best_of(rewards: FloatArray, judged: FloatArray, n: int) -> FloatArray:
