@@ -40,24 +40,26 @@ from mars_engine.experiments.draws import draw_pairs
 from mars_engine.experiments.files import WorkspaceExperiment
 from mars_engine.experiments.methods import Laboratory
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, Method
+from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
 from mars_engine.stats.intervals import Interval
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
+from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 SILENT = SilentProgress()
 EVALUATE = EvaluateConfig()
 ANSWERS = 8
 BASE_PAIRS = 100
 """Few, since their answers are long: two cores embed all variants of ten draws in about twenty minutes."""
+ENCODER = EncoderConfig(max_tokens=128)
 DATASET = DatasetPlan(
     name="alpaca-pairs", paths=("alpaca-pairs-train.jsonl.gz",), base_pairs=BASE_PAIRS, heldout_pairs=2
 )
 PLAN = ExperimentPlan(
     name="best of n",
     datasets=(DATASET,),
-    encoder=EncoderConfig(max_tokens=128),
+    encoder=ENCODER,
     allocation=AllocationConfig(budget_per_pair=1.0, tau=0.5, scale="standard"),
     propose=ProposeConfig(variants=3),
 )
@@ -105,8 +107,9 @@ def load_data(folder: Path) -> Data:
 
 def show_probe(data: Data, work: Path) -> None:
     """Train one probe on all the remaining pairs, and print its curve beside the longest answer and the oracle."""
-    encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), work / "embeddings")
-    probe = ProbeTrainer(ProbeConfig(), encoder).train(TrainingSet.plain(data.pairs), progress=PlainProgress())
+    encoder = CachedEncoder(SentenceEncoder(ENCODER), work / "workspace" / ARTIFACTS / "embeddings")
+    trainer = ProbeTrainer(ProbeConfig(), encoder, FileKeeper(work / "probe-features.json"))
+    probe = trainer.train(TrainingSet.plain(data.pairs), progress=PlainProgress())
     report = best_of_n(
         PolicyAnswers("recorded answers", data.rows, {}),
         {"probe": probe},
@@ -253,11 +256,11 @@ def crossed(values: FloatArray) -> Interval:
 def main(folder: Path, work: Path, seeds: int, table: bool) -> None:
     work.mkdir(parents=True, exist_ok=True)
     data, cells = load_data(folder), Cells(work / "cells.jsonl")
-    print(data.summary)
+    print(data.summary, flush=True)
+    show_probe(data, work)
     if not table:
         compute_cells(data, work, seeds, cells)
     show_methods(data, cells)
-    show_probe(data, work)
 
 
 if __name__ == "__main__":
