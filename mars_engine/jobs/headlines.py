@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mars_engine.align.alpaca.figures import PolicyFigures
 from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
@@ -100,3 +101,11 @@ def of_best_of_n(report: BestOfNReport) -> Headlines:
         if curve.selector not in (LONGEST, ORACLE)
     }
     return {"prompts": report.prompts, "answers to each": report.answers, "judge": report.judge, **gains}
+
+
+def of_alpaca(figures: Sequence[PolicyFigures]) -> Headlines:
+    """Each policy's win rate, with what it was judged by."""
+    first = figures[0]
+    rates = {f"{each.policy}, win rate in %": each.wins.win_rate for each in figures}
+    failed = sum(each.wins.n_failed for each in figures)
+    return {"judge": first.judge, "baseline": first.baseline, "prompts": first.prompts, "not judged": failed, **rates}

@@ -80,6 +80,8 @@ class AlpacaReport(ShownAsTable):
     """Every model against every other, the baseline too, each two judged directly; empty where it was not asked for."""
     folder: Path
     """With the leaderboard and the baseline's outputs."""
+    remarks: tuple[str, ...] = ()
+    """On the judge, beside each policy's own warnings."""
 
 
 def evaluate_policies(
