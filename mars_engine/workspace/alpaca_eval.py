@@ -145,8 +145,6 @@ def _judge(bench: Workbench, request: AlpacaRequest) -> tuple[AnswerJudge, Model
 
 
 def _foreign_judge(bench: Workbench, request: AlpacaRequest) -> RewardJudge:
-    from mars_engine.reward_models.foreign import load_foreign_model
-
     name = request.judge
     if not request.download and not is_on_this_machine(name):
         raise ModelError(
@@ -154,6 +152,8 @@ def _foreign_judge(bench: Workbench, request: AlpacaRequest) -> RewardJudge:
             expected="'chat', a model's id or label, a reward model's folder, or a hub id",
             remedy="correct --judge, or allow the download with --download",
         )
+    from mars_engine.reward_models.foreign import load_foreign_model
+
     config = bench.config.reward_model
     found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
     return RewardJudge(found.model, Path(name).name if Path(name).is_dir() else name, bench.progress)
