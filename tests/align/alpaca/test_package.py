@@ -1,5 +1,6 @@
 """The package alpaca_eval, where it is installed, on the files that we write, against the judge of the fixture."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from mars_engine.align.alpaca import package
-from mars_engine.align.alpaca.formats import ModelOutputs, Output, load_outputs
+from mars_engine.align.alpaca.evaluation import leaderboard_row
+from mars_engine.align.alpaca.figures import figures_of
+from mars_engine.align.alpaca.formats import (
+    Annotation,
+    ModelOutputs,
+    Output,
+    load_outputs,
+    write_annotations,
+    write_leaderboard,
+)
 from mars_engine.align.alpaca.tables import load_tables
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import GenerationError, NotReadyError
@@ -111,3 +121,31 @@ def test_where_the_package_is_absent_it_says_how_to_get_it(monkeypatch, tmp_path
     with pytest.raises(NotReadyError, match=r"not installed.*mars-engine\[alpaca\]"):
         package.run_package(ONE, ONE, annotators_config="any", folder=tmp_path, prompts="one", config=CONFIG)
     assert not list(tmp_path.iterdir())
+
+
+READ_BY_THE_PACKAGE = """
+import json, sys
+import pandas as pd
+from alpaca_eval import metrics, utils
+board = utils.load_or_convert_to_dataframe(sys.argv[2])
+found = metrics.get_winrate(pd.read_json(sys.argv[1]))
+print(json.dumps([board.to_dict(orient="index"), found], default=float))
+"""
+
+
+@needs_package
+def test_the_package_reads_the_annotations_and_the_leaderboard_that_we_write(tmp_path):
+    rows = [
+        Annotation(f"Task {n}?", "a", "base", "bb", "policy", preference, "judge")
+        for n, preference in enumerate([2.0, 1.75, 1.5, None, 1.0])
+    ]
+    write_annotations(tmp_path / "annotations.json", rows)
+    figures = figures_of(rows, prompts="five", config=CONFIG)
+    write_leaderboard(tmp_path / "leaderboard.csv", {"policy": leaderboard_row(figures)})
+
+    command = [sys.executable, "-c", READ_BY_THE_PACKAGE, tmp_path / "annotations.json", tmp_path / "leaderboard.csv"]
+    board, found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert board["policy"]["win_rate"] == found["win_rate"] == figures.wins.win_rate
+    assert board["policy"]["standard_error"] == pytest.approx(found["standard_error"])
+    assert (found["n_wins"], found["n_draws"], found["n_total"]) == (2, 1, 4)
