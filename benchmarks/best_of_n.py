@@ -64,8 +64,8 @@ PLAN = ExperimentPlan(
     allocation=AllocationConfig(budget_per_pair=1.0, tau=0.5, scale="standard"),
     propose=ProposeConfig(variants=3),
 )
-"""The settings of benchmarks/baselines.toml, but for what the heads read: what the probe on all pairs chooses, fixed, so
-that draws differ in their pairs alone, and each answer is read once."""
+"""The settings of benchmarks/baselines.toml, but for what the heads read: fixed to what the probe on all pairs chooses,
+so that draws differ in their pairs alone, and each answer is read once."""
 ARMS: dict[str, tuple[Method, bool]] = {
     "none": ("none", False),
     "uniform": ("uniform", False),
