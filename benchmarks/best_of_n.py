@@ -1,6 +1,6 @@
 """Best-of-8 among eight models' answers: by a probe, by length, by the oracle; and by heads of several methods.
 
-    .venv/bin/python -m benchmarks.best_of_n ../shared/data WORK [--seeds 10] [--table]
+    .venv/bin/python -m benchmarks.best_of_n ../shared/data WORK [--seeds 10] [--first-seed 0] [--table]
 
 The answers have recorded preferences, which judge the picks. The probe is trained on the alpaca pairs whose prompts are
 not among those answered. The methods (none, uniform, West-of-N, MARS, MARS with triage) are trained on the same draws
@@ -9,7 +9,6 @@ kept in WORK: interrupted and started again, the command goes on. With --table i
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 from benchmarks.label_flips import load_pairs
 from mars_engine.align.answers import AnsweredPrompt, load_recorded_answers
 from mars_engine.align.best_of_estimator import best_of, doubling_sizes, kl_bound
-from mars_engine.align.best_of_n import RecordedPreferences, SelectionCurve, best_of_n
+from mars_engine.align.best_of_n import RecordedPreferences, SelectionCurve, best_of_n, rewards_of
 from mars_engine.align.policies import PolicyAnswers, RecordedPolicy
 from mars_engine.core.config import (
     AllocationConfig,
@@ -34,6 +33,7 @@ from mars_engine.core.config import (
 )
 from mars_engine.core.progress import PlainProgress, SilentProgress
 from mars_engine.core.records import FloatArray, Pair, TrainingSet
+from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.experiments.draws import draw_pairs
@@ -43,7 +43,7 @@ from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, Method
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
-from mars_engine.stats.intervals import Interval
+from mars_engine.stats.intervals import Interval, paired_difference
 from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
@@ -60,10 +60,12 @@ PLAN = ExperimentPlan(
     name="best of n",
     datasets=(DATASET,),
     encoder=ENCODER,
+    probe=ProbeConfig(reading="response", layers="2,4", l2=0.003),
     allocation=AllocationConfig(budget_per_pair=1.0, tau=0.5, scale="standard"),
     propose=ProposeConfig(variants=3),
 )
-"""The settings of benchmarks/baselines.toml."""
+"""The settings of benchmarks/baselines.toml, but for what the heads read: fixed to what the probe on all pairs chooses,
+so that draws differ in their pairs alone, and each answer is read once."""
 ARMS: dict[str, tuple[Method, bool]] = {
     "none": ("none", False),
     "uniform": ("uniform", False),
@@ -124,6 +126,16 @@ def show_probe(data: Data, work: Path) -> None:
         show_curve(curve)
     for remark in report.remarks:
         print(remark)
+    rewards = rewards_of(probe, data.rows, name="probe", progress=SILENT)
+    lengths = np.array([[float(len(answer.text)) for answer in row.answers] for row in data.rows])
+    picked, longest = (best_of(each, data.judged, ANSWERS) for each in (rewards, lengths))
+    difference = paired_difference(picked, longest, rng=np.random.default_rng(0), resamples=EVALUATE.resamples)
+    print(f"the probe less the longest, n = {ANSWERS}: {said(difference, signed=True)}")
+    mean_lengths = [best_of(each, lengths, ANSWERS).mean() for each in (rewards, lengths, data.judged)]
+    print(
+        f"characters: a random answer {lengths.mean():,.0f}, the picks of the probe, of length and of the oracle "
+        f"{', '.join(f'{length:,.0f}' for length in mean_lengths)}"
+    )
 
 
 def show_curve(curve: SelectionCurve) -> None:
@@ -140,24 +152,20 @@ def said(value: Interval, *, signed: bool = False) -> str:
 # ------------------------------------------------------------------------------------------------- methods and seeds
 
 
+@dataclass(frozen=True)
 class Cells:
-    """The rewards that each method's head gives under each seed, kept in a file line by line."""
+    """The rewards that each method's head gives under each seed, a file each."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    folder: Path
 
     def load(self) -> dict[tuple[int, str], dict[str, Any]]:
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.is_file() else []
-        cells = [json.loads(line) for line in lines if line.endswith("\n")]
+        cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("*.json"))]
         return {(cell["seed"], cell["arm"]): cell for cell in cells}
 
-    def append(self, cell: dict[str, Any]) -> None:
-        whole = self.path.read_bytes().rfind(b"\n") + 1 if self.path.is_file() else 0
-        with self.path.open("ab") as stream:
-            stream.truncate(whole)
-            stream.write(json.dumps(cell).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+    def add(self, cell: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with completed_file(self.folder / f"{cell['seed']} {cell['arm']}.json") as part:
+            part.write_text(json.dumps(cell), encoding="utf-8")
 
 
 @contextmanager
@@ -169,10 +177,10 @@ def workspace_bench(work: Path) -> Iterator[Workbench]:
         yield bench
 
 
-def compute_cells(data: Data, work: Path, seeds: int, cells: Cells) -> None:
+def compute_cells(data: Data, work: Path, seeds: Sequence[int], cells: Cells) -> None:
     """Train the heads that are missing, seed by seed."""
     with workspace_bench(work) as bench:
-        for seed in range(seeds):
+        for seed in seeds:
             missing = [arm for arm in ARMS if (seed, arm) not in cells.load()]
             if missing:
                 compute_seed(data, work / "workspace", bench, seed, missing, cells)
@@ -197,7 +205,7 @@ def compute_seed(data: Data, root: Path, bench: Workbench, seed: int, missing: S
             )
             rewards = head_rewards(lab, head, data.rows)
             figures = {"training_pairs": len(rows), "new_pairs": rows.new_pairs, "steps": steps}
-            cells.append({"seed": seed, "arm": arm, **figures, "rewards": rewards.round(6).tolist()})
+            cells.add({"seed": seed, "arm": arm, **figures, "rewards": rewards.round(6).tolist()})
             gain = float((best_of(rewards, data.judged, ANSWERS) - data.judged.mean(axis=1)).mean())
             print(f"seed {seed}, {arm}: {figures}, best of {ANSWERS} {gain:+.4f} above random", flush=True)
         for lab in labs.values():
@@ -252,14 +260,15 @@ def crossed(values: FloatArray) -> Interval:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("work", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--seeds", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--first-seed", type=click.IntRange(0), default=0, help="To share the seeds among several processes.")
 @click.option("--table", is_flag=True, help="Compute nothing more of the methods: print what is finished.")
-def main(folder: Path, work: Path, seeds: int, table: bool) -> None:
+def main(folder: Path, work: Path, seeds: int, first_seed: int, table: bool) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    data, cells = load_data(folder), Cells(work / "cells.jsonl")
+    data, cells = load_data(folder), Cells(work / "cells")
     print(data.summary, flush=True)
     show_probe(data, work)
     if not table:
-        compute_cells(data, work, seeds, cells)
+        compute_cells(data, work, range(first_seed, first_seed + seeds), cells)
     show_methods(data, cells)
 
 

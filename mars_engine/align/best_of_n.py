@@ -155,7 +155,7 @@ def best_of_n(
         cut_off_answers=answered.cut_off,
         random=_interval(judged.mean(axis=1), config),
         curves=curves,
-        remarks=(BOUND, *_said_of_answers(answered), *filter(None, map(_said_of_fall, curves))),
+        remarks=(BOUND, *_said_of_answers(answered), *filter(None, map(_said_of_fall, curves[: len(models)]))),
     )
 
 

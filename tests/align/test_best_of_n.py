@@ -119,6 +119,19 @@ def test_over_optimisation_is_said_in_words():
     assert not any("over-optimised" in remark for remark in run(make_rows(60, 8), right=quality).remarks)
 
 
+def test_length_is_no_reward_and_not_said_to_be_over_optimised():
+    rows = tuple(
+        AnsweredPrompt(
+            (Turn("user", f"prompt {number}"),),
+            tuple(Answer("x" * (length + number), "m", -float(length)) for length in range(1, 9)),
+        )
+        for number in range(60)
+    )
+    report = run(rows, flat=lambda _text: 0.0)
+    assert {curve.selector for curve in report.curves if curve.is_over_optimised} == {LONGEST}
+    assert not any("over-optimised" in remark for remark in report.remarks)
+
+
 def test_a_gold_model_judges_where_nothing_is_recorded():
     rows = tuple(
         AnsweredPrompt(row.prompt, tuple(Answer(answer.text) for answer in row.answers)) for row in make_rows()
