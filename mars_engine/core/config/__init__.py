@@ -4,6 +4,7 @@ The docstring below a setting is its only help text: the command line's `--help`
 pages' forms are made from it.
 """
 
+from mars_engine.core.config.align import AlignConfig, AlignMethod, PolicyTemplate, RewardCombination
 from mars_engine.core.config.generators import (
     CausalConfig,
     ChatConfig,
@@ -51,6 +52,8 @@ __all__ = [
     "LAWS",
     "PROBE_BACKBONE",
     "SENTENCE_LAYERS",
+    "AlignConfig",
+    "AlignMethod",
     "AllocationConfig",
     "AllocationLaw",
     "CausalConfig",
@@ -65,11 +68,13 @@ __all__ = [
     "MapConfig",
     "MarginScale",
     "MarsConfig",
+    "PolicyTemplate",
     "Precision",
     "ProbeConfig",
     "ProposeConfig",
     "QualityConfig",
     "ReviewConfig",
+    "RewardCombination",
     "RewardModelConfig",
     "Section",
     "Seq2SeqConfig",

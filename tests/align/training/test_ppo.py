@@ -74,7 +74,9 @@ def test_clipped_objective_of_two_tokens() -> None:
 
 def test_clipping_never_hides_what_went_wrong() -> None:
     # ratio 1.5 where the advantage is negative: the plain branch is the larger, max(1.5, 1.2) = 1.5
-    found = policy_loss(torch.tensor([[math.log(1.5)]]), torch.zeros(1, 1), -torch.ones(1, 1), torch.ones(1, 1), clip=0.2)
+    found = policy_loss(
+        torch.tensor([[math.log(1.5)]]), torch.zeros(1, 1), -torch.ones(1, 1), torch.ones(1, 1), clip=0.2
+    )
     close(found.loss, 1.5)
     close(found.clipped_share, 0.0)
 
@@ -83,9 +85,7 @@ def test_clipped_values_of_two_tokens() -> None:
     # V was 0.5 and 1.0, is 1.0 and 1.1, may move by 0.2: kept 0.7 and 1.1; returns 1.919 and 2.02
     # token 1: ½ max((1.0 - 1.919)², (0.7 - 1.919)²) = ½ · 1.485961 = 0.7429805
     # token 2: ½ (1.1 - 2.02)² = ½ · 0.8464 = 0.4232;  mean 0.58309025
-    found = value_loss(
-        torch.tensor([[1.0, 1.1, 9.0]]), VALUES, torch.tensor([[1.919, 2.02, 0.0]]), MASK, clip=0.2
-    )
+    found = value_loss(torch.tensor([[1.0, 1.1, 9.0]]), VALUES, torch.tensor([[1.919, 2.02, 0.0]]), MASK, clip=0.2)
     close(found.loss, 0.58309025)
     close(found.clipped_share, 0.5)
 
