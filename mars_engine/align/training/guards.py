@@ -121,8 +121,8 @@ def _length_alarm(before: FloatArray, after: FloatArray, relation: float) -> str
     if relation < RELATED if longer else relation > -RELATED:
         return ""
     return (
-        f"answers have become {'longer' if longer else 'shorter'}, from {before.mean():.0f} to {after.mean():.0f} words, "
-        f"and the reward goes with {'length' if longer else 'brevity'} (rank correlation {relation:+.2f}): the policy "
+        f"answers have become {'longer' if longer else 'shorter'}, from {before.mean():.0f} to {after.mean():.0f} "
+        f"words, and the reward goes with {'length' if longer else 'brevity'} (rank correlation {relation:+.2f}): the policy "
         "may be gaming length"
     )
 
@@ -144,8 +144,8 @@ def _gold_alarm(first: Look, now: Look, between: Sequence[Look]) -> str:
     if not (_moved(fell) and fell.mean() < 0 and _moved(rose) and rose.mean() > 0):
         return ""
     return (
-        f"the gold reward has fallen from {peak.mean():.2f} at step {step:,} to {now.gold.mean():.2f}, while the reward "
-        "that is trained on has risen: the policy is over-optimised"
+        f"the gold reward has fallen from {peak.mean():.2f} at step {step:,} to {now.gold.mean():.2f}, while the "
+        "reward that is trained on has risen: the policy is over-optimised"
     )
 
 

@@ -328,7 +328,7 @@ class PpoTraining:
 
 
 def places_of_step(prompts: int, step: int, config: AlignConfig) -> list[int]:
-    """Return which prompts a step, counted from 1, takes: all come once before any comes again, shuffled by the seed."""
+    """Return which prompts a step, counted from 1, takes: all come once before any comes again."""
     first = (step - 1) * config.prompts_per_step
     places = []
     for number in range(first, first + config.prompts_per_step):

@@ -98,8 +98,8 @@ def _require_finite(source: RewardSource, rewards: FloatArray, completions: Sequ
     text = completions[bad[0]]
     quoted = text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…"
     raise ModelError(
-        f"the reward model {source.label!r} returned {rewards[bad[0]]} for {len(bad):,} of {len(rewards):,} completions, "
-        f"such as {quoted!r}",
+        f"the reward model {source.label!r} returned {rewards[bad[0]]} for {len(bad):,} of {len(rewards):,} "
+        f"completions, such as {quoted!r}",
         expected="a finite reward for any text",
         remedy="train the policy against another reward model, or train this one anew; what was saved before is whole",
     )
