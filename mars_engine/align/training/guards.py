@@ -122,8 +122,8 @@ def _length_alarm(before: FloatArray, after: FloatArray, relation: float) -> str
         return ""
     return (
         f"answers have become {'longer' if longer else 'shorter'}, from {before.mean():.0f} to {after.mean():.0f} "
-        f"words, and the reward goes with {'length' if longer else 'brevity'} (rank correlation {relation:+.2f}): the policy "
-        "may be gaming length"
+        f"words, and the reward goes with {'length' if longer else 'brevity'} (rank correlation {relation:+.2f}): the "
+        "policy may be gaming length"
     )
 
 
