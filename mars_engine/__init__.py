@@ -16,6 +16,7 @@ The package is cut by subject; a module imports from folders above it in this li
     data           loaders, import, hold-out, export, source pairs, the index of pairs
     reward_models  the probe, transformers, training, scoring, triage, cartography
     augment        allocation, gate, refine, paraphrase, generators, quality, composition
+    align          policies, best-of-n, preference optimisation, AlpacaEval
     curate         the queue, cards, leases, decisions, label checks, agreement, live figures
     evaluate       held-out evaluation, RewardBench, results, reports
     workspace      a workspace, its generators and backup, rounds

@@ -4,7 +4,7 @@ The app may serve the same workspace meanwhile: it shows the runs as they go.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -42,6 +42,7 @@ from mars_engine.explore.explorer import Explorer
 from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport
+from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rounds import (
     ClosedRound,
@@ -514,6 +515,38 @@ class Workspace(OpenedWorkspace):
             )
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
+
+    def best_of_n(
+        self,
+        *,
+        policy: str = "",
+        answers: str = "",
+        n: int = 8,
+        judge: str = "",
+        models: Sequence[str] = (),
+        **further: Any,
+    ) -> BestOfNResult:
+        """Let reward models pick the best of n answers, and judge the picks; no policy is trained.
+
+        Args:
+            policy: a language model to draw answers of: "packaged-lm", a folder with a model or adapter, or a hub id.
+            answers: a file of recorded answers, in the place of a policy.
+            n: answers to each prompt; the curves are over 1, 2, 4, … up to n.
+            judge: "recorded", a model's id or label, another workspace, or a reward model's folder or hub id.
+            models: ids or labels of the reward models that pick; all where it is empty.
+            further: prompts, sampling, device, most_prompts, include_trained, download: as BestOfNRequest has them.
+
+        Raises:
+            ConfigError: both or neither of policy and answers are named, or nobody judges.
+            NotReadyError: no model is trained, or no prompt is left beside those trained on.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        at_least("n", n, 2, whole=True)
+        request = BestOfNRequest(policy=policy, answers=answers, n=n, judge=judge, models=tuple(models), **further)
+        with self._working("best-of-n") as (bench, notes):
+            result = run_best_of_n(bench, self.path, request)
+            notes.summary |= headlines.of_best_of_n(result.report)
+        return result
 
     def figure(self, show: str = "margins", *, of: MapKind = "difference") -> "go.Figure":
         """Return a plotly figure of all pairs: the same that the app's pages show.

@@ -15,6 +15,7 @@ import click
 
 from mars_engine import __version__
 from mars_engine.cli.commands.app import app, demo
+from mars_engine.cli.commands.best_of_n import best_of_n
 from mars_engine.cli.commands.data import export, import_, init, status
 from mars_engine.cli.commands.experiment import experiment
 from mars_engine.cli.commands.findings import findings_
@@ -125,6 +126,7 @@ for command in (
     map_,
     rewardbench,
     experiment,
+    best_of_n,
     report,
     job,
     history,

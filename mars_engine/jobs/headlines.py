@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
@@ -89,3 +90,13 @@ def of_rewardbench(record: EvaluationRecord) -> Headlines:
         found["overall"] = scores.overall
     rows = {} if is_published(record) else {"rows": scores.rows}
     return {"model": record.label, **rows, **found}
+
+
+def of_best_of_n(report: BestOfNReport) -> Headlines:
+    """What each reward model's picks are worth above a random answer, at the largest n."""
+    gains = {
+        f"{curve.selector}, judged above random": curve.points[-1].gain.estimate
+        for curve in report.curves
+        if curve.selector not in (LONGEST, ORACLE)
+    }
+    return {"prompts": report.prompts, "answers to each": report.answers, "judge": report.judge, **gains}

@@ -31,6 +31,7 @@ JOBS = (
     "findings",
     "rewardbench",
     "experiment",
+    "best-of-n",
 )
 """The commands whose work is recorded as a run."""
 SECONDS_BETWEEN_LOOKS = 0.5
