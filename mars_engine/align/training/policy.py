@@ -13,9 +13,10 @@ from transformers.pytorch_utils import Conv1D
 
 from mars_engine.core.config import AlignConfig, PolicyTemplate
 from mars_engine.core.errors import ModelError, NotReadyError
-from mars_engine.core.records import Prompt
+from mars_engine.core.records import Pair, Prompt
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.model_folder import find_model_folder
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.reward_models.transformer.backbone import (
     find_device,
     load_tokenizer,
@@ -184,3 +185,45 @@ def fitting_prompts(policy: Policy, prompts: Sequence[Prompt], config: AlignConf
             remedy="raise max_prompt_tokens or lower max_new_tokens under [align] in mars.toml, or name other prompts",
         )
     return FittingPrompts(kept, len(prompts) - len(kept), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class FittingPairs:
+    """The pairs that are short enough, and how many are not."""
+
+    kept: tuple[Pair, ...]
+    too_long: int
+
+
+def fitting_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig) -> FittingPairs:
+    """Leave out pairs with a prompt or a side that is longer than the settings have it.
+
+    Raises:
+        NotReadyError: there is no pair, or none is short enough.
+    """
+    kept = tuple(pair for pair in pairs if _fits(policy, pair, config))
+    if not kept:
+        found = f"all {len(pairs):,} pairs are too long" if pairs else "there are no pairs to train on"
+        raise NotReadyError(
+            found,
+            expected=f"prompts of {config.max_prompt_tokens:,} and answers of {config.max_new_tokens:,} tokens at most",
+            remedy="raise max_prompt_tokens and max_new_tokens under [align] in mars.toml, or import other pairs",
+        )
+    return FittingPairs(kept, len(pairs) - len(kept))
+
+
+def _fits(policy: Policy, pair: Pair, config: AlignConfig) -> bool:
+    def length(text: str) -> int:
+        return len(policy.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    longest = max(length(pair.chosen), length(pair.rejected))
+    prompt = len(policy.prompt_ids(pair.prompt))
+    positions = most_positions(policy.model) or prompt + longest
+    is_within = prompt <= config.max_prompt_tokens and longest <= config.max_new_tokens
+    return is_within and prompt + longest < positions
+
+
+def name_base(model: Any, policy: Policy) -> None:
+    """Have a hub id stand in the adapter's settings, where it was one, and not its place in this machine's cache."""
+    if policy.name != PACKAGED_LM and not Path(policy.name).expanduser().is_dir():
+        model.peft_config["default"].base_model_name_or_path = policy.name
