@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
+from mars_engine.align.training.facts import PolicyFacts
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
@@ -100,3 +101,18 @@ def of_best_of_n(report: BestOfNReport) -> Headlines:
         if curve.selector not in (LONGEST, ORACLE)
     }
     return {"prompts": report.prompts, "answers to each": report.answers, "judge": report.judge, **gains}
+
+
+def of_policy(facts: PolicyFacts) -> Headlines:
+    """What the watched prompts' answers were worth before and after, and what was alarming."""
+    found: Headlines = {
+        "policy": facts.policy,
+        "method": facts.method,
+        "steps": facts.steps,
+        "reward before": facts.reward_before,
+        "reward after": facts.reward_after,
+        "KL": facts.kl,
+    }
+    if facts.gold_after is not None:
+        found |= {"gold reward before": facts.gold_before, "gold reward after": facts.gold_after}
+    return found | ({"alarms": "; ".join(facts.alarms)} if facts.alarms else {})

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.align.prompts import PromptSet, heldout_prompts, leave_out_trained, load_prompts, trained_prompts
+from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
-from mars_engine.align.training.train import PolicyTask, TrainedPolicy, train_policy
 from mars_engine.core.records import ModelRecord, Pair
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.store import Store
@@ -43,6 +43,8 @@ def align_policy(
         LoadError: the file of prompts cannot be read.
         MarsError: as `train_policy`.
     """
+    from mars_engine.align.training.train import PolicyTask, train_policy  # torch and transformers take seconds
+
     config = bench.config.align
     records = chosen_models(bench, request.reward_models) if request.reward_models else [newest_model(bench)]
     gold = [named_model(bench.store.models.all(), name) for name in request.gold]

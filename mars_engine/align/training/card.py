@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
+from mars_engine.align.training.facts import PolicyFacts
 from mars_engine.align.training.guards import Look
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.records import Prompt
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.reward_models.transformer.card import PACKAGED_BASES
-
-if TYPE_CHECKING:
-    from mars_engine.align.training.train import PolicyFacts
 
 CARD_FILE = "README.md"
 LIBRARIES = ("torch", "transformers", "peft", "trl")
@@ -31,7 +28,7 @@ NOT_SHOWN = frozenset(
 """Settings that are said elsewhere in a card, or change nothing of the policy."""
 
 
-def render_card(facts: "PolicyFacts", config: AlignConfig, prompts: Sequence[Prompt], looks: Sequence[Look]) -> str:
+def render_card(facts: PolicyFacts, config: AlignConfig, prompts: Sequence[Prompt], looks: Sequence[Look]) -> str:
     """Return the card as Markdown, with the fields that the hub reads in front."""
     base = PACKAGED_BASES[PACKAGED_LM] if facts.policy == PACKAGED_LM else facts.policy
     parts = [
@@ -56,7 +53,7 @@ def render_card(facts: "PolicyFacts", config: AlignConfig, prompts: Sequence[Pro
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front(base: str, facts: "PolicyFacts") -> str:
+def _front(base: str, facts: PolicyFacts) -> str:
     library = "transformers" if facts.merged else "peft"
     return f"---\nlibrary_name: {library}\nbase_model: {base}\ntags: [mars, alignment, {facts.method}]\n---"
 
@@ -86,7 +83,7 @@ def _quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.strip().splitlines() or [""])
 
 
-def _loading(facts: "PolicyFacts") -> str:
+def _loading(facts: PolicyFacts) -> str:
     kind = "AutoModelForCausalLM" if facts.merged else "AutoPeftModelForCausalLM"
     package = "transformers" if facts.merged else "peft"
     return f"```python\nfrom {package} import {kind}\nmodel = {kind}.from_pretrained(folder)\n```"

@@ -83,7 +83,10 @@ def _score(source: RewardSource, prompts: Sequence[Prompt], completions: Sequenc
             sides.append((other, place))
     sides += [(place, place) for place in waiting.values()]
     pairs = [Pair.of(prompts[one], completions[one], completions[other]) for one, other in sides]
-    scored = source.model.score(pairs, progress=SilentProgress())
+    import torch
+
+    with torch.inference_mode():  # TRL asks with gradients on
+        scored = source.model.score(pairs, progress=SilentProgress())
     rewards = np.empty(len(completions))
     for (one, other), chosen, rejected in zip(sides, scored.chosen, scored.rejected, strict=True):
         rewards[one], rewards[other] = chosen, rejected

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from mars_engine.align.training.best_and_worst import best_and_worst
 from mars_engine.align.training.card import CARD_FILE, render_card
+from mars_engine.align.training.facts import FACTS_FILE, PolicyFacts, TrainedPolicy, is_whole_policy, read_policy
 from mars_engine.align.training.policy import (
     Policy,
     fitting_pairs,
@@ -43,8 +44,6 @@ from mars_engine.reward_models.transformer.tracking import require_tracker
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, graceful_interrupt
 from mars_engine.store.workbench import AddPoint, forget_point
 
-FACTS_FILE = "policy.json"
-"""Written last, so that a folder that has it is whole."""
 PPO_FILE = "ppo.pt"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PAIRS_FILE = "pairs.json"
@@ -61,40 +60,6 @@ class PolicyTask:
     gold: PolicyReward | None = None
     pairs: Sequence[Pair] = ()
     """For DPO on the workspace's own pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFacts:
-    """What became of a training; plain JSON beside the adapter."""
-
-    id: str
-    method: str
-    policy: str
-    rewards: tuple[str, ...]
-    gold: tuple[str, ...]
-    steps: int
-    """That were taken; fewer than were asked for where the budget of KL was spent."""
-    prompts: int
-    prompts_too_long: int
-    watched: int
-    reward_before: float
-    reward_after: float
-    gold_before: float | None
-    gold_after: float | None
-    gold_peak_step: int | None
-    kl: float
-    """Of an answer to a watched prompt, in nats."""
-    alarms: tuple[str, ...]
-    remarks: tuple[str, ...]
-    merged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedPolicy:
-    """A policy that was trained, and where its adapter is."""
-
-    folder: Path
-    facts: PolicyFacts
 
 
 def train_policy(
@@ -289,14 +254,3 @@ def _save(target: Path, policy: Policy, model: Any, watcher: Watcher, facts: Pol
 
     with plain_write_errors(target), tolerated_warnings():
         write_whole_folder(target, write, is_whole=is_whole_policy)
-
-
-def is_whole_policy(folder: Path) -> bool:
-    return (folder / FACTS_FILE).is_file()
-
-
-def read_policy(folder: Path) -> TrainedPolicy:
-    """Return what is kept of a trained policy."""
-    found = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-    texts = {name: tuple(found[name]) for name in ("rewards", "gold", "alarms", "remarks")}
-    return TrainedPolicy(folder, PolicyFacts(**(found | texts)))

@@ -32,6 +32,7 @@ JOBS = (
     "rewardbench",
     "experiment",
     "best-of-n",
+    "align",
 )
 """The commands whose work is recorded as a run."""
 SECONDS_BETWEEN_LOOKS = 0.5
