@@ -126,7 +126,7 @@ def test_the_scale_keeps_the_mean_and_deviation_of_everything(batches: list[list
     scale = RewardScale(clip=0)
     for batch in batches:
         scale.scale(torch.tensor(batch, dtype=torch.float64))
-    everything = torch.tensor(sum(batches, []), dtype=torch.float64)
+    everything = torch.tensor([each for batch in batches for each in batch], dtype=torch.float64)
     assert scale.mean == pytest.approx(float(everything.mean()), abs=1e-9)
     assert scale.squares / scale.count == pytest.approx(float(everything.var(correction=0)), abs=1e-6)
 

@@ -74,7 +74,7 @@ def test_a_reward_that_is_no_number_stops_the_training(tiny_policy: Path, tmp_pa
         train(tiny_policy, tmp_path, reward=Broken())
 
 
-def test_an_adapter_is_not_trained_on(tiny_policy: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_not_trained_on(tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="is an adapter"):
