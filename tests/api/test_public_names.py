@@ -14,7 +14,7 @@ NAMES = {
 METHODS = {
     *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
     *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
-    *("best_of_n", "retry", "review", "rounds", "score", "status", "train"),
+    *("align", "best_of_n", "retry", "review", "rounds", "score", "status", "train"),
 }
 RAISE_NOTHING = {"close"}
 HEAVY = {"torch", "pandas", "streamlit", "transformers", "numpy", "sqlalchemy"}
