@@ -19,7 +19,7 @@ from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport, Retry, validate_yield
-from mars_engine.core.config import AlignMethod, AllocationLaw
+from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.notebook import as_html
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
@@ -550,41 +550,22 @@ class Workspace(OpenedWorkspace):
             notes.summary |= headlines.of_best_of_n(result.report)
         return result
 
-    def align(
-        self,
-        *,
-        method: AlignMethod | None = None,
-        reward_models: Sequence[str] = (),
-        gold: Sequence[str] = (),
-        prompts: str = "",
-        include_trained: bool = False,
-        settings: Settings | None = None,
-    ) -> TrainedPolicy:
+    def align(self, *, settings: Settings | None = None, **asked: Any) -> TrainedPolicy:
         """Train a policy against reward models, through LoRA; plain peft loads the adapter.
 
-        A policy that was trained so before is there already. Interrupted, the same call goes on from the newest
-        checkpoint.
+        A policy that was trained so before is there already. Interrupted, the same call goes on from a checkpoint.
 
         Args:
-            method: "dpo", "rloo", "grpo" or "ppo"; None: that of the settings.
-            reward_models: ids or labels of those that are trained against; the newest where it is empty.
-            gold: ids or labels of those that are asked as training goes on, and not trained on.
-            prompts: a file; those of the held-out pairs where it is empty.
-            include_trained: take prompts that the reward models were trained on too.
-            settings: in the place of those in mars.toml, under "align".
+            settings: in the place of those in mars.toml, such as {"align": {"method": "ppo", "steps": 50}}.
+            asked: reward_models, gold, prompts, include_trained: as AlignRequest has them.
 
         Raises:
             ConfigError: a setting is unknown or out of its range, or TRL is needed and not installed.
             NotReadyError: no reward model is trained, or too few prompts are left.
             LoadError, ModelError: a file or a model cannot be used.
         """
-        given = {**(settings or {})}
-        if method is not None:
-            one_of("method", method, get_args(AlignMethod))
-            given["align"] = {**given.get("align", {}), "method": method}
-        request = AlignRequest(tuple(reward_models), tuple(gold), prompts, include_trained)
-        with self._working("align", given) as (bench, notes):
-            trained = align_policy(bench, self.path, request)
+        with self._working("align", settings) as (bench, notes):
+            trained = align_policy(bench, self.path, AlignRequest(**asked))
             notes.summary |= headlines.of_policy(trained.facts)
         return trained
 
