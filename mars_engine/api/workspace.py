@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
 from mars_engine.api.judging import JudgingWorkspace
@@ -44,6 +45,7 @@ from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.workspace.aligning import AlignRequest, align_policy
 from mars_engine.workspace.batches import RequestsReport, write_requests
 from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
@@ -574,6 +576,25 @@ class Workspace(JudgingWorkspace):
             result = run_best_of_n(bench, self.path, request)
             notes.summary |= headlines.of_best_of_n(result.report)
         return result
+
+    def align(self, *, settings: Settings | None = None, **asked: Any) -> TrainedPolicy:
+        """Train a policy against reward models, through LoRA; plain peft loads the adapter.
+
+        A policy that was trained so before is there already. Interrupted, the same call goes on from a checkpoint.
+
+        Args:
+            settings: in the place of those in mars.toml, such as {"align": {"method": "ppo", "steps": 50}}.
+            asked: reward_models, gold, prompts, include_trained: as AlignRequest has them.
+
+        Raises:
+            ConfigError: a setting is unknown or out of its range, or TRL is needed and not installed.
+            NotReadyError: no reward model is trained, or too few prompts are left.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        with self._working("align", settings) as (bench, notes):
+            trained = align_policy(bench, self.path, AlignRequest(**asked))
+            notes.summary |= headlines.of_policy(trained.facts)
+        return trained
 
     def figure(self, show: str = "margins", *, of: MapKind = "difference") -> "go.Figure":
         """Return a plotly figure of all pairs: the same that the app's pages show.

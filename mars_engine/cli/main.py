@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from mars_engine import __version__
+from mars_engine.cli.commands.align import align
 from mars_engine.cli.commands.alpaca_eval import alpaca_eval
 from mars_engine.cli.commands.app import app, demo
 from mars_engine.cli.commands.best_of_n import best_of_n
@@ -130,6 +131,7 @@ for command in (
     rewardbench,
     experiment,
     best_of_n,
+    align,
     alpaca_eval,
     report,
     job,

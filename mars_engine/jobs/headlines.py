@@ -5,6 +5,7 @@ from typing import Any
 
 from mars_engine.align.alpaca.figures import PolicyFigures
 from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
+from mars_engine.align.training.facts import PolicyFacts
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
@@ -116,3 +117,18 @@ def of_alpaca(figures: Sequence[PolicyFigures]) -> Headlines:
     rates = {f"{each.policy}, win rate in %": each.wins.win_rate for each in figures}
     failed = sum(each.wins.n_failed for each in figures)
     return {"judge": first.judge, "baseline": first.baseline, "prompts": first.prompts, "not judged": failed, **rates}
+
+
+def of_policy(facts: PolicyFacts) -> Headlines:
+    """What the watched prompts' answers were worth before and after, and what was alarming."""
+    found: Headlines = {
+        "policy": facts.policy,
+        "method": facts.method,
+        "steps": facts.steps,
+        "reward before": facts.reward_before,
+        "reward after": facts.reward_after,
+        "KL": facts.kl,
+    }
+    if facts.gold_after is not None:
+        found |= {"gold reward before": facts.gold_before, "gold reward after": facts.gold_after}
+    return found | ({"alarms": "; ".join(facts.alarms)} if facts.alarms else {})

@@ -85,13 +85,13 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
             "both a policy and recorded answers are named" if request.policy else "no policy is named",
             expected="one of --policy, a language model to draw answers of, and --answers, a file of recorded ones",
         )
-    records = _chosen_models(bench, request.models)
+    records = chosen_models(bench, request.models)
     recorded = load_recorded_answers(request.answers) if request.answers else None
     prompts = _prompts(bench, request, recorded, records)
     with ExitStack() as stack:
         gold = stack.enter_context(_judge(bench, request, recorded))
         answered, fingerprint = _answers(bench, root, request, recorded, prompts)
-        loaded = {_label(record, records): bench.shelf.load(record) for record in records}
+        loaded = {label_among(record, records): bench.shelf.load(record) for record in records}
         report = best_of_n(answered, loaded, gold.judge, config=bench.config.evaluate, progress=bench.progress)
     report = replace(report, remarks=(*report.remarks, *_said_of_judge(gold, answered)))
     key = content_id(
@@ -107,16 +107,18 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
 # --------------------------------------------------------------------------------------------------- what is compared
 
 
-def _chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
+def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
+    """Return the workspace's reward models of these ids or labels; all where none is named."""
     models = bench.store.models.all()
     if not models:
         newest_model(bench)  # raises
     if not names:
         return models
-    return [_named_model(models, name) for name in dict.fromkeys(names)]
+    return [named_model(models, name) for name in dict.fromkeys(names)]
 
 
-def _named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
+def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
+    """Return the newest model of an id or a label."""
     found = [model for model in models if name in (model.id, model.label)]
     if not found:
         raise ModelError(
@@ -127,7 +129,8 @@ def _named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
     return found[-1]
 
 
-def _label(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
+def label_among(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
+    """Return a model's label, with the beginning of its id where another has the same."""
     is_shared = sum(other.label == record.label for other in records) > 1
     return f"{record.label} ({record.id[:6]})" if is_shared else record.label
 

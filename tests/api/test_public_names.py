@@ -15,7 +15,7 @@ METHODS = {
     *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
     *("judge_forecast", "judge_labels", "undo_judge"),
     *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
-    *("best_of_n", "retry", "review", "rounds", "score", "status", "take_answers", "train", "write_requests"),
+    *("align", "best_of_n", "retry", "review", "rounds", "score", "status", "take_answers", "train", "write_requests"),
 }
 RAISE_NOTHING = {"close"}
 HEAVY = {"torch", "pandas", "streamlit", "transformers", "numpy", "sqlalchemy"}

@@ -32,6 +32,7 @@ JOBS = (
     "rewardbench",
     "experiment",
     "best-of-n",
+    "align",
     "alpaca-eval",
 )
 """The commands whose work is recorded as a run."""
