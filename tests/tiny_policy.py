@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_causal import CHAT_TEMPLATE
 from tiny_transformers import make_tokenizer
 
 from mars_engine.core.protocols import Progress
@@ -17,6 +16,11 @@ PLACES = ("garden", "lake", "town", "wood", "field", "coast", "hill", "valley")
 TIMES = ("morning", "noon", "evening", "night", "winter", "spring")
 SUNNY = ("sun", "warm", "bright")
 OTHERS = ("rain", "cold", "dark", "wind", "fog", "grey")
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]\n{{ message['content'] }}{{ eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+"""A prompt ends on a token's boundary, whatever follows."""
 HAPPENINGS = (*SUNNY, *OTHERS)
 PROMPTS: tuple[Prompt, ...] = tuple((Turn("user", f"{place} at {time}"),) for time in TIMES for place in PLACES)
 
@@ -32,7 +36,7 @@ def save_tiny_policy(folder: Path, *, steps: int = 150) -> Path:
 
     draws = random.Random(0)
     texts = [f"{prompt[0].content} {weather(draws)}" for prompt in PROMPTS for _ in range(20)]
-    tokenizer: Any = make_tokenizer([*texts, "[user] [assistant] "], is_decoder=True)
+    tokenizer: Any = make_tokenizer([*texts, "[user]\n[assistant]\n"], is_decoder=True)
     tokenizer.chat_template = CHAT_TEMPLATE
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
@@ -51,7 +55,7 @@ def save_tiny_policy(folder: Path, *, steps: int = 150) -> Path:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         for _ in range(steps):
             asked = [draws.choice(PROMPTS)[0].content for _ in range(32)]
-            texts = [f"<s>[user] {each}</s>[assistant] {weather(draws)}</s>" for each in asked]
+            texts = [f"<s>[user]\n{each}</s>[assistant]\n{weather(draws)}</s>" for each in asked]
             batch = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
             is_answer = (batch.input_ids == tokenizer.eos_token_id).cumsum(dim=1) - (
                 batch.input_ids == tokenizer.eos_token_id

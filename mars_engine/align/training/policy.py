@@ -119,7 +119,7 @@ def lora_settings(model: Any, config: AlignConfig) -> Any:
         task_type=TaskType.CAUSAL_LM,
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
-        lora_dropout=0.0 if config.method == "ppo" else config.lora_dropout,
+        lora_dropout=config.lora_dropout if config.method == "dpo" else 0.0,  # ratios would be noise
         target_modules="all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
