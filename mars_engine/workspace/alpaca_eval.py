@@ -8,7 +8,7 @@ from typing import Any
 from mars_engine.align.alpaca.evaluation import FOLDER, AlpacaReport, evaluate_policies
 from mars_engine.align.alpaca.figures import PolicyFigures, figures_of
 from mars_engine.align.alpaca.formats import ModelOutputs, load_annotations, load_outputs
-from mars_engine.align.alpaca.judges import AnswerJudge, BothOrders, RewardJudge
+from mars_engine.align.alpaca.judges import BothOrders, PairwiseJudge, RewardJudge
 from mars_engine.align.alpaca.package import PackageReport, run_package
 from mars_engine.align.alpaca.tables import load_tables
 from mars_engine.align.prompts import trained_prompts
@@ -131,7 +131,7 @@ def _prompts_of(baseline: ModelOutputs, request: AlpacaRequest) -> str:
 # ---------------------------------------------------------------------------------------------------------- who judges
 
 
-def _judge(bench: Workbench, request: AlpacaRequest) -> tuple[AnswerJudge, ModelRecord | None]:
+def _judge(bench: Workbench, request: AlpacaRequest) -> tuple[PairwiseJudge, ModelRecord | None]:
     """Return the judge, and its record where it is a model of the workspace."""
     if request.judge == CHAT:
         if bench.judge is None:

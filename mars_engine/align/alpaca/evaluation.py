@@ -20,8 +20,8 @@ from mars_engine.align.alpaca.formats import (
     write_leaderboard,
     write_outputs,
 )
-from mars_engine.align.alpaca.judges import AnswerJudge
-from mars_engine.align.alpaca.judging import Bout, join_outputs, judge_bout, require_different_names
+from mars_engine.align.alpaca.judges import PairwiseJudge
+from mars_engine.align.alpaca.judging import JoinedOutputs, join_outputs, judge_outputs, require_different_names
 from mars_engine.align.alpaca.tables import LengthTables
 from mars_engine.align.alpaca.win_rate import WinRate, WinRateDifference, compare_wins, count_wins
 from mars_engine.core.config import EvaluateConfig
@@ -87,7 +87,7 @@ class AlpacaReport(ShownAsTable):
 def evaluate_policies(
     policies: Sequence[ModelOutputs],
     baseline: ModelOutputs,
-    judge: AnswerJudge,
+    judge: PairwiseJudge,
     *,
     prompts: str,
     root: Path,
@@ -121,24 +121,24 @@ def evaluate_policies(
         WorkspaceError: a file cannot be written.
     """
     require_different_names([baseline, *policies])
-    bouts = [join_outputs(baseline, policy) for policy in policies]
+    joined = [join_outputs(baseline, policy) for policy in policies]
+    counted = [_within(policy, baseline) for policy in policies]
+    among_policies = [join_outputs(first, second) for first, second in combinations(counted, 2)] if matrix else []
     group = f"{artifacts}/{FOLDER}/{_group_id(baseline, judge)}"
     write_outputs(root / group / BASELINE_OUTPUTS, baseline)
     found, judged = [], {}
-    for bout in bouts:
-        artifact = f"{group}/{_folder_name(bout, judge)}"
-        write_outputs(root / artifact / OUTPUTS, bout.policy)
-        annotations = judge_bout(bout, judge, root / artifact)
+    for outputs in joined:
+        artifact = f"{group}/{_folder_name(outputs, judge)}"
+        write_outputs(root / artifact / OUTPUTS, outputs.policy)
+        annotations = judge_outputs(outputs, judge, root / artifact)
         figures = figures_of(annotations, prompts=prompts, tables=tables, config=config)
-        judged[baseline.generator, bout.policy.generator] = annotations
-        found.append(JudgedPolicy(figures, bout.only_baseline, bout.only_policy, root / artifact))
-        store.evaluations.add(_record(figures, bout, judge, artifact, clock))
+        judged[baseline.generator, outputs.policy.generator] = annotations
+        found.append(JudgedPolicy(figures, outputs.only_baseline, outputs.only_policy, root / artifact))
+        store.evaluations.add(_record(figures, outputs, judge, artifact, clock))
     _add_to_leaderboard(root / group / LEADERBOARD, [each.figures for each in found])
-    if matrix:
-        for first, second in combinations(policies, 2):
-            bout = join_outputs(first, second)
-            folder = root / group / _folder_name(bout, judge)
-            judged[first.generator, second.generator] = judge_bout(bout, judge, folder)
+    for outputs in among_policies:
+        folder = root / group / _folder_name(outputs, judge)
+        judged[outputs.baseline.generator, outputs.policy.generator] = judge_outputs(outputs, judge, folder)
     return AlpacaReport(
         judge=judge.name,
         judge_note=judge.note,
@@ -151,19 +151,27 @@ def evaluate_policies(
     )
 
 
-def _group_id(baseline: ModelOutputs, judge: AnswerJudge) -> str:
+def _group_id(baseline: ModelOutputs, judge: PairwiseJudge) -> str:
     answers = [[row.instruction, row.output] for row in baseline.rows]
     return content_id("alpaca_eval", judge.id, baseline.generator, answers)[:12]
 
 
-def _folder_name(bout: Bout, judge: AnswerJudge) -> str:
-    name = UNSAFE.sub("-", bout.policy.generator).strip("-.")[:60] or "policy"
-    return f"{name}-{bout.id(judge)[:12]}"
+def _within(policy: ModelOutputs, baseline: ModelOutputs) -> ModelOutputs:
+    """Return a policy's answers to the baseline's prompts, which are those that count."""
+    known = {row.instruction for row in baseline.rows}
+    return dataclasses.replace(policy, rows=tuple(row for row in policy.rows if row.instruction in known))
 
 
-def _record(figures: PolicyFigures, bout: Bout, judge: AnswerJudge, artifact: str, clock: Clock) -> EvaluationRecord:
+def _folder_name(outputs: JoinedOutputs, judge: PairwiseJudge) -> str:
+    name = UNSAFE.sub("-", outputs.policy.generator).strip("-.")[:60] or "policy"
+    return f"{name}-{outputs.id(judge)[:12]}"
+
+
+def _record(
+    figures: PolicyFigures, outputs: JoinedOutputs, judge: PairwiseJudge, artifact: str, clock: Clock
+) -> EvaluationRecord:
     return EvaluationRecord(
-        id=bout.id(judge),
+        id=outputs.id(judge),
         kind="alpaca_eval",
         model_id="",
         label=figures.policy,

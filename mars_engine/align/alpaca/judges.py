@@ -16,7 +16,7 @@ NO_NUMBER = "the reward model gave a reward that is no finite number"
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class AnswerPair:
     """A policy's answer to a prompt beside the baseline's."""
 
     prompt: Prompt
@@ -43,8 +43,8 @@ class Verdict:
         return (self.baseline_first + self.policy_first) / 2
 
 
-class AnswerJudge(Protocol):
-    """Judges contests."""
+class PairwiseJudge(Protocol):
+    """Judges pairs of answers."""
 
     @property
     def name(self) -> str: ...
@@ -64,14 +64,14 @@ class AnswerJudge(Protocol):
         """How it judges, as a clause."""
         ...
 
-    def judge(self, contests: Sequence[Contest]) -> list[Verdict]:
-        """Judge each contest, in order; one that fails is a value, never an exception."""
+    def judge(self, pairs: Sequence[AnswerPair]) -> list[Verdict]:
+        """Judge each pair, in order; one that fails is a value, never an exception."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BothOrders:
-    """A judge model that is asked about each contest twice: with the baseline's answer first, and with the policy's.
+    """A judge model that is asked about each pair twice: with the baseline's answer first, and with the policy's.
 
     Args:
         model: the judge; it keeps what it was asked.
@@ -95,19 +95,18 @@ class BothOrders:
     def note(self) -> str:
         return f"{self.model.card.note}; a verdict is the mean of the two"
 
-    def judge(self, contests: Sequence[Contest]) -> list[Verdict]:
-        asked = [contest for contest in contests if contest.baseline != contest.policy]
+    def judge(self, pairs: Sequence[AnswerPair]) -> list[Verdict]:
+        asked = [pair for pair in pairs if pair.baseline != pair.policy]
         # A key each; the same question about two policies has one request's id, and is sent once.
-        requests = [self._request(contest, first) for contest in asked for first in ("baseline", "policy")]
+        requests = [self._request(pair, first) for pair in asked for first in ("baseline", "policy")]
         found = iter(self.model.judge(requests))
         return [
-            Verdict(TIE, TIE) if contest.baseline == contest.policy else _verdict(next(found), next(found))
-            for contest in contests
+            Verdict(TIE, TIE) if pair.baseline == pair.policy else _verdict(next(found), next(found)) for pair in pairs
         ]
 
-    def _request(self, contest: Contest, first: str) -> JudgeRequest:
-        answers = (contest.baseline, contest.policy) if first == "baseline" else (contest.policy, contest.baseline)
-        return JudgeRequest(first, contest.prompt, *answers, ask_again=self.ask_again)
+    def _request(self, pair: AnswerPair, first: str) -> JudgeRequest:
+        answers = (pair.baseline, pair.policy) if first == "baseline" else (pair.policy, pair.baseline)
+        return JudgeRequest(first, pair.prompt, *answers, ask_again=self.ask_again)
 
 
 def _verdict(baseline_first: Judgement, policy_first: Judgement) -> Verdict:
@@ -159,9 +158,9 @@ class RewardJudge:
             "its own taste is what is measured, not people's"
         )
 
-    def judge(self, contests: Sequence[Contest]) -> list[Verdict]:
-        pairs = [Pair.of(contest.prompt, contest.policy, contest.baseline) for contest in contests]
-        rewards = self.model.score(pairs, progress=self.progress)
+    def judge(self, pairs: Sequence[AnswerPair]) -> list[Verdict]:
+        read = [Pair.of(pair.prompt, pair.policy, pair.baseline) for pair in pairs]
+        rewards = self.model.score(read, progress=self.progress)
         is_known = np.isfinite(rewards.chosen) & np.isfinite(rewards.rejected)
         margins = np.where(is_known, rewards.chosen, 0.0) - np.where(is_known, rewards.rejected, 0.0)
         probabilities = np.where(is_tie(margins), TIE, sigmoid(margins)).tolist()

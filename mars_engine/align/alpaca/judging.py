@@ -7,7 +7,7 @@ from typing import Any
 
 from mars_engine.align.alpaca.figures import BASELINE_FIRST, FAILURE, NUMBER, POLICY_FIRST, SEES_ORDER
 from mars_engine.align.alpaca.formats import Annotation, ModelOutputs, load_annotations, write_annotations
-from mars_engine.align.alpaca.judges import AnswerJudge, Contest, Verdict
+from mars_engine.align.alpaca.judges import AnswerPair, PairwiseJudge, Verdict
 from mars_engine.core.errors import LoadError, MarsError
 from mars_engine.core.records import Turn, content_id
 
@@ -15,27 +15,27 @@ ANNOTATIONS = "annotations.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Bout:
+class JoinedOutputs:
     """Two models' answers to the same prompts, and what has no partner."""
 
     baseline: ModelOutputs
     policy: ModelOutputs
     numbers: tuple[int, ...]
-    """Of the prompts, from 0 in the baseline's order, which is that of the contests."""
+    """Of the prompts, from 0 in the baseline's order, which is that of the pairs."""
     instructions: tuple[str, ...]
-    contests: tuple[Contest, ...]
+    pairs: tuple[AnswerPair, ...]
     only_baseline: int
     """Prompts that the policy has no answer to."""
     only_policy: int
     """Prompts that the baseline has no answer to."""
 
-    def id(self, judge: AnswerJudge) -> str:
+    def id(self, judge: PairwiseJudge) -> str:
         """The id of these answers as this judge sees them."""
-        answers = [[each.prompt[0].content, each.baseline, each.policy] for each in self.contests]
+        answers = [[each.prompt[0].content, each.baseline, each.policy] for each in self.pairs]
         return content_id("alpaca_eval", judge.id, self.baseline.generator, self.policy.generator, answers)
 
 
-def join_outputs(baseline: ModelOutputs, policy: ModelOutputs) -> Bout:
+def join_outputs(baseline: ModelOutputs, policy: ModelOutputs) -> JoinedOutputs:
     """Join two models' answers on the exact instruction, in the baseline's order.
 
     Raises:
@@ -50,21 +50,21 @@ def join_outputs(baseline: ModelOutputs, policy: ModelOutputs) -> Bout:
             remedy=f"the policy's first instruction is {policy.rows[0].instruction[:60]!r}, the baseline's "
             f"{baseline.rows[0].instruction[:60]!r}",
         )
-    return Bout(
+    return JoinedOutputs(
         baseline=baseline,
         policy=policy,
         numbers=tuple(number for number, _ in met),
         instructions=tuple(row.instruction for _, row in met),
-        contests=tuple(
-            Contest((Turn("user", row.instruction),), row.output, answers[row.instruction]) for _, row in met
+        pairs=tuple(
+            AnswerPair((Turn("user", row.instruction),), row.output, answers[row.instruction]) for _, row in met
         ),
         only_baseline=len(baseline.rows) - len(met),
         only_policy=len(policy.rows) - len(met),
     )
 
 
-def judge_bout(bout: Bout, judge: AnswerJudge, folder: Path) -> tuple[Annotation, ...]:
-    """Judge every contest, and write the annotations into `folder`; judged without a failure before, they are read.
+def judge_outputs(outputs: JoinedOutputs, judge: PairwiseJudge, folder: Path) -> tuple[Annotation, ...]:
+    """Judge every pair, and write the annotations into `folder`; judged without a failure before, they are read.
 
     Raises:
         GenerationError: a judge model cannot be asked at all.
@@ -72,10 +72,10 @@ def judge_bout(bout: Bout, judge: AnswerJudge, folder: Path) -> tuple[Annotation
     """
     path = folder / ANNOTATIONS
     kept = _kept_annotations(path)
-    if len(kept) == len(bout.contests) and all(each.preference is not None for each in kept):
+    if len(kept) == len(outputs.pairs) and all(each.preference is not None for each in kept):
         return kept
-    verdicts = judge.judge(bout.contests)
-    found = tuple(_annotation(bout, judge, place, verdict) for place, verdict in enumerate(verdicts))
+    verdicts = judge.judge(outputs.pairs)
+    found = tuple(_annotation(outputs, judge, place, verdict) for place, verdict in enumerate(verdicts))
     write_annotations(path, found)
     return found
 
@@ -87,9 +87,9 @@ def _kept_annotations(path: Path) -> tuple[Annotation, ...]:
         return ()
 
 
-def _annotation(bout: Bout, judge: AnswerJudge, place: int, verdict: Verdict) -> Annotation:
-    contest, probability = bout.contests[place], verdict.probability
-    number = bout.numbers[place]
+def _annotation(outputs: JoinedOutputs, judge: PairwiseJudge, place: int, verdict: Verdict) -> Annotation:
+    pair, probability = outputs.pairs[place], verdict.probability
+    number = outputs.numbers[place]
     columns: dict[str, Any] = {
         NUMBER: number,
         SEES_ORDER: judge.sees_order,
@@ -99,14 +99,14 @@ def _annotation(bout: Bout, judge: AnswerJudge, place: int, verdict: Verdict) ->
     if verdict.failure:
         columns[FAILURE] = verdict.failure
     return Annotation(
-        instruction=bout.instructions[place],
-        output_1=contest.baseline,
-        generator_1=bout.baseline.generator,
-        output_2=contest.policy,
-        generator_2=bout.policy.generator,
+        instruction=outputs.instructions[place],
+        output_1=pair.baseline,
+        generator_1=outputs.baseline.generator,
+        output_2=pair.policy,
+        generator_2=outputs.policy.generator,
         preference=_as_preference(probability),
         annotator=judge.name,
-        dataset=bout.baseline.rows[number].dataset,
+        dataset=outputs.baseline.rows[number].dataset,
         columns=columns,
     )
 

@@ -50,7 +50,7 @@ class LengthControlled:
     spread: float
     """Standard error of the predictions over prompts, the package's lc_standard_error: no error of the estimate."""
     interval: Interval
-    """Percentile bootstrap over prompts; the penalty stays what cross-validation found."""
+    """Percentile bootstrap over prompts; the penalty stays what cross-validation found; gamed runs stay."""
     variant: Variant
     length_weight: float
     """φ; negative where the judge prefers the longer answer."""
@@ -102,29 +102,21 @@ def control_length(
     known = np.zeros(len(preferences)) if difficulties is None else difficulties
     judged = ~np.isnan(preferences)
     lengths = np.tanh(length_differences / length_differences.std(ddof=1))
-    rows = _rows_of(lengths[judged], known[judged], preferences[judged], is_policy=True, weight=1.0)
-    others = None
-    if difficulties is not None and gamed is not None:
-        gamed_lengths = np.tanh(gamed.length_differences)
-        others = _rows_of(
-            gamed_lengths, gamed.difficulties, gamed.preferences, is_policy=False, weight=GAMED_WEIGHT / GAMED_RUNS
-        )
-    every = rows if others is None else others.with_rows(rows)
-    strength = _choose_strength(every)
-    coefficients = _fit(every, every.weights, strength)
-    win_rates = np.empty(resamples)
-    for number in range(resamples):
-        drawn = rng.multinomial(len(rows.targets), np.full(len(rows.targets), 1 / len(rows.targets)))
-        weights = drawn if others is None else np.concatenate([others.weights, drawn])
-        win_rates[number] = _predict(_fit(every, weights, strength), np.repeat(known[judged], drawn)).mean()
+    of_policy = _rows_of(lengths[judged], known[judged], preferences[judged], is_policy=True, weight=1.0)
+    used_runs = None if difficulties is None else gamed
+    rows = of_policy if used_runs is None else _rows_of_gamed(used_runs).with_rows(of_policy)
+    strength = _choose_strength(rows)
+    coefficients = _fit(rows, rows.weights, strength)
     predictions = _predict(coefficients, known)
     win_rate = PERCENT * float(predictions.mean())
-    low, high = PERCENT * np.quantile(win_rates, [(1 - level) / 2, (1 + level) / 2])
+    low, high = PERCENT * np.quantile(
+        _resampled(rows, of_policy, strength, rng, resamples), [(1 - level) / 2, (1 + level) / 2]
+    )
     return LengthControlled(
         win_rate=win_rate,
         spread=PERCENT * float(predictions.std(ddof=1) / np.sqrt(len(predictions))),
         interval=Interval(win_rate, float(low), float(high), level),
-        variant="minimal" if difficulties is None else "v1" if others is not None else "no gamed runs",
+        variant="minimal" if difficulties is None else "no gamed runs" if used_runs is None else "v1",
         length_weight=float(coefficients[0]),
         difficulty_weight=float(coefficients[1]),
         policy_weight=float(coefficients[2]),
@@ -163,6 +155,23 @@ def _rows_of(
 ) -> _Rows:
     design = np.column_stack([lengths, difficulties, np.full(len(targets), float(is_policy))])
     return _Rows(design, targets, np.full(len(targets), weight))
+
+
+def _rows_of_gamed(gamed: GamedRuns) -> _Rows:
+    lengths = np.tanh(gamed.length_differences)
+    weight = GAMED_WEIGHT / GAMED_RUNS
+    return _rows_of(lengths, gamed.difficulties, gamed.preferences, is_policy=False, weight=weight)
+
+
+def _resampled(rows: _Rows, of_policy: _Rows, strength: float, rng: np.random.Generator, resamples: int) -> FloatArray:
+    """Return win rates in [0, 1] of the policy's judged prompts drawn anew; its rows are the last of all rows."""
+    prompts = len(of_policy.targets)
+    win_rates = np.empty(resamples)
+    for number in range(resamples):
+        drawn = rng.multinomial(prompts, np.full(prompts, 1 / prompts))
+        coefficients = _fit(rows, np.concatenate([rows.weights[:-prompts], drawn]), strength)
+        win_rates[number] = _predict(coefficients, np.repeat(of_policy.design[:, 1], drawn)).mean()
+    return win_rates
 
 
 def _predict(coefficients: FloatArray, difficulties: FloatArray) -> FloatArray:

@@ -201,11 +201,14 @@ def test_the_files_are_alpacaevals_and_the_leaderboard_grows(store, tmp_path):
 
 
 def test_prompts_without_a_partner_are_counted(store, tmp_path):
-    policy = ModelOutputs("policy", (*model("policy", prompts=30).rows, Output("Only mine?", "yes")))
+    policies = [
+        ModelOutputs(name, (*model(name, prompts=30).rows, Output("Only mine?", name))) for name in ("policy", "other")
+    ]
     with serving(prefers_longer) as server:
-        report = run(server, store, tmp_path, [policy])
+        report = run(server, store, tmp_path, policies, matrix=True)
 
-    (found,) = report.policies
+    assert {(cell.row, cell.column): cell.wins.n_total for cell in report.matrix}["policy", "other"] == 30
+    found = report.policies[0]
     assert (found.figures.n_prompts, found.only_baseline, found.only_policy) == (30, 30, 1)
 
 

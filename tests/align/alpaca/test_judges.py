@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.align.alpaca.judge_bias import measure_length_bias, measure_position_bias
-from mars_engine.align.alpaca.judges import NO_NUMBER, BothOrders, Contest, RewardJudge, Verdict
+from mars_engine.align.alpaca.judges import NO_NUMBER, AnswerPair, BothOrders, RewardJudge, Verdict
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Judgement, JudgeRequest, Progress
 from mars_engine.core.records import GeneratorCard, Pair, Rewards, Truncation, Turn
@@ -45,8 +45,8 @@ class LengthRewards:
         raise NotImplementedError
 
 
-def contest(baseline: str, policy: str) -> Contest:
-    return Contest((Turn("user", "Which?"),), baseline, policy)
+def pair(baseline: str, policy: str) -> AnswerPair:
+    return AnswerPair((Turn("user", "Which?"),), baseline, policy)
 
 
 def prefer(place: str) -> Says:
@@ -60,7 +60,7 @@ def prefer_longer(request: JudgeRequest) -> Judgement:
 def test_a_judge_is_asked_with_either_answer_first() -> None:
     judge = ScriptedJudge(prefer_longer)
 
-    (verdict,) = BothOrders(judge, "scripted").judge([contest("short", "much longer")])
+    (verdict,) = BothOrders(judge, "scripted").judge([pair("short", "much longer")])
 
     assert [(each.first, each.second) for each in judge.asked] == [("short", "much longer"), ("much longer", "short")]
     assert verdict == Verdict(1.0, 1.0)
@@ -68,7 +68,7 @@ def test_a_judge_is_asked_with_either_answer_first() -> None:
 
 
 def test_always_the_first_is_a_tie_by_both_orders() -> None:
-    verdicts = BothOrders(ScriptedJudge(prefer("first")), "A").judge([contest("a", "b"), contest("c", "d")])
+    verdicts = BothOrders(ScriptedJudge(prefer("first")), "A").judge([pair("a", "b"), pair("c", "d")])
 
     assert [each.probability for each in verdicts] == [0.5, 0.5]
     bias = measure_position_bias(*by_order(verdicts))
@@ -81,7 +81,7 @@ def test_a_tie_and_one_that_cannot_be_read() -> None:
     def says(request: JudgeRequest) -> Judgement:
         return Judgement(request.key, None, "" if request.first == "base" else "garbage")
 
-    (verdict,) = BothOrders(ScriptedJudge(says), "x").judge([contest("base", "policy")])
+    (verdict,) = BothOrders(ScriptedJudge(says), "x").judge([pair("base", "policy")])
 
     assert verdict == Verdict(0.5, None, "garbage")
     assert verdict.probability is None
@@ -90,7 +90,7 @@ def test_a_tie_and_one_that_cannot_be_read() -> None:
 def test_equal_answers_tie_without_being_asked_about() -> None:
     judge = ScriptedJudge(prefer("first"))
 
-    verdicts = BothOrders(judge, "x").judge([contest("same", "same"), contest("a", "b")])
+    verdicts = BothOrders(judge, "x").judge([pair("same", "same"), pair("a", "b")])
 
     assert verdicts[0].probability == 0.5
     assert len(judge.asked) == 2
@@ -99,7 +99,7 @@ def test_equal_answers_tie_without_being_asked_about() -> None:
 def test_a_reward_model_judges_by_the_difference_of_its_rewards() -> None:
     judge = RewardJudge(LengthRewards(), "lengths", SilentProgress())
 
-    longer, tie, broken = judge.judge([contest("x" * 10, "x" * 30), contest("ab", "cd"), contest("broken", "x")])
+    longer, tie, broken = judge.judge([pair("x" * 10, "x" * 30), pair("ab", "cd"), pair("broken", "x")])
 
     assert longer.probability == pytest.approx(1 / (1 + np.exp(-2)))
     assert tie.probability == 0.5
