@@ -50,8 +50,8 @@ from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_works
 SILENT = SilentProgress()
 EVALUATE = EvaluateConfig()
 ANSWERS = 8
-BASE_PAIRS = 100
-"""Few, since their answers are long: two cores embed all variants of ten draws in about twenty minutes."""
+BASE_PAIRS = 50
+"""Few, since their answers are long, and sharpening their contrast embeds many tries."""
 ENCODER = EncoderConfig(max_tokens=128)
 DATASET = DatasetPlan(
     name="alpaca-pairs", paths=("alpaca-pairs-train.jsonl.gz",), base_pairs=BASE_PAIRS, heldout_pairs=2
