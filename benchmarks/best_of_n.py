@@ -266,10 +266,10 @@ def main(folder: Path, work: Path, seeds: int, first_seed: int, table: bool) -> 
     work.mkdir(parents=True, exist_ok=True)
     data, cells = load_data(folder), Cells(work / "cells")
     print(data.summary, flush=True)
-    show_probe(data, work)
     if not table:
         compute_cells(data, work, range(first_seed, first_seed + seeds), cells)
     show_methods(data, cells)
+    show_probe(data, work)
 
 
 if __name__ == "__main__":
