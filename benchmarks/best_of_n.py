@@ -39,7 +39,7 @@ from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.experiments.draws import draw_pairs
 from mars_engine.experiments.files import WorkspaceExperiment
 from mars_engine.experiments.methods import Laboratory
-from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, Method
+from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, HeadTraining, Method
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
@@ -50,8 +50,8 @@ from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_works
 SILENT = SilentProgress()
 EVALUATE = EvaluateConfig()
 ANSWERS = 8
-BASE_PAIRS = 100
-"""Few, since their answers are long: two cores embed all variants of ten draws in about twenty minutes."""
+BASE_PAIRS = 50
+"""Few, since their answers are long, and sharpening their contrast embeds many tries."""
 ENCODER = EncoderConfig(max_tokens=128)
 DATASET = DatasetPlan(
     name="alpaca-pairs", paths=("alpaca-pairs-train.jsonl.gz",), base_pairs=BASE_PAIRS, heldout_pairs=2
@@ -63,9 +63,10 @@ PLAN = ExperimentPlan(
     probe=ProbeConfig(reading="response", layers="2,4", l2=0.003),
     allocation=AllocationConfig(budget_per_pair=1.0, tau=0.5, scale="standard"),
     propose=ProposeConfig(variants=3),
+    training=HeadTraining(epochs=20),
 )
-"""The settings of benchmarks/baselines.toml, but for what the heads read: fixed to what the probe on all pairs chooses,
-so that draws differ in their pairs alone, and each answer is read once."""
+"""The settings of benchmarks/baselines.toml, but for more epochs of fewer pairs, and what the heads read: fixed to what
+the probe on all pairs chooses, so that draws differ in their pairs alone, and each answer is read once."""
 ARMS: dict[str, tuple[Method, bool]] = {
     "none": ("none", False),
     "uniform": ("uniform", False),
@@ -264,12 +265,12 @@ def crossed(values: FloatArray) -> Interval:
 @click.option("--table", is_flag=True, help="Compute nothing more of the methods: print what is finished.")
 def main(folder: Path, work: Path, seeds: int, first_seed: int, table: bool) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    data, cells = load_data(folder), Cells(work / "cells")
+    data, cells = load_data(folder), Cells(work / "heads")
     print(data.summary, flush=True)
-    show_probe(data, work)
     if not table:
         compute_cells(data, work, range(first_seed, first_seed + seeds), cells)
     show_methods(data, cells)
+    show_probe(data, work)
 
 
 if __name__ == "__main__":
