@@ -87,7 +87,6 @@ class PairCard:
     skipped: bool = False
     seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
-    decision: Decision | None = None
     kind: Literal["pair"] = "pair"
 
 
@@ -113,7 +112,6 @@ class ProposalCard:
     skipped: bool = False
     seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
-    decision: Decision | None = None
     kind: Literal["proposal"] = "proposal"
 
 
