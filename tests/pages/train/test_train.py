@@ -134,6 +134,7 @@ def test_an_unusable_setting_is_named_and_nothing_can_be_started(open_page):
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("mars_in_this_process")
 def test_tokens_and_money_are_estimated_by_the_button_until_a_setting_changes(tmp_path, open_page):
     open_page("without proposals")
     workspace = find_workspace(tmp_path / "workspace")
