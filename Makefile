@@ -12,7 +12,7 @@ help:
 	@echo "make demo   set up, run MARS on the packaged demo pairs, print a report, serve the app on loopback"
 	@echo "make app    serve the app for ./demo-workspace (WORKSPACE=... for another)"
 	@echo "make test   set up, run the whole test suite"
-	@echo "make quick  run the tests that need no model, no real data and no browser"
+	@echo "make quick  run the tests that need no model, no real data, no browser and no process of their own"
 	@echo "make bench  compare scoring and training of transformers with what people use otherwise (BENCH=... for options)"
 	@echo "make check  run the linters, the type checker and the import rules"
 
@@ -50,7 +50,7 @@ test: $(VENV)/.installed-test
 	$(PYTEST)
 
 quick: $(VENV)/.installed-test
-	$(PYTEST) -m "not model and not realdata and not browser and not install"
+	$(PYTEST) -m "not model and not realdata and not browser and not install and not slow"
 
 check: $(VENV)/.installed-check $(VENV)/.installed-test
 	$(BIN)/ruff check --no-cache .

@@ -27,6 +27,8 @@ from mars_engine.workspace.workspace import (
     utc_now,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def proposed(tmp_path_factory) -> Path:

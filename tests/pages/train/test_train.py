@@ -25,6 +25,8 @@ from mars_engine.store import Store, open_store
 from mars_engine.workspace.rounds import open_round, train_warm_up
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config, utc_now
 
+pytestmark = pytest.mark.slow
+
 PAIRS = 10
 APP = str(shipped("app.py"))
 
