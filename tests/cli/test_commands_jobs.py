@@ -11,6 +11,8 @@ from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
+pytestmark = pytest.mark.slow
+
 TRAIN_FILE = str(shipped("data") / "demo-train.jsonl")
 
 

@@ -20,6 +20,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store, sqlite_url
 from mars_engine.workspace.workspace import DATABASE_FILE, find_workspace, open_workspace_store, utc_now
 
+pytestmark = pytest.mark.slow
+
 DEMO_TRAIN = shipped("data") / "demo-train.jsonl"
 NOT_UTF8 = os.fsdecode(b"pairs-\xff\xe9.jsonl")
 

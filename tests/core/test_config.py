@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mars_engine.core.config import (
+    AlignConfig,
     AllocationConfig,
     ChatConfig,
     EncoderConfig,
@@ -51,6 +52,8 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
     drawn = st.fixed_dictionaries(fields)
     if section is ChatConfig:
         drawn = drawn.filter(lambda values: values["input_price"] or values["output_price"] or not values["max_cost"])
+    if section is AlignConfig:  # completions that the parts share evenly
+        drawn = drawn.map(lambda values: values | {"prompts_per_step": values["ppo_minibatches"]})
     return drawn.map(lambda values: section(**values))
 
 

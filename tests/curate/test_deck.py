@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs, record_review
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.augment.compose import build_grid, usable_cells
@@ -603,7 +603,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(changes=st.lists(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=3), max_size=4), other=ANYTHING)
 def test_whatever_is_sent_is_answered_act_by_act(changes, other):
     table = Table()

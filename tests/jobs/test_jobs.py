@@ -30,6 +30,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
 
+pytestmark = pytest.mark.slow
+
 ROWS = 80_000
 ROWS_NEVER_READ = 2_000_000
 """So many that a job still reads them, which it leaves at once, when a test cancels or kills it."""

@@ -78,8 +78,8 @@ class AlignConfig(Section):
     lora_alpha: Annotated[int, Field(ge=1)] = 32
     """Scale of the adapters."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Dropout before the adapters under 'dpo'; the other methods train without, since their ratios of probabilities would
-    be noise."""
+    """Dropout before the adapters under 'dpo'; the other methods train without, since their ratios of probabilities
+    would be noise."""
     merge: bool = False
     """Save the policy whole, with its adapter merged, instead of the adapter alone."""
     watched_prompts: Annotated[int, Field(ge=1)] = 8

@@ -17,6 +17,8 @@ from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import list_backups
 from mars_engine.workspace.workspace import Workspace, find_workspace, utc_now
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mars_in_this_process")]
+
 APP = str(shipped("app.py"))
 HOSTILE = "<script>alert(1)</script> ![](http://127.0.0.1:9/x.png) $$x$$ :smile: **bold**"
 

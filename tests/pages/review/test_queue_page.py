@@ -32,6 +32,8 @@ from mars_engine.workspace.workspace import (
 )
 from pages.parts.frame.sign_in import offered_name
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def proposed(tmp_path_factory) -> Path:
