@@ -41,6 +41,8 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
             fields[name] = st.from_regex(pattern, fullmatch=True)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             fields[name] = values_of(field.annotation)
+        elif name == "instructions":
+            fields[name] = st.text().filter(str.strip)
         elif name == "refiner_template":
             fields[name] = TEMPLATES
         elif field.annotation is float:
