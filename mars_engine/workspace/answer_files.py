@@ -73,7 +73,8 @@ def read_answer_lines(files: Sequence[Path], tally: Tally) -> list[AnswerLine]:
     """
     lines: list[AnswerLine] = []
     for file in files:
-        before, problems = len(lines), []
+        before = len(lines)
+        problems: list[UnusedAnswer] = []
         for raw in open_rows(str(file)).read():
             if raw.row is None:
                 problems.append(UnusedAnswer(str(file), raw.number, "unreadable", raw.problem))

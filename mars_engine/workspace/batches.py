@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mars_engine.augment.drafting import settings_of_generation
 from mars_engine.augment.generators.chat import ChatJudge, ChatParaphraser, ChatRefiner, Correspondence
@@ -38,7 +38,6 @@ from mars_engine.workspace.answer_files import AnswerLine, Tally
 ENDINGS = (".jsonl",)
 CUSTOM_ID = "custom_id"
 """The field that tells a line of a batch from one in the plain form."""
-_Generator = TypeVar("_Generator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def _asking(bench: Workbench) -> list[Any]:
     return [bench.paraphraser, bench.refiner, bench.judge if bench.config.quality.judge else None]
 
 
-def _through(correspondence: Correspondence, generator: _Generator) -> _Generator:
+def _through(correspondence: Correspondence, generator: Any) -> Any:
     if isinstance(generator, (ChatParaphraser, ChatRefiner, ChatJudge)):
         return replace(generator, correspondence=correspondence)
     return generator

@@ -20,7 +20,7 @@ from mars_engine.augment.generators.given import (
 )
 from mars_engine.augment.quality.gatekeeper import last_turn
 from mars_engine.core.chat_records import KeptAnswer
-from mars_engine.core.records import Pair
+from mars_engine.core.records import Pair, Side
 from mars_engine.data.loaders.formats import formats_under
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.store import Store
@@ -206,7 +206,7 @@ def _texts(value: Any, name: str) -> list[str]:
 
 def _wanted(writer: str, source_id: str, pair: Pair, said: _Said) -> Wanted:
     if said.kind == "refined":
-        side = "chosen" if said.side == "chosen" else "rejected"
+        side: Side = "chosen" if said.side == "chosen" else "rejected"
         return to_refine(writer, side, pair.prompt, pair.chosen, pair.rejected, source_id)
     texts = {"prompt": last_turn(pair), "chosen": pair.chosen, "rejected": pair.rejected}
     return to_paraphrase(writer, texts[said.side], source_id)

@@ -7,6 +7,7 @@ writer's rewrites of the text from 0.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from mars_engine.augment.generators.chat.completions import storable
 from mars_engine.augment.generators.chat.reading import Reading, vet_rewrites
@@ -207,7 +208,7 @@ def _written(
     return found
 
 
-def _checked(returned: Sequence[str | Sequence[str]], texts: Sequence[str]) -> list[list[str]]:
+def _checked(returned: Any, texts: Sequence[str]) -> list[list[str]]:
     """Return what a function gave for each text as a list of texts.
 
     Raises:
