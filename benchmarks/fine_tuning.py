@@ -63,10 +63,7 @@ class PairSet:
 
 def load_set(name: str, folder: Path) -> PairSet:
     if name == "demo":
-        paths = [DEMO / "demo-test.jsonl", folder / "demo" / "heldA.jsonl", folder / "demo" / "heldB.jsonl"]
-        return PairSet(
-            name, load_pairs(DEMO / "demo-train.jsonl"), [pair for path in paths for pair in load_pairs(path)]
-        )
+        return PairSet(name, load_pairs(DEMO / "demo-train.jsonl"), load_pairs(DEMO / "demo-test.jsonl"))
     train, heldout = (load_pairs(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
     return PairSet(name, train, heldout)
 

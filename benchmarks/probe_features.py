@@ -48,11 +48,10 @@ class RealSet:
 
 def real_sets(folder: Path) -> Iterator[RealSet]:
     demo = Path(__file__).parent.parent / "data"
-    heldout = [demo / "demo-test.jsonl", folder / "demo" / "heldA.jsonl", folder / "demo" / "heldB.jsonl"]
     yield RealSet(
         "demo",
         load_pairs(demo / "demo-train.jsonl"),
-        [pair for path in heldout for pair in load_pairs(path)],
+        load_pairs(demo / "demo-test.jsonl"),
         _marked(demo / "demo-train.jsonl"),
     )
     for name in ("hh-harmless", "alpaca-pairs"):

@@ -5,6 +5,8 @@
     mars.create, mars.open         a workspace, with a method for each step
     mars.allocate, mars.triage, mars.gate, mars.compose, mars.fit_probe
                                    the method itself on arrays
+    mars.alpaca_eval, mars.alpaca_figures
+                                   policies judged in AlpacaEval's manner
     mars.Workspace, mars.Decision, mars.ReadingOptions, mars.MarsError
 
 The package is cut by subject; a module imports from folders above it in this list only:
@@ -16,6 +18,7 @@ The package is cut by subject; a module imports from folders above it in this li
     data           loaders, import, hold-out, export, source pairs, the index of pairs
     reward_models  the probe, transformers, training, scoring, triage, cartography
     augment        allocation, gate, refine, paraphrase, generators, quality, composition
+    align          policies, best-of-n, preference optimisation, AlpacaEval
     curate         the queue, cards, leases, decisions, label checks, agreement, live figures
     evaluate       held-out evaluation, RewardBench, results, reports
     workspace      a workspace, its generators and backup, rounds
@@ -30,6 +33,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mars_engine.api.alpaca import alpaca_eval, alpaca_figures
     from mars_engine.api.arrays import allocate, compose, fit_probe, gate, triage
     from mars_engine.api.opening import create, open
     from mars_engine.api.workspace import Workspace
@@ -46,6 +50,8 @@ __all__ = [
     "Workspace",
     "__version__",
     "allocate",
+    "alpaca_eval",
+    "alpaca_figures",
     "compose",
     "create",
     "fit_probe",
@@ -60,6 +66,8 @@ _HOMES = {
     "ReadingOptions": "data.loaders.options",
     "Workspace": "api.workspace",
     "allocate": "api.arrays",
+    "alpaca_eval": "api.alpaca",
+    "alpaca_figures": "api.alpaca",
     "compose": "api.arrays",
     "create": "api.opening",
     "fit_probe": "api.arrays",

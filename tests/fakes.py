@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class BagOfWordsEncoder:
     depth = 0
 
     def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:  # noqa: ARG002
-        vectors = np.array([self._vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
+        vectors = np.array([_vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
         nothing = np.zeros(len(passages), dtype=np.int64)
         return Embeddings(vectors.reshape(-1, DIMENSION), nothing, nothing)
 
@@ -42,12 +43,19 @@ class BagOfWordsEncoder:
     def context_of(self, prompt: Prompt) -> str:
         return render_context(prompt)
 
-    def _vector(self, text: str) -> np.ndarray:
-        total = np.full(DIMENSION, 1e-3)
-        for word in text.lower().split():
-            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
-            total += np.random.default_rng(seed).standard_normal(DIMENSION)
-        return total / np.linalg.norm(total)
+
+@cache
+def _vector(text: str) -> np.ndarray:
+    total = np.full(DIMENSION, 1e-3)
+    for word in text.lower().split():
+        total += _word_vector(word)
+    return total / np.linalg.norm(total)
+
+
+@cache
+def _word_vector(word: str) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
+    return np.random.default_rng(seed).standard_normal(DIMENSION)
 
 
 class TickingClock:

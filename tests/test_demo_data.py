@@ -18,12 +18,15 @@ TRAIN, TEST = rows("demo-train.jsonl"), rows("demo-test.jsonl")
 
 
 def test_sizes_domains_and_kinds():
-    assert (len(TRAIN), len(TEST)) == (180, 60)
-    assert Counter(row["domain"] for row in TRAIN + TEST) == dict.fromkeys(DOMAINS, 30)
+    assert (len(TRAIN), len(TEST)) == (360, 252)
+    for part, least in ((TRAIN, 44), (TEST, 31)):
+        domains = Counter(row["domain"] for row in part)
+        assert set(domains) == DOMAINS
+        assert set(domains.values()) <= {least, least + 1, least + 2}
     kinds = {"wrong", "vague", "too_long", "ignores_constraint", "unsafe", "overcautious"}
     assert {row["worse"] for row in TRAIN + TEST} == kinds
-    assert sum(len(row["prompt"]) > 1 for row in TRAIN + TEST) == 45
-    assert sum(row["closeness"] == "close" for row in TRAIN + TEST) == 100
+    assert sum(len(row["prompt"]) > 1 for row in TRAIN + TEST) == 119
+    assert sum(row["closeness"] == "close" for row in TRAIN + TEST) == 225
 
 
 @pytest.mark.parametrize("part", [TRAIN, TEST, TRAIN + TEST])

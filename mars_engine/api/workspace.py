@@ -4,10 +4,11 @@ The app may serve the same workspace meanwhile: it shows the runs as they go.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
 from mars_engine.api.judging import JudgingWorkspace
@@ -16,6 +17,7 @@ from mars_engine.api.remedies import speaking_python
 from mars_engine.api.results import Checked, Imported, Rounds
 from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
+from mars_engine.augment.generators.given import Writer
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
 from mars_engine.core.config import AllocationLaw
@@ -43,7 +45,11 @@ from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.workspace.aligning import AlignRequest, align_policy
+from mars_engine.workspace.batches import RequestsReport, write_requests
+from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
+from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
@@ -251,23 +257,61 @@ class Workspace(JudgingWorkspace):
         *,
         law: AllocationLaw | None = None,
         budget: int | None = None,
+        writer: Writer | None = None,
+        writer_name: str = "",
         settings: Settings | None = None,
     ) -> ProposeReport:
         """Plan as `plan` does with the same arguments, store the plan, and propose augmented pairs by it.
 
         Interrupted, it goes on where it stopped. The default generators are stand-ins for demonstrations and tests.
 
+        Args:
+            law, budget, settings: see `plan`.
+            writer: paraphrases in the configured generator's place: a function that is handed a list of texts and
+                returns for each a rewrite or a list of rewrites. It is not handed the same text twice.
+            writer_name: whom its proposals name, and what it wrote is kept by; the function's name where it is empty.
+
         Raises:
             NotReadyError: no model is trained, or the pairs were not scored yet.
             ConfigError: the law is unknown, or a number out of its range.
-            GenerationError: nothing at all could be generated.
+            GenerationError: nothing at all could be generated, or the writer returned something else.
         """
         with self._working("propose", settings, planned(law, budget)) as (bench, notes):
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model))
-            report = make_proposals(bench, plan.plan)
+            report = make_proposals(with_writer(bench, writer, writer_name) if writer else bench, plan.plan)
             notes.summary |= headlines.of_plan(plan) | headlines.of_propose(report)
             validate_yield(report)
+        return report
+
+    def write_requests(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, settings: Settings | None = None
+    ) -> RequestsReport:
+        """Plan as `propose` does, and write what a chat model has still to be asked, for a batch service; ask nobody.
+
+        Raises:
+            MarsError: no chat model is to write or judge, or the file, .jsonl, is there or cannot be written.
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+        """
+        with self._working("propose", settings) as (bench, notes):
+            model = newest_model(bench)
+            plan = make_plan(bench, model, round_number=next_round(model)).plan
+            report = write_requests(bench, plan, Path(path), overwrite=overwrite)
+            notes.summary |= headlines.of_propose(report.propose)
+        return report
+
+    def take_answers(
+        self, *paths: str | os.PathLike[str], writer: str = "", settings: Settings | None = None
+    ) -> AnswersReport:
+        """Take in answers to such requests, or rewrites in the plain form, and propose with them by the open plan.
+
+        Raises:
+            LoadError: a file cannot be read, or has no answers; nothing was kept.
+            NotReadyError: no model is trained, or the pairs were not scored yet.
+        """
+        with self._working("propose", settings) as (bench, notes):
+            report = take_answers(bench, open_plan(bench), [Path(path) for path in paths], writer=writer)
+            notes.summary |= {"answers": report.given, "taken": report.taken}
         return report
 
     def retry(self, failures: Retry = "retryable", *, settings: Settings | None = None) -> ProposeReport:
@@ -500,6 +544,57 @@ class Workspace(JudgingWorkspace):
             report = make_map(bench, UmapMapper(bench.config.map), self._maps(), of, again=again)
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
+
+    def best_of_n(
+        self,
+        *,
+        policy: str = "",
+        answers: str = "",
+        n: int = 8,
+        judge: str = "",
+        models: Sequence[str] = (),
+        **further: Any,
+    ) -> BestOfNResult:
+        """Let reward models pick the best of n answers, and judge the picks; no policy is trained.
+
+        Args:
+            policy: a language model to draw answers of: "packaged-lm", a folder with a model or adapter, or a hub id.
+            answers: a file of recorded answers, in the place of a policy.
+            n: answers to each prompt; the curves are over 1, 2, 4, … up to n.
+            judge: "recorded", a model's id or label, another workspace, or a reward model's folder or hub id.
+            models: ids or labels of the reward models that pick; all where it is empty.
+            further: prompts, sampling, device, most_prompts, include_trained, download: as BestOfNRequest has them.
+
+        Raises:
+            ConfigError: both or neither of policy and answers are named, or nobody judges.
+            NotReadyError: no model is trained, or no prompt is left beside those trained on.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        at_least("n", n, 2, whole=True)
+        request = BestOfNRequest(policy=policy, answers=answers, n=n, judge=judge, models=tuple(models), **further)
+        with self._working("best-of-n") as (bench, notes):
+            result = run_best_of_n(bench, self.path, request)
+            notes.summary |= headlines.of_best_of_n(result.report)
+        return result
+
+    def align(self, *, settings: Settings | None = None, **asked: Any) -> TrainedPolicy:
+        """Train a policy against reward models, through LoRA; plain peft loads the adapter.
+
+        A policy that was trained so before is there already. Interrupted, the same call goes on from a checkpoint.
+
+        Args:
+            settings: in the place of those in mars.toml, such as {"align": {"method": "ppo", "steps": 50}}.
+            asked: reward_models, gold, prompts, include_trained: as AlignRequest has them.
+
+        Raises:
+            ConfigError: a setting is unknown or out of its range, or TRL is needed and not installed.
+            NotReadyError: no reward model is trained, or too few prompts are left.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        with self._working("align", settings) as (bench, notes):
+            trained = align_policy(bench, self.path, AlignRequest(**asked))
+            notes.summary |= headlines.of_policy(trained.facts)
+        return trained
 
     def figure(self, show: str = "margins", *, of: MapKind = "difference") -> "go.Figure":
         """Return a plotly figure of all pairs: the same that the app's pages show.

@@ -4,7 +4,7 @@ Chunk by chunk, each stored in one transaction with its failures; a chunk that i
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -84,7 +84,12 @@ class Proposer:
 
 
 def make_proposals(
-    bench: Workbench, plan: Plan, *, retry: Retry | None = None, loaded: RewardModel | None = None
+    bench: Workbench,
+    plan: Plan,
+    *,
+    retry: Retry | None = None,
+    only: Collection[str] | None = None,
+    loaded: RewardModel | None = None,
 ) -> ProposeReport:
     """Store proposals for every source pair to which the plan gives a budget and which has none yet.
 
@@ -98,6 +103,7 @@ def make_proposals(
         bench: the workspace.
         plan: the budget.
         retry: which failures are tried again; what is new is proposed for where it is None.
+        only: the sources that are proposed for; all of the plan's where it is None.
         loaded: the plan's model, where the caller has loaded it already.
 
     Raises:
@@ -109,8 +115,8 @@ def make_proposals(
     sources = load_sources(store, triage_of_plan(plan))
     drafter = Drafter(bench.paraphraser, bench.refiner, bench.encoder, config.propose, progress)
     oriented = {source.pair.id: source.oriented for source in sources}
-    rows = rows_in_question(store, plan, store.proposals.plan_rows(plan.id))
-    work = find_work(store, drafter.settings_id, rows, oriented, retry=retry)
+    rows = rows_in_question(store, plan, store.proposals.plan_rows(plan.id), only)
+    work = find_work(store, drafter.settings_id, rows, oriented, retry=retry, again=only is not None)
     drafter = replace(drafter, ask_again=work.ask_again)
     chunks = list(_chunks(work.pairs, config.propose.chunk))
     proposer = Proposer(drafter, model, plan, _summed_hessian(store, plan, sources, model, progress), retry is not None)
@@ -142,14 +148,21 @@ def validate_yield(report: ProposeReport) -> None:
     )
 
 
-def rows_in_question(store: Store, plan: Plan, rows: Sequence[PlanRow]) -> list[PlanRow]:
+def rows_in_question(
+    store: Store, plan: Plan, rows: Sequence[PlanRow], only: Collection[str] | None = None
+) -> list[PlanRow]:
     """Return the rows of a plan that are proposed for: those with a budget, of a plan for a set only the set's.
 
-    What a plan for a set gives to others was proposed for under the plan that it was added to.
+    What a plan for a set gives to others was proposed for under the plan that it was added to. With `only`, rows of
+    these source pairs.
     """
     pair_set = plan.settings.get("pair_set")
     members = set(store.pair_sets.members(str(pair_set))) if pair_set else None
-    return [row for row in rows if row.budget > 0 and (members is None or row.pair_id in members)]
+    return [
+        row
+        for row in rows
+        if row.budget > 0 and (members is None or row.pair_id in members) and (only is None or row.pair_id in only)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +178,13 @@ class Work:
 
 
 def find_work(
-    store: Store, settings_id: str, rows: Sequence[PlanRow], oriented: Mapping[str, Pair], *, retry: Retry | None
+    store: Store,
+    settings_id: str,
+    rows: Sequence[PlanRow],
+    oriented: Mapping[str, Pair],
+    *,
+    retry: Retry | None,
+    again: bool = False,
 ) -> Work:
     """Return those of the rows that have no proposals yet; with `retry`, those for which something has failed.
 
@@ -175,6 +194,7 @@ def find_work(
         rows: rows of a plan with a budget.
         oriented: source pairs by id.
         retry: which failures are tried again.
+        again: whether to propose for all the rows, those that have proposals too.
 
     Raises:
         NotReadyError: there is nothing to try again, since all that failed did so under other settings.
@@ -183,6 +203,8 @@ def find_work(
     pairs = [(row, oriented[row.pair_id]) for row in rows]
     waiting = [(row, pair) for row, pair in pairs if done_mark(row, pair) not in done]
     done_before = len(pairs) - len(waiting)
+    if again:
+        return Work(pairs, 0)
     if retry is None:
         return Work(waiting, done_before)
     stored = store.proposals.failures(settings_id)

@@ -12,7 +12,13 @@ from pydantic.fields import FieldInfo
 from mars_engine.core.config import MarsConfig, Section
 
 Command = Callable[..., Any]
-SHORT_FLAGS = {("reward_model", "backbone"): "--backbone", ("judge", "by"): "--judge"}
+SHORT_FLAGS = {
+    ("reward_model", "backbone"): "--backbone",
+    ("judge", "by"): "--judge",
+    ("align", "method"): "--method",
+    ("align", "policy"): "--policy",
+    ("align", "steps"): "--steps",
+}
 """Beside its long flag, what a setting that is given often may be given by."""
 SettingKind = Literal["choice", "switch", "whole number", "number", "text"]
 

@@ -14,7 +14,10 @@ from typing import Any
 import click
 
 from mars_engine import __version__
+from mars_engine.cli.commands.align import align
+from mars_engine.cli.commands.alpaca_eval import alpaca_eval
 from mars_engine.cli.commands.app import app, demo
+from mars_engine.cli.commands.best_of_n import best_of_n
 from mars_engine.cli.commands.data import export, import_, init, status
 from mars_engine.cli.commands.experiment import experiment
 from mars_engine.cli.commands.findings import findings_
@@ -127,6 +130,9 @@ for command in (
     map_,
     rewardbench,
     experiment,
+    best_of_n,
+    align,
+    alpaca_eval,
     report,
     job,
     history,

@@ -472,7 +472,7 @@ class ExportRow:
 
 # ----------------------------------------------------------------------------------------------------- evaluations
 
-EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings"]
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings", "alpaca_eval"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,13 +52,12 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
-@contextmanager
-def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> Iterator[TextIO]:
-    """Open a text file that a person named, which appears there when all was written; lines end as they are written.
+def validate_new_file(path: Path, *, endings: Collection[str], overwrite: bool) -> None:
+    """Refuse a text file's name before the work that fills it.
 
     Raises:
         MarsError: its ending is none of `endings`, or it exists and is not to be overwritten.
-        WorkspaceError: it cannot be written.
+        WorkspaceError: its folder cannot be read.
     """
     if path.suffix.lower() not in endings:
         raise MarsError(f"{path} has no ending that is known", expected=f"one of {', '.join(endings)}")
@@ -67,9 +66,25 @@ def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> 
     try:
         if path.exists() and not overwrite:
             raise MarsError(f"{path} exists already", remedy="name another file, or ask to overwrite it")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> Iterator[TextIO]:
+    """Open a text file that a person named, which appears there when all was written; lines end as they are written.
+
+    Raises:
+        MarsError: its ending is none of `endings`, or it exists and is not to be overwritten.
+        WorkspaceError: it cannot be written.
+    """
+    validate_new_file(path, endings=endings, overwrite=overwrite)
+    try:
         with completed_file(path) as part, part.open("x", encoding="utf-8", newline="") as stream:
             yield stream
     except OSError as error:
-        raise WorkspaceError(
-            f"{path} cannot be written: {error}", remedy="check its folder and the space on the disk"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(f"{path} cannot be written: {error}", remedy="check its folder and the space on the disk")

@@ -101,7 +101,6 @@ class PairCard:
     opinions: tuple[SecondOpinion, ...] = ()
     """Of judges; the card shows them once the annotator has decided, or before that where `opinions_first`."""
     opinions_first: bool = False
-    decision: Decision | None = None
     kind: Literal["pair"] = "pair"
 
 
@@ -127,7 +126,6 @@ class ProposalCard:
     skipped: bool = False
     seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
-    decision: Decision | None = None
     kind: Literal["proposal"] = "proposal"
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mars_engine.augment.composition import GridTexts
 from mars_engine.augment.quality.gatekeeper import settings_of_gates
 from mars_engine.core.config import MarsConfig, OpinionShown
 from mars_engine.core.protocols import Clock
@@ -17,14 +16,12 @@ from mars_engine.core.review_state import effective_events, proposal_state, reve
 from mars_engine.curate.cards import (
     Card,
     Decision,
-    ProposalCard,
     Ranking,
-    card_size,
     decision_of,
     pair_card,
     proposal_card,
 )
-from mars_engine.curate.deck_cache import DeckCache, Outlook
+from mars_engine.curate.deck_cache import CardFacts, DeckCache, Outlook, facts_of
 from mars_engine.curate.gain_order import GainOrder
 from mars_engine.curate.reading import Reading
 from mars_engine.curate.review import require_annotator
@@ -74,28 +71,39 @@ class SourceGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentAct:
+    """An act that stands, by its first item."""
+
+    id: str
+    """Of the item."""
+    decision: Decision
+    card: Card | None
+    """None where the reader holds it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deal:
     """The next cards of an annotator, leased to them, and their last acts. Others' answers are not in it."""
 
     kind: ItemKind
     annotator: str
+    queue: tuple[str, ...]
+    """Ids of the items to read, in the order of reading."""
     cards: tuple[Card, ...]
-    recent: tuple[Card, ...]
-    """Of the newest acts that stand, the oldest first, each with its decision; of a bulk act its first item."""
+    """Those of the queue that the reader does not hold."""
+    recent: tuple[RecentAct, ...]
+    """The newest acts that stand, the oldest first."""
     last_sequence: int
     progress: ReadingProgress
     grids: Mapping[str, SourceGrid | None]
-    """By proposal id, for the cards to read; None while it is still being counted."""
+    """By proposal id, for the queue; None while it is still being counted."""
     gains: Mapping[str, float]
-    """The expected information gain of the cards to read, in nats, by proposal id, where a gain order says it."""
+    """The expected information gain of the queue, in nats, by proposal id, where a gain order says it."""
 
 
 def as_json(dealt: Deal) -> dict[str, Any]:
     """Return a deal as plain JSON for the browser."""
-    plain = asdict(dealt)
-    for card in plain["cards"]:
-        del card["decision"]
-    return plain
+    return asdict(dealt)
 
 
 def deal(
@@ -106,9 +114,10 @@ def deal(
     *,
     clock: Clock,
     limit_cards: int = 60,
+    held: Collection[str] = (),
     gains: GainOrder | None = None,
 ) -> Deal:
-    """Lease an annotator the next items, and return them as cards in the order in which they are to be read.
+    """Lease an annotator the next items, and return them in the order of reading, with the cards that are not held.
 
     An item that somebody decided is not dealt, unless it is among the items that two people decide; nor is a proposal
     whose source pair was dropped or flipped since it was written. What the annotator skipped comes last.
@@ -120,6 +129,8 @@ def deal(
         reading: who reads what, in which order.
         clock: tells when.
         limit_cards: how many cards at most; fewer where their texts are long, but one if there is any.
+        held: ids of the items whose cards the reader has already. These are not built again, as long as the cache
+            knows them.
         gains: the newest gain order there is, for order "gain".
 
     Raises:
@@ -148,42 +159,53 @@ def deal(
             until=until,
         )
     gates = settings_of_gates(config.quality)
-    maker = _CardMaker(store, index, reading, Ranking(index), gates, config.judge.shown)
-    cards = tuple(_within(maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
+    maker = _CardMaker(store, cache.facts, index, reading, frozenset(held), Ranking(index), gates, config.judge.shown)
+    queue = dict(_within(maker.facts, maker.cards(items, outlook.skipped, outlook.seen, {}), BYTES_OF_CARDS))
     return Deal(
         kind=kind,
         annotator=annotator,
-        cards=cards,
+        queue=tuple(queue),
+        cards=tuple(card for card in queue.values() if card is not None),
         recent=_recent(maker),
         last_sequence=store.reviews.last_sequence(annotator),
         progress=_progress(store, reading, outlook),
-        grids={card.id: _source_grid(card, outlook.grids) for card in cards if isinstance(card, ProposalCard)},
-        gains=_gains_of(cards, gains) if gains is not None else {},
+        grids=_source_grids(maker, tuple(queue), outlook) if kind == "proposal" else {},
+        gains=_gains_of(tuple(queue), gains) if gains is not None else {},
     )
 
 
-def _gains_of(cards: Sequence[Card], gains: GainOrder) -> dict[str, float]:
-    wanted = {card.id.encode("ascii"): card.id for card in cards}
+def _gains_of(queue: Sequence[str], gains: GainOrder) -> dict[str, float]:
+    wanted = {item.encode("ascii"): item for item in queue}
     found = np.flatnonzero(np.isin(gains.ids, np.array(list(wanted), dtype=gains.ids.dtype)))
     return {wanted[gains.ids[place]]: float(gains.gains[place]) for place in found.tolist()}
 
 
-def _source_grid(card: ProposalCard, grids: Mapping[str, GridTexts | None]) -> SourceGrid | None:
-    own = (card.source.chosen, card.source.rejected)
-    known = grids[card.id] if card.id in grids else GridTexts.of(own)
-    if known is None:
-        return None
-    grown = known.with_answer((card.proposal.chosen, card.proposal.rejected))
-    return SourceGrid(known.approved, known.new_pairs, grown.new_pairs)
+def _source_grids(maker: "_CardMaker", queue: Sequence[str], outlook: Outlook) -> dict[str, SourceGrid | None]:
+    """Return what each of the queue would add: only where its source has something accepted are its texts read."""
+    known = {item: outlook.grids[item] for item in queue if item in outlook.grids}
+    answers = maker.store.proposals.answers([item for item, grid in known.items() if grid is not None])
+    grids: dict[str, SourceGrid | None] = {}
+    for item in queue:
+        grid = known.get(item)
+        if item not in known:
+            grids[item] = SourceGrid(0, 0, maker.facts[item].new_pairs)
+        elif grid is None:
+            grids[item] = None
+        elif item in answers:
+            grids[item] = SourceGrid(grid.approved, grid.new_pairs, grid.with_answer(answers[item]).new_pairs)
+    return grids
 
 
 @dataclass(frozen=True)
 class _CardMaker:
-    """Makes the cards of one annotator."""
+    """Makes the cards of one annotator, but for those that are held."""
 
     store: Store
+    facts: dict[str, CardFacts]
+    """By item id, of all cards that were built before; those built now are added."""
     index: PairIndex
     reading: Reading
+    held: Collection[str]
     ranking: Ranking
     gates: str
     """Digest of the quality gates' settings."""
@@ -196,17 +218,32 @@ class _CardMaker:
         skipped: Collection[str],
         seen: Collection[str],
         events: Mapping[str, Sequence[ReviewEvent]],
-    ) -> Iterator[Card]:
-        """Yield the items' cards in their order, their texts read a few at a time; items that are gone are left out.
+    ) -> Iterator[tuple[str, Card | None]]:
+        """Yield the items in their order with their cards, None for one that is held; items that are gone are left out.
 
+        Texts are read a few at a time. A card that is held is built where the cache does not know it, for its facts.
         `events` are those of items that the annotator has decided, whose status may be told.
         """
         for start in range(0, len(item_ids), CARDS_AT_ONCE):
             group = item_ids[start : start + CARDS_AT_ONCE]
-            swapped = dict(zip(group, self._swapped(group), strict=True))
-            made = self._pair_cards(group) if self.reading.kind == "pair" else self._proposal_cards(group, events)
-            for card in made:
-                yield replace(card, swapped=swapped[card.id], skipped=card.id in skipped, seen=card.id in seen)
+            lacking = [item for item in group if item not in self.held or item not in self.facts]
+            built: dict[str, Card] = {}
+            swapped = dict(zip(lacking, self._swapped(lacking), strict=True))
+            for card in self._built(lacking, events):
+                self.facts[card.id] = facts_of(card)
+                built[card.id] = replace(
+                    card, swapped=swapped[card.id], skipped=card.id in skipped, seen=card.id in seen
+                )
+            for item in group:
+                if item in self.held and item in self.facts:
+                    yield item, None
+                elif item in built:
+                    yield item, built[item]
+
+    def _built(self, item_ids: Sequence[str], events: Mapping[str, Sequence[ReviewEvent]]) -> Iterator[Card]:
+        if not item_ids:
+            return iter(())
+        return self._pair_cards(item_ids) if self.reading.kind == "pair" else self._proposal_cards(item_ids, events)
 
     def _swapped(self, item_ids: Sequence[str]) -> list[bool]:
         numbers = fixed_numbers(np.array(item_ids, dtype=np.bytes_), f"sides:{self.reading.annotator}")
@@ -244,31 +281,34 @@ class _CardMaker:
                 )
 
 
-def _within(cards: Iterator[Card], most_bytes: int) -> Iterator[Card]:
-    """Yield cards until their texts are as many bytes as may be sent at once; the first always."""
+def _within(
+    facts: Mapping[str, CardFacts], cards: Iterator[tuple[str, Card | None]], most_bytes: int
+) -> Iterator[tuple[str, Card | None]]:
+    """Yield cards until their texts are as many bytes as a reader may hold at once; the first always."""
     total = 0
-    for number, card in enumerate(cards):
-        total += card_size(card)
+    for number, (item, card) in enumerate(cards):
+        total += facts[item].size
         if number and total > most_bytes:
             return
-        yield card
+        yield item, card
 
 
-def _recent(maker: _CardMaker) -> tuple[Card, ...]:
-    """Return the cards of the annotator's newest acts that stand, the oldest first, with what they decided."""
+def _recent(maker: _CardMaker) -> tuple[RecentAct, ...]:
+    """Return the annotator's newest acts that stand, the oldest first, with what they decided."""
     store, kind, annotator = maker.store, maker.reading.kind, maker.reading.annotator
     acts = store.reviews.standing_acts(kind, annotator, newest=RECENT_ACTS)
     first_items = list(dict.fromkeys(act.items[0] for act in acts))
     events = store.reviews.events(kind, first_items)
     decided = {item: events[item] for item in first_items if annotator in effective_events(events[item])}
     seen = {item for item in first_items if any(_taught(annotator, event) for event in events[item])}
-    cards = {card.id: card for card in maker.cards(first_items, set(first_items) - decided.keys(), seen, decided)}
-    shown = (
-        replace(cards[act.items[0]], decision=_decision(act, annotator, events))
-        for act in acts
-        if act.items[0] in cards
-    )
-    return tuple(_within(shown, BYTES_OF_RECENT))[::-1]
+    cards = dict(maker.cards(first_items, set(first_items) - decided.keys(), seen, decided))
+    shown = [act for act in acts if act.items[0] in cards]
+    within = _within(maker.facts, ((act.items[0], cards[act.items[0]]) for act in shown), BYTES_OF_RECENT)
+    recent = [
+        RecentAct(item, _decision(act, annotator, events), card)
+        for act, (item, card) in zip(shown, within, strict=False)
+    ]
+    return tuple(recent[::-1])
 
 
 def _taught(annotator: str, event: ReviewEvent) -> bool:

@@ -12,6 +12,7 @@ from mars_engine.core.columns import IdArray
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.records import BoolArray, IntArray
 from mars_engine.core.review_records import ItemKind
+from mars_engine.curate.cards import Card, ProposalCard, card_size
 from mars_engine.curate.deck_decisions import Decisions
 from mars_engine.curate.deck_items import NO_FACTS, FamilySeen, Items, ProposalItems, as_text, pair_items
 from mars_engine.curate.gain_order import GainOrder
@@ -55,6 +56,25 @@ class Outlook:
     grids: Mapping[str, GridTexts | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a deal asks of a card that its reader holds already."""
+
+    size: int
+    """About how many bytes it is for the browser."""
+    new_pairs: int
+    """How many pairs a proposal gives where nothing else of its source is accepted."""
+
+
+def facts_of(card: Card) -> CardFacts:
+    """Return what a deal will ask of a card once its reader holds it."""
+    new_pairs = 0
+    if isinstance(card, ProposalCard):
+        grid = GridTexts.of((card.source.chosen, card.source.rejected))
+        new_pairs = grid.with_answer((card.proposal.chosen, card.proposal.rejected)).new_pairs
+    return CardFacts(card_size(card), new_pairs)
+
+
 @dataclass
 class DeckCache:
     """What is known of a store's items and of who decided what, brought up to date at each look.
@@ -74,6 +94,8 @@ class DeckCache:
         self._decisions: dict[ItemKind, Decisions] = {"pair": Decisions("pair"), "proposal": Decisions("proposal")}
         self._proposals = ProposalItems()
         self._orders: dict[tuple[str, ...], _KeptOrder] = {}
+        self.facts: dict[str, CardFacts] = {}
+        """Of the cards that were built, by the ids of their items."""
 
     def outlook(
         self,

@@ -87,12 +87,9 @@ def open_dispute(store: Store, kind: ItemKind, item_id: str) -> Dispute:
     return Dispute(item, source, tuple(event for _, event in sorted(counting.items())))
 
 
-def take_answer(
-    store: Store, kind: ItemKind, item_id: str, answer: ReviewEvent, *, annotator: str, clock: Clock, note: str = ""
-) -> ReviewEvent:
-    """Settle a dispute by taking a person's answer as it is, with its edited texts; see `adjudicate`."""
-    decision = Decision(answer.action, answer.edited_chosen, answer.edited_rejected, note, answer.edited_prompt)
-    return adjudicate(store, kind, item_id, decision, annotator=annotator, clock=clock)
+def same_decision(answer: ReviewEvent, *, note: str = "") -> Decision:
+    """Return what a person decided as a decision of one's own, with the edited texts, to settle a dispute by it."""
+    return Decision(answer.action, answer.edited_chosen, answer.edited_rejected, note, answer.edited_prompt)
 
 
 def undo_last_adjudication(store: Store, kind: ItemKind, *, annotator: str, clock: Clock) -> str | None:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mars_engine.align.alpaca.figures import PolicyFigures
+from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
+from mars_engine.align.training.facts import PolicyFacts
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
@@ -96,3 +99,36 @@ def of_rewardbench(record: EvaluationRecord) -> Headlines:
         found["overall"] = scores.overall
     rows = {} if is_published(record) else {"rows": scores.rows}
     return {"model": record.label, **rows, **found}
+
+
+def of_best_of_n(report: BestOfNReport) -> Headlines:
+    """What each reward model's picks are worth above a random answer, at the largest n."""
+    gains = {
+        f"{curve.selector}, judged above random": curve.points[-1].gain.estimate
+        for curve in report.curves
+        if curve.selector not in (LONGEST, ORACLE)
+    }
+    return {"prompts": report.prompts, "answers to each": report.answers, "judge": report.judge, **gains}
+
+
+def of_alpaca(figures: Sequence[PolicyFigures]) -> Headlines:
+    """Each policy's win rate, with what it was judged by."""
+    first = figures[0]
+    rates = {f"{each.policy}, win rate in %": each.wins.win_rate for each in figures}
+    failed = sum(each.wins.n_failed for each in figures)
+    return {"judge": first.judge, "baseline": first.baseline, "prompts": first.prompts, "not judged": failed, **rates}
+
+
+def of_policy(facts: PolicyFacts) -> Headlines:
+    """What the watched prompts' answers were worth before and after, and what was alarming."""
+    found: Headlines = {
+        "policy": facts.policy,
+        "method": facts.method,
+        "steps": facts.steps,
+        "reward before": facts.reward_before,
+        "reward after": facts.reward_after,
+        "KL": facts.kl,
+    }
+    if facts.gold_after is not None:
+        found |= {"gold reward before": facts.gold_before, "gold reward after": facts.gold_after}
+    return found | ({"alarms": "; ".join(facts.alarms)} if facts.alarms else {})

@@ -14,7 +14,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace
 
-TRAINING_KINDS = ("train", "rounds", "open-round", "close-round")
+TRAINING_KINDS = ("train", "rounds", "open-round", "close-round", "align")
 """The kinds of runs that train, or may."""
 LOCK_FILE = "training.lock"
 

@@ -28,12 +28,17 @@ class ChatStore:
 
     def newest(self, request_ids: Collection[str]) -> dict[str, KeptAnswer]:
         """What came of these requests when they were asked last, by id; those never asked are left out."""
+        return {request_id: askings[-1] for request_id, askings in self.askings(request_ids).items()}
+
+    def askings(self, request_ids: Collection[str]) -> dict[str, list[KeptAnswer]]:
+        """All that came of these requests, by id, in the order in which each was asked; as `newest` else."""
         stored = schema.chat_answers.c
-        found: dict[str, KeptAnswer] = {}
+        found: dict[str, list[KeptAnswer]] = {}
         with self.database.read() as connection:
             for group in id_groups(request_ids):
                 statement = _ANSWERS.where(stored.request_id.in_(group)).order_by(stored.asking)
-                found |= {each.request_id: each for each in records(connection, KeptAnswer, statement)}
+                for each in records(connection, KeptAnswer, statement):
+                    found.setdefault(each.request_id, []).append(each)
         return found
 
     def settled(self, request_ids: Collection[str]) -> set[str]:
@@ -52,6 +57,23 @@ class ChatStore:
         with self.database.write() as connection:
             insert_or_replace(connection, schema.chat_answers, [record_values(answer) for answer in answers])
             note_change(connection, "chat")
+
+    def keep_unless_settled(self, answers: Sequence[KeptAnswer]) -> set[tuple[str, int]]:
+        """Store answers as `keep` does, but for requests that are settled by now: what others kept meanwhile stays.
+
+        Returns the request's id and the asking of those that were stored.
+        """
+        stored = schema.chat_answers.c
+        is_settled = or_(stored.answer.is_not(None), stored.retryable.is_(False))
+        settled: set[tuple[str, int]] = set()
+        with self.database.write() as connection:
+            for group in id_groups([each.request_id for each in answers]):
+                statement = select(stored.request_id, stored.asking).where(stored.request_id.in_(group), is_settled)
+                settled.update((row.request_id, row.asking) for row in connection.execute(statement))
+            fresh = [each for each in answers if (each.request_id, each.asking) not in settled]
+            insert_or_replace(connection, schema.chat_answers, [record_values(each) for each in fresh])
+            note_change(connection, "chat")
+        return {(each.request_id, each.asking) for each in fresh}
 
     def all(self) -> list[KeptAnswer]:
         """Everything that was kept, the oldest first."""

@@ -17,7 +17,10 @@ from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FILE, Workspace
 
 BACKUPS = f"{ARTIFACTS}/backups"
-KEPT_ARTIFACTS = ("models", "probe-features.json", "rewardbench", "experiments", "keys.json")
+KEPT_ARTIFACTS = (
+    *("models", "probe-features.json", "rewardbench", "experiments", "keys.json"),
+    *("align/answers", "align/best-of-n", "align/policies", "alpaca-eval"),
+)
 """Embeddings and maps are made again where they are missed; uploads, exports and logs are no part of a backup."""
 
 ENDINGS = (".tar.gz", ".zip")

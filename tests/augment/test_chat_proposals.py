@@ -68,8 +68,13 @@ def check_counts(server: ScriptedServer, bench, *, whole_answers_once: bool = Tr
         assert max(server.answered.values()) == 1
 
 
+@pytest.mark.slow
 def test_over_200_pairs_nothing_is_lost_nothing_asked_twice_and_no_failure_hidden():
-    with serving(misbehaving) as server, chat_bench(chat_config(server.base_url, chat=IMPATIENT), pairs=PAIRS) as bench:
+    # In few chunks, so that those that hang are waited for together.
+    with (
+        serving(misbehaving) as server,
+        chat_bench(chat_config(server.base_url, chat=IMPATIENT, chunk=100), pairs=PAIRS) as bench,
+    ):
         plan = planned(bench)
         report = make_proposals(bench, plan)
         # A hanging request was answered in the end, to nobody; the server cannot know that.

@@ -122,7 +122,7 @@ def offers(draw) -> dict[tuple[str, str], Sequence[str] | str]:
     return script
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(offers())
 def test_refining_is_what_the_method_says_and_its_trail_is_whole(script):
     refiner = ScriptedRefiner(script)

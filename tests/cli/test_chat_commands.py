@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from scripted_chat import Answer, Asked, ScriptedServer, key_of_kept, rewrites, serving
 
+from mars_engine.cli.main import BAD_INPUT
 from mars_engine.cli.main import mars as cli
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, ProposeConfig, TriageConfig
@@ -290,3 +291,48 @@ def test_streamlits_secrets_become_environment_variables_which_jobs_inherit(tmp_
         [sys.executable, "-c", program], cwd=tmp_path, env=quiet_environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == KEY
+
+
+def test_requests_are_written_and_answers_taken_in_without_a_server(root, tmp_path):
+    out, answers = tmp_path / "out.jsonl", tmp_path / "in.jsonl"
+    rounds = 0
+    while "Nothing is left to ask" not in (said := run(root, "propose", "--requests", str(out), "--overwrite")):
+        rounds += 1
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        assert f"wrote {len(lines)} requests to {out}" in said
+        answers.write_text("".join(f"{json.dumps(answered(line))}\n" for line in lines))
+        report = json.loads(run(root, "propose", "--answers", str(answers), "--json"))
+        assert (report["given"], report["taken"], report["missing"]) == (len(lines), len(lines), 0)
+    assert rounds >= 1
+    said = run(root, "propose", "--answers", str(answers))
+    assert f"{len(lines)} answers in the files: 0 taken in" in said
+    assert f"{len(lines)} taken before" in said
+    with open_workspace_store(find_workspace(root)) as store:
+        pair = store.pairs.pairs("train")[0]
+    answers.write_text(f'{{"id": "{pair.id}", "side": "chosen", "rewrite": "By hand."}}\n{{"id": 1}}\n')
+    said = run(root, "propose", "--answers", str(answers), "--writer", "Ada")
+    assert "By Ada:" in said
+    assert "2 answers in the files: 1 taken in" in said
+    assert "it has no rewrite" in said or "no pair has the id '1'" in said
+
+
+def answered(line: dict) -> dict:
+    """A line of a batch's output, to one of its input."""
+    content = rewrites(Asked(line["body"], {}, 0)).content
+    body = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    return {"id": "x", "custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}, "error": None}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--requests", "out.jsonl", "--dry-run"], "--dry-run cannot be used with --requests"),
+        (["--requests", "out.jsonl", "--answers", "in.jsonl"], "--answers cannot be used with --requests"),
+        (["--answers", "in.jsonl", "--retry-failed"], "--retry-failed cannot be used with --answers"),
+        (["--writer", "Ada"], "--writer cannot be used without --requests and --answers"),
+        (["--requests", "out.txt"], "expected: one of .jsonl"),
+        (["--answers", "nowhere.jsonl"], "nowhere.jsonl"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(root, options, said):
+    assert said.lower() in run(root, "propose", *options, code=2 if "cannot" in said else BAD_INPUT).lower()

@@ -74,9 +74,9 @@ def test_init_writes_the_settings_given_and_refuses_to_do_it_twice(tmp_path):
 def test_import_reports_and_status_goes_on(workspace):
     result = run("--workspace", workspace, "import", str(shipped("data") / "demo-train.jsonl"))
     assert result.exit_code == 0
-    assert "180 rows read as trl, 180 new train pairs kept" in result.output
+    assert "360 rows read as trl, 360 new train pairs kept" in result.output
     status = json.loads(run("--workspace", workspace, "status", "--json").stdout)
-    assert status["funnel"][0] == {"name": "pairs", "count": 180, "unit": "training pairs", "note": ""}
+    assert status["funnel"][0] == {"name": "pairs", "count": 360, "unit": "training pairs", "note": ""}
     assert status["next_step"].startswith("mars train")
 
 
@@ -119,7 +119,7 @@ def test_a_dry_run_shows_the_report_and_the_first_pairs_and_stores_nothing(works
     assert preview["first"][0]["prompt"] == first["prompt"]
     shown = run("--workspace", workspace, "import", data, "--dry-run").output
     assert shown.startswith("Nothing is stored")
-    assert "180 rows read as trl, 180 new train pairs kept" in shown
+    assert "360 rows read as trl, 360 new train pairs kept" in shown
     assert shown.count("chosen: ") == shown.count("rejected: ") == 3
     assert counts(workspace) == {"train": 0, "heldout": 0}
     with open_workspace_store(find_workspace(Path(workspace))) as store:
@@ -138,8 +138,8 @@ def test_a_dry_run_of_both_parts_shows_both(workspace):
 
 def test_the_demo_pairs_are_a_source_of_their_own(workspace):
     reports = json.loads(run("--workspace", workspace, "import", "demo", "--json").stdout)
-    assert [(report["split"], report["kept"]) for report in reports] == [("train", 180), ("heldout", 60)]
-    assert counts(workspace) == {"train": 180, "heldout": 60}
+    assert [(report["split"], report["kept"]) for report in reports] == [("train", 360), ("heldout", 252)]
+    assert counts(workspace) == {"train": 360, "heldout": 252}
     assert run("--workspace", workspace, "import", "demo", "--split", "train").exit_code == 2
 
 

@@ -1,30 +1,32 @@
 """The demo on the packaged model, and the rest of the command line on the workspace it leaves."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+
+from mars_engine.cli.main import BAD_INPUT, mars
 
 pytestmark = pytest.mark.model
 
 SHAPES = ("standard", "standard-implicit", "conversational", "conversational-implicit")
 
 
-def mars(workspace: Path, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+def run(workspace: Path, *arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(mars, ["--workspace", str(workspace), *arguments])
+    assert result.exit_code == code, result.output
+    return result
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> tuple[Path, dict]:
-    import os
-
-    workspace = tmp_path_factory.mktemp("demo") / "workspace"
-    result = mars(workspace, "demo", "--no-serve", "--json", environment={**os.environ, "HF_HUB_OFFLINE": "1"})
-    assert result.returncode == 0, result.stderr
-    return workspace, json.loads(result.stdout)
+def demo(finished_demo) -> tuple[Path, dict[str, Any]]:
+    """The workspace that the demo left, which no test changes; and its report."""
+    return finished_demo / "workspace", json.loads((finished_demo / "report.json").read_text())
 
 
 def test_each_step_of_the_method_did_something(demo):
@@ -64,24 +66,20 @@ def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_en
         assert again[part] == report[part]
 
 
-def test_without_a_terminal_it_prints_plain_lines(demo, quiet_environment):
+def test_without_a_terminal_it_prints_plain_lines(demo):
     workspace, _ = demo
-    result = mars(workspace, "evaluate", environment=quiet_environment)
-    assert result.returncode == 0
+    result = run(workspace, "evaluate")
     assert "no difference shown" in result.stdout or "is better" in result.stdout
     assert "\x1b[" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_column(
-    demo, shape, tmp_path, quiet_environment
-):
+def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_column(demo, shape, tmp_path):
     datasets = pytest.importorskip("datasets")
     workspace, report = demo
     path = tmp_path / "pairs.jsonl"
     arguments = ["export", str(path), "--what", "composed", "--shape", shape]
-    result = mars(workspace, *arguments, environment=quiet_environment)
-    assert result.returncode == 0, result.stderr
+    run(workspace, *arguments)
     loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(loaded) == report["compose"]["new_pairs"]
     assert {"chosen", "rejected", "mars_margin", "mars_source_id"} <= set(loaded.column_names)
@@ -89,14 +87,13 @@ def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_co
     assert ("prompt" in loaded.column_names) is not shape.endswith("implicit")
     manifest = json.loads(path.with_name("pairs.jsonl.manifest.json").read_text())
     assert manifest["composition"] == report["compose"]["composition"]["id"]
-    assert mars(workspace, *arguments, environment=quiet_environment).returncode != 0, "it must not overwrite"
+    run(workspace, *arguments, code=BAD_INPUT)  # it must not overwrite
 
 
-def test_rounds_run_on_from_there(demo, quiet_environment):
-    workspace, _ = demo
-    result = mars(workspace, "train", "--rounds", "2", "--json", environment=quiet_environment)
-    assert result.returncode == 0, result.stderr
-    first, second = json.loads(result.stdout)
+def test_rounds_run_on_from_there(demo, tmp_path):
+    workspace = tmp_path / "workspace"
+    shutil.copytree(demo[0], workspace)
+    first, second = json.loads(run(workspace, "train", "--rounds", "2", "--json").stdout)
     assert first["compose"]["new_pairs"] > 0
     assert second["compose"]["carried_over"] == first["compose"]["new_pairs"]
     assert second["model"]["label"] == "signed round 2"

@@ -13,6 +13,8 @@ from mars_engine.jobs.own_process import ask_mars
 from mars_engine.store import open_store
 from mars_engine.workspace.workspace import create_workspace, find_workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "name", ["Anthropic/hh-rlhf", "Anthropic/hh-rlhf@train", "owner/na.me_1:config-2@test", "a/b@train.part"]

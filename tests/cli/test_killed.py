@@ -5,19 +5,19 @@ Death comes at each commit in turn, in this process, and once by a real SIGKILL 
 
 import json
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from database_content import database_content
+from forked_mars import ForkedMars
 
 from mars_engine.cli.main import mars
 from mars_engine.core.errors import StoreError
@@ -143,17 +143,17 @@ def kill(start: Path, workspace: Path, step: list[str], environment: dict[str, s
     while True:
         shutil.rmtree(workspace, ignore_errors=True)
         shutil.copytree(start, workspace)
-        command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *step]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = ForkedMars(workspace, *step, environment=environment)
         before = runs(start)
-        while runs(workspace) == before and process.poll() is None:
+        while runs(workspace) == before and process.returncode is None:
             time.sleep(0.02)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(after)
-        is_struck = process.poll() is None
-        process.kill()
-        process.wait()
-        if is_struck:
+        deadline = time.monotonic() + after
+        while process.returncode is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process.returncode is None:
+            process.strike(signal.SIGKILL)
+        process.communicate()
+        if process.returncode == -signal.SIGKILL:
             return
         after *= 0.7
 

@@ -20,6 +20,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store, sqlite_url
 from mars_engine.workspace.workspace import DATABASE_FILE, find_workspace, open_workspace_store, utc_now
 
+pytestmark = pytest.mark.slow
+
 DEMO_TRAIN = shipped("data") / "demo-train.jsonl"
 NOT_UTF8 = os.fsdecode(b"pairs-\xff\xe9.jsonl")
 
@@ -219,7 +221,7 @@ def test_a_closed_output_is_no_failure_of_any_command(workspace, kind):
         assert "Traceback" not in errors
         assert "Exception ignored" not in errors
     with open_workspace_store(find_workspace(workspace)) as store:
-        assert store.pairs.count("train") == 180
+        assert store.pairs.count("train") == 360
 
 
 def test_a_full_output_is_said_in_one_line_by_every_command(workspace):
@@ -228,7 +230,7 @@ def test_a_full_output_is_said_in_one_line_by_every_command(workspace):
         assert one_line(errors), (arguments, errors)
         assert code == NOT_READY or "No space left" in errors
     with open_workspace_store(find_workspace(workspace)) as store:
-        assert store.pairs.count("train") == 180
+        assert store.pairs.count("train") == 360
 
 
 def test_an_output_of_a_narrow_encoding_gets_escapes_and_json_stays_json(tmp_path, workspace):
@@ -333,7 +335,7 @@ def test_a_workspace_that_may_only_be_read_can_be_read(tmp_path, read_only):
         done = hindered(read_only, *arguments)
         assert done.returncode == 0, (arguments, done.stderr)
         assert done.stdout
-    assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 180
+    assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 360
     assert sorted(path.name for path in read_only.iterdir()) == before
 
 
@@ -347,7 +349,7 @@ def test_what_would_write_in_a_read_only_workspace_is_refused_in_one_line(read_o
 
 def test_what_somebody_is_writing_meanwhile_is_read_too(filled):
     with open_workspace_store(find_workspace(filled)) as store:  # open, so that its journal stays beside the database
-        assert store.pairs.count("train") == 180
+        assert store.pairs.count("train") == 360
         assert run("--workspace", str(filled), "import", str(shipped("data") / "demo-test.jsonl")).exit_code == 0
         _allow(filled, folders=0o555, files=0o444)
         done = hindered(filled, "status", "--json")

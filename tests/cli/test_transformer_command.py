@@ -4,8 +4,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from forked_mars import ForkedMars
 from safetensors.numpy import load_file
 from tiny_transformers import save_tiny_backbone
 
@@ -78,28 +77,23 @@ def models(workspace: Path) -> dict[str, dict[str, np.ndarray]]:
     return {folder.name: load_file(folder / "model.safetensors") for folder in folders}
 
 
-def begin(workspace: Path, *arguments: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
 def run_apart(workspace: Path, *arguments: str, environment: dict[str, str]) -> None:
     """Run a command to its end in a process of its own, whose arithmetic is that of one that is struck."""
-    process = begin(workspace, *arguments, environment=environment)
-    said = process.communicate(timeout=300)[1].decode()
-    assert process.returncode == 0, said
+    process = ForkedMars(workspace, *arguments, environment=environment)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
 
 
-def strike_after(process: "subprocess.Popen[bytes]", workspace: Path, step: int, how: signal.Signals) -> str:
+def strike_after(process: ForkedMars, workspace: Path, step: int, how: signal.Signals) -> str:
     """Send a signal once the training has noted a step; return what the process said."""
     deadline = time.monotonic() + 300
     statement = "SELECT max(step) FROM run_points WHERE metric = 'training margin'"
     while (query(workspace, statement)[0][0] or 0) < step:
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.returncode is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(how)
-    return process.communicate(timeout=120)[1].decode()
+    process.strike(how)
+    return process.communicate()[1]
 
 
 def test_a_round_leaves_models_scores_curves_and_trajectories(quiet_run):
@@ -125,6 +119,7 @@ def test_a_round_leaves_models_scores_curves_and_trajectories(quiet_run):
 
 
 def test_cancelled_and_killed_it_goes_on_exactly(start, tmp_path, quiet_environment):
+    """Killed while it starts, cancelled, and killed in the training: the database stays whole, and no run goes on."""
     texts = (start.parent / "train.jsonl").read_text().splitlines()
     backbone = save_tiny_backbone(tmp_path / "backbone", "modernbert", texts)
     command = ["train", "--backbone", str(backbone), "--reward-model-epochs", "40"]
@@ -133,7 +128,21 @@ def test_cancelled_and_killed_it_goes_on_exactly(start, tmp_path, quiet_environm
         shutil.copytree(start, each)
     run_apart(quiet, *command, environment=quiet_environment)
 
-    process = begin(workspace, *command, environment=quiet_environment)
+    def is_whole_and_no_run_seems_to_go_on() -> bool:
+        run(workspace, "job", "list")
+        running = query(workspace, "SELECT count(*) FROM runs WHERE state = 'running'")
+        return query(workspace, "PRAGMA integrity_check") == [("ok",)] and running == [(0,)]
+
+    process = ForkedMars(workspace, *command, environment=quiet_environment)
+    while not query(workspace, "SELECT * FROM runs WHERE kind = 'train'"):
+        assert process.returncode is None, process.communicate()
+        time.sleep(0.01)
+    process.strike(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert is_whole_and_no_run_seems_to_go_on()
+
+    process = ForkedMars(workspace, *command, environment=quiet_environment)
     said = strike_after(process, workspace, 10, signal.SIGINT)
     assert process.returncode == INTERRUPTED, said
     assert "Traceback" not in said
@@ -142,12 +151,14 @@ def test_cancelled_and_killed_it_goes_on_exactly(start, tmp_path, quiet_environm
     (training,) = (workspace / "artifacts" / "checkpoints").iterdir()
     assert (training / f"checkpoint-{reached}" / "trainer_state.json").is_file()
 
-    process = begin(workspace, *command, environment=quiet_environment)
+    process = ForkedMars(workspace, *command, environment=quiet_environment)
     strike_after(process, workspace, reached + 20, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert is_whole_and_no_run_seems_to_go_on()
     assert query(workspace, "SELECT count(*) FROM reward_models") == [(0,)]
     run_apart(workspace, *command, environment=quiet_environment)
     states = [state for (state,) in query(workspace, "SELECT state FROM runs WHERE kind = 'train' ORDER BY ordinal")]
-    assert states == ["cancelled", "lost", "finished"]
+    assert states == ["lost", "cancelled", "lost", "finished"]
     found, expected = models(workspace), models(quiet)
     assert found.keys() == expected.keys()
     (model_id,) = expected
@@ -171,38 +182,3 @@ def test_what_cannot_be_trained_is_said_in_plain_words(start, tmp_path):
     run(one, "import", str(tmp_path / "one.jsonl"))
     said = run(one, "train", "--backbone", "packaged", code=NOT_READY).output
     assert "there is only one pair to train on" in said
-
-
-def test_killed_at_three_random_moments_it_goes_on_exactly(start, tmp_path, quiet_environment):
-    """Once while it starts, twice in the training: the database stays whole, and no run seems to go on."""
-    texts = (start.parent / "train.jsonl").read_text().splitlines()
-    backbone = save_tiny_backbone(tmp_path / "backbone", "roberta", texts)
-    command = ["train", "--backbone", str(backbone), "--reward-model-epochs", "60"]
-    quiet, workspace = tmp_path / "quiet", tmp_path / "workspace"
-    for each in (quiet, workspace):
-        shutil.copytree(start, each)
-    run_apart(quiet, *command, environment=quiet_environment)
-
-    rng = np.random.default_rng(7)
-    reached = 0
-    for is_starting in (True, False, False):
-        process = begin(workspace, *command, environment=quiet_environment)
-        if is_starting:
-            time.sleep(rng.uniform(0.2, 4))
-            process.kill()
-            process.communicate(timeout=60)
-        else:
-            strike_after(process, workspace, reached + int(rng.integers(1, 30)), signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-        assert query(workspace, "PRAGMA integrity_check") == [("ok",)]
-        run(workspace, "job", "list")
-        assert query(workspace, "SELECT count(*) FROM runs WHERE state = 'running'") == [(0,)]
-        reached = query(workspace, "SELECT max(step) FROM run_points")[0][0] or 0
-    assert query(workspace, "SELECT count(*) FROM reward_models") == [(0,)]
-
-    run_apart(workspace, *command, environment=quiet_environment)
-    found, expected = models(workspace), models(quiet)
-    assert found.keys() == expected.keys()
-    (model_id,) = expected
-    for name, weight in expected[model_id].items():
-        np.testing.assert_allclose(found[model_id][name], weight, atol=1e-6, rtol=0)

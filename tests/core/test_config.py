@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mars_engine.core.config import (
+    AlignConfig,
     AllocationConfig,
     ChatConfig,
     EncoderConfig,
@@ -40,6 +41,8 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
             fields[name] = st.from_regex(pattern, fullmatch=True)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             fields[name] = values_of(field.annotation)
+        elif name == "instructions":
+            fields[name] = st.text().filter(str.strip)
         elif name == "refiner_template":
             fields[name] = TEMPLATES
         elif field.annotation is float:
@@ -51,6 +54,8 @@ def values_of(section: type[Section]) -> st.SearchStrategy[Any]:
     drawn = st.fixed_dictionaries(fields)
     if section is ChatConfig:
         drawn = drawn.filter(lambda values: values["input_price"] or values["output_price"] or not values["max_cost"])
+    if section is AlignConfig:  # completions that the parts share evenly
+        drawn = drawn.map(lambda values: values | {"prompts_per_step": values["ppo_minibatches"]})
     return drawn.map(lambda values: section(**values))
 
 

@@ -6,7 +6,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from mars_engine.core.errors import MarsError
 from mars_engine.core.review_state import proposal_state
 from mars_engine.curate.agreement import adjudicate, agreement
-from mars_engine.curate.people import contributions, open_dispute, take_answer, undo_last_adjudication
+from mars_engine.curate.people import contributions, open_dispute, same_decision, undo_last_adjudication
 from mars_engine.curate.review import Decision
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.workspace.rounds import run_rounds
@@ -65,7 +65,8 @@ def test_a_dispute_has_the_answers_of_people_alone(bench):
 def test_taking_an_edit_takes_its_texts_and_undo_opens_the_dispute_again(bench):
     (item,) = disputed(bench)
     edit = open_dispute(bench.store, "proposal", item).answers[1]
-    take_answer(bench.store, "proposal", item, edit, annotator="eve", clock=bench.clock, note="bob is right")
+    decision = same_decision(edit, note="bob is right")
+    adjudicate(bench.store, "proposal", item, decision, annotator="eve", clock=bench.clock)
     assert disputed(bench) == []
     assert (state(bench, item).status, state(bench, item).chosen) == ("accepted", "as bob has it")
     assert undo_last_adjudication(bench.store, "proposal", annotator="eve", clock=bench.clock) == item

@@ -26,6 +26,7 @@ def three_groups(count: int, *, seed: int = 0) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------------------- UMAP
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_map_and_places_more_the_same(tmp_path):
     vectors, more = three_groups(60), three_groups(9, seed=1)
     (first, places), (second, places_again) = (UmapMapper(MapConfig()).fit(vectors) for _ in range(2))
@@ -46,6 +47,7 @@ def test_the_same_seed_gives_the_same_map_and_places_more_the_same(tmp_path):
     assert np.array_equal(shelf.reducer("difference").place(more), placed)
 
 
+@pytest.mark.slow
 def test_as_few_pairs_as_allowed_and_pairs_that_are_all_alike_have_a_map():
     mapper = UmapMapper(MapConfig(neighbours=30))
     assert np.isfinite(mapper.fit(three_groups(FEWEST_PAIRS))[1]).all()

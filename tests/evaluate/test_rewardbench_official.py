@@ -11,8 +11,8 @@ from made_up_best_of import made_up_best_of_rows
 from tiny_chat_models import save_tiny_chat_model
 
 from mars_engine.core.records import EvaluationRecord
-from mars_engine.data.loaders.benchmark import load_benchmark
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
+from mars_engine.evaluate.benchmark_loader import load_benchmark
 from mars_engine.evaluate.rewardbench import run_rewardbench, scores_of
 from mars_engine.reward_models.foreign import ForeignModel, load_foreign_model
 

@@ -30,6 +30,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
 
+pytestmark = pytest.mark.slow
+
 ROWS = 80_000
 ROWS_NEVER_READ = 2_000_000
 """So many that a job still reads them, which it leaves at once, when a test cancels or kills it."""
@@ -100,11 +102,11 @@ def test_a_job_works_in_a_process_of_its_own_and_is_recorded_once(workspace, sto
     assert run.command == ("import", TRAIN_FILE)
     done = settled(store, run)  # what it prints comes after its end was noted
     assert (done.state, done.error) == ("finished", "")
-    assert done.summary["pairs kept"] == 180
+    assert done.summary["pairs kept"] == 360
     assert [each.id for each in store.runs.all()] == [run.id]
-    assert store.pairs.count("train") == 180
+    assert store.pairs.count("train") == 360
     assert (workspace.root / done.log).is_file()
-    assert "180 new train pairs kept" in log_tail(workspace, done)
+    assert "360 new train pairs kept" in log_tail(workspace, done)
 
 
 def test_it_reports_progress_and_that_it_is_alive(workspace, store, long_work):

@@ -1,7 +1,11 @@
 """Workspaces of every kind that the app may be opened in, made quickly and without models."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,7 +47,16 @@ def _import(bench: Workbench, count: int) -> None:
 
 def make_workspace(root: Path, kind: str) -> Path:
     """Make a workspace of one of KINDS; its folder."""
-    workspace = create_workspace(root)
+    shutil.copytree(_made(kind), root)
+    return root
+
+
+@cache
+def _made(kind: str) -> Path:
+    """A workspace of a kind, which is copied for each test that wants one."""
+    folder = Path(tempfile.mkdtemp(prefix="mars-workspace-"))
+    atexit.register(shutil.rmtree, folder)
+    workspace = create_workspace(folder / "made")
     bench = make_bench(url=workspace.database_url)
     if kind != "empty":
         _import(bench, 20)
@@ -56,7 +69,7 @@ def make_workspace(root: Path, kind: str) -> Path:
         bench.store.runs.start(FAILED)
         bench.store.runs.finish(FAILED.id, "failed", FAILED.started_at, summary={}, error=FAILED.error)
     bench.store.close()
-    return root
+    return workspace.root
 
 
 def open_results(root: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:

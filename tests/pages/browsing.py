@@ -1,18 +1,43 @@
-"""A real headless Chromium for tests, on a large and a small screen."""
+"""A real headless Chromium for tests, on a large and a small screen: started once, and forgetful between tests."""
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 LARGE, SMALL = (1440, 900), (390, 844)
+IDLE: dict[tuple[int, int], list[Any]] = defaultdict(list)
+"""Browsers that nobody uses at the moment, by the size of their screen."""
 
 
 @contextmanager
 def open_browser(size: tuple[int, int] = LARGE) -> Iterator[Any]:
-    """A Selenium driver of a new browser with nothing remembered; the test is skipped where there is no Chromium."""
+    """A Selenium driver of a browser with nothing remembered; the test is skipped where there is no Chromium."""
+    driver = IDLE[size].pop() if IDLE[size] else _start(size)
+    try:
+        yield driver
+        _forget(driver)
+    except BaseException:
+        driver.quit()
+        raise
+    if IDLE[size]:
+        driver.quit()
+    else:
+        IDLE[size].append(driver)
+
+
+def quit_browsers() -> None:
+    """End all browsers that nobody uses."""
+    for driver in [each for drivers in IDLE.values() for each in drivers]:
+        driver.quit()
+    IDLE.clear()
+
+
+def _start(size: tuple[int, int]) -> Any:
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver_path):
@@ -24,8 +49,21 @@ def open_browser(size: tuple[int, int] = LARGE) -> Iterator[Any]:
     metrics = {"width": size[0], "height": size[1], "pixelRatio": 1}
     options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+
+
+def _forget(driver: Any) -> None:
+    """Leave a new, empty tab in the place of the one that was used, and nothing of what its site has stored."""
+    shown = urlsplit(driver.current_url)
+    if shown.netloc:
+        origin = {"origin": f"{shown.scheme}://{shown.netloc}", "storageTypes": "all"}
+        driver.execute_cdp_cmd("Storage.clearDataForOrigin", origin)
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    used = driver.window_handles
+    driver.switch_to.new_window("tab")
+    fresh = driver.current_window_handle
+    for handle in used:
+        driver.switch_to.window(handle)
+        driver.close()
+    driver.switch_to.window(fresh)
+    driver.get_log("browser")

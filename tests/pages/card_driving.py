@@ -16,6 +16,7 @@ RECORDER = (
 (() => {"""
     + FIND_DECK
     + """
+if (window.testSockets) return;  // another driver of this tab has brought it along
 window.testSockets = [];
 window.WebSocket = class extends window.WebSocket {
   constructor(...given) { super(...given); window.testSockets.push(this); }

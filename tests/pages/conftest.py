@@ -1,14 +1,19 @@
 """What all tests of pages share."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from browsing import LARGE, open_browser
+from browsing import LARGE, open_browser, quit_browsers
+from click.testing import CliRunner
 from serving_app import MARS, AppServer
 from streamlit.runtime.pages_manager import PagesManager
 
+from mars_engine.cli.main import mars
+from mars_engine.jobs import own_process
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace
 
@@ -27,6 +32,19 @@ def pages_by_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", init)
+
+
+@pytest.fixture
+def mars_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pages ask `mars` in this process, which has imported all; a browser's server and its jobs start their own."""
+
+    def run(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        arguments = command[command.index("mars_engine.cli.main") + 1 :]
+        result = CliRunner().invoke(mars, arguments, prog_name="mars")
+        return subprocess.CompletedProcess(command, result.exit_code, result.stdout_bytes, result.stderr_bytes)
+
+    here = SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(own_process, "subprocess", here)
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +70,9 @@ def store(workspace) -> Iterator[Store]:
 def browser() -> Iterator[Any]:
     with open_browser(LARGE) as driver:
         yield driver
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_browser_left() -> Iterator[None]:
+    yield
+    quit_browsers()

@@ -66,7 +66,7 @@ def test_packaged_pairs_and_model_train_a_probe_and_the_app_starts(installed, tm
     mars("import", "demo")
     mars("train")
     mars("report", str(tmp_path / "report.html"))
-    assert "held-out pairs: 60" in mars("status")
+    assert "held-out pairs: 252" in mars("status")
     assert "<svg" in (tmp_path / "report.html").read_text()
     with serve([str(installed)], workspace, environment=quiet_environment, folder=tmp_path) as address:
         assert address.startswith("http://127.0.0.1:")

@@ -30,6 +30,8 @@ from mars_engine.service.worker import LOG_FILE, Answer, Request, WorkerClient, 
 from mars_engine.service.worker_process import RequestQueue
 from mars_engine.workspace.workspace import create_workspace, open_workbench
 
+pytestmark = pytest.mark.slow
+
 FAKE = (sys.executable, str(Path(__file__).resolve().parents[1] / "fake_worker.py"))
 
 

@@ -1,5 +1,7 @@
 """The table of requests to chat models and their answers, on SQLite and, where a server is named, PostgreSQL."""
 
+from dataclasses import replace
+
 import pytest
 from chat_tools import an_answer
 
@@ -52,3 +54,20 @@ def test_removing_everything_removes_the_answers(store):
     store.chat.keep([an_answer()])
     store.removal.remove_everything()
     assert store.chat.all() == []
+
+
+def test_what_is_written_out_does_not_take_the_place_of_an_answer_that_came_meanwhile(store):
+    answered, waiting = an_answer(source_id="a"), failure(source_id="b")
+    store.chat.keep([answered, waiting])
+    written = [replace(each, answer=None, failure="written out", retryable=True) for each in (answered, waiting)]
+    assert store.chat.keep_unless_settled(written) == {(waiting.request_id, 0)}
+    assert store.chat.newest([answered.request_id, waiting.request_id]) == {
+        answered.request_id: answered,
+        waiting.request_id: written[1],
+    }
+
+
+def test_all_askings_are_given_in_their_order(store):
+    first, second = an_answer(answer="bad"), an_answer(asking=1, answer="good")
+    store.chat.keep([second, first])
+    assert store.chat.askings([first.request_id, "unknown"]) == {first.request_id: [first, second]}

@@ -31,6 +31,9 @@ JOBS = (
     "findings",
     "rewardbench",
     "experiment",
+    "best-of-n",
+    "align",
+    "alpaca-eval",
 )
 """The commands whose work is recorded as a run."""
 SECONDS_BETWEEN_LOOKS = 0.5

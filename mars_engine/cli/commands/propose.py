@@ -1,5 +1,6 @@
 """Commands about proposing: propose, what it could not do, and the prompts of the chat generator."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,8 @@ from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
 from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.batches import write_requests
+from mars_engine.workspace.rewrites_elsewhere import open_plan, take_answers
 from mars_engine.workspace.rounds import newest_model, next_round
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
@@ -42,18 +45,56 @@ from mars_engine.workspace.workspace import find_workspace, open_workbench
     is_flag=True,
     help="Ask anew for answers that could not be used, too; this costs again what they cost.",
 )
+@click.option(
+    "--requests",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Ask nobody: write what a chat model has still to be asked to this file, in OpenAI's batch format.",
+)
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Ask nobody: take in answers to such requests, or rewrites in the plain form, and propose with them.",
+)
+@click.option("--writer", default="", metavar="NAME", help="With --answers: who wrote rewrites that do not say it.")
+@click.option("--overwrite", is_flag=True, help="With --requests: replace the file if it is there.")
 @section_options(*SECTIONS)
 @reporting
 def propose(
-    session: Session, dry_run: bool, pair_set: str, retry_failed: bool, retry_refused: bool, overrides: Overrides
+    session: Session,
+    dry_run: bool,
+    pair_set: str,
+    retry_failed: bool,
+    retry_refused: bool,
+    requests: Path | None,
+    answers: tuple[Path, ...],
+    writer: str,
+    overwrite: bool,
+    overrides: Overrides,
 ) -> Any:
     """Spend the budget on low-margin pairs and propose augmented pairs for them.
 
     Pairs whose two answers are too close are sharpened first, then all are paraphrased. Interrupted, it goes on where
     it stopped, and a chat model is asked nothing twice. The default generators are offline stand-ins, rule-based and
     extractive, for demonstrations and tests; docs/generators.md says how to use a chat
-    model or a sequence-to-sequence model.
+    model or a sequence-to-sequence model, and how --requests and --answers go with a batch service.
     """
+    if requests:
+        _refuse_beside("--requests", dry_run=dry_run, answers=answers, writer=writer, retry_failed=retry_failed)
+        return _write_requests(
+            session, requests, pair_set, overwrite, "all" if retry_refused else "retryable", overrides
+        )
+    if answers:
+        _refuse_beside(
+            "--answers",
+            dry_run=dry_run,
+            set=pair_set,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            retry_refused=retry_refused,
+        )
+        return _take_answers(session, answers, writer, overrides)
+    _refuse_beside("without --requests and --answers", writer=writer, overwrite=overwrite)
     retry: Retry | None = "all" if retry_refused else "retryable" if retry_failed else None
     if dry_run:
         return _propose_dry(session, pair_set, overrides) if retry is None else _retry_dry(session, retry, overrides)
@@ -77,6 +118,30 @@ def propose(
         printing.show_generators(console, cards)
 
     return {"plan": plan, "propose": proposed, "generators": cards}, show
+
+
+def _refuse_beside(chosen: str, **given: Any) -> None:
+    """Refuse options that mean nothing beside the chosen ones, given by their names."""
+    if wrong := [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
+        raise click.UsageError(f"{', '.join(wrong)} cannot be used {chosen if ' ' in chosen else 'with ' + chosen}.")
+
+
+def _write_requests(
+    session: Session, path: Path, pair_set: str, overwrite: bool, retry: Retry, overrides: Overrides
+) -> Any:
+    with working(session, "propose", overrides) as (bench, notes):
+        model = newest_model(bench)
+        plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
+        report = write_requests(bench, plan.plan, path, overwrite=overwrite, retry=retry)
+        notes.summary |= headlines.of_propose(report.propose) | {"requests written": report.requests}
+    return report, lambda console: printing_generation.show_requests(console, report)
+
+
+def _take_answers(session: Session, files: tuple[Path, ...], writer: str, overrides: Overrides) -> Any:
+    with working(session, "propose", overrides) as (bench, notes):
+        report = take_answers(bench, open_plan(bench), files, writer=writer)
+        notes.summary |= {"answers": report.given, "taken": report.taken}
+    return report, lambda console: printing_generation.show_answers(console, report)
 
 
 def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:

@@ -14,9 +14,9 @@ from mars_engine.core.benchmark_records import AnswerText, BenchmarkVersion
 from mars_engine.core.config import InputFormat
 from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import EvaluationRecord, ModelRecord
-from mars_engine.data.loaders.benchmark import HUB_SETS, load_benchmark, load_published_scores
 from mars_engine.data.loaders.hub import PREFIX
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
+from mars_engine.evaluate.benchmark_loader import HUB_SETS, load_benchmark, load_published_scores
 from mars_engine.evaluate.rewardbench import (
     PADDING_REPAIRED,
     benchmark_id,

@@ -4,6 +4,7 @@ The docstring below a setting is its only help text: the command line's `--help`
 pages' forms are made from it.
 """
 
+from mars_engine.core.config.align import AlignConfig, AlignMethod, PolicyTemplate, RewardCombination
 from mars_engine.core.config.generators import (
     CausalConfig,
     ChatConfig,
@@ -54,6 +55,8 @@ __all__ = [
     "LAWS",
     "PROBE_BACKBONE",
     "SENTENCE_LAYERS",
+    "AlignConfig",
+    "AlignMethod",
     "AllocationConfig",
     "AllocationLaw",
     "CausalConfig",
@@ -71,11 +74,13 @@ __all__ = [
     "MarginScale",
     "MarsConfig",
     "OpinionShown",
+    "PolicyTemplate",
     "Precision",
     "ProbeConfig",
     "ProposeConfig",
     "QualityConfig",
     "ReviewConfig",
+    "RewardCombination",
     "RewardModelConfig",
     "Section",
     "Seq2SeqConfig",

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
+from mars_engine.core.config.align import AlignConfig
 from mars_engine.core.config.generators import CausalConfig, ChatConfig, ProposeConfig, Seq2SeqConfig
 from mars_engine.core.config.method import AllocationConfig, ComposeConfig, GateConfig, JudgeConfig, TriageConfig
 from mars_engine.core.config.models import EncoderConfig, ProbeConfig, RewardModelConfig
@@ -45,6 +46,7 @@ class MarsConfig(Section):
     compose: ComposeConfig = ComposeConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     map: MapConfig = MapConfig()
+    align: AlignConfig = AlignConfig()
 
 
 def validate_config(settings: dict[str, Any], *, origin: str) -> MarsConfig:

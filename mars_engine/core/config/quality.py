@@ -63,7 +63,7 @@ class QualityConfig(Section):
     fluency: bool = False
     """Gate: under the language model of [causal], no text reads worse than its source; takes seconds a proposal on a
     processor."""
-    max_fluency_loss: Annotated[float, Field(ge=0)] = 0.25
+    max_fluency_loss: Annotated[float, Field(ge=0)] = 1.0
     """Most by which the mean log-likelihood of a text's tokens may lie below its source's, in nats."""
     refusals: bool = True
     """Gate: no refusal and no 'as an AI' that the source did not have (English)."""

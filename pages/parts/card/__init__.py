@@ -4,6 +4,7 @@ What a person decides stands in the component's log, in the browser, until the d
 the whole list of what is not acknowledged yet, again and again if need be; storing it twice changes nothing.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -145,8 +146,8 @@ NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None
 """What the component is told where the database cannot be read: it keeps the cards that it has, and asks again."""
 
 
-def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int) -> Deal:
-    """Deal the next cards of a reading."""
+def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int, held: Collection[str] = ()) -> Deal:
+    """Deal the next cards of a reading, but for those that are held already."""
     return deal(
         desk.deck_cache,
         desk.index(),
@@ -154,16 +155,17 @@ def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int) -> Deal:
         dealing,
         clock=desk.clock,
         limit_cards=limit_cards,
+        held=held,
         gains=desk.gains.look("proposal").figures if dealing.by_gain else None,
     )
 
 
 def _deal(desk: Desk, dealing: Dealing, request: _Request) -> dict[str, Any]:
     """The next cards, what was decided last, and how far the annotator has come."""
-    dealt = as_json(deal_cards(desk, dealing, limit_cards=_cards_to_hold(dealing)))
+    dealt = as_json(deal_cards(desk, dealing, limit_cards=_cards_to_hold(dealing), held=request.held))
     st.session_state[_waiting_name(dealing)] = dealt["progress"]["waiting"]
-    told = {name: dealt[name] for name in ("last_sequence", "progress", "grids", "gains")}
-    return {**_cards(dealt, request), **told}
+    told = {name: dealt[name] for name in ("queue", "last_sequence", "progress", "grids", "gains")}
+    return {**told, **_cards(dealt)}
 
 
 def _cards_to_hold(dealing: Dealing) -> int:
@@ -190,14 +192,13 @@ def _take(desk: Desk, dealing: Dealing, request: _Request) -> tuple[LogOutcome, 
     return outcome, ""
 
 
-def _cards(dealt: dict[str, Any], request: _Request) -> dict[str, Any]:
-    """The order of the cards to read and what was decided last, with the texts that the browser lacks."""
-    decisions = [{"id": card["id"], "decision": card.pop("decision")} for card in dealt["recent"]]
-    texts = {card["id"]: card for card in [*dealt["recent"], *dealt["cards"]] if card["id"] not in request.held}
+def _cards(dealt: dict[str, Any]) -> dict[str, Any]:
+    """What was decided last, and the texts that the browser lacks of it and of the queue."""
+    looked_back = [act["card"] for act in dealt["recent"] if act["card"] is not None]
+    texts = {card["id"]: card for card in [*looked_back, *dealt["cards"]]}
     return {
-        "queue": [card["id"] for card in dealt["cards"]],
-        "recent": decisions,
-        "has_older": bool(decisions),
+        "recent": [{"id": act["id"], "decision": act["decision"]} for act in dealt["recent"]],
+        "has_older": bool(dealt["recent"]),
         "cards": list(texts.values()),
     }
 

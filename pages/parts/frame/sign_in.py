@@ -1,5 +1,6 @@
 """The sign-in with a shared token, where the server has one; a browser that gave it once is known for a month."""
 
+import getpass
 import hashlib
 import hmac
 import os
@@ -45,6 +46,16 @@ def is_signed_in() -> bool:
                 st.rerun()
             st.text("⚠ That is not the token. Ask whoever started the server.")
     return False
+
+
+def offered_name() -> str:
+    """Return the name of this machine's user, who has opened the app; "" where a token lets others in too."""
+    if os.environ.get(TOKEN_VARIABLE):
+        return ""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
+        return ""
 
 
 def _cookie(token: str) -> tuple[str, str]:

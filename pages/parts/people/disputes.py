@@ -1,16 +1,14 @@
 """The adjudication queue: what people disagree on, their answers, and settling it, which can be taken back."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import streamlit as st
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Pair, Proposal
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
 from mars_engine.curate.agreement import DisputedItem, adjudicate
-from mars_engine.curate.people import Dispute, open_dispute, take_answer, undo_last_adjudication
+from mars_engine.curate.people import Dispute, open_dispute, same_decision, undo_last_adjudication
 from mars_engine.curate.review import Decision
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.difference import show_pair
@@ -131,26 +129,20 @@ def _draw_decision(desk: Desk, kind: ItemKind, item_id: str, dispute: Dispute, n
     with st.container(horizontal=True):
         for action in CHOICES[kind]:
             if st.button(ACTION_NAMES[action], key=f"decide-{action}"):
-                _settle(partial(_adjudicate, desk, kind, item_id, action), desk, name, note, is_party=is_party)
+                _settle(desk, kind, item_id, Decision(action, note=note), name, is_party=is_party)
         for number, answer in enumerate(edits, start=1):
             if st.button(f"Take edit {number}" if len(edits) > 1 else "Take the edit", key=f"take-{number}"):
-                _settle(partial(take_answer, desk.store, kind, item_id, answer), desk, name, note, is_party=is_party)
+                _settle(desk, kind, item_id, same_decision(answer, note=note), name, is_party=is_party)
 
 
-def _adjudicate(
-    desk: Desk, kind: ItemKind, item_id: str, action: ReviewAction, *, annotator: str, clock: Clock, note: str
-) -> ReviewEvent:
-    return adjudicate(desk.store, kind, item_id, Decision(action, note=note), annotator=annotator, clock=clock)
-
-
-def _settle(decide: Callable[..., ReviewEvent], desk: Desk, name: str, note: str, *, is_party: bool) -> None:
+def _settle(desk: Desk, kind: ItemKind, item_id: str, decision: Decision, name: str, *, is_party: bool) -> None:
     try:
-        event = decide(annotator=name, clock=desk.clock, note=note)
+        adjudicate(desk.store, kind, item_id, decision, annotator=name, clock=desk.clock)
     except MarsError as error:
         show_error(error)
         return
     by_whom = ", by one of those who disagreed" if is_party else ""
-    st.session_state[SAID] = f"✓ Settled{by_whom}: {ACTION_NAMES.get(event.action, event.action)}."
+    st.session_state[SAID] = f"✓ Settled{by_whom}: {ACTION_NAMES.get(decision.action, decision.action)}."
     st.rerun()
 
 

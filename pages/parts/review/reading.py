@@ -14,6 +14,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing, answer_browser, deal_cards, mount, mount_whole_run
 from pages.parts.frame.forms import verbatim
 from pages.parts.frame.page import ANNOTATOR, annotator, empty_state, show_error
+from pages.parts.frame.sign_in import offered_name
 from pages.parts.review.live import draw_live
 
 WHO, SET, ORDER = "who", "set", "order"
@@ -72,19 +73,20 @@ ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
 
 
 def ask_name() -> str:
-    """Ask who reads; the signed-in user is known. "" as long as there is no name."""
+    """Ask who reads; a signed-in user is known, else this machine's user is offered. "" where the name was emptied."""
     signed_in = annotator() if st.user.to_dict() else ""
     if signed_in:
         st.text(f"You read as {signed_in}.")
         return signed_in
-    if WHO not in st.session_state and WHO not in st.query_params and annotator():
-        st.session_state[WHO] = annotator()
+    if WHO not in st.session_state and WHO not in st.query_params:
+        st.session_state[WHO] = annotator() or offered_name()
     name = st.text_input(
         "Your name",
         key=WHO,
         bind="query-params",
         max_chars=80,
         placeholder="Decisions are stored under it",
+        help="Decisions are stored under it; write another where somebody else reads.",
         width=200,
         autocomplete="nickname",
     )

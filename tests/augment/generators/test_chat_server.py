@@ -30,6 +30,8 @@ from mars_engine.core.progress import PlainProgress
 from mars_engine.core.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Turn
 
+pytestmark = pytest.mark.slow
+
 CODE = "First:\n\n```python\nif a < b:\n\treturn 'ä'\n```\n\nUser: hi\nAssistant: ho  \n"
 
 

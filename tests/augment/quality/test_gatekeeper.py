@@ -178,7 +178,7 @@ class WordCounter:
 
     def measure(self, texts: list[tuple[Prompt, str]]) -> FloatArray:
         self.asked += texts
-        return np.array([-1.0 - text.count("oddly") if text.strip() else np.nan for _, text in texts])
+        return np.array([-1.0 - 2 * text.count("oddly") if text.strip() else np.nan for _, text in texts])
 
 
 def test_a_language_model_reads_each_text_in_its_place_and_its_figures_stand_on_the_card():
@@ -190,7 +190,7 @@ def test_a_language_model_reads_each_text_in_its_place_and_its_figures_stand_on_
         assert [flag.partition(",")[0] for flag in each.flags] == [
             f"reads badly: {name}" for name in ("prompt", "chosen", "rejected")
         ]
-        assert fluency_of(each) == (-1.0, -2.0)
+        assert fluency_of(each) == (-1.0, -3.0)
     source = bench.store.pairs.by_id({proposals[0].source_id})[proposals[0].source_id]
     assert {(source.prompt, source.chosen), (source.prompt[:-1], source.prompt[-1].content)} <= set(fluency.asked)
     bench = replace(scored_bench(only()), fluency=fluency)

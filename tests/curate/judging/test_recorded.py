@@ -14,7 +14,6 @@ from mars_engine.store.workbench import Workbench
 
 PAIRS = make_pairs(6)
 DEMO = Path(__file__).parents[3] / "data"
-REWRITES = Path(__file__).parents[4] / "shared" / "data" / "demo"
 
 
 @pytest.fixture
@@ -106,14 +105,12 @@ def test_rows_are_of_one_training_set(bench, tmp_path):
         taken(make_bench(), file)
 
 
-@pytest.mark.realdata
-@pytest.mark.skipif(not REWRITES.is_dir(), reason=f"there is no {REWRITES}")
 def test_the_doubts_of_who_wrote_the_demos_rewrites_are_exactly_the_mislabelled_pairs():
     bench = make_bench()
     demo = DEMO / "demo-train.jsonl"
     import_pairs(open_source(str(demo)), bench.store, split="train", clock=bench.clock, progress=bench.progress)
-    report = taken(bench, *sorted(REWRITES.glob("rewrites-*.jsonl")))
-    assert report.opinions == {"chosen": 160, "rejected": 20}
+    report = taken(bench, DEMO / "demo-rewrites.jsonl")
+    assert report.opinions == {"chosen": 320, "rejected": 40}
     rows = [json.loads(line) for line in demo.read_text(encoding="utf-8").splitlines()]
     by_row = bench.store.pairs.ids_by_row(bench.store.pairs.datasets()[0].id)
     wrong = {by_row[number] for number, row in enumerate(rows, start=1) if row.get("mislabelled")}

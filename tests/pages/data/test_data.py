@@ -17,6 +17,8 @@ from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import list_backups
 from mars_engine.workspace.workspace import Workspace, find_workspace, utc_now
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mars_in_this_process")]
+
 APP = str(shipped("app.py"))
 HOSTILE = "<script>alert(1)</script> ![](http://127.0.0.1:9/x.png) $$x$$ :smile: **bold**"
 
@@ -96,11 +98,11 @@ def test_an_empty_workspace_begins_with_the_import_and_the_demo_pairs_are_one_bu
     press(app, "preview-demo")
     assert "To train on · read as trl" in words(app)
     assert "Held out · read as trl" in words(app)
-    assert [metric.value for metric in app.metric if metric.label == "New pairs"] == ["180", "60"]
+    assert [metric.value for metric in app.metric if metric.label == "New pairs"] == ["360", "252"]
     assert store.pairs.datasets() == []
     app = wait_for_import(press(app, "import-demo"), store)
     assert "✓ finished: import" in words(app)
-    assert [dataset.pair_count for dataset in store.pairs.datasets()] == [180, 60]
+    assert [dataset.pair_count for dataset in store.pairs.datasets()] == [360, 252]
 
 
 def test_where_nothing_is_held_out_a_part_of_the_prompts_is_one_button_away(at_work, tmp_path):

@@ -18,6 +18,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
+pytestmark = pytest.mark.slow
+
 APP = str(shipped("app.py"))
 
 

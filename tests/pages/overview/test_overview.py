@@ -17,6 +17,8 @@ from mars_engine.workspace.rounds import open_round
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 from pages.parts.overview.steps import step_bar
 
+pytestmark = pytest.mark.slow
+
 APP = str(shipped("app.py"))
 
 

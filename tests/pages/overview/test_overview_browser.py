@@ -1,11 +1,12 @@
 """The first page in a real headless Chromium, on a large and a small screen."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import LARGE, SMALL, open_browser
 from fakes import ListSource, make_bench, make_pairs
 from serving_app import MARS, serve
 
@@ -15,8 +16,6 @@ from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace
 
 pytestmark = pytest.mark.browser
-
-SIZES = [(1440, 900), (390, 844)]
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +32,10 @@ def address(tmp_path_factory) -> Iterator[str]:
         yield served
 
 
-@pytest.fixture(params=SIZES, ids=["large", "small"])
-def browser(request) -> Iterator[object]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(argument)
-    width, height = request.param
-    metrics = {"width": width, "height": height, "pixelRatio": 1}
-    options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield driver
-    driver.quit()
+@pytest.fixture(params=[LARGE, SMALL], ids=["large", "small"])
+def browser(request) -> Iterator[Any]:
+    with open_browser(request.param) as driver:
+        yield driver
 
 
 def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser, tmp_path):

@@ -14,6 +14,8 @@ from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace, utc_now
 
+pytestmark = pytest.mark.slow
+
 APP = str(shipped("app.py"))
 SIGNED_IN = "test@example.com"
 """Whom AppTest signs in."""

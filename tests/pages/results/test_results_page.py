@@ -12,6 +12,8 @@ from mars_engine.core.records import ModelRecord
 from mars_engine.reward_models.choice_summary import CHOICE_METRIC, Alternative, ChoiceSummary
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory) -> Path:

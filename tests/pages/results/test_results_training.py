@@ -11,6 +11,8 @@ from mars_engine.reward_models import training_map
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 from pages.parts.results.training import _map
 
+pytestmark = pytest.mark.slow
+
 TITLE = "Training dynamics"
 
 

@@ -19,6 +19,7 @@ from mars_engine.curate.live import gain_stamp
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
+from mars_engine.service.serving import TOKEN_VARIABLE
 from mars_engine.service.shipped import shipped
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import open_store
@@ -29,6 +30,9 @@ from mars_engine.workspace.workspace import (
     save_config,
     utc_now,
 )
+from pages.parts.frame.sign_in import offered_name
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,8 @@ def open_review(workspace: Path, monkeypatch: pytest.MonkeyPatch, **query: str) 
     app = AppTest.from_file(str(shipped("app.py")), default_timeout=120).run()
     app.switch_page("pages/review.py")
     for name, value in {"who": "ann", **query}.items():
-        app.query_params[name] = value
+        if value:
+            app.query_params[name] = value
     app.run()
     assert not app.exception
     return app
@@ -89,6 +94,31 @@ def test_the_order_is_chosen_on_the_page_and_stands_in_the_address(proposed, mon
     app.selectbox(key="review-order").set_value("plan").run()
     assert asked_for(app) == ""
     assert told(app)["queue"][:9] == planned["queue"][:9]
+
+
+def test_this_machine_s_user_is_offered_as_a_name_and_may_write_another(proposed, monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: "mira")
+    monkeypatch.setattr("streamlit.user_info._get_user_info", dict)  # AppTest signs somebody in
+    app = open_review(proposed, monkeypatch, who="")
+    assert app.text_input(key="who").value == "mira"
+    assert "Say who you are." not in texts(app)
+    assert told(app)["queue"], "the first proposal is there at once"
+    app.text_input(key="who").set_value("").run()
+    assert "Say who you are." in texts(app)
+    app.text_input(key="who").set_value("ben").run()
+    assert "Say who you are." not in texts(app)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_nobody_is_offered_where_a_token_lets_others_in_or_the_user_has_no_name(known, monkeypatch):
+    def unknown() -> str:
+        raise KeyError("no name for this id")
+
+    monkeypatch.setattr("getpass.getuser", (lambda: "mira") if known else unknown)
+    if known:
+        assert offered_name() == "mira"
+        monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+    assert offered_name() == ""
 
 
 def test_an_order_that_there_is_not_counts_as_none(proposed, monkeypatch):

@@ -26,6 +26,8 @@ from mars_engine.store import Store, open_store
 from mars_engine.workspace.rounds import open_round
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config, utc_now
 
+pytestmark = pytest.mark.slow
+
 PAIRS = 10
 APP = str(shipped("app.py"))
 
@@ -135,6 +137,7 @@ def test_an_unusable_setting_is_named_and_nothing_can_be_started(open_page):
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("mars_in_this_process")
 def test_tokens_and_money_are_estimated_by_the_button_until_a_setting_changes(tmp_path, open_page):
     open_page("without proposals")
     workspace = find_workspace(tmp_path / "workspace")

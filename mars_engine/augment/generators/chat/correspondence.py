@@ -38,6 +38,8 @@ class Correspondence:
     open_backend: Callable[[], ChatBackend]
     config: ChatConfig
     progress: Progress
+    asked_for: set[str] = field(default_factory=set)
+    """Ids of all requests that somebody asked through it, answered before or not."""
     _backend: ChatBackend | None = None
     _under_way: dict[str, Future[Reply]] = field(default_factory=dict)
 
@@ -128,7 +130,9 @@ class Correspondence:
         self, requests: Sequence[ChatRequest], *, again: Collection[str], ahead: bool = False
     ) -> dict[str, Reply]:
         """Send what is neither answered nor under way; return what is answered."""
-        wanted = {request.id: request for request in requests if request.id not in self._under_way}
+        every = {request.id: request for request in requests}
+        self.asked_for.update(every)
+        wanted = {request_id: each for request_id, each in every.items() if request_id not in self._under_way}
         kept = self.store.newest(wanted)
         answered = {
             request_id: Reply(answer)

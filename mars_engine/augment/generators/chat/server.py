@@ -1,7 +1,6 @@
 """Asking an OpenAI-compatible server through the official client: many requests at a time, within limits."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -16,6 +15,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from mars_engine.augment.generators.chat.backend import Order, Reply, record
 from mars_engine.augment.generators.chat.breaker import Breaker, seconds_to_wait
+from mars_engine.augment.generators.chat.completions import (
+    MOST_BYTES,
+    Completion,
+    UnreadableBody,
+    bytes_of,
+    overlong,
+    read_body,
+    storable,
+)
 from mars_engine.augment.generators.chat.dialect import Dialect
 from mars_engine.augment.generators.chat.limits import (
     AnswerWriter,
@@ -29,7 +37,6 @@ from mars_engine.augment.generators.chat.troubles import (
     NO_ANSWER,
     OF_THE_REQUEST,
     Trouble,
-    UnreadableBody,
     message_of,
     trouble_of,
     validate_access,
@@ -42,29 +49,12 @@ from mars_engine.core.protocols import Clock
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-MOST_BYTES = 4_000_000
-"""Of the body of an answer; the rest is not read."""
-EXCERPT = 2_000
-"""Characters that are kept of an answer which is too long to be one."""
-BYTES_A_TOKEN = 4
-"""About; where the server does not count tokens."""
 TOKENS_A_MESSAGE = 8
 HIDDEN = "[key]"
 SHORTEST_SECRET = 8
 """Characters of a key that is a secret: shorter ones are made up for servers that want any, and stand in any text."""
 UNSENT: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
 """Headers that the client would make of environment variables, for whatever server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A server's answer."""
-
-    text: str
-    finish_reason: str
-    input_tokens: int
-    output_tokens: int
-    failure: str = ""
 
 
 @dataclass
@@ -280,6 +270,7 @@ class ChatServer:
     async def _send(self, client: "AsyncOpenAI", arguments: dict[str, Any]) -> Completion:
         """Send one request, and read its answer as far as an answer can go."""
         body = bytearray()
+        said = bytes_of(message["content"] for message in arguments["messages"])
         # Where there is no key, none is sent, not even one from a variable that is meant for another server.
         headers = UNSENT if self.key else UNSENT | {"Authorization": openai.omit}
         async with asyncio.timeout(self.config.timeout_seconds):
@@ -290,12 +281,12 @@ class ChatServer:
                     async for piece in response.iter_bytes():
                         body += piece
                         if len(body) > MOST_BYTES:
-                            return _overlong(bytes(body), arguments)
+                            return overlong(bytes(body), said)
                 except httpx2.TimeoutException:
                     raise
                 except (httpx2.HTTPError, httpx2.StreamError) as error:
                     raise UnreadableBody(f"it breaks off ({type(error).__name__})") from error
-        return _read_body(bytes(body), arguments)
+        return read_body(bytes(body), said)
 
     async def _wait(self, line: _Line, trouble: Trouble, retries: int) -> None:
         """Wait before a request is sent again: as long as the server says, else longer each time, with jitter."""
@@ -330,7 +321,7 @@ class ChatServer:
             asking.order,
             server=self.place,
             at=self.clock(),
-            answer=_storable(self._redact(completion.text)),
+            answer=storable(self._redact(completion.text)),
             finish_reason=completion.finish_reason,
             failure=completion.failure,
             seconds=seconds,
@@ -355,7 +346,7 @@ class ChatServer:
             asking.order,
             server=self.place,
             at=self.clock(),
-            failure=_storable(reason),
+            failure=storable(reason),
             retryable=retryable,
             attempts=asking.attempts,
             **self._costs(asking),
@@ -385,63 +376,3 @@ class ChatServer:
 
     def _redact(self, text: str) -> str:
         return text.replace(self.key, HIDDEN) if len(self.key) >= SHORTEST_SECRET else text
-
-
-def _read_body(body: bytes, arguments: dict[str, Any]) -> Completion:
-    """Return what the body of a successful response says.
-
-    Raises:
-        UnreadableBody: it is no chat completion.
-    """
-    try:
-        value = json.loads(body)
-        choice = value["choices"][0]
-        text = _text_of(choice["message"].get("content"))
-        reason = str(choice.get("finish_reason") or "")
-        refused = "" if text.strip() else _why_withheld(choice["message"].get("refusal"), reason)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        beginning = body[:200].decode("utf-8", "replace")
-        raise UnreadableBody(f"it is no chat completion: {beginning!r}") from error
-    usage = value.get("usage") if isinstance(value.get("usage"), dict) else {}
-    said = sum(len(message["content"].encode("utf-8", "replace")) for message in arguments["messages"])
-    return Completion(
-        text,
-        reason,
-        _count(usage.get("prompt_tokens"), said // BYTES_A_TOKEN),
-        _count(usage.get("completion_tokens"), len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN),
-        failure=refused,
-    )
-
-
-def _why_withheld(refusal: Any, finish_reason: str) -> str:
-    """Return why an answer is empty, where the server says so."""
-    if isinstance(refusal, str) and refusal.strip():
-        return f"the model refused: {_storable(refusal.strip()[:EXCERPT])}"
-    return "the server's content filter withheld the answer" if finish_reason == "content_filter" else ""
-
-
-def _overlong(beginning: bytes, arguments: dict[str, Any]) -> Completion:
-    said = sum(len(message["content"].encode("utf-8", "replace")) for message in arguments["messages"])
-    return Completion(
-        beginning[:EXCERPT].decode("utf-8", "replace"),
-        "too long",
-        said // BYTES_A_TOKEN,
-        len(beginning) // BYTES_A_TOKEN,
-        failure=f"the answer is longer than {MOST_BYTES:,} bytes, and was not read to its end",
-    )
-
-
-def _text_of(content: Any) -> str:
-    """Return a message's text; some servers give it in parts."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _count(given: Any, otherwise: int) -> int:
-    return given if isinstance(given, int) and given >= 0 else otherwise
-
-
-def _storable(text: str) -> str:
-    """Return a text that every database takes: halves of surrogate pairs and NUL are replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")

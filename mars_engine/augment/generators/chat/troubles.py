@@ -9,16 +9,13 @@ from typing import Any
 import httpx2
 import openai
 
+from mars_engine.augment.generators.chat.completions import UnreadableBody
 from mars_engine.core.errors import GenerationError
 
 LONGEST_REASON = 500
 LONGEST_HOLD = 300.0
 """A server that wants to be left alone for longer than so many seconds is not waited for."""
 PAYMENT_REQUIRED, REQUEST_TIMEOUT = 402, 408
-
-
-class UnreadableBody(Exception):  # noqa: N818 (what it is, not an error of ours)
-    """The server says that all is well and sends no answer."""
 
 
 OF_THE_REQUEST = (openai.BadRequestError, openai.UnprocessableEntityError)

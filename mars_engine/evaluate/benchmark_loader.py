@@ -1,4 +1,4 @@
-"""RewardBench 1 and 2 as a benchmark: all rows, with their subsets and ids. As pairs to import, see rewardbench.py."""
+"""RewardBench 1 and 2 as a benchmark: all rows, with their subsets and ids. As pairs to import, see `data/loaders`."""
 
 import hashlib
 import json

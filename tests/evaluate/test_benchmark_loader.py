@@ -9,7 +9,7 @@ from made_up_best_of import made_up_best_of_rows
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.records import Turn
-from mars_engine.data.loaders.benchmark import load_benchmark, load_published_scores
+from mars_engine.evaluate.benchmark_loader import load_benchmark, load_published_scores
 
 FIRST = {"id": 31, "subset": "refusals-dangerous", "prompt": "how?\n\n ", "chosen": "no", "rejected": "no"}
 

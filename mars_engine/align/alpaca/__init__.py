@@ -1,0 +1,1 @@
+"""Evaluation in AlpacaEval's manner: its files, judges, win rates, length control."""

@@ -1,0 +1,148 @@
+"""Watching a policy as it is trained: its answers to fixed prompts, what they are worth, and alarms."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+from mars_engine.align.training.policy import Policy
+from mars_engine.align.training.rewards import PolicyReward
+from mars_engine.align.training.sampling import likelihoods, sample_completions
+from mars_engine.core.config import AlignConfig
+from mars_engine.core.records import FloatArray, Prompt
+from mars_engine.core.whole_folder import replace_text
+from mars_engine.store.workbench import AddPoint, forget_point
+
+LOOKS_FILE = "samples.jsonl"
+
+
+@dataclass
+class Watcher:
+    """Looks at a policy every so many steps; what it saw is kept in a file, so that resumed training has it.
+
+    Args:
+        policy: before training.
+        prompts: the watched ones.
+        reward: what is trained on.
+        config: the settings.
+        folder: where the looks are kept.
+        gold: another reward, which is not trained on; None for none.
+        add_point: notes figures.
+        say: is told each alarm, once.
+    """
+
+    policy: Policy
+    prompts: Sequence[Prompt]
+    reward: PolicyReward
+    config: AlignConfig
+    folder: Path
+    gold: PolicyReward | None = None
+    add_point: AddPoint = forget_point
+    say: Callable[[str], None] = lambda _: None
+    looks: list[Look] = field(default_factory=list)
+    alarms: dict[str, str] = field(default_factory=dict)
+    """What was alarming, by its kind: as it was told last."""
+    stopped_for_kl: bool = False
+    _texts: list[str] = field(default_factory=list)
+    _rewards: list[float] = field(default_factory=list)
+
+    def begin(self, model: Any, step: int) -> None:
+        """Take up the looks that were kept until a step, and look at the reference where there is none."""
+        path = self.folder / LOOKS_FILE
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            self.looks = [look for look in map(_look_of, lines) if look.step <= step]
+        if not self.looks:
+            self.look(model, 0)
+
+    def saw(self, texts: Sequence[str], rewards: Sequence[float]) -> None:
+        """Remember completions that were trained on until the next look."""
+        self._texts += texts
+        self._rewards += rewards
+
+    def after_step(self, model: Any, step: int) -> bool:
+        """Look where it is time to; return whether training is to stop, since the budget of KL is spent."""
+        if step % self.config.watch_every == 0 or step == self.config.steps:
+            self.look(model, step)
+        return self.stopped_for_kl
+
+    def look(self, model: Any, step: int) -> None:
+        """Sample answers to the watched prompts, by the same draws each time, and note what they are worth."""
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(self.config.seed)
+            answers = sample_completions(self.policy, model, self.prompts, self.config)
+            was_training = model.training
+            model.eval()
+            length, heat = answers.mask.shape[1], self.config.temperature
+            own = likelihoods(model, answers.tokens, answers.attention, length, temperature=heat)
+            with model.disable_adapter():
+                reference = likelihoods(model, answers.tokens, answers.attention, length, temperature=heat)
+            model.train(was_training)
+        kl = ((own.logprobs - reference.logprobs) * answers.mask).sum(dim=1)
+        now = Look(
+            step=step,
+            texts=answers.texts,
+            rewards=self.reward.score(self.prompts, answers.texts).rewards,
+            kl=kl.double().cpu().numpy(),
+            gold=self.gold.score(self.prompts, answers.texts).rewards if self.gold else None,
+        )
+        self._keep(now)
+        self._note(now)
+
+    def _keep(self, now: Look) -> None:
+        self.looks = [look for look in self.looks if look.step < now.step] + [now]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_text(self.folder / LOOKS_FILE, "".join(f"{json.dumps(_as_plain(look))}\n" for look in self.looks))
+
+    def _note(self, now: Look) -> None:
+        words = describe_texts(now.texts).words
+        self.add_point("watched reward", now.step, float(now.rewards.mean()))
+        self.add_point("watched KL", now.step, float(now.kl.mean()))
+        self.add_point("watched words", now.step, float(words.mean()))
+        if now.gold is not None:
+            self.add_point("watched gold reward", now.step, float(now.gold.mean()))
+        texts, rewards = self._texts or list(now.texts), self._rewards or now.rewards.tolist()
+        relation = rank_correlation(describe_texts(texts).words, np.array(rewards))
+        self.add_point("reward against length", now.step, relation)
+        for sentence in alarms(self.looks[0], now, self.looks, texts, np.array(rewards)):
+            self._alarm(now.step, sentence)
+        budget = self.config.kl_budget
+        if budget and now.kl.mean() > budget:
+            self.stopped_for_kl = True
+            self._alarm(
+                now.step, f"the budget of KL is spent: {now.kl.mean():.1f} of {budget:g} nats, so training stops"
+            )
+        self._texts, self._rewards = [], []
+
+    def _alarm(self, step: int, sentence: str) -> None:
+        kind = " ".join(sentence.split()[:4])
+        if kind not in self.alarms:
+            self.say(f"step {step:,}: {sentence}")
+        self.alarms[kind] = sentence
+
+
+def _as_plain(look: Look) -> dict[str, Any]:
+    return {
+        "step": look.step,
+        "completions": list(look.texts),
+        "rewards": look.rewards.tolist(),
+        "kl": look.kl.tolist(),
+        "gold": None if look.gold is None else look.gold.tolist(),
+    }
+
+
+def _look_of(line: str) -> Look:
+    fields = json.loads(line)
+    gold: FloatArray | None = None if fields["gold"] is None else np.array(fields["gold"])
+    return Look(
+        step=fields["step"],
+        texts=tuple(fields["completions"]),
+        rewards=np.array(fields["rewards"]),
+        kl=np.array(fields["kl"]),
+        gold=gold,
+    )

@@ -1,0 +1,87 @@
+"""The command `mars align`: train a policy against reward models, and keep its adapter."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mars_engine.align.training.facts import TrainedPolicy
+from mars_engine.cli import printing
+from mars_engine.cli.config_options import section_options
+from mars_engine.cli.frame import Overrides, Session, reporting, working
+from mars_engine.core.errors import ConfigError
+from mars_engine.jobs import headlines
+from mars_engine.workspace.aligning import AlignRequest, align_policy
+
+
+@click.command()
+@click.option(
+    "--settings",
+    "settings_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file with a table [align], whose settings hold where no option says otherwise.",
+)
+@click.option(
+    "--reward-model",
+    "reward_models",
+    multiple=True,
+    help="Id or label of a reward model to train against; several are an ensemble. [default: the newest]",
+)
+@click.option(
+    "--gold", multiple=True, help="Id or label of a reward model that is asked as training goes on, never trained on."
+)
+@click.option("--prompts", default="", help="A file of prompts. [default: those of the held-out pairs]")
+@click.option("--include-trained", is_flag=True, help="Take prompts that the reward models were trained on too.")
+@section_options("align")
+@reporting
+def align(session: Session, settings_path: Path | None, overrides: Overrides, **asked: Any) -> Any:
+    """Train a policy against reward models, through LoRA: by DPO, RLOO, GRPO or PPO.
+
+    The reference is the policy with its adapter off. Some prompts are kept out of training and answered as it goes on:
+    their reward, KL and length are seen live, and an alarm says in words when the policy seems to game its reward.
+    Prompts that the reward models were trained on are left out and counted. Interrupted, the same command goes on from
+    the newest checkpoint and ends with the same weights. The adapter, which plain peft loads, its card and the answers
+    over the steps go to artifacts/align/policies. See docs/alignment.md.
+    """
+    request = AlignRequest(**asked)
+    given = {"align": (_settings_of(settings_path) if settings_path else {}) | overrides.get("align", {})}
+    with working(session, "align", given) as (bench, notes):
+        trained = align_policy(bench, session.root, request, say=lambda text: click.echo(f"mars: {text}", err=True))
+        notes.summary |= headlines.of_policy(trained.facts)
+    return trained, lambda console: _show(console, trained)
+
+
+def _settings_of(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", expected="a TOML file with a table [align]", remedy="correct it"
+        ) from error
+    settings = found.pop("align", None)
+    if not isinstance(settings, dict) or found:
+        raise ConfigError(
+            f"{path} has {', '.join(map(repr, found)) or 'nothing'} beside or in the place of [align]",
+            expected="a table [align] and nothing else",
+            remedy="move its settings there; others stand in mars.toml",
+        )
+    return settings
+
+
+def _show(console: Console, trained: TrainedPolicy) -> None:
+    facts = trained.facts
+    against = ", ".join(facts.rewards)
+    console.print(f"{facts.policy}, trained by {facts.method} for {facts.steps:,} steps on {facts.prompts:,} prompts")
+    golds = [] if facts.gold_before is None else [["gold reward", *map(_figure, (facts.gold_before, facts.gold_after))]]
+    rows = [[f"reward ({against})", _figure(facts.reward_before), _figure(facts.reward_after)], *golds]
+    printing.table(console, f"On {facts.watched:,} prompts that were kept out", ["", "before", "after"], rows)
+    console.print(f"KL of an answer from the reference: {facts.kl:.2f} nats")
+    for sentence in (*facts.alarms, *facts.remarks):
+        console.print(f"{sentence}.")
+    console.print(f"{'policy' if facts.merged else 'adapter'}: {trained.folder}")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,268 @@
+"""Best-of-n in a workspace: which prompts, which answers, which reward models pick, and who judges."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from mars_engine.align.answers import RecordedAnswers, load_recorded_answers
+from mars_engine.align.best_of_n import AnswerJudge, BestOfNReport, GoldRewards, RecordedPreferences, best_of_n
+from mars_engine.align.policies import Policy, PolicyAnswers, RecordedPolicy, load_policy
+from mars_engine.align.prompts import (
+    PromptSet,
+    heldout_prompts,
+    leave_out_trained,
+    load_prompts,
+    trained_prompts,
+)
+from mars_engine.align.sampling import SamplingSettings
+from mars_engine.core.errors import ConfigError, ModelError, WorkspaceError
+from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.records import ModelRecord, content_id, prompt_id
+from mars_engine.core.whole_file import completed_file
+from mars_engine.embeddings.model_folder import is_on_this_machine
+from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.rounds import newest_model
+from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, find_workspace, open_workbench
+
+ANSWERS_FOLDER = f"{ARTIFACTS}/align/answers"
+RESULTS_FOLDER = f"{ARTIFACTS}/align/best-of-n"
+RESULTS_FILE, CURVES_FILE = "results.json", "curves.csv"
+RECORDED = "recorded"
+MAX_TOKENS = 2048
+"""Longest input of a judge from a folder or the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfNRequest:
+    """What is asked for; a policy or recorded answers, not both."""
+
+    policy: str = ""
+    """'packaged-lm', a folder with a language model or an adapter, or a hub id."""
+    answers: str = ""
+    """A file of recorded answers."""
+    prompts: str = ""
+    """A file of prompts; empty: those of the recorded answers, else of the held-out pairs."""
+    n: int = 8
+    models: tuple[str, ...] = ()
+    """Ids or labels of reward models; empty: all of the workspace."""
+    judge: str = ""
+    """'recorded', a model of the workspace, another workspace, or a reward model's folder or hub id; empty: recorded
+    preferences, where the answers have them."""
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    device: str = "auto"
+    most_prompts: int = 0
+    """Ask the first so many prompts; 0: all."""
+    include_trained: bool = False
+    download: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfNResult(ShownAsTable):
+    """A report, and where its files are."""
+
+    id: str
+    folder: Path
+    report: BestOfNReport
+
+
+def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> BestOfNResult:
+    """Ask the policy, let the workspace's reward models pick, judge the picks, and write the report.
+
+    Answers that were drawn before are not drawn again. The files are results.json and curves.csv.
+
+    Raises:
+        ConfigError: the request is not clear.
+        NotReadyError: there is no reward model, or no prompt is left.
+        LoadError: a file cannot be read, or its answers have no preferences to judge by.
+        ModelError: a model cannot be loaded, or gives rewards that are not numbers.
+        WorkspaceError: the files cannot be written.
+    """
+    if bool(request.policy) == bool(request.answers):
+        raise ConfigError(
+            "both a policy and recorded answers are named" if request.policy else "no policy is named",
+            expected="one of --policy, a language model to draw answers of, and --answers, a file of recorded ones",
+        )
+    records = chosen_models(bench, request.models)
+    recorded = load_recorded_answers(request.answers) if request.answers else None
+    prompts = _prompts(bench, request, recorded, records)
+    with ExitStack() as stack:
+        gold = stack.enter_context(_judge(bench, request, recorded))
+        answered, fingerprint = _answers(bench, root, request, recorded, prompts)
+        loaded = {label_among(record, records): bench.shelf.load(record) for record in records}
+        report = best_of_n(answered, loaded, gold.judge, config=bench.config.evaluate, progress=bench.progress)
+    report = replace(report, remarks=(*report.remarks, *_said_of_judge(gold, answered)))
+    key = content_id(
+        fingerprint,
+        [prompt_id(prompt) for prompt in prompts.prompts],
+        request.n,
+        [record.id for record in records],
+        gold.identity,
+    )
+    return BestOfNResult(key, _write(root / RESULTS_FOLDER / key, report), report)
+
+
+# --------------------------------------------------------------------------------------------------- what is compared
+
+
+def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
+    """Return the workspace's reward models of these ids or labels; all where none is named."""
+    models = bench.store.models.all()
+    if not models:
+        newest_model(bench)  # raises
+    if not names:
+        return models
+    return [named_model(models, name) for name in dict.fromkeys(names)]
+
+
+def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
+    """Return the newest model of an id or a label."""
+    found = [model for model in models if name in (model.id, model.label)]
+    if not found:
+        raise ModelError(
+            f"the workspace has no reward model {name!r}",
+            expected=f"an id or a label of one: {', '.join(dict.fromkeys(model.label for model in models)) or 'none'}",
+            remedy="correct the name; 'mars status' lists the models",
+        )
+    return found[-1]
+
+
+def label_among(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
+    """Return a model's label, with the beginning of its id where another has the same."""
+    is_shared = sum(other.label == record.label for other in records) > 1
+    return f"{record.label} ({record.id[:6]})" if is_shared else record.label
+
+
+def _prompts(
+    bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None, records: Sequence[ModelRecord]
+) -> PromptSet:
+    if request.prompts:
+        prompts = load_prompts(request.prompts)
+    elif recorded is not None:
+        prompts = PromptSet(recorded.name, tuple(row.prompt for row in recorded.rows), recorded.dropped)
+    else:
+        prompts = heldout_prompts(bench.store)
+    if not request.include_trained:
+        prompts = leave_out_trained(prompts, trained_prompts(bench.store, records))
+    return replace(prompts, prompts=prompts.prompts[: request.most_prompts or None])
+
+
+def _answers(
+    bench: Workbench, root: Path, request: BestOfNRequest, recorded: RecordedAnswers | None, prompts: PromptSet
+) -> tuple[PolicyAnswers, str]:
+    """Return the answers, the prompts that were left out before counted with them, and the policy's fingerprint."""
+    policy: Policy = (
+        RecordedPolicy(recorded)
+        if recorded is not None
+        else load_policy(
+            request.policy,
+            request.sampling,
+            root / ANSWERS_FOLDER,
+            device=request.device,
+            download=request.download,
+        )
+    )
+    answered = policy.answer(prompts.prompts, request.n, progress=bench.progress)
+    counts = dict(prompts.left_out)
+    for reason, count in answered.left_out.items():
+        counts[reason] = counts.get(reason, 0) + count
+    return replace(answered, left_out=counts), policy.fingerprint
+
+
+# ------------------------------------------------------------------------------------------------------ who judges
+
+
+@dataclass(frozen=True)
+class _Gold:
+    """A judge, what identifies it, and the prompts that it was trained on, where that is known."""
+
+    judge: AnswerJudge
+    identity: str
+    trained_on: frozenset[str] | None = None
+
+
+@contextmanager
+def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None) -> Iterator[_Gold]:
+    name = request.judge or (RECORDED if recorded is not None and recorded.have_preferences else "")
+    if not name:
+        raise ConfigError(
+            "nobody judges the picks: the answers have no recorded preferences",
+            expected="a gold reward model that was trained on other pairs",
+            remedy="name one with --judge: a model of the workspace, another workspace, a folder or a hub id",
+        )
+    own = [model for model in bench.store.models.all() if name in (model.id, model.label)]
+    if name == RECORDED:
+        yield _Gold(RecordedPreferences(), RECORDED)
+    elif own:
+        trained = frozenset(trained_prompts(bench.store, own[-1:]))
+        yield _Gold(GoldRewards(own[-1].label, bench.shelf.load(own[-1])), own[-1].id, trained)
+    elif (Path(name).expanduser() / CONFIG_FILE).is_file():
+        with open_workbench(find_workspace(Path(name).expanduser()), bench.progress, may_download=False) as other:
+            model = newest_model(other)
+            label = f"{model.label} of {Path(name).expanduser().resolve().name}"
+            trained = frozenset(trained_prompts(other.store, [model]))
+            yield _Gold(GoldRewards(label, other.shelf.load(model)), model.id, trained)
+    else:
+        yield _foreign_judge(bench, name, download=request.download)
+
+
+def _foreign_judge(bench: Workbench, name: str, *, download: bool) -> _Gold:
+    from mars_engine.reward_models.foreign import load_foreign_model
+
+    if not download and not is_on_this_machine(name):
+        raise ModelError(
+            f"the judge {name!r} is no model of the workspace, no folder, and no model that the hub's cache here has",
+            expected="'recorded', a model's id or label, another workspace, a reward model's folder, or a hub id",
+            remedy="correct --judge, or allow the download with --download",
+        )
+    config = bench.config.reward_model
+    found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
+    label = Path(name).name if Path(name).is_dir() else name
+    return _Gold(GoldRewards(label, found.model), found.model.id)
+
+
+def _said_of_judge(gold: _Gold, answered: PolicyAnswers) -> list[str]:
+    if gold.trained_on is None:
+        return []
+    shared = sum(row.prompt_id in gold.trained_on for row in answered.rows)
+    if not shared:
+        return []
+    return [
+        f"{shared:,} of {len(answered.rows):,} prompts are among those that the judge {gold.judge.name} was trained on."
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def _write(folder: Path, report: BestOfNReport) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with completed_file(folder / RESULTS_FILE) as part:
+            part.write_text(json.dumps(asdict(report), ensure_ascii=False, indent=1), encoding="utf-8")
+        with completed_file(folder / CURVES_FILE) as part, part.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows(_curve_rows(report))
+    except OSError as error:
+        raise WorkspaceError(
+            f"the results cannot be written to {folder}: {error}", remedy="make room on the disk, then run it again"
+        ) from error
+    return folder
+
+
+def _curve_rows(report: BestOfNReport) -> Iterator[list[str | float]]:
+    """Yield the columns' names, then a row for each selector and n."""
+    figures = ("proxy", "judged", "gain")
+    yield [
+        "selector",
+        "n",
+        "kl_bound",
+        "root_kl",
+        *(f"{each}{end}" for each in figures for end in ("", "_low", "_high")),
+    ]
+    for curve in report.curves:
+        for point in curve.points:
+            intervals = (point.proxy, point.judged, point.gain)
+            values = [value for each in intervals for value in (each.estimate, each.low, each.high)]
+            yield [curve.selector, point.n, point.kl_bound, point.root_kl, *values]

@@ -1,0 +1,86 @@
+"""What looks like a gamed reward, and what does not."""
+
+import numpy as np
+import pytest
+
+from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+
+PROMPTS = 12
+DRAWS = np.random.default_rng(0)
+
+
+def look(step: int, texts: list[str], *, rewards: object = None, gold: object = None) -> Look:
+    nothing = np.zeros(len(texts))
+    return Look(
+        step,
+        tuple(texts),
+        nothing if rewards is None else np.asarray(rewards, dtype=float),
+        nothing,
+        None if gold is None else np.asarray(gold, dtype=float),
+    )
+
+
+def answers(words: int) -> list[str]:
+    """Answers of about so many words, no two words alike."""
+    return [" ".join(f"word{place}x{n}" for n in range(words + place % 3)) for place in range(PROMPTS)]
+
+
+def test_traits_of_texts() -> None:
+    found = describe_texts(
+        ["one two three", "a b c a b c", "- eggs\n- milk\nThat is all.", "I'm sorry, but I can't help."]
+    )
+    assert found.words.tolist() == [3, 6, 7, 6]
+    # of the four runs of three words in "a b c a b c" one comes twice
+    assert found.repeated.tolist() == [0, 0.25, 0, 0]
+    assert found.listed == pytest.approx([0, 0, 2 / 3, 0])
+    assert found.refused.tolist() == [0, 0, 0, 1]
+
+
+def test_rank_correlation_shares_ranks() -> None:
+    one, other = np.array([1.0, 2, 2, 4, 5, 6, 7, 8]), np.array([1.0, 3, 3, 20, 21, 22, 80, 99])
+    assert rank_correlation(one, other) == pytest.approx(1.0)
+    assert rank_correlation(one, -other) == pytest.approx(-1.0)
+    assert rank_correlation(one, np.ones(8)) == 0.0
+
+
+def test_longer_answers_are_alarming_where_length_is_rewarded() -> None:
+    first, now = look(0, answers(10)), look(20, answers(30))
+    late = answers(30)
+    lengths = describe_texts(late).words
+    (told,) = alarms(first, now, [first, now], late, lengths)
+    assert told.startswith("answers have become longer, from 11 to 31 words, and the reward goes with length")
+    assert not alarms(first, now, [first, now], late, -lengths)
+    assert not alarms(first, look(20, answers(11)), [first], late, lengths)
+
+
+def test_shorter_answers_are_alarming_where_brevity_is_rewarded() -> None:
+    first, now = look(0, answers(30)), look(20, answers(10))
+    late = answers(10)
+    (told,) = alarms(first, now, [first, now], late, -describe_texts(late).words)
+    assert told.startswith("answers have become shorter")
+
+
+@pytest.mark.parametrize(
+    ("hacked", "told"),
+    [
+        ("sun sun sun sun sun sun sun sun", "the share of text that repeats itself has risen from 0% to"),
+        ("- one\n- two\n- three", "the share of text in lists has risen from 0% to 100%"),
+        ("I'm sorry, but I can't help with that.", "the share of answers that refuse has risen from 0% to 100%"),
+    ],
+)
+def test_repetition_lists_and_refusals_are_alarming(hacked: str, told: str) -> None:
+    first, now = look(0, answers(8)), look(20, [hacked] * PROMPTS)
+    found = alarms(first, now, [first, now], list(now.texts), now.rewards)
+    assert any(sentence.startswith(told) for sentence in found), found
+
+
+def test_a_gold_reward_that_falls_from_its_peak_is_alarming() -> None:
+    noise = DRAWS.normal(0, 0.1, PROMPTS)
+    texts = answers(8)
+    first = look(0, texts, rewards=noise, gold=noise)
+    peak = look(20, texts, rewards=1 + noise, gold=2 + noise)
+    now = look(40, texts, rewards=2 + noise, gold=1 + noise * 2)
+    (told,) = alarms(first, now, [first, peak, now], texts, now.rewards)
+    assert "has fallen from" in told
+    assert "at step 20" in told
+    assert not alarms(first, peak, [first, peak], texts, peak.rewards)

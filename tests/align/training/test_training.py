@@ -1,0 +1,180 @@
+"""The four methods on a tiny policy and a rule as the reward: they learn, keep near, resume, and save what loads."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.stats import ttest_rel
+from tiny_policy import PROMPTS, SunshineModel, sunshine
+
+from mars_engine.align.training.facts import TrainedPolicy
+from mars_engine.align.training.guards import Look
+from mars_engine.align.training.policy import load_policy
+from mars_engine.align.training.rewards import PolicyReward, RewardSource
+from mars_engine.align.training.sampling import sample_completions
+from mars_engine.align.training.train import PolicyTask, train_policy
+from mars_engine.align.training.watch import LOOKS_FILE, _look_of
+from mars_engine.core.config import AlignConfig
+from mars_engine.core.progress import SilentProgress
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
+
+WATCHED = 24
+TASK = PolicyTask(PROMPTS, PolicyReward((RewardSource("sunshine", SunshineModel()),)))
+RATES = {"dpo": 1e-2, "rloo": 2e-2, "grpo": 2e-2, "ppo": 1e-2}
+METHODS = tuple(RATES)
+
+
+def settings(policy: Path, method: str, **changed: Any) -> AlignConfig:
+    usual: dict[str, Any] = {
+        "policy": str(policy),
+        "method": method,
+        "steps": 15,
+        "prompts_per_step": 8,
+        "max_new_tokens": 16,
+        "micro_batch": 64,
+        "learning_rate": RATES[method],
+        "kl_weight": 0.1 if method == "dpo" else 0.01,
+        "lora_dropout": 0.0,
+        "watched_prompts": WATCHED,
+        "watch_every": 1000,
+        "checkpoint_every": 1000,
+    }
+    return AlignConfig.model_validate(usual | changed)
+
+
+def train(folder: Path, config: AlignConfig, task: PolicyTask = TASK, **how: Callable[..., None]) -> TrainedPolicy:
+    return train_policy(
+        config, task, policies=folder / "policies", checkpoints=folder / "checkpoints", progress=SilentProgress(), **how
+    )
+
+
+def looks(trained: TrainedPolicy) -> list[Look]:
+    return [_look_of(line) for line in (trained.folder / LOOKS_FILE).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_raises_the_reward_and_its_adapter_loads_in_plain_peft(
+    method: str, tiny_policy: Path, tmp_path: Path
+) -> None:
+    noted: dict[str, list[float]] = {}
+    config = settings(tiny_policy, method)
+    trained = train(tmp_path, config, add_point=lambda name, _step, value: noted.setdefault(name, []).append(value))
+
+    first, last = looks(trained)
+    assert (first.step, last.step) == (0, config.steps)
+    assert [sunshine(text) for text in last.texts] == last.rewards.tolist()
+    assert ttest_rel(last.rewards, first.rewards, alternative="greater").pvalue < 0.01
+    assert trained.facts.reward_after == pytest.approx(last.rewards.mean())
+    assert noted["watched reward"] == [first.rewards.mean(), last.rewards.mean()]
+    assert len(noted["loss" if method != "ppo" else "policy loss"]) == config.steps
+
+    from peft import AutoPeftModelForCausalLM
+
+    loaded = AutoPeftModelForCausalLM.from_pretrained(trained.folder)
+    policy = load_policy(config)
+    torch.manual_seed(config.seed)
+    again = sample_completions(policy, loaded, PROMPTS[:WATCHED], config)
+    assert again.texts == last.texts, "the same draws of the same policy"
+    greedy = sample_completions(policy, loaded, PROMPTS[:WATCHED], config, greedy=True).texts
+    merged = sample_completions(policy, loaded.merge_and_unload(), PROMPTS[:WATCHED], config, greedy=True).texts
+    assert greedy == merged
+    assert np.mean([sunshine(text) for text in greedy]) > first.rewards.mean()
+
+
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_a_higher_kl_weight_ends_at_a_lower_kl(method: str, tiny_policy: Path, tmp_path: Path) -> None:
+    low, high = (
+        train(tmp_path, settings(tiny_policy, method, kl_weight=weight, steps=10)).facts.kl for weight in (0.0, 1.0)
+    )
+    assert high < low / 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_that_was_interrupted_ends_with_the_same_weights(
+    method: str, tiny_policy: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_policy, method, steps=4, checkpoint_every=2, prompts_per_step=4, lora_dropout=0.1)
+    whole = train(tmp_path / "whole", config)
+    stop = "policy loss" if method == "ppo" else "loss"
+
+    def interrupt(name: str, step: int, _value: float) -> None:
+        if name == stop and step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", config, add_point=interrupt)
+    steps: list[int] = []
+    resumed = train(
+        tmp_path / "cut", config, add_point=lambda name, step, _: steps.append(step) if name == stop else None
+    )
+    assert steps == [3, 4]
+    one, other = (load_file(each.folder / "adapter_model.safetensors") for each in (whole, resumed))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert resumed.facts == whole.facts
+    assert not list((tmp_path / "cut" / "checkpoints").iterdir())
+
+
+def test_a_policy_that_is_there_is_not_trained_again(tiny_policy: Path, tmp_path: Path) -> None:
+    config = settings(tiny_policy, "ppo", steps=1)
+    once = train(tmp_path, config)
+
+    def refuse(name: str, _step: int, _value: float) -> None:
+        raise AssertionError(f"it was trained again: {name}")
+
+    assert train(tmp_path, config, add_point=refuse) == once
+
+
+def test_a_merged_policy_is_a_whole_model(tiny_policy: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    apart, whole = (train(tmp_path, settings(tiny_policy, "ppo", steps=2, merge=merge)) for merge in (False, True))
+    config = settings(tiny_policy, "ppo")
+    policy, merged = load_policy(config), AutoModelForCausalLM.from_pretrained(whole.folder)
+    from peft import AutoPeftModelForCausalLM
+
+    adapted = AutoPeftModelForCausalLM.from_pretrained(apart.folder)
+    texts = [sample_completions(policy, each, PROMPTS[:8], config, greedy=True).texts for each in (merged, adapted)]
+    assert texts[0] == texts[1]
+
+
+def test_training_stops_once_the_budget_of_kl_is_spent(tiny_policy: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    config = settings(tiny_policy, "ppo", kl_weight=0.0, kl_budget=0.5, watch_every=2)
+    trained = train(tmp_path, config, say=told.append)
+    assert trained.facts.steps < config.steps
+    assert trained.facts.kl > 0.5
+    assert any("the budget of KL is spent" in sentence for sentence in told)
+
+
+def test_a_policy_that_hacks_length_raises_an_alarm(tiny_policy: Path, tmp_path: Path) -> None:
+    class Wordiness(SunshineModel):
+        def rate(self, text: str) -> float:
+            return float(len(text.split()))
+
+    told: list[str] = []
+    task = PolicyTask(PROMPTS, PolicyReward((RewardSource("words", Wordiness("words")),)))
+    trained = train(tmp_path, settings(tiny_policy, "ppo", watch_every=5), task, say=told.append)
+    assert any("answers have become longer" in sentence for sentence in told)
+    card = (trained.folder / "README.md").read_text(encoding="utf-8")
+    assert "* Alarm: answers have become longer" in card
+
+
+def test_dpo_learns_from_pairs_that_are_given(tiny_policy: Path, tmp_path: Path) -> None:
+    from mars_engine.core.records import Pair
+
+    pairs = [Pair.of(prompt, "sun warm", "rain cold") for prompt in PROMPTS]
+    long = Pair.of(PROMPTS[0], "sun " * 100, "rain")
+    task = PolicyTask(PROMPTS, TASK.reward, pairs=(*pairs, long))
+    trained = train(tmp_path, settings(tiny_policy, "dpo", dpo_pairs="training"), task)
+    assert trained.facts.reward_after > trained.facts.reward_before + 0.2
+    assert trained.facts.remarks == ("1 pairs are too long and were left out",)

@@ -1,0 +1,190 @@
+"""`mars align`: from a reward model to an adapter; cancelled, killed and gone on with; and what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from fakes import make_pairs
+from safetensors.numpy import load_file
+from tiny_policy import save_tiny_policy
+
+from mars_engine.cli.main import BAD_INPUT, INTERRUPTED, NOT_READY, UNUSABLE, mars
+from mars_engine.workspace.aligning import POLICIES_FOLDER
+from mars_engine.workspace.workspace import DATABASE_FILE, create_workspace
+
+pytestmark = pytest.mark.model
+
+SMALL = {
+    "prompts-per-step": 4,
+    "completions": 2,
+    "max-new-tokens": 8,
+    "learning-rate": 1e-2,
+    "watched-prompts": 4,
+    "watch-every": 2,
+    "checkpoint-every": 2,
+}
+OPTIONS = tuple(f"--align-{name}={value}" for name, value in SMALL.items())
+
+
+def run(workspace: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(mars, ["--workspace", str(workspace), "--quiet", *arguments], prog_name="mars")
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny_policy(tmp_path_factory.mktemp("policy"), steps=20))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a probe and fourteen held-out prompts."""
+    folder = tmp_path_factory.mktemp("align")
+    root = create_workspace(folder / "w").root
+    pairs = make_pairs(54)
+    for split, some in (("train", pairs[:40]), ("heldout", pairs[40:])):
+        rows = [{"prompt": each.prompt[0].content, "chosen": each.chosen, "rejected": each.rejected} for each in some]
+        assert run(root, "import", write(folder / f"{split}.jsonl", rows), "--split", split).exit_code == 0
+    assert run(root, "train").exit_code == 0
+    return root
+
+
+@pytest.fixture
+def own(workspace: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(workspace, tmp_path / "w"))
+
+
+def query(workspace: Path, statement: str) -> list[tuple[Any, ...]]:
+    database = sqlite3.connect(workspace / DATABASE_FILE)
+    try:
+        return database.execute(statement).fetchall()
+    finally:
+        database.close()
+
+
+def adapter(workspace: Path) -> dict[str, np.ndarray]:
+    (folder,) = (workspace / POLICIES_FOLDER).iterdir()
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def test_a_policy_is_trained_against_the_newest_reward_model(own: Path, policy: str) -> None:
+    asked = ("align", "--method", "ppo", "--policy", policy, "--steps", "3", *OPTIONS, "--gold", "warm-up", "--json")
+    result = run(own, *asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["facts"]["method"], found["facts"]["steps"], found["facts"]["rewards"]) == ("ppo", 3, ["warm-up"])
+    assert (found["facts"]["prompts"], found["facts"]["watched"]) == (10, 4)
+    assert found["facts"]["gold_after"] == pytest.approx(found["facts"]["reward_after"])
+    folder = Path(found["folder"])
+    assert adapter(own)
+    assert all((folder / name).is_file() for name in ("adapter_config.json", "README.md", "samples.jsonl"))
+    ((state, summary),) = query(own, "SELECT state, summary FROM runs WHERE kind = 'align'")
+    assert state == "finished"
+    assert json.loads(summary)["reward after"] == found["facts"]["reward_after"]
+    points = dict(query(own, "SELECT metric, count(*) FROM run_points GROUP BY 1"))
+    assert (points["reward"], points["KL"], points["entropy"]) == (3, 3, 3)
+    assert (points["watched reward"], points["watched gold reward"]) == (3, 3)  # before, at step 2 and at the end
+    again = run(own, *asked)
+    assert json.loads(again.stdout) == found
+
+
+def test_settings_come_from_a_file_and_prompts_too(own: Path, policy: str, tmp_path: Path) -> None:
+    settings = tmp_path / "align.toml"
+    values = {name.replace("-", "_"): value for name, value in SMALL.items()} | {"method": "ppo", "steps": 9}
+    settings.write_text("[align]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
+    prompts = [{"prompt": f"question number {n} about topic {n % 7}"} for n in range(30, 50)]
+    asked = ("align", "--settings", str(settings), "--policy", policy, "--steps", "1")
+    result = run(own, *asked, "--prompts", write(tmp_path / "prompts.jsonl", prompts))
+    assert result.exit_code == 0, result.output
+    assert "left out: 10 × prompt that a reward model was trained on" in result.stderr
+    assert "trained by ppo for 1 steps on 6 prompts" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def begin(workspace: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def strike_after(process: "subprocess.Popen[bytes]", workspace: Path, step: int, how: signal.Signals) -> str:
+    """Send a signal once the training has noted a step; return what the process said."""
+    deadline = time.monotonic() + 300
+    while (query(workspace, "SELECT max(step) FROM run_points WHERE metric = 'policy loss'")[0][0] or 0) < step:
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(how)
+    return process.communicate(timeout=120)[1].decode()
+
+
+def test_cancelled_and_killed_it_goes_on_exactly(
+    workspace: Path, tmp_path: Path, policy: str, environment: dict[str, str]
+) -> None:
+    quiet, struck = (Path(shutil.copytree(workspace, tmp_path / name)) for name in ("quiet", "struck"))
+    command = ("align", "--method", "ppo", "--policy", policy, "--steps", "60", *OPTIONS)
+    undisturbed = begin(quiet, command, environment)
+
+    process = begin(struck, command, environment)
+    said = strike_after(process, struck, 3, signal.SIGINT)
+    assert process.returncode == INTERRUPTED, said
+    assert "Traceback" not in said
+    assert query(struck, "SELECT state FROM runs ORDER BY ordinal DESC LIMIT 1") == [("cancelled",)]
+    reached = query(struck, "SELECT max(step) FROM run_points WHERE metric = 'policy loss'")[0][0]
+    (training,) = (struck / "artifacts" / "checkpoints").iterdir()
+    assert (training / f"checkpoint-{reached}").is_dir(), "the step that was under way is kept"
+
+    process = begin(struck, command, environment)
+    strike_after(process, struck, reached + 5, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (struck / POLICIES_FOLDER).exists()
+    last = begin(struck, command, environment)
+    assert (last.wait(300), undisturbed.wait(300)) == (0, 0)
+    states = [state for (state,) in query(struck, "SELECT state FROM runs WHERE kind = 'align' ORDER BY ordinal")]
+    assert states == ["cancelled", "lost", "finished"]
+    found, expected = adapter(struck), adapter(quiet)
+    assert found.keys() == expected.keys()
+    for name, weight in expected.items():
+        np.testing.assert_array_equal(found[name], weight, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--reward-model", "nobody"), UNUSABLE, "has no reward model 'nobody'"),
+        (("--policy", "no/such model"), UNUSABLE, "policy 'no/such model' is neither a folder"),
+        (("--align-max-prompt-tokens", "8"), NOT_READY, "prompts are too long"),
+        (("--align-ppo-minibatches", "3"), BAD_INPUT, "cannot share 8 completions a step"),
+        (("--align-report-to", "wandb"), BAD_INPUT, "metrics of PPO are to go to 'wandb'"),
+        (("--settings", "absent.toml"), BAD_INPUT, "absent.toml cannot be read"),
+    ],
+)
+def test_what_it_cannot_do_is_said(
+    workspace: Path, policy: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    result = run(workspace, "align", "--method", "ppo", "--policy", policy, "--steps", "1", *OPTIONS, *arguments)
+    assert result.exit_code == code, result.output
+    assert said in " ".join(result.stderr.split())
+
+
+def test_without_a_reward_model_there_is_nothing_to_train_against(tmp_path: Path) -> None:
+    result = run(create_workspace(tmp_path / "w").root, "align")
+    assert result.exit_code == NOT_READY
+    assert "run 'mars train' first" in result.stderr
