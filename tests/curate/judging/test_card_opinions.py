@@ -37,7 +37,8 @@ def dealt(shown: str):
 @pytest.mark.parametrize(("shown", "first"), [("after", False), ("before", True)])
 def test_opinions_go_with_cards_to_read_and_with_those_that_were_decided(shown, first):
     found = dealt(shown)
-    (decided,) = found.recent
+    (act,) = found.recent
+    decided = act.card
     assert isinstance(decided, PairCard)
     assert [(each.judge, each.words, each.agrees_with) for each in decided.opinions] == [
         ("judge:chat tiny", "the rejected answer is better", "flip"),
@@ -51,4 +52,5 @@ def test_opinions_go_with_cards_to_read_and_with_those_that_were_decided(shown, 
 
 def test_they_are_not_even_sent_where_they_are_never_shown():
     found = dealt("never")
-    assert [card.opinions for card in (*found.recent, *found.cards)] == [()] * 3
+    cards = [*found.cards, *(act.card for act in found.recent)]
+    assert [isinstance(card, PairCard) and card.opinions for card in cards] == [()] * 3
