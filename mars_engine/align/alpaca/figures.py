@@ -82,7 +82,8 @@ def figures_of(
     config = config or EvaluateConfig()
     preferences = preferences_of(annotations)
     lengths = np.array([each.length_difference for each in annotations], dtype=np.float64)
-    reason = why_not_controlled(preferences, lengths)
+    has_gamed_runs = tables is not None and tables.gamed is not None
+    reason = why_not_controlled(preferences, lengths, has_gamed_runs=has_gamed_runs)
     controlled = None
     if not reason:
         controlled = control_length(

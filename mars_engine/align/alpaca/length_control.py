@@ -68,11 +68,18 @@ class LengthControlled:
         return sigmoid(self.difficulty_weight * difficulties + self.policy_weight)
 
 
-def why_not_controlled(preferences: FloatArray, length_differences: FloatArray) -> str:
-    """Return why there is no length-controlled win rate, as a clause; empty where there is one."""
-    judged = int((~np.isnan(preferences)).sum())
-    if judged < FEWEST_PROMPTS:
-        return f"{judged} prompts were judged, and {FOLDS}-fold cross-validation needs {FEWEST_PROMPTS}"
+def why_not_controlled(preferences: FloatArray, length_differences: FloatArray, *, has_gamed_runs: bool) -> str:
+    """Return why there is no length-controlled win rate, as a clause; empty where there is one.
+
+    Gamed runs are won and lost, so that with them a policy may win or lose everything.
+    """
+    judged = preferences[~np.isnan(preferences)]
+    if len(judged) < FEWEST_PROMPTS:
+        return f"{len(judged)} prompts were judged, and {FOLDS}-fold cross-validation needs {FEWEST_PROMPTS}"
+    not_won, not_lost = int((judged < 1).sum()), int((judged > 0).sum())
+    if min(not_won, not_lost) < FOLDS and not has_gamed_runs:
+        side = f"all but {not_won} were won" if not_won < not_lost else f"all but {not_lost} were lost"
+        return f"{side} of {len(judged)} prompts, and {FOLDS}-fold cross-validation needs {FOLDS} others"
     if not length_differences.std():
         return "all answers differ from the baseline's by the same length"
     return ""
@@ -169,7 +176,12 @@ def _resampled(rows: _Rows, of_policy: _Rows, strength: float, rng: np.random.Ge
     win_rates = np.empty(resamples)
     for number in range(resamples):
         drawn = rng.multinomial(prompts, np.full(prompts, 1 / prompts))
-        coefficients = _fit(rows, np.concatenate([rows.weights[:-prompts], drawn]), strength)
+        weights = np.concatenate([rows.weights[:-prompts], drawn])
+        won = float((weights * rows.targets).sum() / weights.sum())
+        if won in (0.0, 1.0):  # nothing to fit: all that was drawn was lost, or won
+            win_rates[number] = won
+            continue
+        coefficients = _fit(rows, weights, strength)
         win_rates[number] = _predict(coefficients, np.repeat(of_policy.design[:, 1], drawn)).mean()
     return win_rates
 

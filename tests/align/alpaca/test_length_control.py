@@ -104,10 +104,13 @@ def test_the_interval_holds_what_is_true_and_narrows_with_prompts() -> None:
         (np.r_[np.full(9, 0.5), np.nan], np.arange(10.0), "9 prompts were judged"),
         (np.full(20, 0.5), np.full(20, 3.0), "same length"),
         (np.full(20, 0.5), np.arange(20.0), ""),
+        (np.r_[np.ones(16), np.zeros(4)], np.arange(20.0), "all but 4 were won of 20 prompts"),
+        (np.r_[np.zeros(19), 0.5], np.arange(20.0), "all but 1 were lost of 20 prompts"),
+        (np.r_[np.ones(15), np.zeros(5)], np.arange(20.0), ""),
     ],
 )
 def test_says_why_there_is_none(preferences: FloatArray, differences: FloatArray, reason: str) -> None:
-    said = why_not_controlled(preferences, differences)
+    said = why_not_controlled(preferences, differences, has_gamed_runs=False)
 
     assert reason in said
     assert bool(said) == bool(reason)
@@ -119,3 +122,23 @@ def test_the_same_again() -> None:
     first, second = (controlled(made[0], made[1], difficulties=made[2]) for _ in range(2))
 
     assert first.win_rate == second.win_rate
+
+
+def test_with_gamed_runs_a_policy_may_win_everything() -> None:
+    _, differences, difficulties = judged(length_weight=0.0, policy_weight=0.0)
+    lengths = np.linspace(-3, 3, 2 * PROMPTS)
+    gamed = GamedRuns(sigmoid(-4 * np.tanh(lengths)), lengths, np.tile(difficulties, 2))
+    preferences = np.ones(PROMPTS)
+
+    assert not why_not_controlled(preferences, differences, has_gamed_runs=True)
+    assert controlled(preferences, differences, difficulties=difficulties, gamed=gamed).win_rate > 99
+
+
+def test_a_resample_that_is_won_throughout_counts_as_won() -> None:
+    """Five losses of forty: about one resample in 250 draws none of them, and is not fitted."""
+    preferences = np.r_[np.ones(35), np.zeros(5)]
+    differences = np.random.default_rng(1).normal(size=40)
+
+    found = control_length(preferences, differences, rng=np.random.default_rng(0), resamples=800, level=0.998)
+
+    assert found.interval.high == pytest.approx(100)
