@@ -73,15 +73,15 @@ def percentile(values: Sequence[float], share: float) -> float:
 def measure(workspace: Path, *, pairs: int, decisions: int, changes: int, order: str) -> Timings:
     """Serve a workspace and measure it as one person uses it, who reads proposals in this order."""
     sys.path[:0] = [str(TESTS), str(TESTS / "pages")]
-    from browsing import open_browser
+    from browsing import start_browser
     from serving_app import serve
 
     timings = Timings(pairs)
     mars = [sys.executable, "-m", "mars_engine.cli.main"]
     with serve(mars, workspace, environment=os.environ, folder=workspace.parent) as address:
-        with open_browser() as browser:
+        with start_browser() as browser:
             _measure_pages(browser, address, timings, changes)
-        with open_browser() as browser:
+        with start_browser() as browser:
             _measure_review(browser, address, workspace, timings, decisions, order)
         server = _server(address)
         timings.server_mb = server.memory_info().rss / 1e6

@@ -17,7 +17,7 @@ IDLE: dict[tuple[int, int], list[Any]] = defaultdict(list)
 @contextmanager
 def open_browser(size: tuple[int, int] = LARGE) -> Iterator[Any]:
     """A Selenium driver of a browser with nothing remembered; the test is skipped where there is no Chromium."""
-    driver = IDLE[size].pop() if IDLE[size] else _start(size)
+    driver = IDLE[size].pop() if IDLE[size] else start_browser(size)
     try:
         yield driver
         _forget(driver)
@@ -37,7 +37,8 @@ def quit_browsers() -> None:
     IDLE.clear()
 
 
-def _start(size: tuple[int, int]) -> Any:
+def start_browser(size: tuple[int, int] = LARGE) -> Any:
+    """A Selenium driver of a Chromium of its own, which `quit` ends, or its `with` block."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver_path):
