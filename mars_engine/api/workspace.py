@@ -4,11 +4,11 @@ The app may serve the same workspace meanwhile: it shows the runs as they go.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-from mars_engine.align.training.facts import TrainedPolicy
+from mars_engine.api.aligning import AligningWorkspace
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
 from mars_engine.api.judging import JudgingWorkspace
@@ -45,9 +45,7 @@ from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
-from mars_engine.workspace.aligning import AlignRequest, align_policy
 from mars_engine.workspace.batches import RequestsReport, write_requests
-from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
 from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
@@ -71,7 +69,7 @@ ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
 
 
 @speaking_python
-class Workspace(JudgingWorkspace):
+class Workspace(JudgingWorkspace, AligningWorkspace):
     """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
 
     Methods that take `settings` use them in the place of those in mars.toml, for this one call.
@@ -544,57 +542,6 @@ class Workspace(JudgingWorkspace):
             report = make_map(bench, UmapMapper(bench.config.map), self._maps(), of, again=again)
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
-
-    def best_of_n(
-        self,
-        *,
-        policy: str = "",
-        answers: str = "",
-        n: int = 8,
-        judge: str = "",
-        models: Sequence[str] = (),
-        **further: Any,
-    ) -> BestOfNResult:
-        """Let reward models pick the best of n answers, and judge the picks; no policy is trained.
-
-        Args:
-            policy: a language model to draw answers of: "packaged-lm", a folder with a model or adapter, or a hub id.
-            answers: a file of recorded answers, in the place of a policy.
-            n: answers to each prompt; the curves are over 1, 2, 4, … up to n.
-            judge: "recorded", a model's id or label, another workspace, or a reward model's folder or hub id.
-            models: ids or labels of the reward models that pick; all where it is empty.
-            further: prompts, sampling, device, most_prompts, include_trained, download: as BestOfNRequest has them.
-
-        Raises:
-            ConfigError: both or neither of policy and answers are named, or nobody judges.
-            NotReadyError: no model is trained, or no prompt is left beside those trained on.
-            LoadError, ModelError: a file or a model cannot be used.
-        """
-        at_least("n", n, 2, whole=True)
-        request = BestOfNRequest(policy=policy, answers=answers, n=n, judge=judge, models=tuple(models), **further)
-        with self._working("best-of-n") as (bench, notes):
-            result = run_best_of_n(bench, self.path, request)
-            notes.summary |= headlines.of_best_of_n(result.report)
-        return result
-
-    def align(self, *, settings: Settings | None = None, **asked: Any) -> TrainedPolicy:
-        """Train a policy against reward models, through LoRA; plain peft loads the adapter.
-
-        A policy that was trained so before is there already. Interrupted, the same call goes on from a checkpoint.
-
-        Args:
-            settings: in the place of those in mars.toml, such as {"align": {"method": "ppo", "steps": 50}}.
-            asked: reward_models, gold, prompts, include_trained: as AlignRequest has them.
-
-        Raises:
-            ConfigError: a setting is unknown or out of its range, or TRL is needed and not installed.
-            NotReadyError: no reward model is trained, or too few prompts are left.
-            LoadError, ModelError: a file or a model cannot be used.
-        """
-        with self._working("align", settings) as (bench, notes):
-            trained = align_policy(bench, self.path, AlignRequest(**asked))
-            notes.summary |= headlines.of_policy(trained.facts)
-        return trained
 
     def figure(self, show: str = "margins", *, of: MapKind = "difference") -> "go.Figure":
         """Return a plotly figure of all pairs: the same that the app's pages show.

@@ -1,0 +1,69 @@
+"""What a workspace offers about policies: answers picked by its reward models, and policies trained against them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mars_engine.align.training.facts import TrainedPolicy
+from mars_engine.api.checks import at_least
+from mars_engine.api.opened import OpenedWorkspace
+from mars_engine.api.remedies import speaking_python
+from mars_engine.api.settings import Settings
+from mars_engine.jobs import headlines
+from mars_engine.workspace.aligning import AlignRequest, align_policy
+from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
+
+
+@speaking_python
+class AligningWorkspace(OpenedWorkspace):
+    """A workspace whose reward models pick answers and train policies."""
+
+    def best_of_n(
+        self,
+        *,
+        policy: str = "",
+        answers: str = "",
+        n: int = 8,
+        judge: str = "",
+        models: Sequence[str] = (),
+        **further: Any,
+    ) -> BestOfNResult:
+        """Let reward models pick the best of n answers, and judge the picks; no policy is trained.
+
+        Args:
+            policy: a language model to draw answers of: "packaged-lm", a folder with a model or adapter, or a hub id.
+            answers: a file of recorded answers, in the place of a policy.
+            n: answers to each prompt; the curves are over 1, 2, 4, … up to n.
+            judge: "recorded", a model's id or label, another workspace, or a reward model's folder or hub id.
+            models: ids or labels of the reward models that pick; all where it is empty.
+            further: prompts, sampling, device, most_prompts, include_trained, download: as BestOfNRequest has them.
+
+        Raises:
+            ConfigError: both or neither of policy and answers are named, or nobody judges.
+            NotReadyError: no model is trained, or no prompt is left beside those trained on.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        at_least("n", n, 2, whole=True)
+        request = BestOfNRequest(policy=policy, answers=answers, n=n, judge=judge, models=tuple(models), **further)
+        with self._working("best-of-n") as (bench, notes):
+            result = run_best_of_n(bench, self.path, request)
+            notes.summary |= headlines.of_best_of_n(result.report)
+        return result
+
+    def align(self, *, settings: Settings | None = None, **asked: Any) -> TrainedPolicy:
+        """Train a policy against reward models, through LoRA; plain peft loads the adapter.
+
+        A policy that was trained so before is there already. Interrupted, the same call goes on from a checkpoint.
+
+        Args:
+            settings: in the place of those in mars.toml, such as {"align": {"method": "ppo", "steps": 50}}.
+            asked: reward_models, gold, prompts, include_trained: as AlignRequest has them.
+
+        Raises:
+            ConfigError: a setting is unknown or out of its range, or TRL is needed and not installed.
+            NotReadyError: no reward model is trained, or too few prompts are left.
+            LoadError, ModelError: a file or a model cannot be used.
+        """
+        with self._working("align", settings) as (bench, notes):
+            trained = align_policy(bench, self.path, AlignRequest(**asked))
+            notes.summary |= headlines.of_policy(trained.facts)
+        return trained
