@@ -13,7 +13,7 @@ from mars_engine.core.protocols import Progress
 from mars_engine.core.records import Pair, Prompt, Rewards, Truncation, Turn
 
 PLACES = ("garden", "lake", "town", "wood", "field", "coast", "hill", "valley")
-TIMES = ("morning", "noon", "evening", "night", "winter", "spring")
+TIMES = ("morning", "noon", "evening", "night", "winter", "spring", *(f"hour {hour}" for hour in range(1, 17)))
 SUNNY = ("sun", "warm", "bright")
 OTHERS = ("rain", "cold", "dark", "wind", "fog", "grey")
 CHAT_TEMPLATE = (

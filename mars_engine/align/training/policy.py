@@ -99,7 +99,8 @@ def load_policy(config: AlignConfig) -> Policy:
     tokenizer.padding_side = "left"
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
     device = find_device(config.device, section="align")
-    return Policy(config.policy, model.to(device), tokenizer, config.template, device)
+    model.to(device)  # type: ignore[arg-type]
+    return Policy(config.policy, model, tokenizer, config.template, device)
 
 
 def _require_whole_model(folder: Path, name: str) -> None:

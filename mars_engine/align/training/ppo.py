@@ -66,7 +66,8 @@ def token_rewards(scores: Tensor, logprobs: Tensor, reference: Tensor, mask: Ten
     """
     rewards = -kl_weight * (logprobs - reference) * mask
     last = mask.sum(dim=1).long() - 1
-    return rewards.scatter_add(1, last[:, None], scores[:, None].to(rewards))
+    with_scores: Tensor = rewards.scatter_add(1, last[:, None], scores[:, None].to(rewards))
+    return with_scores
 
 
 def estimate_advantages(
@@ -253,7 +254,7 @@ class PpoTraining:
         completions = sample_completions(self.policy, self.model, asked, self.config)
         scored = self.reward.score(asked, completions.texts)
         everything = torch.arange(len(asked), device=self.policy.device)
-        parts = everything.split(self.config.micro_batch)
+        parts = torch.split(everything, self.config.micro_batch)
         own = [self._likelihoods(completions, part) for part in parts]
         with self.model.disable_adapter():
             reference = [self._likelihoods(completions, part).logprobs for part in parts]
@@ -271,7 +272,7 @@ class PpoTraining:
         for _ in range(self.config.ppo_epochs):
             order = torch.randperm(len(mask)).to(self.policy.device)
             for minibatch in order.chunk(self.config.ppo_minibatches):
-                for some in minibatch.split(self.config.micro_batch):
+                for some in torch.split(minibatch, self.config.micro_batch):
                     now = self._likelihoods(rollout.completions, some)
                     assert now.values is not None  # noqa: S101 (a value head is given)
                     policy = policy_loss(

@@ -76,7 +76,7 @@ def sample_completions(
 def _decoding(policy: Policy, config: AlignConfig, *, greedy: bool) -> GenerationConfig:
     """Return plain sampling: nothing of a model's own taste that would make log-probabilities untrue."""
     sampling = {} if greedy else {"temperature": config.temperature, "top_k": 0, "top_p": 1.0}
-    return GenerationConfig(
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=config.max_new_tokens,
         do_sample=not greedy,
         repetition_penalty=1.0,

@@ -60,11 +60,14 @@ def train_online(
     policy: Policy, prompts: Sequence[Prompt], reward: PolicyReward, config: AlignConfig, work: PlaceOfWork
 ) -> Any:
     """Train by RLOO or GRPO, and return the model with its adapter."""
+    import trl
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     rows = [{"prompt": policy.turns(prompt), "place": place} for place, prompt in enumerate(prompts)]
-    trainer_type, config_type = (RLOOTrainer, RLOOConfig) if config.method == "rloo" else (GRPOTrainer, GRPOConfig)
+    names: Any = trl  # it exports by name, lazily
+    trainer_type, config_type = (
+        (names.RLOOTrainer, names.RLOOConfig) if config.method == "rloo" else (names.GRPOTrainer, names.GRPOConfig)
+    )
     in_one_pass = divisor_within(config.completions_per_step, config.micro_batch)
     args = config_type(
         **_common_arguments(config, work),
@@ -90,18 +93,19 @@ def train_online(
 
 def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, work: PlaceOfWork) -> Any:
     """Train by DPO on pairs, and return the model with its adapter."""
+    import trl
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
 
     in_one_pass = divisor_within(config.prompts_per_step, config.micro_batch)
-    args = DPOConfig(
+    names: Any = trl  # it exports by name, lazily
+    args = names.DPOConfig(
         **_common_arguments(config, work),
         per_device_train_batch_size=in_one_pass,
         gradient_accumulation_steps=config.prompts_per_step // in_one_pass,
         max_length=None,
         beta=config.kl_weight,
     )
-    trainer = DPOTrainer(
+    trainer = names.DPOTrainer(
         model=policy.model,
         args=args,
         train_dataset=Dataset.from_list([_as_row(policy, pair) for pair in pairs]),
