@@ -142,7 +142,8 @@ class _Rows:
     @property
     def known(self) -> BoolArray:
         """Which columns say anything: unknown difficulties do not, and the solver ends a little elsewhere with them."""
-        return self.design.any(axis=0)
+        columns: BoolArray = self.design.any(axis=0)
+        return columns
 
     @property
     def won_and_lost(self) -> FloatArray:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from mars_engine.align.alpaca.evaluation import BASELINE_OUTPUTS, LEADERBOARD, OUTPUTS
 from mars_engine.align.alpaca.figures import PolicyFigures, figures_of
@@ -106,7 +107,7 @@ def run_package(
 def _run(folder: Path, annotators_config: str, *options: str) -> int:
     """Run the package's command; return its exit status."""
     own_file = Path(annotators_config)
-    arguments = {
+    arguments: dict[str, Any] = {
         "--model_outputs": folder / OUTPUTS,
         "--reference_outputs": folder / BASELINE_OUTPUTS,
         "--annotators_config": own_file.resolve() if own_file.exists() else annotators_config,

@@ -162,8 +162,9 @@ class RewardScale:
         self.mean += shift * count / total
         self.count = total
         deviation = (self.squares / total) ** 0.5
-        scaled = (rewards - self.mean) / (deviation + SMALLEST_DEVIATION)
-        return (scaled.clamp(-self.clip, self.clip) if self.clip else scaled).float()
+        scaled: Tensor = (rewards - self.mean) / (deviation + SMALLEST_DEVIATION)
+        clipped: Tensor = scaled.clamp(-self.clip, self.clip) if self.clip else scaled
+        return clipped.float()
 
 
 # ------------------------------------------------------------------------------------------------------- the algorithm
