@@ -142,7 +142,7 @@ class _Rows:
     @property
     def known(self) -> BoolArray:
         """Which columns say anything: unknown difficulties do not, and the solver ends a little elsewhere with them."""
-        columns: BoolArray = self.design.any(axis=0)
+        columns: BoolArray = np.asarray(self.design.any(axis=0), dtype=np.bool_)
         return columns
 
     @property
