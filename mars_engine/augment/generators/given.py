@@ -221,7 +221,7 @@ def _checked(returned: Any, texts: Sequence[str]) -> list[list[str]]:
             expected="a list with an item for each text: its rewrite, or a list of rewrites",
             remedy="return a list in the order of the texts, with [] for a text that has no rewrite",
         )
-    rewrites = [list(each) if isinstance(each, (list, tuple)) else [each] for each in returned]
+    rewrites: list[list[Any]] = [list(each) if isinstance(each, (list, tuple)) else [each] for each in returned]
     if wrong := [each for some in rewrites for each in some if not isinstance(each, str)]:
         raise GenerationError(
             f"the writer returned a {type(wrong[0]).__name__} in the place of a rewrite",
