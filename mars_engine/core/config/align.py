@@ -57,8 +57,8 @@ class AlignConfig(Section):
     """Under 'dpo', what is trained on: the best and the worst of the policy's own completions, or the workspace's
     'training' pairs with those that were composed, for which no reward model is asked."""
     dpo_sft_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Under 'dpo', weight of the chosen side's own likelihood beside the loss, which keeps it from sinking together with
-    the rejected one's (Pang et al. 2024, arXiv:2404.19733)."""
+    """Under 'dpo', weight of the chosen side's own likelihood beside the loss, which keeps it from sinking with the
+    rejected one's (Pang et al. 2024, arXiv:2404.19733)."""
     ppo_epochs: Annotated[int, Field(ge=1, le=20)] = 4
     """Under 'ppo', passes over a batch of completions."""
     ppo_minibatches: Annotated[int, Field(ge=1)] = 1
@@ -81,8 +81,8 @@ class AlignConfig(Section):
     lora_alpha: Annotated[int, Field(ge=1)] = 32
     """Scale of the adapters."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Dropout before the adapters under 'dpo'; the other methods train without, since their ratios of probabilities would
-    be noise."""
+    """Dropout before the adapters under 'dpo'; the other methods train without, since their ratios of probabilities
+    would be noise."""
     merge: bool = False
     """Save the policy whole, with its adapter merged, instead of the adapter alone."""
     watched_prompts: Annotated[int, Field(ge=1)] = 8
