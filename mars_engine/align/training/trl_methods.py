@@ -104,6 +104,7 @@ def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, w
         gradient_accumulation_steps=config.prompts_per_step // in_one_pass,
         max_length=None,
         beta=config.kl_weight,
+        **_dpo_loss(config),
     )
     trainer = names.DPOTrainer(
         model=policy.model,
@@ -114,6 +115,12 @@ def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, w
         callbacks=[Reporter(work, config)],
     )
     return _run(trainer, work)
+
+
+def _dpo_loss(config: AlignConfig) -> dict[str, Any]:
+    if not config.dpo_sft_weight:
+        return {}
+    return {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.dpo_sft_weight]}
 
 
 def _as_row(policy: Policy, pair: Pair) -> dict[str, Any]:

@@ -56,6 +56,9 @@ class AlignConfig(Section):
     dpo_pairs: DpoPairs = "best-of-n"
     """Under 'dpo', what is trained on: the best and the worst of the policy's own completions, or the workspace's
     'training' pairs with those that were composed, for which no reward model is asked."""
+    dpo_sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Under 'dpo', weight of the chosen side's own likelihood beside the loss, which keeps it from sinking with the
+    rejected one's (Pang et al. 2024, arXiv:2404.19733)."""
     ppo_epochs: Annotated[int, Field(ge=1, le=20)] = 4
     """Under 'ppo', passes over a batch of completions."""
     ppo_minibatches: Annotated[int, Field(ge=1)] = 1

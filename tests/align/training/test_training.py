@@ -20,6 +20,7 @@ from mars_engine.align.training.train import PolicyTask, train_policy
 from mars_engine.align.training.watch import LOOKS_FILE, _look_of
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import Pair
 
 pytestmark = [
     pytest.mark.model,
@@ -30,8 +31,8 @@ pytestmark = [
 WATCHED = 24
 TASK = PolicyTask(PROMPTS, PolicyReward((RewardSource("sunshine", SunshineModel()),)))
 DRAWS = 16
-STEPS = {"dpo": 60, "rloo": 20, "grpo": 20, "ppo": 10}
-RATES = {"dpo": 1e-3, "rloo": 1e-2, "grpo": 5e-3, "ppo": 1e-2}
+STEPS = {"dpo": 40, "rloo": 20, "grpo": 20, "ppo": 10}
+RATES = {"dpo": 2e-3, "rloo": 1e-2, "grpo": 5e-3, "ppo": 1e-2}
 METHODS = tuple(RATES)
 
 
@@ -45,7 +46,8 @@ def settings(policy: Path, method: str, **changed: Any) -> AlignConfig:
         "max_new_tokens": 10,
         "micro_batch": 64,
         "learning_rate": RATES[method],
-        "kl_weight": 0.5 if method == "dpo" else 0.02,
+        "dpo_sft_weight": 1.0,
+        "kl_weight": 0.1 if method == "dpo" else 0.02,
         "lora_dropout": 0.0,
         "watched_prompts": WATCHED,
         "watch_every": 1000,
@@ -182,12 +184,17 @@ def test_a_policy_that_hacks_length_raises_an_alarm(tiny_policy: Path, tmp_path:
     assert "* Alarm: answers have become longer" in card
 
 
-def test_dpo_learns_from_pairs_that_are_given(tiny_policy: Path, tmp_path: Path) -> None:
-    from mars_engine.core.records import Pair
-
+def test_dpo_tells_the_sides_of_given_pairs_apart(tiny_policy: Path, tmp_path: Path) -> None:
     pairs = [Pair.of(prompt, "sun warm", "rain cold") for prompt in PROMPTS]
     long = Pair.of(PROMPTS[0], "sun " * 100, "rain")
     task = PolicyTask(PROMPTS, TASK.reward, pairs=(*pairs, long))
-    trained = train(tmp_path, settings(tiny_policy, "dpo", dpo_pairs="training"), task)
-    assert trained.facts.reward_after > trained.facts.reward_before + 0.2
+    accuracies: list[float] = []
+    config = settings(tiny_policy, "dpo", dpo_pairs="training", steps=10)
+    trained = train(
+        tmp_path,
+        config,
+        task,
+        add_point=lambda name, _, value: accuracies.append(value) if "accuracy" in name else None,
+    )
+    assert accuracies[-1] == 1.0
     assert trained.facts.remarks == ("1 pairs are too long and were left out",)
