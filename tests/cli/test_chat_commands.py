@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from forked_mars import ForkedMars
 from scripted_chat import Answer, Asked, ScriptedServer, key_of_kept, rewrites, serving
 
 from mars_engine.cli.main import BAD_INPUT
@@ -40,11 +41,6 @@ def settings(base_url: str) -> MarsConfig:
     )
 
 
-def started(root: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(root), "--quiet", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def run(root: Path, *arguments: str, code: int = 0) -> str:
     """Run a command in this process, and return all that it said, in one line."""
     result = CliRunner().invoke(cli, ["--workspace", str(root), "--quiet", *arguments])
@@ -53,8 +49,8 @@ def run(root: Path, *arguments: str, code: int = 0) -> str:
 
 
 def finish(root: Path, *arguments: str, environment: dict[str, str], code: int = 0) -> tuple[str, str]:
-    process = started(root, *arguments, environment=environment)
-    output, errors = process.communicate(timeout=300)
+    process = ForkedMars(root, *arguments, environment=environment)
+    output, errors = process.communicate()
     assert process.returncode == code, errors
     return output, errors
 
@@ -93,17 +89,17 @@ def test_killed_in_the_middle_what_was_answered_is_not_sent_again(root, quiet_en
         point_at(root, server)
         kills = 0
         for stop_at in (10, 26):
-            process = started(root, "propose", environment=quiet_environment)
-            while server.answered.total() < stop_at and process.poll() is None:
+            process = ForkedMars(root, "propose", environment=quiet_environment)
+            while server.answered.total() < stop_at and process.returncode is None:
                 time.sleep(0.005)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+            if process.returncode is None:
+                process.strike(signal.SIGKILL)
                 kills += 1
             process.communicate()
             kept = {key_of_kept(each) for each in kept_in(root)}
             assert len(kept) >= stop_at - kills * 2 * CONCURRENCY, "an answer is on the disk as soon as it has come"
             before = Counter(asked.key for asked in server.asked)
-        finish(root, "propose", environment=quiet_environment)
+        run(root, "propose")
         after = Counter(asked.key for asked in server.asked)
         assert kills == 2
         assert not {key for key in kept if after[key] > before[key]}, "what was kept was sent again"
@@ -115,7 +111,7 @@ def test_killed_in_the_middle_what_was_answered_is_not_sent_again(root, quiet_en
         with open_workspace_store(find_workspace(root)) as store:
             assert store.proposals.failures() == []
             assert len(store.proposals.proposals()) >= PAIRS * 2
-        finish(root, "propose", environment=quiet_environment)
+        run(root, "propose")
         assert Counter(asked.key for asked in server.asked) == after
 
 

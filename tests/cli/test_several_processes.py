@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from forked_mars import ForkedMars
+from serving_app import free_port
 from tiny_transformers import save_tiny_backbone
 
-from mars_engine.cli.main import UNUSABLE
+from mars_engine.cli.main import BAD_INPUT, mars
 from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import DATABASE_FILE
 
@@ -32,8 +37,8 @@ SETTINGS = {
     "triage-seeds": 1,
 }
 TRAIN = ("train", "--rounds", "1", "--policy", "accept-all")
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-MARS = ["-m", "mars_engine.cli.main"]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+LAUNCH = [*ACCELERATE, "--main_process_port", "0", "-m", "mars_engine.cli.main"]
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +57,47 @@ def make_workspace(root: Path, backbone: Path, **settings: Any) -> Path:
     (root / "train.jsonl").write_text("".join(lines))
     workspace = root / "workspace"
     options = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
-    mars(workspace, "init", f"--reward-model-backbone={backbone}", *options)
-    mars(workspace, "import", str(root / "train.jsonl"))
+    for arguments in (["init", f"--reward-model-backbone={backbone}", *options], ["import", str(root / "train.jsonl")]):
+        result = CliRunner().invoke(mars, ["--workspace", str(workspace), "--quiet", *arguments])
+        assert result.exit_code == 0, result.output
     return workspace
 
 
-def mars(workspace: Path, *command: str, launcher: list[str] | None = None, code: int = 0) -> str:
-    """Run a command, by a launcher where one is given; return what it said."""
-    whole = [*(launcher or [sys.executable]), *MARS, "--workspace", str(workspace), "--quiet", *command]
+def train_alone(workspace: Path) -> None:
+    """Train in one process."""
+    process = ForkedMars(workspace, *TRAIN, environment=os.environ)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
+def launch(workspace: Path) -> None:
+    """Train in two processes that `accelerate launch` starts."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=400, check=False)
-    assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = subprocess.run(
+        [*LAUNCH, "--workspace", str(workspace), "--quiet", *TRAIN],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def begin_two(workspace: Path, *command: str) -> list[ForkedMars]:
+    """Begin a command in two processes, told of each other as `accelerate launch` tells them."""
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "1"}
+    return [
+        ForkedMars(workspace, *command, environment=os.environ | told | {"RANK": rank, "LOCAL_RANK": rank})
+        for rank in "01"
+    ]
+
+
+def train_in_two(workspace: Path) -> None:
+    """Train in two processes that were forked, which takes no time to start."""
+    for process in begin_two(workspace, *TRAIN):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
 
 
 def query(workspace: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -82,15 +116,17 @@ FROM_THE_PROBE = {
 }
 
 
-@pytest.mark.parametrize("head", [{}, FROM_THE_PROBE], ids=["default head", "head of the probe"])
-def test_a_round_of_two_processes_is_the_round_of_one(head, backbone, tmp_path):
+@pytest.mark.parametrize(
+    ("head", "train_together"),
+    [({}, launch), (FROM_THE_PROBE, train_in_two)],
+    ids=["default head", "head of the probe"],
+)
+def test_a_round_of_two_processes_is_the_round_of_one(head, train_together, backbone, tmp_path):
     settings = {**head, "encoder-name": backbone} if head else {}
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    for root in (alone, together):
-        root.mkdir()
-    one, two = (make_workspace(root, backbone, **settings) for root in (alone, together))
-    mars(one, *TRAIN)
-    mars(two, *TRAIN, launcher=[*LAUNCH, "--main_process_port", "0"])
+    one, two = make_workspace(tmp_path, backbone, **settings), tmp_path / "together"
+    shutil.copytree(one, two)
+    train_alone(one)
+    train_together(two)
 
     losses = "SELECT step, value FROM run_points WHERE metric = 'training loss' ORDER BY step"
     first, last = query(one, losses)[0], query(one, losses)[-1]
@@ -111,6 +147,10 @@ def test_a_round_of_two_processes_is_the_round_of_one(head, backbone, tmp_path):
 
 def test_what_two_processes_cannot_share_is_said_once_and_in_plain_words(backbone, tmp_path):
     workspace = make_workspace(tmp_path, backbone, **{"reward-model-batch-size": 3})
-    said = mars(workspace, "train", "--warm-up", launcher=[*LAUNCH, "--main_process_port", "0"], code=UNUSABLE)
-    assert said.count("2 processes cannot evenly share 1 passes of 3 pairs") == 1
+    first, second = begin_two(workspace, "train", "--warm-up")
+    _, errors = first.communicate()
+    assert first.returncode == BAD_INPUT
+    second.strike(signal.SIGTERM)  # as the launcher does
+    errors += second.communicate()[1]
+    assert errors.count("2 processes cannot evenly share 1 passes of 3 pairs") == 1
     assert query(workspace, "SELECT state FROM runs ORDER BY ordinal DESC LIMIT 1") == [("failed",)]

@@ -2,15 +2,17 @@
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browsing import LARGE, SMALL, open_browser
 from card_driving import CardDriver, open_card
 from reading_workspaces import HOSTILE, events_of, make_reading
-from serving_app import MARS, AppServer
+from serving_app import MARS, AppServer, serve
 
 from mars_engine.core.review_state import effective_events
 from mars_engine.store import Store, open_store
@@ -527,17 +529,22 @@ def test_four_hundred_decisions_survive_killed_servers_a_cut_socket_and_a_reload
                 card.browser.execute_script("clearInterval(window.testPressing)")
                 card.wait(lambda: card.painted not in {"", *(each.painted for each in card.presses())}, "the next card")
                 before = card.painted
-                left = 100 - len({each.painted for each in card.presses() if each.decides}) % 100
+                left = 200 - len({each.painted for each in card.presses() if each.decides})
                 card.browser.refresh()
                 resumed.append((before, card.wait_for_card()))
-                card.keep_pressing("axf12", milliseconds=120, cards=left)
+                card.keep_pressing("axf12", milliseconds=60, cards=left)
 
-            for milliseconds, disturb in ((30, (kill,)), (60, (cut, kill)), (120, (reload_page,)), (250, (kill,))):
-                card.keep_pressing("axf12", milliseconds=milliseconds, cards=100)
+            for milliseconds, cards, disturb in (
+                (120, 100, (cut, kill)),
+                (60, 100, (reload_page,)),
+                (250, 40, (kill,)),
+                (30, 160, (kill,)),
+            ):
+                card.keep_pressing("axf12", milliseconds=milliseconds, cards=cards)
                 for disturbance in disturb:
                     time.sleep(milliseconds * 0.03)
                     disturbance()
-                card.wait(lambda: not card.is_pressing, f"100 decisions at {milliseconds} ms", seconds=120)
+                card.wait(lambda: not card.is_pressing, f"{cards} decisions at {milliseconds} ms", seconds=120)
                 card.wait_until_saved(seconds=60)
             presses = [press for press in card.presses() if press.decides]
             last = card.painted
@@ -557,38 +564,40 @@ def test_four_hundred_decisions_survive_killed_servers_a_cut_socket_and_a_reload
 # ----------------------------------------------------------------------------------------------------- safe to read
 
 
+@pytest.fixture(scope="module")
+def hostile_address(tmp_path_factory) -> Iterator[str]:
+    root = make_reading(tmp_path_factory.mktemp("hostile") / "workspace", pairs=12, hostile=True)
+    with serve(MARS, root, environment=os.environ, folder=root.parent) as address:
+        yield address
+
+
 @pytest.mark.parametrize("page", ["check", "review"])
-def test_hostile_texts_show_verbatim_and_nothing_runs(page, tmp_path):
-    root = make_reading(tmp_path / "workspace", pairs=12, hostile=True)
-    server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
-    server.start()
-    try:
-        with open_browser() as browser:
-            card = open_card(browser, server, page, HOSTILE[:8].replace("<", "%3C").replace(">", "%3E"))
-            before = card.painted
-            for key in ("d", "d", "b", "b", "ArrowLeft"):
-                card.press(key)
-            for _ in range(11):
-                shown = card.text(".main")
-                assert shown.count(HOSTILE) >= 3
-                card.press_next("s")
-                if card.painted == before:
-                    break
-            severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-            assert [message for message in severe if "_stcore" not in message] == []
-            assert browser.execute_script("return window.hacked") is None
-            asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
-            assert all(address.startswith(server.address) or address.startswith("blob:") for address in asked), asked
-            assert not card.deck("!!found.querySelector('script, img, a, iframe, object')")
-    finally:
-        server.stop()
+def test_hostile_texts_show_verbatim_and_nothing_runs(page, hostile_address):
+    with open_browser() as browser:
+        card = CardDriver(browser)
+        card.open(f"{hostile_address}/{page}?who={quote(HOSTILE[:8])}")
+        before = card.painted
+        for key in ("d", "d", "b", "b", "ArrowLeft"):
+            card.press(key)
+        for _ in range(11):
+            shown = card.text(".main")
+            assert shown.count(HOSTILE) >= 3
+            card.press_next("s")
+            if card.painted == before:
+                break
+        severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert [message for message in severe if "_stcore" not in message] == []
+        assert browser.execute_script("return window.hacked") is None
+        asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+        assert all(address.startswith((hostile_address, "blob:")) for address in asked), asked
+        assert not card.deck("!!found.querySelector('script, img, a, iframe, object')")
 
 
 # ------------------------------------------------------------------------------------------------ several at once
 
 
-def test_five_people_read_one_queue_without_meeting(tmp_path):
-    people = ("ada", "bob", "cyn", "dan", "eve")
+def test_three_people_read_one_queue_without_meeting(tmp_path):
+    people = ("ada", "bob", "cyn")
     root = make_reading(tmp_path / "workspace", pairs=40)
     url = find_workspace(root).database_url
     server = AppServer(MARS, root, environment=os.environ, folder=tmp_path)
@@ -603,7 +612,7 @@ def test_five_people_read_one_queue_without_meeting(tmp_path):
         held: dict[str, set[str]] = {}
         for number in range(8):
             for card in cards.values():
-                card.press("ax"[number % 2])
+                card.press_next("ax"[number % 2])
             leases = store.leases.standing("proposal", now=utc_now())
             assert len({lease.item_id for lease in leases}) == len(leases), "an item is leased twice"
             for lease in leases:
