@@ -33,7 +33,7 @@ class BagOfWordsEncoder:
     depth = 0
 
     def encode(self, passages: Sequence[Passage], *, progress: Progress) -> Embeddings:  # noqa: ARG002
-        vectors = np.array([_vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
+        vectors = np.array([text_vector(f"{each.context} {each.text}") for each in passages], dtype=np.float32)
         nothing = np.zeros(len(passages), dtype=np.int64)
         return Embeddings(vectors.reshape(-1, DIMENSION), nothing, nothing)
 
@@ -45,7 +45,7 @@ class BagOfWordsEncoder:
 
 
 @cache
-def _vector(text: str) -> np.ndarray:
+def text_vector(text: str) -> np.ndarray:
     total = np.full(DIMENSION, 1e-3)
     for word in text.lower().split():
         total += _word_vector(word)

@@ -84,7 +84,7 @@ def test_holdout_splits_one_file_by_prompt_and_always_in_the_same_way(workspace)
     command = ["--workspace", workspace, "import", str(shipped("data") / "demo-train.jsonl"), "--holdout", "0.25"]
     first = json.loads(run(*command, "--json").stdout)
     assert [report["split"] for report in first] == ["train", "heldout"]
-    assert first[0]["kept"] + first[1]["kept"] == 180
+    assert first[0]["kept"] + first[1]["kept"] == 360
     assert 20 <= first[1]["kept"] <= 70
     second = json.loads(run(*command, "--json").stdout)
     assert [report["kept"] for report in second] == [0, 0]
@@ -113,7 +113,7 @@ def test_a_dry_run_shows_the_report_and_the_first_pairs_and_stores_nothing(works
     data = str(shipped("data") / "demo-train.jsonl")
     before = (Path(workspace) / "mars.sqlite").read_bytes()
     (preview,) = json.loads(run("--workspace", workspace, "import", data, "--dry-run", "--json").stdout)
-    assert (preview["report"]["format"], preview["report"]["kept"]) == ("trl", 180)
+    assert (preview["report"]["format"], preview["report"]["kept"]) == ("trl", 360)
     assert len(preview["first"]) == 3
     first = json.loads(Path(data).read_text().splitlines()[0])
     assert preview["first"][0]["prompt"] == first["prompt"]
@@ -133,7 +133,7 @@ def test_a_dry_run_of_both_parts_shows_both(workspace):
         run("--workspace", workspace, "import", data, "--holdout", "0.25", "--dry-run", "--json").stdout
     )
     assert [preview["report"]["split"] for preview in previews] == ["train", "heldout"]
-    assert sum(preview["report"]["kept"] for preview in previews) == 180
+    assert sum(preview["report"]["kept"] for preview in previews) == 360
 
 
 def test_the_demo_pairs_are_a_source_of_their_own(workspace):

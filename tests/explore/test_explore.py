@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs
+from fakes import ListSource, make_bench, make_pairs, text_vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -209,7 +209,7 @@ def maps(bench) -> Maps:
     index = PairIndexCache(bench.store).current()
     count = len(index)
     order = np.random.default_rng(3).permutation(count)[: count - 5]
-    vectors = bench.encoder._vector
+    vectors = text_vector
     made = Maps()
     for number, kind in enumerate(("difference", "prompt", "chosen")):
         pairs = bench.store.pairs.by_id([index.ids[place].decode() for place in order])
@@ -233,7 +233,7 @@ def maps(bench) -> Maps:
 @pytest.fixture
 def explorer(bench, maps) -> Explorer:
     def embed(texts):
-        return np.array([bench.encoder._vector(text) for text in texts], dtype=np.float32)
+        return np.array([text_vector(text) for text in texts], dtype=np.float32)
 
     return Explorer(bench.store, PairIndexCache(bench.store), maps, embed)
 

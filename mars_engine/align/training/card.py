@@ -21,7 +21,7 @@ OF_PPO = frozenset(
 )
 NOT_SHOWN = frozenset(
     {
-        *("policy", "device", "report_to", "checkpoint_every", "watch_every", "watched_prompts", "merge"),
+        *("policy", "device", "checkpoint_every", "watch_every", "watched_prompts", "merge"),
         "micro_batch",
     }
 )

@@ -40,14 +40,13 @@ from mars_engine.reward_models.transformer.checkpoints import (
     step_of,
 )
 from mars_engine.reward_models.transformer.processes import process_count
-from mars_engine.reward_models.transformer.tracking import require_tracker
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, graceful_interrupt
 from mars_engine.store.workbench import AddPoint, forget_point
 
 PPO_FILE = "ppo.pt"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PAIRS_FILE = "pairs.json"
-CHANGES_NOTHING = {"device", "report_to", "checkpoint_every", "watch_every"}
+CHANGES_NOTHING = {"device", "checkpoint_every", "watch_every"}
 """Settings that change no weight; where the KL is limited, the looks decide when training stops."""
 
 
@@ -124,13 +123,6 @@ def train_policy(
 def _require_usable(config: AlignConfig) -> None:
     if config.method != "ppo":
         require_trl()
-        require_tracker(config.report_to)
-    elif config.report_to != "none":
-        raise ConfigError(
-            f"metrics of PPO are to go to {config.report_to!r}",
-            expected="'none': its figures are in the workspace alone",
-            remedy='set report_to = "none" under [align] in mars.toml',
-        )
     if process_count() > 1:
         raise ConfigError(
             f"{process_count()} processes were launched, and a policy is trained in one",

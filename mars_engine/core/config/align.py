@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mars_engine.core.config.models import Precision, Tracker
+from mars_engine.core.config.models import Precision
 from mars_engine.core.config.section import Section
 
 AlignMethod = Literal["dpo", "rloo", "grpo", "ppo"]
@@ -91,9 +91,6 @@ class AlignConfig(Section):
     """Steps between two looks at the watched prompts."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 20
     """Steps between checkpoints, from which interrupted training goes on."""
-    report_to: Tracker = "none"
-    """Where the metrics of 'dpo', 'rloo' and 'grpo' go beside the workspace: 'tensorboard', 'wandb', 'mlflow' or
-    'trackio', each by its own package and settings; 'none' sends nothing."""
     precision: Precision = "auto"
     """Of training: 'fp32', 'bf16' (fp32 weights, bf16 arithmetic), or 'auto': bf16 where the hardware has it."""
     device: str = "auto"
