@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fakes import make_pairs
+from forked_mars import ForkedMars
 from safetensors.numpy import load_file
 from tiny_policy import save_tiny_policy
 
@@ -119,30 +118,25 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def begin(workspace: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mars_engine.cli.main", "--workspace", str(workspace), "--quiet", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def strike_after(process: "subprocess.Popen[bytes]", workspace: Path, step: int, how: signal.Signals) -> str:
+def strike_after(process: ForkedMars, workspace: Path, step: int, how: signal.Signals) -> str:
     """Send a signal once the training has noted a step; return what the process said."""
     deadline = time.monotonic() + 300
     while (query(workspace, "SELECT max(step) FROM run_points WHERE metric = 'policy loss'")[0][0] or 0) < step:
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.returncode is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(how)
-    return process.communicate(timeout=120)[1].decode()
+    process.strike(how)
+    return process.communicate(timeout=120)[1]
 
 
 def test_cancelled_and_killed_it_goes_on_exactly(
     workspace: Path, tmp_path: Path, policy: str, environment: dict[str, str]
 ) -> None:
     quiet, struck = (Path(shutil.copytree(workspace, tmp_path / name)) for name in ("quiet", "struck"))
-    command = ("align", "--method", "ppo", "--policy", policy, "--steps", "60", *OPTIONS)
-    undisturbed = begin(quiet, command, environment)
+    command = ("align", "--method", "ppo", "--policy", policy, "--steps", "30", *OPTIONS)
+    undisturbed = ForkedMars(quiet, *command, environment=environment)
 
-    process = begin(struck, command, environment)
+    process = ForkedMars(struck, *command, environment=environment)
     said = strike_after(process, struck, 3, signal.SIGINT)
     assert process.returncode == INTERRUPTED, said
     assert "Traceback" not in said
@@ -151,12 +145,13 @@ def test_cancelled_and_killed_it_goes_on_exactly(
     (training,) = (struck / "artifacts" / "checkpoints").iterdir()
     assert (training / f"checkpoint-{reached}").is_dir(), "the step that was under way is kept"
 
-    process = begin(struck, command, environment)
+    process = ForkedMars(struck, *command, environment=environment)
     strike_after(process, struck, reached + 5, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (struck / POLICIES_FOLDER).exists()
-    last = begin(struck, command, environment)
-    assert (last.wait(300), undisturbed.wait(300)) == (0, 0)
+    last = ForkedMars(struck, *command, environment=environment)
+    said = [process.communicate()[1] for process in (last, undisturbed)]
+    assert (last.returncode, undisturbed.returncode) == (0, 0), said
     states = [state for (state,) in query(struck, "SELECT state FROM runs WHERE kind = 'align' ORDER BY ordinal")]
     assert states == ["cancelled", "lost", "finished"]
     found, expected = adapter(struck), adapter(quiet)
@@ -172,7 +167,6 @@ def test_cancelled_and_killed_it_goes_on_exactly(
         (("--policy", "no/such model"), UNUSABLE, "policy 'no/such model' is neither a folder"),
         (("--align-max-prompt-tokens", "8"), NOT_READY, "prompts are too long"),
         (("--align-ppo-minibatches", "3"), BAD_INPUT, "cannot share 8 completions a step"),
-        (("--align-report-to", "wandb"), BAD_INPUT, "metrics of PPO are to go to 'wandb'"),
         (("--settings", "absent.toml"), BAD_INPUT, "absent.toml cannot be read"),
     ],
 )
