@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mars_engine.augment.allocation import AllocationSummary
 from mars_engine.augment.compose import ComposeReport, compose_plan
+from mars_engine.augment.generators.given import given_card
 from mars_engine.augment.plan import PlanReport, compare_laws, make_plan
-from mars_engine.augment.propose import ProposeReport, make_proposals
-from mars_engine.core.config import AllocationConfig, AllocationLaw, MarsConfig
+from mars_engine.augment.propose import ProposeReport
+from mars_engine.core.config import AllocationConfig, AllocationLaw, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
 from mars_engine.core.protocols import PairSource, Progress
@@ -24,15 +25,21 @@ from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.service.shipped import shipped
+from mars_engine.workspace.rewrites_elsewhere import take_answers
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 DEMO = "demo"
 """The name of the packaged demo pairs, as a source."""
 
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
-DEMO_CONFIG = MarsConfig(allocation=AllocationConfig(scale="standard", budget_per_pair=2))
-"""The defaults, but with margins in units of their standard deviation, as the probe's margins are small beside 1/τ; and
-with a budget that the variants which pass the gates can fill, so that it matters how a law spreads it."""
+REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
+"""Rewrites of the demo pairs that were recorded, and who wrote them."""
+DEMO_CONFIG = MarsConfig(
+    allocation=AllocationConfig(scale="standard", budget_per_pair=1), propose=ProposeConfig(variants=2, refine_tries=2)
+)
+"""The defaults, but with margins in units of their standard deviation, as the probe's margins are small beside 1/τ;
+with a budget that the variants which pass the gates can fill, so that it matters how a law spreads it; and with as many
+rewrites of a text as were recorded."""
 
 ARMS: tuple[AllocationLaw, AllocationLaw] = ("uniform", "signed")
 """MARS last, so that it is what the workspace goes on with."""
@@ -86,7 +93,7 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
         for law in ARMS:
             announce(f"allocate, gate, propose, review by the quality gates, compose, retrain: {law}")
             plan = make_plan(bench, model, law=law)
-            proposed = make_proposals(bench, plan.plan)
+            proposed = take_answers(bench, plan.plan, [shipped("data") / REWRITES_FILE], writer=WRITER).proposed[WRITER]
             reviewed = review_by_policy(bench.store, "gates", clock=bench.clock)
             composed = compose_plan(bench, plan.plan)
             trained.append(train_on(bench, composed.composition))
@@ -102,7 +109,7 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
             score=score,
             laws=compare_laws(margins, bench.config.allocation),
             plan=plan,
-            generators=(bench.refiner.card, bench.paraphraser.card),
+            generators=(given_card(WRITER),),
             propose=proposed,
             review=reviewed,
             compose=composed,

@@ -32,24 +32,24 @@ def demo(finished_demo) -> tuple[Path, dict[str, Any]]:
 def test_each_step_of_the_method_did_something(demo):
     _, report = demo
     funnel = {step["name"]: step["count"] for step in report["status"]["funnel"]}
-    assert funnel["pairs"] == 180
+    assert funnel["pairs"] == 360
     assert funnel["composed"] == 360
-    assert funnel["trained"] == 540
+    assert funnel["trained"] == 720
     assert all(count > 0 for count in funnel.values())
-    assert all(card["stand_in"] for card in report["generators"])
+    assert [(card["name"], card["stand_in"]) for card in report["generators"]] == [("given", False)]
 
 
 def test_all_arms_are_compared_on_the_same_pairs_with_intervals(demo):
     _, report = demo
     evaluation = report["evaluation"]
     assert [model["label"] for model in evaluation["models"]] == ["warm-up", "uniform round 1", "signed round 1"]
-    assert evaluation["pairs"] == 60
+    assert evaluation["pairs"] == 252
     assert len(evaluation["comparisons"]) == 3
     for model in evaluation["models"]:
         assert model["accuracy"]["low"] <= model["metrics"]["accuracy"] <= model["accuracy"]["high"]
     assert 0.45 <= evaluation["longer_wins"]["estimate"] <= 0.55
     trained_on = [model["training_pairs"] for model in evaluation["models"]]
-    assert trained_on == [180, 540, 540], "both augmented arms get the same number of new pairs"
+    assert trained_on == [360, 720, 720], "both augmented arms get the same number of new pairs"
 
 
 def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_environment):
