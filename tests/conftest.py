@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,17 @@ settings.load_profile("mars")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT / ".." / "shared" / "data"
+
+
+SECONDS_TO_SEE_IT_STOPPED = 60
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Wait for the threads that see to a cancelled job, before the folder of its workspace is taken away."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("cancelling "):
+            thread.join(SECONDS_TO_SEE_IT_STOPPED)
 
 
 @pytest.fixture(scope="module", autouse=True)
