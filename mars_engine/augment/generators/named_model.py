@@ -3,8 +3,10 @@
 from functools import cached_property
 from pathlib import Path
 
+from mars_engine.core.config import CausalConfig
 from mars_engine.core.protocols import Progress
-from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder, is_on_this_machine
+from mars_engine.embeddings.model_folder import PACKAGED, find_model_folder, fingerprint_folder, is_on_this_machine
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 
 NOT_HERE = "not on this machine yet; the next proposing downloads them"
 
@@ -57,3 +59,14 @@ class NamedModel:
             expected=f"a folder with a {self._kind}, or a hub id such as owner/name",
             setting=self._setting,
         )
+
+
+def causal_model(config: CausalConfig, *, progress: Progress, may_download: bool) -> NamedModel:
+    """Return the model that [causal] names, for whoever writes with it or reads with it."""
+    return NamedModel(
+        PACKAGED_LM if config.model == PACKAGED else config.model,
+        kind="causal language model",
+        setting="'model' under [causal] in mars.toml",
+        progress=progress,
+        may_download=may_download,
+    )

@@ -4,15 +4,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mars_engine.augment.generators.named_model import NamedModel
+from mars_engine.augment.generators.named_model import causal_model
 from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, rewrite
 from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import GeneratorCard, JsonValue
-from mars_engine.embeddings.model_folder import PACKAGED
-from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 
 COMMON = (
     "instructions",
@@ -42,13 +40,7 @@ class CausalGenerator:
 
     def __init__(self, config: CausalConfig, *, progress: Progress, may_download: bool = True) -> None:
         self._config, self._progress = config, progress
-        self._model = NamedModel(
-            PACKAGED_LM if config.model == PACKAGED else config.model,
-            kind="causal language model",
-            setting="'model' under [causal] in mars.toml",
-            progress=progress,
-            may_download=may_download,
-        )
+        self._model = causal_model(config, progress=progress, may_download=may_download)
 
     def _rewrite(self, wanted: Sequence[Wanted], search: Callable[[int], Search], work: str) -> list[Generation]:
         if not wanted:

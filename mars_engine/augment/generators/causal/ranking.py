@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mars_engine.augment.generators.named_model import NamedModel
+from mars_engine.augment.generators.named_model import causal_model
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.protocols import (
     FluencyModel,
@@ -21,8 +21,6 @@ from mars_engine.core.protocols import (
     Progress,
 )
 from mars_engine.core.records import FloatArray, GeneratorCard, Passage, Prompt
-from mars_engine.embeddings.model_folder import PACKAGED
-from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 
 if TYPE_CHECKING:
     from mars_engine.augment.generators.causal.fluency import FluencyMeter
@@ -43,13 +41,7 @@ class CausalFluency:
     def __init__(self, config: CausalConfig, *, progress: Progress, may_download: bool = True) -> None:
         self._config, self._progress = config, progress
         self._known: dict[tuple[Prompt, str], float] = {}
-        self._model = NamedModel(
-            PACKAGED_LM if config.model == PACKAGED else config.model,
-            kind="causal language model",
-            setting="'model' under [causal] in mars.toml",
-            progress=progress,
-            may_download=may_download,
-        )
+        self._model = causal_model(config, progress=progress, may_download=may_download)
 
     @property
     def card(self) -> GeneratorCard:
