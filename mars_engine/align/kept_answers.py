@@ -1,7 +1,6 @@
 """Answers that a policy has drawn, in a file, a line of JSON each: none is ever drawn twice."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from filelock import FileLock
 
 from mars_engine.align.sampling import Draw, Sample
 from mars_engine.core.errors import StoreError
+from mars_engine.core.whole_file import append_lines, whole_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class KeptAnswers:
             StoreError: the file cannot be read, or has a line that is no answer.
         """
         found: dict[tuple[str, int], Sample] = {}
-        for number, line in enumerate(self._content()[: self._whole_bytes()].splitlines(), start=1):
+        for number, line in enumerate(whole_lines(self.path), start=1):
             try:
                 row = json.loads(line)
                 key = str(row["prompt"]), int(row["number"])
@@ -55,24 +55,10 @@ class KeptAnswers:
         lines = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.with_suffix(".lock")), self.path.open("ab") as stream:
-                stream.truncate(self._whole_bytes())
-                stream.write(lines)
-                stream.flush()
-                os.fsync(stream.fileno())
+            with FileLock(self.path.with_suffix(".lock")):
+                append_lines(self.path, lines)
         except OSError as error:
             raise StoreError(
                 f"answers cannot be written to {self.path}: {error}",
                 remedy="make room on the disk and run the same command again; the answers before are kept",
             ) from error
-
-    def _whole_bytes(self) -> int:
-        return self._content().rfind(b"\n") + 1
-
-    def _content(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error}", remedy="check its permissions") from error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from mars_engine.core.errors import MarsError, WorkspaceError
+from mars_engine.core.errors import MarsError, StoreError, WorkspaceError
 from mars_engine.core.file_names import fault_of_name
 
 
@@ -88,3 +88,43 @@ def completed_text(path: Path, *, endings: Collection[str], overwrite: bool) -> 
 
 def _unwritable(path: Path, error: OSError) -> WorkspaceError:
     return WorkspaceError(f"{path} cannot be written: {error}", remedy="check its folder and the space on the disk")
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that only grows, without a last one that a kill tore; none where there is no file.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    content = _grown(path)
+    return content[: _whole_bytes(content)].splitlines()
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Write whole lines in the place of a torn last one; when this returns, a kill does not lose them.
+
+    The folder is made where it is not there.
+
+    Raises:
+        StoreError: what is there cannot be read.
+        OSError: the lines cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        stream.truncate(_whole_bytes(_grown(path)))
+        stream.write(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _whole_bytes(content: bytes) -> int:
+    return content.rfind(b"\n") + 1
+
+
+def _grown(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}", remedy="check its permissions") from error

@@ -1,12 +1,12 @@
 """The finished cells of an experiment in a file, a line of JSON each, safe on the disk line by line."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mars_engine.core.errors import StoreError
+from mars_engine.core.whole_file import append_lines, whole_lines
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 
 
@@ -26,7 +26,7 @@ class CellJournal:
             StoreError: the file cannot be read, or has a line that is no cell.
         """
         cells: dict[CellKey, ExperimentCell] = {}
-        for number, line in enumerate(self._whole_lines(), start=1):
+        for number, line in enumerate(whole_lines(self.path), start=1):
             try:
                 cell = _as_cell(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:
@@ -45,31 +45,12 @@ class CellJournal:
         """
         line = json.dumps(asdict(cell), separators=(",", ":")).encode() + b"\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as stream:
-                stream.truncate(self._whole_bytes())
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
+            append_lines(self.path, line)
         except OSError as error:
             raise StoreError(
                 f"a finished cell cannot be written to {self.path}: {error}",
                 remedy="make room on the disk and run the same command again; the cells before are kept",
             ) from error
-
-    def _whole_lines(self) -> list[bytes]:
-        return self._content()[: self._whole_bytes()].splitlines()
-
-    def _whole_bytes(self) -> int:
-        return self._content().rfind(b"\n") + 1
-
-    def _content(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error}", remedy="check its permissions") from error
 
 
 def _as_cell(row: dict[str, Any]) -> ExperimentCell:
