@@ -217,7 +217,7 @@ def choose(pair_set: PairSet, rates: Sequence[float], decay: float, epochs: int,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="of hh-harmless-train.jsonl.gz, and of demo/heldA.jsonl")
+    parser.add_argument("folder", type=Path, help="of hh-harmless-train.jsonl.gz")
     parser.add_argument("--sets", default="demo,hh-harmless")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=RewardModelConfig().epochs)
