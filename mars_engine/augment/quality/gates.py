@@ -12,9 +12,9 @@ import numpy as np
 
 from mars_engine.augment.quality.text_facts import (
     changed_names,
+    changed_negations,
     changed_numbers,
     code_spans,
-    negation_count,
     normalized,
     personal_data,
     refusals,
@@ -201,9 +201,9 @@ def find_changed_names(evidence: Evidence, _config: QualityConfig) -> Findings:
 
 def find_changed_negations(evidence: Evidence, _config: QualityConfig) -> Findings:
     for text in evidence.paraphrased:
-        before, after = negation_count(text.base), negation_count(text.new)
-        if before != after:
-            yield f"{text.name}, {before} before and {after} after"
+        changed = changed_negations(text.base, text.new)
+        if changed is not None:
+            yield f"{text.name}, in a sentence {changed[0]} before and {changed[1]} after"
 
 
 def find_changed_code(evidence: Evidence, _config: QualityConfig) -> Findings:

@@ -37,6 +37,9 @@ NEGATION = re.compile(
     r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|wo|would|should|must|might|need|ai|sha)n['’]?t)\b",
     re.IGNORECASE,
 )
+SENTENCE_BREAK = re.compile(r"(?<=[.!?;:\n])\s+")
+SAME_SENTENCE = 0.45
+"""Least overlap of the words of two sentences that count as one; measured on recorded rewrites, docs/experiments.md."""
 NOT_A_NEGATION = re.compile(r"\bnot only\b|\bno\. ?(?=\d)|\b(?:want|wont|cant)(?=ed|ing)", re.IGNORECASE)
 
 PERSONAL_DATA = {
@@ -161,6 +164,40 @@ def changed_names(base: str, new: str) -> tuple[frozenset[str], frozenset[str]]:
 def negation_count(text: str) -> int:
     """Return how many English negations there are; "is not" and "isn't" are one each."""
     return len(NEGATION.findall(NOT_A_NEGATION.sub(" ", text)))
+
+
+def changed_negations(base: str, new: str) -> tuple[int, int] | None:
+    """Return how many negations a sentence has in `base` and in `new` where they differ; None where no sentence does.
+
+    A sentence is judged where the other text has one in nearly the same words: the share of words that both have, of
+    those that either has, is at least `SAME_SENTENCE`. Said in other words, a thing is often denied once more or once
+    less ("stay home" for "do not go out"), so that the number alone tells little.
+    """
+    if negation_count(base) == negation_count(new):
+        return None
+    for text, other, is_base in ((base, new, True), (new, base, False)):
+        others = [(negation_count(sentence), _said_words(sentence)) for sentence in _sentences(other)]
+        for sentence in _sentences(text):
+            count = negation_count(sentence)
+            if not count or not others:
+                continue
+            said = _said_words(sentence)
+            overlap, twin = max(((_overlap(said, each), count) for count, each in others), key=lambda both: both[0])
+            if overlap >= SAME_SENTENCE and twin != count:
+                return (count, twin) if is_base else (twin, count)
+    return None
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for sentence in SENTENCE_BREAK.split(text) if sentence.strip()]
+
+
+def _said_words(sentence: str) -> frozenset[str]:
+    return words(NEGATION.sub(" ", sentence))
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / len(one | other) if one | other else 1.0
 
 
 def code_spans(text: str) -> Counter[str]:

@@ -33,7 +33,7 @@ class QualityConfig(Section):
     names: bool = True
     """Gate: paraphrases keep all names (capitalised words)."""
     negations: bool = True
-    """Gate: paraphrases keep the number of English negations."""
+    """Gate: paraphrases keep the English negations of each sentence that they say in nearly the same words."""
     code: bool = True
     """Gate: paraphrases keep code between backticks as it is."""
     contrast: bool = True

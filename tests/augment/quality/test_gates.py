@@ -68,7 +68,10 @@ def test_every_fault_stands_apart_from_the_others():
 
 BROKEN = evidence(
     change(
-        "It is 5 km to Rome, not 6. `run it`", "As an AI, call 555-1234.", fidelity=0.0, prompt_similarity=(0.9, 0.0)
+        "It is 5 km by road to Rome, not 6. `run it`",
+        "As an AI, it is 5 km by road to Paris: call 555-1234.",
+        fidelity=0.0,
+        prompt_similarity=(0.9, 0.0),
     ),
     change(
         "An answer in one language.", "Eine Antwort.", name="rejected", languages=("en", "de"), fluency=(-2.0, -6.0)
@@ -222,9 +225,12 @@ def test_negations_fails_exactly_where_their_number_is_another(base, count, othe
         ("It is not possible.", "It is impossible.", False),
         ("You should not go.", "You should go.", True),
         ("It is far.", "It is not only far but high.", False),
+        ("Stay at home tonight, and call the doctor.", "Please call the doctor, and do not go out.", False),
+        ("It rains. You can go out after it stops.", "Rain it is. You can't go out after it stops.", True),
+        ("Nobody came. The hall was dark.", "The hall was dark. Not one person was there to be seen.", False),
     ],
 )
-def test_negations_count_in_any_form(base, new, changed):
+def test_negations_count_in_any_form_and_in_sentences_that_are_nearly_the_same(base, new, changed):
     assert fails("negations", base, new) == changed
 
 
