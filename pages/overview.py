@@ -8,6 +8,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.frame.page import page
 from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
 from pages.parts.overview.steps import draw_funnel, draw_next_step
+from pages.parts.overview.story import draw_story
 
 
 def draw(desk: Desk) -> None:
@@ -16,6 +17,7 @@ def draw(desk: Desk) -> None:
     draw_next_step(desk, status, index)
     if not len(index):
         return
+    draw_story(desk, index)
     draw_headline(desk, status, desk.headline())
     left, right = st.columns(2, gap="large")
     with left:

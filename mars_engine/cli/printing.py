@@ -300,26 +300,37 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             f"{model.metrics.auc:.3f}",
             f"{model.metrics.margin_mean:+.3f}",
             f"{model.metrics.margin_std:.3f}",
+            f"{model.metrics.log_loss:.3f}",
             f"{model.metrics.calibration_error:.3f}",
             f"{model.curvature['effective_rank']:.1f}" if model.curvature else "–",
         ]
         for model in evaluation.models
     ]
-    rows.append(['"longer wins"', "0", interval(evaluation.longer_wins), "", "", "", "", ""])
-    columns = ["model", "trained on", f"accuracy [{level:.0%}]", "AUC", "mean margin", "std", "ECE", "eff. rank"]
+    rows.append(['"longer wins"', "0", interval(evaluation.longer_wins), *[""] * 6])
+    columns = [
+        "model",
+        "trained on",
+        f"accuracy [{level:.0%}]",
+        "AUC",
+        "mean margin",
+        "std",
+        "log-loss",
+        "ECE",
+        "eff. rank",
+    ]
     title = f"{evaluation.pairs:,} held-out pairs of {evaluation.prompts:,} prompts"
     table(console, title, columns, rows)
     if evaluation.comparisons:
         compared = [
-            [f"{each.first} − {each.second}", interval(each.difference, signed=True), each.verdict]
+            [f"{each.first} − {each.second}", measure, interval(difference, signed=True), verdict]
             for each in evaluation.comparisons
+            for measure, difference, verdict in (
+                ("accuracy", each.difference, each.verdict),
+                ("log-loss", each.log_loss, each.log_loss_verdict),
+            )
         ]
-        table(
-            console,
-            "Differences in accuracy, same pairs",
-            ["comparison", f"difference [{level:.0%}]", "verdict"],
-            compared,
-        )
+        columns = ["comparison", "of", f"difference [{level:.0%}]", "verdict"]
+        table(console, "Differences on the same pairs", columns, compared)
 
 
 def show_status(console: Console, status: Status) -> None:

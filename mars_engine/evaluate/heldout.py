@@ -11,7 +11,7 @@ from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval, bootstrap_mean, paired_difference
-from mars_engine.stats.metrics import MarginMetrics, correctness, longer_wins, summarize_margins
+from mars_engine.stats.metrics import MarginMetrics, correctness, log_losses, longer_wins, summarize_margins
 from mars_engine.store.workbench import Workbench
 
 
@@ -59,11 +59,14 @@ class ModelEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Accuracy of one model less that of another, on the same pairs."""
+    """One model less another, on the same pairs."""
 
     first: str
     second: str
     difference: Interval
+    """Of accuracy."""
+    log_loss: Interval
+    """Of the log-loss, in nats; below 0 where the first is surer of the better answers, or less sure of the worse."""
 
     @property
     def verdict(self) -> str:
@@ -71,6 +74,14 @@ class Comparison:
         if not self.difference.excludes_zero:
             return "no difference shown"
         return f"{self.first} is better" if self.difference.estimate > 0 else f"{self.second} is better"
+
+    @property
+    def log_loss_verdict(self) -> str:
+        """Likewise, of how sure they are of the better answers."""
+        if not self.log_loss.excludes_zero:
+            return "no difference shown"
+        better = self.first if self.log_loss.estimate < 0 else self.second
+        return f"{better} is surer of the better answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +177,19 @@ def compare(
     *,
     config: EvaluateConfig,
 ) -> Comparison:
-    """Return the accuracy of the first model less that of the second, on the same pairs."""
-    difference = paired_difference(
-        correctness(rewards[first.id].margins),
-        correctness(rewards[second.id].margins),
-        rng=np.random.default_rng(config.seed),
-        groups=heldout.prompts,
-        resamples=config.resamples,
-        level=config.confidence,
+    """Return accuracy and log-loss of the first model less those of the second, on the same pairs."""
+    accuracy, log_loss = (
+        paired_difference(
+            measure(rewards[first.id].margins),
+            measure(rewards[second.id].margins),
+            rng=np.random.default_rng(config.seed),
+            groups=heldout.prompts,
+            resamples=config.resamples,
+            level=config.confidence,
+        )
+        for measure in (correctness, log_losses)
     )
-    return Comparison(first.label, second.label, difference)
+    return Comparison(first.label, second.label, accuracy, log_loss)
 
 
 def accuracy_interval(margins: FloatArray, prompts: IntArray, *, config: EvaluateConfig) -> Interval:

@@ -1,6 +1,9 @@
 """Overview: what the first page shows of a workspace, from columns and counts; no text is read."""
 
+import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -9,9 +12,17 @@ from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.columns import Int32Array
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
 from mars_engine.core.records import Float32Array, FloatArray, IntArray, ModelRecord
-from mars_engine.data.pair_index import SPLIT_CODES, PairIndex
+from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.evaluate.heldout import Comparison
-from mars_engine.evaluate.results import ModelResult, compare_models, stored_rewards, trace_lineage
+from mars_engine.evaluate.results import (
+    ModelResult,
+    compare_models,
+    say_accuracy,
+    say_comparison,
+    say_log_loss,
+    stored_rewards,
+)
+from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import TIE, margin_bin_edges
 from mars_engine.store import Store
 
@@ -68,7 +79,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The newest model beside the one before it; what is not known is None."""
+    """The newest model beside the first that was trained; what is not known is None."""
 
     now: ModelResult | None
     before: ModelResult | None
@@ -76,6 +87,21 @@ class Headline:
     mis_ranked_now: float
     """Share of the training pairs with a negative margin under the newest model; NaN where it has no scores."""
     mis_ranked_before: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What has been gained since the first model, as far as held-out pairs show it."""
+
+    title: str
+    measure: Literal["accuracy", "log-loss"]
+    """What it is told by."""
+    difference: Interval | None
+    """Of the measure, the newest model less the first; None where there is one model alone."""
+    is_shown: bool
+    """Whether the interval misses 0."""
+    words: tuple[str, ...]
+    """Sentences that need no statistics."""
 
 
 def margin_histogram(index: PairIndex) -> MarginHistogram | None:
@@ -124,12 +150,11 @@ def hard_below(margins: FloatArray, allocation: AllocationConfig) -> float:
 
 
 def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headline:
-    """Return the newest model's figures beside those of the model by whose margins its new pairs were chosen."""
-    models = {model.id: model for model in store.models.all()}
-    newest = next(reversed(models.values()), None)
-    if newest is None:
+    """Return the newest model's figures beside those of the first: what all that was done since has gained."""
+    models = store.models.all()
+    if not models:
         return Headline(None, None, None, float("nan"), float("nan"))
-    before = models.get(trace_lineage(store, newest).parent_id)
+    newest, before = models[-1], models[0] if len(models) > 1 else None
     shares = [_mis_ranked_share(store, index, model) for model in (newest, before)]
     pair = [model for model in (before, newest) if model is not None]
     if not (index.split == SPLIT_CODES.index("heldout")).any():
@@ -143,6 +168,53 @@ def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headl
         mis_ranked_now=shares[0],
         mis_ranked_before=shares[1],
     )
+
+
+def say_gain(found: Headline) -> Gain | None:
+    """Return what was gained by the evidence there is; None where no model has scored the held-out pairs.
+
+    Accuracy is told where its difference is shown, else the log-loss where that is; never what chance explains.
+    """
+    if found.now is None:
+        return None
+    difference, now, before = found.difference, found.now, found.before
+    if difference is None or before is None:
+        words = (say_accuracy(now), "It is the first model: nothing was done yet that could have gained something.")
+        return Gain("Where it begins", "accuracy", None, is_shown=False, words=words)
+    words = (say_comparison(difference), say_log_loss(difference))
+    if difference.difference.excludes_zero:
+        title = "Right more often" if difference.difference.estimate > 0 else "Right less often"
+        return Gain(title, "accuracy", difference.difference, is_shown=True, words=words)
+    if difference.log_loss.excludes_zero:
+        gained = difference.log_loss.estimate < 0
+        title = "Right as often, and surer where it is" if gained else "Right as often, and less sure where it is"
+        then, today = (math.exp(-each.evaluation.metrics.log_loss) for each in (before, now))
+        typical = f"On a typical held-out pair it gives the better answer {today:.0%}; {before.label} gave {then:.0%}."
+        return Gain(title, "log-loss", difference.log_loss, is_shown=True, words=(typical, *reversed(words)))
+    return Gain("No gain is shown yet", "accuracy", difference.difference, is_shown=False, words=words)
+
+
+def tell_story(index: PairIndex) -> tuple[str, ...]:
+    """Return what the reward model is unsure about, and what was done about it, a sentence each."""
+    training = np.equal(index.split, SPLIT_CODES.index("train"))
+    if not training.any():
+        return ()
+    verdicts = Counter(VERDICT_CODES[code] for code in index.verdict[training])
+    decisions = Counter(DECISION_CODES[code] for code in index.decision[training])
+    told = []
+    if index.triaged_by is not None:
+        told.append(
+            f"Of {int(training.sum()):,} training pairs {verdicts['hard']:,} are hard to tell apart for models that "
+            f"never saw them, and {verdicts['suspected']:,} look mislabelled to them."
+        )
+    decided = sum(decisions.values()) - decisions[""]
+    if decided:
+        turned = f", {decisions['flip']:,} of them turned round" if decisions["flip"] else ""
+        told.append(f"{decided:,} labels were checked{turned}.")
+    proposed, accepted, waiting = (int(each.sum()) for each in (index.proposals, index.accepted, index.pending))
+    if proposed:
+        told.append(f"{proposed:,} augmented pairs were proposed: {accepted:,} accepted, {waiting:,} wait to be read.")
+    return tuple(told)
 
 
 def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None) -> float:

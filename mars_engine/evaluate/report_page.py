@@ -19,7 +19,7 @@ from mars_engine.core.whole_file import completed_file
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
-from mars_engine.evaluate.results import say_accuracy, say_comparison, signed_points
+from mars_engine.evaluate.results import say_accuracy, say_comparison, say_log_loss, signed_points
 from mars_engine.store import Store
 
 if TYPE_CHECKING:
@@ -136,5 +136,6 @@ def report_template(path: Path) -> "Template":
         "changes": mark_changes,
         "say_accuracy": say_accuracy,
         "say_comparison": say_comparison,
+        "say_log_loss": say_log_loss,
     }
     return environment.get_template(path.name)

@@ -288,6 +288,22 @@ def say_comparison(comparison: Comparison) -> str:
     )
 
 
+def say_log_loss(comparison: Comparison) -> str:
+    """Say how much surer of the better answers one model is than another, and whether that is more than chance."""
+    difference = comparison.log_loss
+    less_or_more = "less" if difference.estimate < 0 else "more"
+    return (
+        f"Its log-loss on them is {abs(difference.estimate):.3f} {less_or_more} than that of {comparison.second} "
+        f"({difference.level:.0%} interval {signed_nats(difference.low)} to {signed_nats(difference.high)}): "
+        f"{comparison.log_loss_verdict}."
+    )
+
+
+def signed_nats(nats: float) -> str:
+    """Return a difference of log-losses with a true minus sign."""
+    return f"{nats:+.3f}".replace("-", "−")
+
+
 def signed_points(share: float) -> str:
     """A difference of two shares in percentage points, with its sign; never "−0.0"."""
     points = round(share * 100, 1)

@@ -53,6 +53,11 @@ def correctness(margins: FloatArray) -> FloatArray:
     return np.where(is_tie(margins), 0.5, (np.sign(margins) + 1.0) / 2.0)
 
 
+def log_losses(margins: FloatArray) -> FloatArray:
+    """Return each pair's Bradley–Terry loss −log σ(Δ), in nats, without overflow."""
+    return np.logaddexp(0.0, -margins)
+
+
 def pairwise_accuracy(margins: FloatArray) -> float:
     """Return the share of pairs ranked right, ties 0.5."""
     return float(correctness(margins).mean()) if len(margins) else float("nan")
@@ -132,5 +137,5 @@ def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 1
         margin_std=std,
         snr=mean / std if std > abs(mean) * 1e-12 else float("nan"),
         calibration_error=calibration_error(margins, bins=bins),
-        log_loss=float("nan") if empty else float(np.logaddexp(0.0, -margins).mean()),
+        log_loss=float("nan") if empty else float(log_losses(margins).mean()),
     )

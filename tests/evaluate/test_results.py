@@ -16,7 +16,7 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.evaluate import overview
 from mars_engine.evaluate.heldout import Comparison
-from mars_engine.evaluate.overview import hard_below, headline, margin_histogram, margin_plane
+from mars_engine.evaluate.overview import hard_below, headline, margin_histogram, margin_plane, say_gain, tell_story
 from mars_engine.evaluate.results import (
     compare_models,
     default_models,
@@ -25,6 +25,7 @@ from mars_engine.evaluate.results import (
     results_revision,
     say_accuracy,
     say_comparison,
+    say_log_loss,
 )
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
@@ -97,9 +98,24 @@ def test_each_model_is_compared_with_the_warm_up_and_with_the_one_before(two_rou
     assert "with 95% confidence between" in say_accuracy(results.models[0])
 
 
+NO_LOSS = Interval(0.0, -0.1, 0.1, 0.95)
+
+
+def test_log_loss_is_said_with_who_is_surer_where_that_is_shown():
+    surer = Comparison("b", "a", NO_LOSS, Interval(-0.09, -0.12, -0.05, 0.95))
+    assert say_log_loss(surer) == (
+        "Its log-loss on them is 0.090 less than that of a (95% interval −0.120 to −0.050): "
+        "b is surer of the better answers."
+    )
+    assert say_log_loss(Comparison("b", "a", NO_LOSS, Interval(0.02, -0.1, 0.1, 0.95))).endswith("no difference shown.")
+    assert Comparison("b", "a", NO_LOSS, Interval(0.2, 0.1, 0.3, 0.95)).log_loss_verdict.startswith("a is surer")
+
+
 def test_a_comparison_is_said_with_its_sign_and_never_as_minus_zero():
     said = {
-        estimate: say_comparison(Comparison("b", "a", Interval(estimate, estimate - 0.1, estimate + 0.2, 0.95)))
+        estimate: say_comparison(
+            Comparison("b", "a", Interval(estimate, estimate - 0.1, estimate + 0.2, 0.95), NO_LOSS)
+        )
         for estimate in (0.034, -0.034, -0.0001)
     }
     assert said[0.034].startswith(
@@ -218,15 +234,41 @@ def test_the_revision_changes_with_scores_and_not_with_reviews():
 # ---------------------------------------------------------------------------------------------------------- overview
 
 
-def test_the_headline_compares_with_the_model_whose_margins_were_used(two_rounds):
+def test_the_headline_compares_with_the_first_model(two_rounds):
     bench = two_rounds
     found = headline(bench.store, index_of(bench), config=CONFIG)
-    assert (found.now.label, found.before.label) == ("signed round 2", "signed round 1")
+    assert (found.now.label, found.before.label) == ("signed round 2", "warm-up")
     assert found.difference.difference.estimate == pytest.approx(
         found.now.evaluation.accuracy.estimate - found.before.evaluation.accuracy.estimate
     )
     margins = stored_margins(bench, found.now.record.id, "train")
     assert found.mis_ranked_now == pytest.approx(np.mean([margin < 0 for margin in margins.values()]))
+
+
+def test_a_gain_is_told_by_what_is_shown_alone(two_rounds):
+    found = headline(two_rounds.store, index_of(two_rounds), config=CONFIG)
+    shown, unshown, worse = (
+        Interval(estimate, estimate - 0.01, estimate + 0.01, 0.95) for estimate in (0.05, 0.001, -0.05)
+    )
+    for accuracy, log_loss, title, measure in (
+        (shown, worse, "Right more often", "accuracy"),
+        (worse, worse, "Right less often", "accuracy"),
+        (unshown, worse, "Right as often, and surer where it is", "log-loss"),
+        (unshown, shown, "Right as often, and less sure where it is", "log-loss"),
+        (unshown, unshown, "No gain is shown yet", "accuracy"),
+    ):
+        gain = say_gain(replace(found, difference=replace(found.difference, difference=accuracy, log_loss=log_loss)))
+        assert (gain.title, gain.measure, gain.is_shown) == (title, measure, title[:2] != "No")
+    first = say_gain(replace(found, difference=None, before=None))
+    assert (first.title, first.difference) == ("Where it begins", None)
+    assert say_gain(replace(found, now=None)) is None
+
+
+def test_the_story_counts_what_is_there(two_rounds):
+    index = index_of(two_rounds)
+    said = " ".join(tell_story(index))
+    assert said.startswith("Of 40 training pairs ")
+    assert f"{int(index.proposals.sum()):,} augmented pairs were proposed" in said
 
 
 def test_the_histogram_counts_the_training_pairs_alone(two_rounds):

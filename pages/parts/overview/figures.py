@@ -82,9 +82,9 @@ def _draw_mis_ranked(headline: Headline, status: Status) -> None:
         st.metric("Training pairs ranked wrong", f"{now:.1%}")
         st.text("by a model that was trained on them")
         return
-    change = change_of(f"{signed_points(now - before)} points", now - before, good_when_higher=False)
+    change = change_of(f"{signed_points(now - before)} points", now - before, good_when_higher=None)
     st.metric("Training pairs ranked wrong", f"{now:.1%}", **change)
-    st.text(f"was {before:.1%}; the model trained on them")
+    st.text(f"was {before:.1%}; both models were trained on them, so this shows no gain and no loss")
 
 
 def _draw_decisions(desk: Desk) -> None:

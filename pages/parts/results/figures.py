@@ -8,7 +8,15 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from mars_engine.evaluate.results import ModelResult, Results, say_accuracy, say_comparison, signed_points
+from mars_engine.evaluate.results import (
+    ModelResult,
+    Results,
+    say_accuracy,
+    say_comparison,
+    say_log_loss,
+    signed_nats,
+    signed_points,
+)
 from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.stats.intervals import Interval
 from pages.parts.drawing import charts
@@ -43,7 +51,9 @@ def draw_words(results: Results) -> None:
     """Say first what the figures say, in words that need no statistics."""
     newest = results.models[-1]
     said = [say_accuracy(newest)]
-    said += [say_comparison(each) for each in results.comparisons if each.first == newest.label]
+    for each in results.comparisons:
+        if each.first == newest.label:
+            said += [say_comparison(each), say_log_loss(each)]
     baseline = results.longer_wins
     said.append(f"Always preferring the longer answer would be right on {baseline.estimate:.1%} of them.")
     with st.container(border=True):
@@ -150,20 +160,23 @@ def draw_comparisons(results: Results) -> None:
     if not results.comparisons:
         return
     st.subheader("Differences on the same pairs", anchor=False)
-    interval = f"{results.level:.0%} interval (points)"
+    interval, nats = f"{results.level:.0%} interval (points)", f"{results.level:.0%} interval (nats)"
     draw_table(
-        "Differences in held-out accuracy",
-        ("comparison", "difference (points)", interval, "verdict"),
+        "Differences in held-out accuracy and log-loss",
+        ("comparison", "difference (points)", interval, "verdict", "log-loss", nats, "verdict on log-loss"),
         [
             (
                 f"{each.first} − {each.second}",
                 signed_points(each.difference.estimate),
                 f"{signed_points(each.difference.low)} to {signed_points(each.difference.high)}",
                 each.verdict,
+                signed_nats(each.log_loss.estimate),
+                f"{signed_nats(each.log_loss.low)} to {signed_nats(each.log_loss.high)}",
+                each.log_loss_verdict,
             )
             for each in results.comparisons
         ],
-        numbers=("difference (points)", interval),
+        numbers=("difference (points)", interval, "log-loss", nats),
     )
 
 
