@@ -5,7 +5,8 @@ import streamlit as st
 from mars_engine.evaluate.overview import margin_histogram, margin_plane
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.service.desk import Desk
-from pages.parts.frame.page import page
+from pages.parts.frame.page import page, presenting
+from pages.parts.frame.tour import offer_tour
 from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
 from pages.parts.overview.steps import draw_funnel, draw_next_step
 from pages.parts.overview.story import draw_story
@@ -14,10 +15,16 @@ from pages.parts.overview.story import draw_story
 def draw(desk: Desk) -> None:
     index = desk.index()
     status = workspace_status(desk.store, index=index)
-    draw_next_step(desk, status, index)
     if not len(index):
+        draw_next_step(desk, status, index)
         return
-    draw_story(desk, index)
+    story, next_step = st.columns([2, 1], gap="medium")
+    with story:
+        draw_story(desk, index)
+    with next_step:
+        draw_next_step(desk, status, index)
+        if not presenting():
+            offer_tour()
     draw_headline(desk, status, desk.headline())
     left, right = st.columns(2, gap="large")
     with left:

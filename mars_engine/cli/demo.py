@@ -1,66 +1,92 @@
-"""The demo: the whole method on the packaged model and the demo pairs, against uniform allocation and none."""
+"""The demo: a workspace that is worth opening, made of the packaged demo pairs in acts that are told as they happen.
 
-from collections.abc import Callable
+Each act is what commands of `mars` do, or a few lines of Python, and says which. What takes minutes runs as jobs once
+the app is up.
+"""
+
+import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from mars_engine.augment.allocation import AllocationSummary
-from mars_engine.augment.compose import ComposeReport, compose_plan
-from mars_engine.augment.generators.given import given_card
-from mars_engine.augment.plan import PlanReport, compare_laws, make_plan
+from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
-from mars_engine.core.config import AllocationConfig, AllocationLaw, MarsConfig, ProposeConfig
+from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
 from mars_engine.core.protocols import PairSource, Progress
-from mars_engine.core.records import GeneratorCard, ModelRecord, Split
-from mars_engine.curate.review import ReviewReport, review_by_policy
+from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
+from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
-from mars_engine.data.sources import load_sources, oriented_margins
+from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.embeddings.maps import MapShelf, UmapMapper
+from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM, is_packaged_lm_installed
 from mars_engine.evaluate.heldout import Evaluation, evaluate
+from mars_engine.evaluate.overview import headline, say_gain
 from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport, score_model
-from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
 from mars_engine.service.shipped import shipped
+from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
-from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
+from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 DEMO = "demo"
 """The name of the packaged demo pairs, as a source."""
 
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
 REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
-"""Rewrites of the demo pairs that were recorded, and who wrote them."""
+"""Rewrites of the demo pairs, and doubts about their labels, that were recorded; and who wrote them."""
+READINGS_FILE = "demo-readings.jsonl"
+"""Decisions of two readers about some labels, likewise."""
+MAPS: tuple[MapKind, ...] = MAP_KINDS[:2]
 DEMO_CONFIG = MarsConfig(
-    allocation=AllocationConfig(scale="standard", budget_per_pair=1), propose=ProposeConfig(variants=2, refine_tries=2)
+    allocation=AllocationConfig(scale="standard", budget_per_pair=1 / 3),
+    propose=ProposeConfig(variants=2, refine_tries=2),
 )
 """The defaults, but with margins in units of their standard deviation, as the probe's margins are small beside 1/τ;
-with a budget that the variants which pass the gates can fill, so that it matters how a law spreads it; and with as many
-rewrites of a text as were recorded."""
+with a new pair for each three, so that a round's proposals can be read in an hour; and with as many rewrites of a text
+as were recorded."""
 
-ARMS: tuple[AllocationLaw, AllocationLaw] = ("uniform", "signed")
-"""MARS last, so that it is what the workspace goes on with."""
+# The newest model with this label judges best-of-n: the fine-tuned one.
+SMALL_POLICY = ("--policy", PACKAGED_LM)
+BEST_OF_N = ("--judge", CHECKED_WARM_UP, "--most-prompts", "16", "--max-new-tokens", "64")
+ALIGN = ("--method", "rloo", "--steps", "16", "--align-max-new-tokens", "48", "--align-watch-every", "4")
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo did, step by step; MARS's steps where both arms have one."""
+    """What the demo did, act by act."""
 
     imports: list[ImportReport]
     warm_up: ModelRecord
     score: ScoreReport
-    laws: dict[AllocationLaw, AllocationSummary]
-    plan: PlanReport
-    generators: tuple[GeneratorCard, ...]
-    propose: ProposeReport
-    review: ReviewReport
-    compose: ComposeReport
-    trained: ModelRecord
+    maps: list[MapReport]
+    second_opinion: SecondOpinion
+    readings: int
+    """Labels that the recorded readers decided about, each counted for each reader."""
+    checked: ModelRecord
     evaluation: Evaluation
+    plan: PlanReport
+    """Of the round that is left open, as what was proposed for it."""
+    propose: ProposeReport
     status: Status
+
+
+class Stage(Protocol):
+    """Where the acts are told as they happen."""
+
+    def act(self, title: str, *commands: str) -> None:
+        """Begin an act, which these commands would do."""
+
+    def tell(self, what: object) -> None:
+        """Tell a report, or a sentence."""
 
 
 def demo_sources() -> list[tuple[PairSource, Split]]:
@@ -68,10 +94,10 @@ def demo_sources() -> list[tuple[PairSource, Split]]:
     return [(open_source(str(shipped("data") / name)), split) for name, split in DEMO_FILES]
 
 
-def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) -> DemoReport:
-    """Run the whole method in the workspace `root`, which is made where there is none; what was done is not done again.
+def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:
+    """Play the acts in the workspace `root`, which is made where there is none; killed, they go on where they stopped.
 
-    Both arms start from the same warm-up, the same proposals' rules and the same budget; only the allocation differs.
+    A label that was decided, and what was decided of an open round, stays as it is.
     """
     workspace = find_workspace(root) if (root / CONFIG_FILE).exists() else create_workspace(root, DEMO_CONFIG)
     settings = workspace.config.model_dump(exclude={"database_url"})
@@ -80,40 +106,129 @@ def run_demo(root: Path, progress: Progress, announce: Callable[[str], None]) ->
         open_workbench(workspace, watched) as bench,
         recorded_run(bench.store, "demo", settings, bench.clock, progress=watched) as notes,
     ):
-        announce("import the demo pairs")
-        imports = [
-            import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
-            for source, split in demo_sources()
-        ]
-        announce("warm up a probe on the base pairs, and score")
-        model = train_warm_up(bench)
-        score = score_model(bench, model)
-        margins = oriented_margins(bench.store, model, load_sources(bench.store, bench.config.triage))
-        trained = [model]
-        for law in ARMS:
-            announce(f"allocate, gate, propose, review by the quality gates, compose, retrain: {law}")
-            plan = make_plan(bench, model, law=law)
-            proposed = take_answers(bench, plan.plan, [shipped("data") / REWRITES_FILE], writer=WRITER).proposed[WRITER]
-            reviewed = review_by_policy(bench.store, "gates", clock=bench.clock)
-            composed = compose_plan(bench, plan.plan)
-            trained.append(train_on(bench, composed.composition))
-        announce("evaluate on the held-out pairs")
-        trained = list({record.id: record for record in trained}.values())  # both laws may come to the same pairs
-        for record in trained[1:]:
-            score_model(bench, record, triage_again=False)
-        evaluation = evaluate(bench, trained)
-        notes.summary |= headlines.of_model(trained[-1]) | headlines.of_evaluation(evaluation)
-        return DemoReport(
-            imports=imports,
-            warm_up=model,
-            score=score,
-            laws=compare_laws(margins, bench.config.allocation),
-            plan=plan,
-            generators=(given_card(WRITER),),
-            propose=proposed,
-            review=reviewed,
-            compose=composed,
-            trained=trained[-1],
-            evaluation=evaluation,
-            status=workspace_status(bench.store),
-        )
+        report = _play(bench, MapShelf(workspace.root / ARTIFACTS / "maps"), stage)
+        notes.summary |= headlines.of_model(report.checked) | headlines.of_evaluation(report.evaluation)
+        return report
+
+
+def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
+    imports = _import(bench, stage)
+    warm_up, score, drawn = _warm_up(bench, maps, stage)
+    opinion, readings, checked = _second_opinion(bench, stage)
+    evaluation = evaluate(bench, [warm_up, checked])
+    stage.tell(evaluation)
+    gain = say_gain(headline(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate))
+    if gain is not None:
+        stage.tell(f"In short: {gain.title.lower()}. {gain.words[0]}\n")
+    plan, proposed = _open_round(bench, checked, stage)
+    status = workspace_status(bench.store)
+    stage.tell(status)
+    return DemoReport(
+        imports=imports,
+        warm_up=warm_up,
+        score=score,
+        maps=drawn,
+        second_opinion=opinion,
+        readings=readings,
+        checked=checked,
+        evaluation=evaluation,
+        plan=plan,
+        propose=proposed,
+        status=status,
+    )
+
+
+def _import(bench: Workbench, stage: Stage) -> list[ImportReport]:
+    stage.act("Import, and what the set says against itself", "mars import demo")
+    imports = [
+        import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
+        for source, split in demo_sources()
+    ]
+    for each in imports:
+        stage.tell(each)
+    return imports
+
+
+def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelRecord, ScoreReport, list[MapReport]]:
+    stage.act("A first reward model, its margins, and the map", "mars train", "mars score", "mars map --of …")
+    # Labels that were decided since make another warm-up: the first is the one that saw them as they were imported.
+    models = bench.store.models.all()
+    warm_up = models[0] if models else train_warm_up(bench)
+    stage.tell(warm_up)
+    score = score_model(bench, warm_up, triage_again=len(models) < 2)
+    stage.tell(score)
+    mapper = UmapMapper(bench.config.map)
+    drawn = [make_map(bench, mapper, shelf, kind) for kind in MAPS]
+    for each in drawn:
+        stage.tell(f"A map of {each.pairs:,} pairs by their {each.kind}: {len(each.clusters):,} clusters.")
+    return warm_up, score, drawn
+
+
+def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int, ModelRecord]:
+    stage.act(
+        "A second opinion on labels, from a recording",
+        f"mars judge-labels --opinions data/{REWRITES_FILE} --dataset demo-train --decide",
+        f'ws.check(pd.read_json("data/{READINGS_FILE}", lines=True), reviewer=…)',
+        "mars train",
+        "mars score",
+    )
+    stage.tell(
+        f"Recorded are the doubts of {WRITER} about labels, and what two readers decided. By policy:judge labels are "
+        "decided where these doubts and the out-of-fold margins agree."
+    )
+    opinion = second_opinion(bench, opinions=[shipped("data") / REWRITES_FILE], dataset=_train_set(bench), decide=True)
+    stage.tell(opinion)
+    readings = _record_readings(bench)
+    stage.tell(f"Two recorded readers decided about labels {readings:,} times; where they differ, People settles it.")
+    checked = next((each for each in bench.store.models.all()[1:] if not each.composition_id), None)
+    if checked is None:
+        checked = train_warm_up(bench)
+    stage.tell(checked)
+    stage.tell(score_model(bench, checked))
+    return opinion, readings, checked
+
+
+def _train_set(bench: Workbench) -> str:
+    """The name under which the training pairs were imported."""
+    return next(each.name for each in bench.store.pairs.datasets() if each.name == Path(DEMO_FILES[0][0]).stem)
+
+
+def _record_readings(bench: Workbench) -> int:
+    """Record what the readers decided, once; return how many decisions there are."""
+    rows = [json.loads(line) for line in (shipped("data") / READINGS_FILE).read_text("utf-8").splitlines()]
+    pairs = bench.store.pairs.pairs("train")
+    by_reader: dict[str, dict[str, Decision]] = defaultdict(dict)
+    for row in rows:
+        decision = Decision(row["decision"], note=row["note"], seconds=row["seconds"])
+        by_reader[row["reader"]][pairs[row["i"]].id] = decision
+    known = {event.annotator for events in bench.store.reviews.events("pair").values() for event in events}
+    for reader, decisions in by_reader.items():
+        if reader not in known:
+            record_decisions(bench.store, "pair", decisions, annotator=reader, clock=bench.clock)
+    return len(rows)
+
+
+def _open_round(bench: Workbench, checked: ModelRecord, stage: Stage) -> tuple[PlanReport, ProposeReport]:
+    stage.act(
+        "A round left open for you",
+        "mars propose --law signed",
+        f'mars propose --answers data/{REWRITES_FILE} --writer "{WRITER}"',
+    )
+    plan = make_plan(bench, checked, law="signed")
+    stage.tell(plan)
+    proposed = take_answers(bench, plan.plan, [shipped("data") / REWRITES_FILE], writer=WRITER).proposed[WRITER]
+    stage.tell(proposed)
+    return plan, proposed
+
+
+def later_jobs(report: DemoReport) -> list[list[str]]:
+    """Return the commands that take minutes, for the background: a fine-tuning whose dynamics Results shows, and, where
+    the packaged language model is installed, best-of-n by the models before and after the checks and a small alignment.
+    """
+    fine_tune = ["train", "--warm-up", "--backbone", "packaged", "--reward-model-head", "probe"]
+    jobs = [[*fine_tune, "--reward-model-epochs", "2"], ["score"]]
+    if is_packaged_lm_installed():
+        before, after = report.warm_up.id, report.checked.id
+        jobs.append(["best-of-n", *SMALL_POLICY, "--n", "4", "--model", before, "--model", after, *BEST_OF_N])
+        jobs.append(["align", *SMALL_POLICY, "--reward-model", after, "--gold", before, *ALIGN])
+    return jobs

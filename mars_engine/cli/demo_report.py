@@ -1,37 +1,95 @@
-"""The demo's report: the method's steps in reading order, each with its figures."""
+"""How the demo's acts are told: printed as they happen, and kept, so that a second run can show them again."""
 
-from dataclasses import replace
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from mars_engine.augment.compose import ComposeReport
+from mars_engine.augment.plan import PlanReport
+from mars_engine.augment.propose import ProposeReport
 from mars_engine.cli import printing
 from mars_engine.cli.demo import DemoReport
+from mars_engine.cli.frame import as_plain
+from mars_engine.cli.printing_judging import show_second_opinion
+from mars_engine.cli.standard_streams import json_text
+from mars_engine.core.import_records import ImportReport
+from mars_engine.core.records import ModelRecord
+from mars_engine.core.whole_file import completed_file
+from mars_engine.curate.review import ReviewReport
+from mars_engine.evaluate.heldout import Comparison, Evaluation
+from mars_engine.evaluate.results import say_comparison, say_log_loss
+from mars_engine.evaluate.status import Status
+from mars_engine.reward_models.score import ScoreReport
+from mars_engine.workspace.judges import SecondOpinion
+from mars_engine.workspace.workspace import ARTIFACTS
+
+TOLD, REPORT = "demo.txt", "demo.json"
 
 
-def show_demo(console: Console, report: DemoReport) -> None:
-    """Print the whole report."""
-    console.rule("1  Import")
-    for each in report.imports:
-        printing.show_import(console, each)
-    console.rule("2  Warm up and score")
-    printing.show_model(console, report.warm_up)
-    printing.show_score(console, report.score)
-    console.rule("3  Allocate and gate")
-    printing.show_laws(console, report.laws)
-    printing.show_plan(console, report.plan)
-    console.rule("4  Propose")
-    printing.show_generators(console, report.generators)
-    printing.show_propose(console, report.propose)
-    console.rule("5  Review and compose")
-    printing.show_review(console, report.review)
-    printing.show_compose(console, report.compose)
-    console.rule("6  Retrain and evaluate")
-    printing.show_model(console, report.trained)
-    console.print()
-    printing.show_evaluation(console, report.evaluation)
-    console.print(
-        "All models are probes on the same frozen encoder, fitted to convergence with the same penalty beside the mean "
-        "loss; 'warm-up' has no augmentation. With so few held-out pairs, expect wide intervals."
-    )
-    console.rule("Where this workspace stands")
-    printing.show_status(console, replace(report.status, next_step="mars app: look at all of this in the browser"))
+def _show_comparison(console: Console, comparison: Comparison) -> None:
+    console.print(f"{say_comparison(comparison)} {say_log_loss(comparison)}")
+
+
+SHOWN_BY: Mapping[type, Callable[[Console, Any], None]] = {
+    ImportReport: printing.show_import,
+    ModelRecord: printing.show_model,
+    ScoreReport: printing.show_score,
+    PlanReport: printing.show_plan,
+    ProposeReport: printing.show_propose,
+    ReviewReport: printing.show_review,
+    ComposeReport: printing.show_compose,
+    SecondOpinion: show_second_opinion,
+    Evaluation: printing.show_evaluation,
+    Comparison: _show_comparison,
+    Status: printing.show_status,
+}
+
+
+class ToldStage:
+    """Tells the acts on a console, and remembers what it told.
+
+    Args:
+        console: None where nobody listens.
+    """
+
+    def __init__(self, console: Console | None) -> None:
+        self._kept = io.StringIO()
+        copy = Console(file=self._kept, width=printing.PLAIN_WIDTH, highlight=False, emoji=False, markup=False)
+        self._consoles = [copy] if console is None else [console, copy]
+        self._acts = 0
+
+    @property
+    def told(self) -> str:
+        return self._kept.getvalue()
+
+    def act(self, title: str, *commands: str) -> None:
+        self._acts += 1
+        for console in self._consoles:
+            console.rule(f"{self._acts}  {title}")
+            for command in commands:
+                console.print(f"  $ {command}" if command.startswith("mars ") else f"  >>> {command}")
+            console.print()
+
+    def tell(self, what: object) -> None:
+        show = SHOWN_BY.get(type(what), lambda console, sentence: console.print(str(sentence)))
+        for console in self._consoles:
+            show(console, what)
+
+
+def keep_demo(root: Path, report: DemoReport, told: str) -> None:
+    """Keep what the demo told with the workspace, for a second run."""
+    for name, text in ((REPORT, json_text(as_plain(report), indent=2)), (TOLD, told)):
+        with completed_file(root / ARTIFACTS / name) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def kept_demo(root: Path) -> tuple[str, str] | None:
+    """Return the report as JSON and what was told of it; None where the demo was not played to its end there."""
+    paths = [root / ARTIFACTS / name for name in (REPORT, TOLD)]
+    if not all(path.is_file() for path in paths):
+        return None
+    report, told = (path.read_text("utf-8") for path in paths)
+    return report, told

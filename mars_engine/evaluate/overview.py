@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from mars_engine.store import Store
 MARGIN_BINS = 40
 MOST_POINTS = 20_000
 """Up to so many pairs the plane has a point for each; above, it is a density."""
+
+MarginArray = TypeVar("MarginArray", Float32Array, FloatArray)
 
 DENSITY_BINS = (120, 80)
 """Columns (margin) and rows (distance)."""
@@ -106,7 +108,8 @@ class Gain:
 
 def margin_histogram(index: PairIndex) -> MarginHistogram | None:
     """Return the margins of the training pairs under the newest model that has scored any; None where none has."""
-    margins = index.margin[(index.split == SPLIT_CODES.index("train")) & ~np.isnan(index.margin)].astype(np.float64)
+    margins = _by_present_labels(index, index.margin.astype(np.float64))
+    margins = margins[(index.split == SPLIT_CODES.index("train")) & ~np.isnan(margins)]
     if index.model is None or not len(margins):
         return None
     edges = margin_bin_edges(margins, MARGIN_BINS)
@@ -116,8 +119,9 @@ def margin_histogram(index: PairIndex) -> MarginHistogram | None:
 
 def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
     """Return the plane of the training pairs whose margin and distance are known; None where there are none."""
-    known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(index.margin) & ~np.isnan(index.distance)
-    margins, distances = index.margin[known], index.distance[known]
+    signed = _by_present_labels(index, index.margin)
+    known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(signed) & ~np.isnan(index.distance)
+    margins, distances = signed[known], index.distance[known]
     if not len(margins):
         return None
     hardness = hard_below(margins.astype(np.float64), allocation)
@@ -189,7 +193,9 @@ def say_gain(found: Headline) -> Gain | None:
         gained = difference.log_loss.estimate < 0
         title = "Right as often, and surer where it is" if gained else "Right as often, and less sure where it is"
         then, today = (math.exp(-each.evaluation.metrics.log_loss) for each in (before, now))
-        typical = f"On a typical held-out pair it gives the better answer {today:.0%}; {before.label} gave {then:.0%}."
+        typical = (
+            f"On a typical pair it gives the better answer a probability of {today:.0%}; the first gave {then:.0%}."
+        )
         return Gain(title, "log-loss", difference.log_loss, is_shown=True, words=(typical, *reversed(words)))
     return Gain("No gain is shown yet", "accuracy", difference.difference, is_shown=False, words=words)
 
@@ -224,4 +230,16 @@ def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None)
         margins = index.margin[index.split == SPLIT_CODES.index("train")].astype(np.float64)
     else:
         margins = stored_rewards(store, index, model.id, "train").margins
-    return float((margins < -TIE).mean()) if len(margins) and not np.isnan(margins).any() else float("nan")
+    if not len(margins) or np.isnan(margins).any():
+        return float("nan")
+    everywhere = np.full(len(index), np.nan)
+    everywhere[index.split == SPLIT_CODES.index("train")] = margins
+    counted = _by_present_labels(index, everywhere)
+    counted = counted[~np.isnan(counted)]
+    return float((counted < -TIE).mean()) if len(counted) else float("nan")
+
+
+def _by_present_labels(index: PairIndex, margins: MarginArray) -> MarginArray:
+    """Return margins signed by the labels that hold now: turned where a label was, NaN where its pair is left out."""
+    signed = np.where(index.decision == DECISION_CODES.index("flip"), -margins, margins)
+    return np.where(index.decision == DECISION_CODES.index("drop"), np.nan, signed).astype(margins.dtype)

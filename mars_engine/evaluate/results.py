@@ -121,10 +121,11 @@ def results_revision(store: Store) -> str:
 
 
 def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """Return the newest warm-up and the newest model that was trained on new pairs, in this order."""
+    """Return the first model, the newest warm-up and the newest model that was trained on new pairs, in this order."""
     warm_ups = [model for model in models if not model.composition_id]
     retrained = [model for model in models if model.composition_id]
-    return [*warm_ups[-1:], *retrained[-1:]]
+    chosen = [*models[:1], *warm_ups[-1:], *retrained[-1:]]
+    return list({model.id: model for model in chosen}.values())
 
 
 def compare_models(store: Store, index: PairIndex, models: Sequence[ModelRecord], *, config: EvaluateConfig) -> Results:

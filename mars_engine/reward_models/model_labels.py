@@ -14,3 +14,17 @@ def with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
         replace(record, label=f"{record.label} ({record.id[:6]})") if uses[record.label] > 1 else record
         for record in records
     ]
+
+
+SHORTEST_ID = 6
+"""Characters of an id that name a model; as many stand beside a label that several share."""
+
+
+def models_named(records: Sequence[ModelRecord], name: str) -> list[ModelRecord]:
+    """Return the models of an id, its beginning, or a label, with or without the id that tells it from others."""
+    return [
+        record
+        for record, distinct in zip(records, with_distinct_labels(records), strict=True)
+        if name in (record.id, record.label, distinct.label)
+        or (len(name) >= SHORTEST_ID and record.id.startswith(name))
+    ]

@@ -22,7 +22,7 @@ from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margi
 from mars_engine.store import Store
 from mars_engine.store.workbench import AddPoint, Workbench
 
-WARM_UP = "warm-up"
+WARM_UP, CHECKED_WARM_UP = "warm-up", "warm-up, labels checked"
 SPLITS: tuple[Split, Split] = ("train", "heldout")
 
 
@@ -49,10 +49,12 @@ def train_warm_up(bench: Workbench) -> ModelRecord:
     Raises:
         NotReadyError: there are no training pairs.
     """
-    examples = training_set(load_sources(bench.store, bench.config.triage, policy="keep"))
+    sources = load_sources(bench.store, bench.config.triage, policy="keep")
+    examples = training_set(sources)
     if examples.pairs:
         bench.probe_trainer.prepare(examples, progress=bench.progress)
-    return _train(bench, examples, None, label=WARM_UP)
+    is_checked = any(source.decided for source in sources)
+    return _train(bench, examples, None, label=CHECKED_WARM_UP if is_checked else WARM_UP)
 
 
 def train_on(bench: Workbench, composition: Composition) -> ModelRecord:

@@ -16,7 +16,7 @@ from mars_engine.core.columns import IdArray
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import BoolArray, FloatArray, IntArray, ModelRecord
 from mars_engine.reward_models.cartography import Cartography, map_training
-from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.reward_models.model_labels import models_named, with_distinct_labels
 from mars_engine.store import Store
 
 Telling = Literal["never learned", "most forgotten", "most variable"]
@@ -114,7 +114,7 @@ def choose_mapped_model(store: Store, name: str = "") -> ModelRecord:
     models = store.models.with_trajectories()
     if not models:
         raise NotReadyError("no training has kept its margins after each epoch", remedy=HOW_TO_KEEP)
-    found = [model for model in models if name in ("", model.id, model.label)]
+    found = models_named(models, name) if name else models
     if not found:
         known = ", ".join(f"{model.label} ({model.id})" for model in models)
         raise NotReadyError(f"the training of no model {name!r} has kept its margins", expected=f"one of {known}")

@@ -23,6 +23,7 @@ from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import ModelRecord, content_id, prompt_id
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.model_folder import is_on_this_machine
+from mars_engine.reward_models.model_labels import models_named, with_distinct_labels
 from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, find_workspace, open_workbench
@@ -118,13 +119,14 @@ def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
 
 
 def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
-    """Return the newest model of an id or a label."""
-    found = [model for model in models if name in (model.id, model.label)]
+    """Return the newest model of an id, its beginning, or a label."""
+    found = models_named(models, name)
     if not found:
         raise ModelError(
             f"the workspace has no reward model {name!r}",
-            expected=f"an id or a label of one: {', '.join(dict.fromkeys(model.label for model in models)) or 'none'}",
-            remedy="correct the name; 'mars status' lists the models",
+            expected="an id, its beginning, or a label of one: "
+            + (", ".join(model.label for model in with_distinct_labels(models)) or "none"),
+            remedy="correct the name",
         )
     return found[-1]
 

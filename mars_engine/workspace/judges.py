@@ -13,6 +13,7 @@ from mars_engine.curate.judging.asking import JudgingReport, judge_labels
 from mars_engine.curate.judging.deciding import JudgeDecisions, decide_by_judge
 from mars_engine.curate.judging.judges import AskedJudge, LabelJudge, LikelihoodJudge, ScoringJudge
 from mars_engine.curate.judging.recorded import RECORDED, RecordedOpinions, take_recorded_opinions
+from mars_engine.reward_models.model_labels import models_named
 from mars_engine.store.workbench import Workbench
 
 CHAT, CAUSAL = "chat", "causal"
@@ -124,8 +125,7 @@ def _asked_judge(name: str, model: Judge | None) -> AskedJudge:
 
 
 def _stored_model(bench: Workbench, name: str) -> ModelRecord | None:
-    by_label = [model for model in bench.store.models.all() if model.label == name]
-    return bench.store.models.get(name) or (by_label[-1] if by_label else None)
+    return next(reversed(models_named(bench.store.models.all(), name)), None)
 
 
 def _own_judge(bench: Workbench, record: ModelRecord) -> ScoringJudge:

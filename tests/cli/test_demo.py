@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mars_engine.cli.main import BAD_INPUT, mars
+from mars_engine.curate.people import contributions
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 pytestmark = pytest.mark.model
 
@@ -29,27 +31,39 @@ def demo(finished_demo) -> tuple[Path, dict[str, Any]]:
     return finished_demo / "workspace", json.loads((finished_demo / "report.json").read_text())
 
 
-def test_each_step_of_the_method_did_something(demo):
-    _, report = demo
+@pytest.fixture(scope="module")
+def composed(demo, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
+    """A copy of it whose open round the quality gates reviewed, and what was composed of it."""
+    workspace = tmp_path_factory.mktemp("composed") / "workspace"
+    shutil.copytree(demo[0], workspace)
+    run(workspace, "review", "--policy", "gates")
+    return workspace, json.loads(run(workspace, "compose", "--json").stdout)
+
+
+def test_each_act_left_something_to_look_at(demo):
+    workspace, report = demo
     funnel = {step["name"]: step["count"] for step in report["status"]["funnel"]}
     assert funnel["pairs"] == 360
-    assert funnel["composed"] == 360
-    assert funnel["trained"] == 720
-    assert all(count > 0 for count in funnel.values())
-    assert [(card["name"], card["stand_in"]) for card in report["generators"]] == [("given", False)]
+    assert funnel["proposed"] >= 60, "the open round's, all of them waiting"
+    assert funnel["accepted"] == funnel["composed"] == 0
+    assert funnel["suspected"] >= 15
+    assert [drawn["pairs"] for drawn in report["maps"]] == [612, 612]
+    with open_workspace_store(find_workspace(workspace)) as store:
+        people = {each.name: each.decisions for each in contributions(store.browse.review_tallies())}
+    assert people["recorded reader A"] == people["recorded reader B"] == report["readings"] / 2
+    assert people["judge"] > 100
 
 
-def test_all_arms_are_compared_on_the_same_pairs_with_intervals(demo):
+def test_the_models_before_and_after_the_checks_are_compared_on_the_same_pairs(demo):
     _, report = demo
     evaluation = report["evaluation"]
-    assert [model["label"] for model in evaluation["models"]] == ["warm-up", "uniform round 1", "signed round 1"]
+    assert [model["label"] for model in evaluation["models"]] == ["warm-up", "warm-up, labels checked"]
     assert evaluation["pairs"] == 252
-    assert len(evaluation["comparisons"]) == 3
     for model in evaluation["models"]:
         assert model["accuracy"]["low"] <= model["metrics"]["accuracy"] <= model["accuracy"]["high"]
+    (comparison,) = evaluation["comparisons"]
+    assert comparison["log_loss"]["high"] < 0, "checked labels make it surer of the better answers"
     assert 0.45 <= evaluation["longer_wins"]["estimate"] <= 0.55
-    trained_on = [model["training_pairs"] for model in evaluation["models"]]
-    assert trained_on == [360, 720, 720], "both augmented arms get the same number of new pairs"
 
 
 def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_environment):
@@ -62,8 +76,7 @@ def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_en
     result = subprocess.run(command, env=quiet_environment, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stderr
     again = json.loads(result.stdout)
-    for part in ("evaluation", "laws", "compose", "trained", "status", "score"):
-        assert again[part] == report[part]
+    assert again == report
 
 
 def test_without_a_terminal_it_prints_plain_lines(demo):
@@ -74,19 +87,19 @@ def test_without_a_terminal_it_prints_plain_lines(demo):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_column(demo, shape, tmp_path):
+def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_column(composed, shape, tmp_path):
     datasets = pytest.importorskip("datasets")
-    workspace, report = demo
+    workspace, report = composed
     path = tmp_path / "pairs.jsonl"
     arguments = ["export", str(path), "--what", "composed", "--shape", shape]
     run(workspace, *arguments)
     loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
-    assert len(loaded) == report["compose"]["new_pairs"]
+    assert len(loaded) == report["new_pairs"]
     assert {"chosen", "rejected", "mars_margin", "mars_source_id"} <= set(loaded.column_names)
     assert "margin" not in loaded.column_names
     assert ("prompt" in loaded.column_names) is not shape.endswith("implicit")
     manifest = json.loads(path.with_name("pairs.jsonl.manifest.json").read_text())
-    assert manifest["composition"] == report["compose"]["composition"]["id"]
+    assert manifest["composition"] == report["composition"]["id"]
     run(workspace, *arguments, code=BAD_INPUT)  # it must not overwrite
 
 

@@ -1,14 +1,19 @@
 """Commands that serve the app, and the demo that runs everything first."""
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, reporting
+from mars_engine.core.errors import JobError
+from mars_engine.jobs.jobs import start_job
 from mars_engine.service.serving import LOOPBACK, TOKEN_VARIABLE, serve_app
-from mars_engine.workspace.workspace import create_workspace, find_workspace
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
 
 @click.command()
@@ -16,27 +21,51 @@ from mars_engine.workspace.workspace import create_workspace, find_workspace
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the app.")
 @reporting
 def demo(session: Session, serve: bool, port: int) -> Any:
-    """Run the whole method on the packaged model and demo pairs, print one report, and serve the app.
+    """Run the whole method on the packaged model and demo pairs, tell it in acts, and serve the app.
 
-    The workspace is --workspace, or ./demo-workspace. Run again, it finds its results and is quick.
+    The workspace is --workspace, or ./demo-workspace. Run again, it shows what it told, changes nothing, and is quick.
     """
-    from mars_engine.cli.demo import run_demo
-    from mars_engine.cli.demo_report import show_demo
+    from mars_engine.cli.demo_report import kept_demo
 
     root = session.root if session.root != Path() else Path("demo-workspace")
-
-    def announce(step: str) -> None:
-        if not (session.quiet or session.as_json):
-            click.echo(f"· {step}", err=True)
-
-    report = run_demo(root, session.progress, announce)
+    kept = kept_demo(root)
+    played = _play_demo(session, root) if kept is None else None
+    report = json.loads(kept[0]) if kept is not None else played
 
     def show(console: Console) -> None:
-        show_demo(console, report)
+        if kept is not None:
+            console.print(kept[1])
+            console.print(f"So it went when it ran here first; remove the folder {root} to run it anew.")
+        if serve and played is not None:
+            _begin_later(console, root, played)
         if serve:
             serve_app(root, port)
 
     return report, show
+
+
+def _begin_later(console: Console, root: Path, report: Any) -> None:
+    from mars_engine.cli.demo import later_jobs
+
+    workspace = find_workspace(root)
+    console.rule("Going on in the background, on the page Train")
+    with open_workspace_store(workspace) as store:
+        for command in later_jobs(report):
+            console.print(f"  $ mars {shlex.join(command)}")
+            try:
+                start_job(workspace, store, command, clock=utc_now)
+            except JobError as error:  # the app works without it
+                console.print(f"    could not be started: {error}")
+
+
+def _play_demo(session: Session, root: Path) -> Any:
+    from mars_engine.cli.demo import run_demo
+    from mars_engine.cli.demo_report import ToldStage, keep_demo
+
+    stage = ToldStage(None if session.as_json else printing.make_console())
+    report = run_demo(root, session.progress, stage)
+    keep_demo(root, report, stage.told)
+    return report
 
 
 @click.command()

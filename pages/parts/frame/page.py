@@ -17,6 +17,7 @@ from mars_engine.core.errors import MarsError
 from mars_engine.service.desk import Desk, open_desk
 from mars_engine.workspace.workspace import WORKSPACE_VARIABLE
 from pages.parts.frame.sign_in import is_signed_in
+from pages.parts.frame.tour import draw_tour
 
 ANNOTATOR = "annotator"
 """Name in the session state of who reads and decides."""
@@ -167,6 +168,8 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
     if purpose and not presenting():
         with st.container(key="purpose"):
             st.text(purpose)
+    if not presenting():
+        draw_tour()
     try:
         opened = desk()
     except MarsError as error:

@@ -19,13 +19,19 @@ def draw_story(desk: Desk, index: PairIndex) -> None:
     """Say in a few sentences where the workspace stands, with the interval of what was gained drawn under them."""
     gain = say_gain(desk.headline())
     told = tell_story(index)
-    with st.container(border=True):
-        if gain is not None:
-            st.subheader(gain.title, anchor=False)
-        if gain is not None and gain.difference is not None:
+    with st.container(border=True, gap="small"):
+        st.text(" ".join(told))
+        if gain is None:
+            return
+        st.subheader(gain.title, anchor=False)
+        if gain.difference is not None:
+            st.text(f"On held-out pairs, against the first model; {gain.difference.level:.0%} interval.")
             charts.draw(_interval(gain, gain.difference), key="gain")
-        for sentence in (*(gain.words if gain is not None else ()), *told):
-            st.text(sentence)
+        st.text(gain.words[0])
+        if len(gain.words) > 1:
+            with st.expander("In figures"):
+                for sentence in gain.words[1:]:
+                    st.text(sentence)
 
 
 def _interval(gain: Gain, found: Interval) -> go.Figure:
@@ -53,7 +59,7 @@ def _interval(gain: Gain, found: Interval) -> go.Figure:
     )
     figure.add_vline(0, line={"dash": "dash", "width": 1.5, "color": "gray"})
     unit = "points" if is_accuracy else "nats; less is better"
-    title = f"change of held-out {gain.measure} since the first model ({unit}), {found.level:.0%} interval"
+    title = f"change of {gain.measure} ({unit})"
     figure = charts.styled(figure, x=title, y="", height=150, legend=False)
     reach = max(abs(low), abs(high)) * 1.25 or 1.0
     figure.update_xaxes(range=[-reach, reach])
