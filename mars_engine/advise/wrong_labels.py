@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.core.records import FloatArray
+from mars_engine.core.records import FloatArray, IntArray
 from mars_engine.stats.metrics import sigmoid
 
 NOISE_GRID = np.linspace(0.0, 0.45, 46)
@@ -28,8 +28,23 @@ class WrongLabels:
     low: float
     high: float
     """The 95% interval of the share."""
-    probability: FloatArray
-    """That the pair's label is wrong, shape (n,)."""
+    by_share: FloatArray
+    """Probability of each share of NOISE_GRID, shape (46,)."""
+    given_share: FloatArray
+    """That the pair's label is wrong, were that the share, shape (46, n)."""
+
+    @property
+    def probability(self) -> FloatArray:
+        """That the pair's label is wrong, shape (n,)."""
+        return np.asarray(self.by_share @ self.given_share, dtype=np.float64)
+
+    def among(self, places: IntArray) -> tuple[float, float]:
+        """Return how many labels are expected to be wrong among some pairs, and the standard deviation of that."""
+        given = self.given_share[:, places]
+        counts, spread = given.sum(axis=1), (given * (1 - given)).sum(axis=1)
+        mean = float(self.by_share @ counts)
+        variance = float(self.by_share @ (counts**2 + spread)) - mean**2
+        return mean, float(np.sqrt(max(variance, 0.0)))
 
 
 def estimate_wrong_labels(margins: FloatArray) -> WrongLabels:
@@ -41,11 +56,11 @@ def estimate_wrong_labels(margins: FloatArray) -> WrongLabels:
     )  # (scales, noises)
     log_posterior += PRIOR_STRENGTH * np.log(1 - NOISE_GRID / 0.5)
     posterior = np.exp(log_posterior - log_posterior.max())
-    posterior /= posterior.sum()
-    by_noise = posterior.sum(axis=0)
-    low, high = np.interp([0.025, 0.975], np.cumsum(by_noise), NOISE_GRID)
-    probability = np.zeros(len(margins))
-    for row, shares in zip(right, posterior, strict=True):
+    posterior = posterior / posterior.sum() + 1e-300
+    by_share = posterior.sum(axis=0)
+    low, high = np.interp([0.025, 0.975], np.cumsum(by_share), NOISE_GRID)
+    given_share = np.zeros((len(NOISE_GRID), len(margins)))
+    for row, joint in zip(right, posterior, strict=True):
         wrong = noise * (1 - row)
-        probability += shares @ (wrong / ((1 - noise) * row + wrong + 1e-12))
-    return WrongLabels(float(by_noise @ NOISE_GRID), float(low), float(high), probability)
+        given_share += (joint / by_share)[:, None] * (wrong / ((1 - noise) * row + wrong + 1e-12))
+    return WrongLabels(float(by_share @ NOISE_GRID), float(low), float(high), by_share, given_share)
