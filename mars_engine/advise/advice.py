@@ -101,9 +101,10 @@ def advice_as_json(advice: Advice) -> dict[str, Any]:
 
 def advice_from_json(plain: Mapping[str, Any]) -> Advice:
     """Return the advice that `advice_as_json` was given."""
-    steps = tuple(
-        Step(**{name: nan if value is None else value for name, value in each.items()}) for each in plain["steps"]
-    )
+    read: list[dict[str, Any]] = [
+        {name: nan if value is None else value for name, value in each.items()} for each in plain["steps"]
+    ]
+    steps = tuple(Step(**each) for each in read)
     whole = dict(plain) | {
         "steps": steps,
         "made_at": datetime.fromisoformat(plain["made_at"]),

@@ -133,7 +133,7 @@ def run_trials(
                     margins[draw, held] = trial.base_margins
                     done.append(trial)
                 task.advance()
-    names = [name for name in done[0].gains]
+    names = list(done[0].gains)
     return Trials(
         gains={name: np.array([trial.gains[name] for trial in done]) for name in names},
         curve_sizes=np.mean([trial.curve_sizes for trial in done], axis=0),
@@ -218,7 +218,7 @@ class _Trial:
             self.new_pairs[law] = float(taken.sum()) * len(self.rows) / len(x)
 
     def _inner_margins(self, x: FloatArray, p: FloatArray) -> FloatArray:
-        prompts = [self.rows.prompts[place] for place in self.trained]
+        prompts = [self.rows.prompts[place] for place in self.trained.tolist()]
         folds = assign_folds(prompts, INNER_FOLDS, self.rng)
         margins = np.zeros(len(x))
         for fold in range(INNER_FOLDS):

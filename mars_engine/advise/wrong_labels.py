@@ -16,7 +16,7 @@ from mars_engine.stats.metrics import sigmoid
 NOISE_GRID = np.linspace(0.0, 0.45, 46)
 SCALE_GRID = np.geomspace(0.25, 8.0, 31)
 PRIOR_STRENGTH = 2.0
-"""The prior density of ε falls as (1 − 2ε)²: its mean is 1 in 8, as most labels of a set that somebody kept are right."""
+"""The prior density of ε falls as (1 − 2ε)²: its mean is 1 in 8, as most labels that were kept are right."""
 
 
 @dataclass(frozen=True, eq=False)
