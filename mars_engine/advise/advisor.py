@@ -51,7 +51,7 @@ def advise(bench: Workbench, *, fine_tuner: RewardModelTrainer | None = None) ->
         progress=bench.progress,
     )
     wrong = estimate_wrong_labels(trials.margins.mean(axis=0))
-    estimates = Estimates(trials, wrong, material.pairs)
+    estimates = Estimates(trials, material.rows.prompts, wrong, material.pairs)
     level = bench.config.evaluate.confidence
     seconds, known = seconds_a_decision(bench.store)
     maker = StepMaker(material, estimates, level, seconds, known)

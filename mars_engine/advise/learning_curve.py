@@ -15,31 +15,29 @@ EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """A power law fitted to accuracies."""
+    """A power law fitted to accuracies, one for all; and the slopes that parts of what was measured have on it."""
 
     exponent: float
     slopes: FloatArray
-    """b under each trial, shape (trials,): their mean is the curve's."""
+    """b of each part, shape (…,): their mean is the curve's."""
 
     def gains(self, now: int, more: int) -> FloatArray:
-        """Return how much accuracy `more` pairs beside those there are `now` add under each trial, from 0 to 1."""
+        """Return how much accuracy `more` pairs beside those there are `now` add for each part, from 0 to 1."""
         return np.asarray(self.slopes * (now**-self.exponent - (now + more) ** -self.exponent), dtype=np.float64)
 
 
 def fit_learning_curve(sizes: FloatArray, accuracies: FloatArray) -> LearningCurve:
-    """Return the curve through the accuracies of some trials.
+    """Return the curve through accuracies.
 
     Args:
         sizes: numbers of training pairs, shape (points,), at least two different ones.
-        accuracies: shape (trials, points).
+        accuracies: of each part, such as a pair when it was held out, shape (…, points); NaN where it scores nothing.
     """
-    mean = accuracies.mean(axis=0)
-    errors, slopes = [], []
+    mean = np.nanmean(accuracies.reshape(-1, len(sizes)), axis=0)
+    errors, axes = [], []
     for exponent in EXPONENTS:
-        axis = -(sizes**-exponent)
-        centred = axis - axis.mean()
-        by_trial = accuracies @ centred / (centred @ centred)
-        slopes.append(by_trial)
-        errors.append(float(((mean - mean.mean() - by_trial.mean() * centred) ** 2).sum()))
+        centred = -(sizes**-exponent) + (sizes**-exponent).mean()
+        axes.append(centred / (centred @ centred))
+        errors.append(float(((mean - mean.mean() - (mean @ axes[-1]) * centred) ** 2).sum()))
     best = int(np.argmin(errors))
-    return LearningCurve(EXPONENTS[best], np.asarray(slopes[best], dtype=np.float64))
+    return LearningCurve(EXPONENTS[best], np.asarray(accuracies @ axes[best], dtype=np.float64))

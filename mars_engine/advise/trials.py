@@ -4,6 +4,7 @@ Folds are cut by prompt. Everything that a step looks at, such as the out-of-fol
 is made anew inside the training folds. All fits are exact.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -83,15 +84,19 @@ class OtherFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """What came of the trials; each array has a value a trial, one for each fold of each draw."""
+    """What came of the trials: figures of each pair, when it was held out, under each draw of the folds.
+
+    A figure is the difference that a step makes to how far a pair counts as ranked right, from −1 to 1. It is NaN for
+    pairs that score nothing.
+    """
 
     gains: Mapping[str, FloatArray]
-    """Soft accuracy of a step less that of the base, on the labels of the fold left out."""
+    """Of each step against training as it is, shape (draws, n)."""
     curve_sizes: FloatArray
     curve: FloatArray
-    """Soft accuracy by the number of training pairs, shape (trials, sizes)."""
+    """How far a pair counts as ranked right by the number of training pairs, shape (draws, n, sizes)."""
     worth: FloatArray
-    """Of setting right labels that make up a share of the training pairs: gain over that share."""
+    """Of setting right labels that make up a share of the training pairs: gain over that share, shape (draws, n)."""
     margins: FloatArray
     """Out-of-fold margins of the base pairs, shape (draws, n)."""
     fits: int
@@ -99,10 +104,10 @@ class Trials:
     """New pairs a law trains on, for all base pairs."""
 
 
-def soft_accuracy(margins: FloatArray) -> float:
-    """Return about the share of pairs ranked right; whatever scales the margins changes nothing."""
+def soft_correctness(margins: FloatArray) -> FloatArray:
+    """Return how far each pair counts as ranked right, from 0 to 1; whatever scales all margins changes nothing."""
     size = float(np.sqrt((margins**2).mean())) if len(margins) else 0.0
-    return float(ndtr(margins / (SOFTNESS * size)).mean()) if size > 0 else 0.5
+    return np.asarray(ndtr(margins / (SOFTNESS * size)) if size > 0 else np.full(len(margins), 0.5), dtype=np.float64)
 
 
 def repeats_for(pairs: int) -> int:
@@ -120,8 +125,11 @@ def run_trials(
     progress: Progress,
 ) -> Trials:
     """Return what each step gains on pairs left out, under `repeats` draws of the folds."""
+    shape = (repeats, len(rows))
+    curve = np.full((*shape, len(CURVE_SHARES)), np.nan)
+    margins, worth = np.zeros(shape), np.full(shape, np.nan)
+    gains: dict[str, FloatArray] = defaultdict(lambda: np.full(shape, np.nan))
     done: list[_Trial] = []
-    margins = np.zeros((repeats, len(rows)))
     with progress.task("try out the next steps", repeats * FOLDS) as task, threadpool_limits(1, "blas"):
         for draw in range(repeats):
             folds = assign_folds(rows.prompts, FOLDS, rng)
@@ -130,15 +138,19 @@ def run_trials(
                 if held.any() and not held.all():
                     trial = _Trial(rows, ~held, rng)
                     trial.run(new, others)
+                    scored = trial.held[trial.scored]
                     margins[draw, held] = trial.base_margins
+                    worth[draw, scored] = trial.worth
+                    curve[draw, scored] = trial.curve
+                    for name, gain in trial.gains.items():
+                        gains[name][draw, scored] = gain
                     done.append(trial)
                 task.advance()
-    names = list(done[0].gains)
     return Trials(
-        gains={name: np.array([trial.gains[name] for trial in done]) for name in names},
+        gains=dict(gains),
         curve_sizes=np.mean([trial.curve_sizes for trial in done], axis=0),
-        curve=np.array([trial.curve for trial in done]),
-        worth=np.array([trial.worth for trial in done]),
+        curve=curve,
+        worth=worth,
         margins=margins,
         fits=sum(trial.fits for trial in done),
         new_pairs={name: float(np.mean([trial.new_pairs[name] for trial in done])) for name in done[0].new_pairs},
@@ -153,7 +165,7 @@ class _Trial:
         self.trained = np.flatnonzero(trained)
         self.held = np.flatnonzero(~trained)
         self.scored = rows.confidence[self.held] > 0.5
-        self.gains: dict[str, float] = {}
+        self.gains: dict[str, FloatArray] = {}
         self.new_pairs: dict[str, float] = {}
         self.fits = 0
         self.before: BradleyTerryFit | None = None
@@ -170,7 +182,7 @@ class _Trial:
             self._try_laws(new, x, p, x @ head)
         for each in others:
             other = self._fit(each.differences[self.trained], p, l2=each.l2, begin=False)
-            self.gains[each.name] = soft_accuracy((each.differences[self.held] @ other)[self.scored]) - self.base
+            self.gains[each.name] = soft_correctness((each.differences[self.held] @ other)[self.scored]) - self.base
 
     def _try_leaving_out(self, x: FloatArray, p: FloatArray) -> None:
         suspected = judge_labels(self._inner_margins(x, p)[None], near_zero=self.rows.near_zero).suspected
@@ -181,7 +193,8 @@ class _Trial:
         order = self.rng.permutation(len(x))
         counts = [max(2, round(share * len(x))) for share in CURVE_SHARES[:-1]]
         self.curve_sizes = [*counts, len(x)]
-        self.curve = [self._score(self._fit(x[order[:count]], p[order[:count]])) for count in counts] + [self.base]
+        fewer = [self._score(self._fit(x[order[:count]], p[order[:count]])) for count in counts]
+        self.curve = np.stack([*fewer, self.base], axis=1)
 
     def _try_setting_right(self, x: FloatArray, p: FloatArray) -> None:
         """Flip labels, find them by margins, set right those that are found: what is a label set right worth?"""
@@ -197,7 +210,7 @@ class _Trial:
             shares.append(float(flipped[read].sum()) / len(x))
             gains.append(self._score(self._fit(righted, p)) - before)
         found = np.array(shares)
-        self.worth = float(found @ np.array(gains) / max(float(found @ found), 1e-9))
+        self.worth = found @ np.array(gains) / max(float(found @ found), 1e-9)
 
     def _try_laws(self, new: NewRows, x: FloatArray, p: FloatArray, margins: FloatArray) -> None:
         place = np.full(len(self.rows), -1)
@@ -227,8 +240,8 @@ class _Trial:
                 margins[held] = x[held] @ self._fit(x[~held], p[~held])
         return margins
 
-    def _score(self, head: FloatArray) -> float:
-        return soft_accuracy((self.rows.differences[self.held] @ head)[self.scored])
+    def _score(self, head: FloatArray) -> FloatArray:
+        return soft_correctness((self.rows.differences[self.held] @ head)[self.scored])
 
     def _fit(self, x: FloatArray, p: FloatArray, *, l2: float = 0.0, begin: bool = True) -> FloatArray:
         """Return the head of an exact fit, begun where the last one ended."""
