@@ -21,6 +21,7 @@ The package is cut by subject; a module imports from folders above it in this li
     align          policies, best-of-n, preference optimisation, AlpacaEval
     curate         the queue, cards, leases, decisions, label checks, agreement, live figures
     evaluate       held-out evaluation, RewardBench, results, reports
+    advise         what each possible next step is expected to gain
     workspace      a workspace, its generators and backup, rounds
     explore        views, selections, dossiers of pairs
     experiments    plans, methods, cells, their report

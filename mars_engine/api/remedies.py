@@ -16,6 +16,7 @@ METHODS = {
     "score": "score",
     "propose": "propose",
     "judge-labels": "judge_labels",
+    "advise": "advise",
     "review": "review",
     "compose": "compose",
     "evaluate": "evaluate",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from mars_engine.api.advising import AdvisingWorkspace
 from mars_engine.api.aligning import AligningWorkspace
 from mars_engine.api.checks import at_least, one_of
 from mars_engine.api.frames import history_frame, margins_frame, pairs_frame, proposals_frame
@@ -69,7 +70,7 @@ ACCEPTING = frozenset({"accept", "accept_chosen", "accept_rejected", "edit"})
 
 
 @speaking_python
-class Workspace(JudgingWorkspace, AligningWorkspace):
+class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
     """A workspace: pairs, models, proposals and decisions in a folder. Close it, or use it in a `with` statement.
 
     Methods that take `settings` use them in the place of those in mars.toml, for this one call.

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from mars_engine import __version__
+from mars_engine.cli.commands.advise import advise_
 from mars_engine.cli.commands.align import align
 from mars_engine.cli.commands.alpaca_eval import alpaca_eval
 from mars_engine.cli.commands.app import app, demo
@@ -124,6 +125,7 @@ for command in (
     *ROUNDS,
     findings_,
     judge_labels_,
+    advise_,
     failures,
     prompts,
     regate_,

@@ -472,7 +472,7 @@ class ExportRow:
 
 # ----------------------------------------------------------------------------------------------------- evaluations
 
-EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings", "alpaca_eval"]
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings", "alpaca_eval", "advice"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mars_engine.advise.advice import Advice
 from mars_engine.align.alpaca.figures import PolicyFigures
 from mars_engine.align.best_of_n import LONGEST, ORACLE, BestOfNReport
 from mars_engine.align.training.facts import PolicyFacts
@@ -20,6 +21,11 @@ from mars_engine.evaluate.rewardbench import is_published, scores_of
 from mars_engine.reward_models.score import ScoreReport
 
 Headlines = dict[str, Any]
+
+
+def of_advice(advice: Advice) -> Headlines:
+    first = advice.first
+    return {"first choice": first.name, "expected points": first.gain, "labels estimated wrong": advice.wrong_share}
 
 
 def of_imports(reports: Sequence[ImportReport]) -> Headlines:

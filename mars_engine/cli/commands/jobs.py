@@ -29,6 +29,7 @@ JOBS = (
     "regate",
     "map",
     "findings",
+    "advise",
     "rewardbench",
     "experiment",
     "best-of-n",
