@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from mars_engine.advise.advice import Advice
+from mars_engine.advise.kept import kept_advice, outcomes
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
@@ -33,6 +35,7 @@ from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
 from mars_engine.service.shipped import shipped
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.advising import advise_on
 from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
@@ -68,6 +71,7 @@ class DemoReport:
     warm_up: ModelRecord
     score: ScoreReport
     maps: list[MapReport]
+    advice: Advice
     second_opinion: SecondOpinion
     readings: int
     """Labels that the recorded readers decided about, each counted for each reader."""
@@ -114,12 +118,15 @@ def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:
 def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
     imports = _import(bench, stage)
     warm_up, score, drawn = _warm_up(bench, maps, stage)
+    advice = _advise(bench, stage)
     opinion, readings, checked = _second_opinion(bench, stage)
     evaluation = evaluate(bench, [warm_up, checked])
     stage.tell(evaluation)
     gain = say_gain(headline(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate))
     if gain is not None:
         stage.tell(f"In short: {gain.title.lower()}. {gain.words[0]}\n")
+    for outcome in outcomes(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate)[:1]:
+        stage.tell(outcome)
     plan, proposed = _open_round(bench, checked, stage)
     status = workspace_status(bench.store)
     stage.tell(status)
@@ -128,6 +135,7 @@ def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
         warm_up=warm_up,
         score=score,
         maps=drawn,
+        advice=advice,
         second_opinion=opinion,
         readings=readings,
         checked=checked,
@@ -162,6 +170,14 @@ def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelReco
     for each in drawn:
         stage.tell(f"A map of {each.pairs:,} pairs by their {each.kind}: {len(each.clusters):,} clusters.")
     return warm_up, score, drawn
+
+
+def _advise(bench: Workbench, stage: Stage) -> Advice:
+    stage.act("Where the next hour pays, by the training pairs alone", "mars advise")
+    # What was advised before the checks is what they are compared with.
+    advice = next(iter(reversed(kept_advice(bench.store))), None) or advise_on(bench)
+    stage.tell(advice)
+    return advice
 
 
 def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int, ModelRecord]:

@@ -7,10 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
+from mars_engine.advise.advice import Advice
+from mars_engine.advise.kept import Outcome
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.cli import printing
+from mars_engine.cli.commands.advise import show_outcomes, show_steps
 from mars_engine.cli.demo import DemoReport
 from mars_engine.cli.frame import as_plain
 from mars_engine.cli.printing_judging import show_second_opinion
@@ -27,10 +30,23 @@ from mars_engine.workspace.judges import SecondOpinion
 from mars_engine.workspace.workspace import ARTIFACTS
 
 TOLD, REPORT = "demo.txt", "demo.json"
+STEPS_SHOWN = 6
+"""Of the advice: the best."""
 
 
 def _show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(f"{say_comparison(comparison)} {say_log_loss(comparison)}")
+
+
+def _show_advice(console: Console, advice: Advice) -> None:
+    show_steps(console, advice.steps[:STEPS_SHOWN])
+    for step in advice.steps[:1]:
+        console.print(f"{step.name}: {step.sentence}")
+    console.print()
+
+
+def _show_outcome(console: Console, outcome: Outcome) -> None:
+    show_outcomes(console, [outcome])
 
 
 SHOWN_BY: Mapping[type, Callable[[Console, Any], None]] = {
@@ -43,6 +59,8 @@ SHOWN_BY: Mapping[type, Callable[[Console, Any], None]] = {
     ComposeReport: printing.show_compose,
     SecondOpinion: show_second_opinion,
     Evaluation: printing.show_evaluation,
+    Advice: _show_advice,
+    Outcome: _show_outcome,
     Comparison: _show_comparison,
     Status: printing.show_status,
 }

@@ -1,5 +1,6 @@
 """The command that says where the next hour pays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -55,8 +56,7 @@ def advise_(session: Session, extra: tuple[str, ...], overrides: Overrides) -> A
 def show_advice(console: Console, report: AdviceReport) -> None:
     """Print the steps, best first, what is said of each, and whether earlier advice was right."""
     advice = report.advice
-    rows = [[each.name, _points(each), _minutes(each.minutes), each.command] for each in advice.steps]
-    table(console, "Where the next hour pays", ["step", "points gained", "minutes", "command"], rows)
+    show_steps(console, advice.steps)
     for each in advice.steps:
         console.print(f"{each.name}: {each.sentence}")
         console.print(f"  costs {each.cost}; known by {each.how_known}" if each.is_known else f"  costs {each.cost}")
@@ -69,8 +69,19 @@ def show_advice(console: Console, report: AdviceReport) -> None:
     )
     told = [each for each in report.outcomes if each.done or each.happened]
     if told:
-        headings = ["advised", "first choice", "done since", "expected", "happened", ""]
-        table(console, "Was the advisor right?", headings, [_outcome(each) for each in told])
+        show_outcomes(console, told)
+
+
+def show_steps(console: Console, steps: Sequence[Step]) -> None:
+    """Print steps as a table, in the order given."""
+    rows = [[each.name, _points(each), _minutes(each.minutes), each.command] for each in steps]
+    table(console, "Where the next hour pays", ["step", "points gained", "minutes", "command"], rows)
+
+
+def show_outcomes(console: Console, told: Sequence[Outcome]) -> None:
+    """Print what came of advice as a table."""
+    headings = ["advised", "first choice", "done since", "expected", "happened", ""]
+    table(console, "Was the advisor right?", headings, [_outcome(each) for each in told])
 
 
 def _points(step: Step) -> str:
