@@ -195,7 +195,7 @@ def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int,
     opinion = second_opinion(bench, opinions=[shipped("data") / REWRITES_FILE], dataset=_train_set(bench), decide=True)
     stage.tell(opinion)
     readings = _record_readings(bench)
-    stage.tell(f"Two recorded readers decided about labels {readings:,} times; where they differ, People settles it.")
+    stage.tell(f"Two recorded readers decided {readings:,} times about labels; People shows how far they agree.")
     checked = next((each for each in bench.store.models.all()[1:] if not each.composition_id), None)
     if checked is None:
         checked = train_warm_up(bench)
@@ -215,7 +215,7 @@ def _record_readings(bench: Workbench) -> int:
     pairs = bench.store.pairs.pairs("train")
     by_reader: dict[str, dict[str, Decision]] = defaultdict(dict)
     for row in rows:
-        decision = Decision(row["decision"], note=row["note"], seconds=row["seconds"])
+        decision = Decision(row["decision"], note=row["note"])
         by_reader[row["reader"]][pairs[row["i"]].id] = decision
     known = {event.annotator for events in bench.store.reviews.events("pair").values() for event in events}
     for reader, decisions in by_reader.items():
