@@ -138,7 +138,7 @@ def rule_variants(pairs: Sequence[Pair]) -> list[tuple[list[str], list[str]]]:
     """Return each pair's paraphrases by the packaged rule-based writer."""
     texts = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
     asked = [ParaphraseRequest(str(place), text, VARIANTS, seed=0) for place, text in enumerate(texts)]
-    found = [list(each.texts) for each in RuleParaphraser().paraphrase(asked)]
+    found = [list(each.candidates) for each in RuleParaphraser().paraphrase(asked)]
     return list(zip(found[0::2], found[1::2], strict=True))
 
 

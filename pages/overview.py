@@ -6,6 +6,7 @@ from mars_engine.evaluate.overview import margin_histogram, margin_plane
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import page
+from pages.parts.overview.advice import draw_advice
 from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
 from pages.parts.overview.steps import draw_funnel, draw_next_step
 
@@ -17,6 +18,7 @@ def draw(desk: Desk) -> None:
     if not len(index):
         return
     draw_headline(desk, status, desk.headline())
+    draw_advice(desk)
     left, right = st.columns(2, gap="large")
     with left:
         draw_funnel(status)
