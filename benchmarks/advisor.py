@@ -25,7 +25,7 @@ from benchmarks.label_flips import load_pairs, swap
 from benchmarks.probe_features import real_sets
 from mars_engine.advise.advice import Step
 from mars_engine.advise.estimates import Estimates
-from mars_engine.advise.rows import Material
+from mars_engine.advise.rows import Material, in_their_span
 from mars_engine.advise.steps import StepMaker, best_first
 from mars_engine.advise.trials import NewRows, OtherFeatures, TrialRows, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
@@ -49,7 +49,7 @@ CONFIG = MarsConfig()
 PROGRESS = SilentProgress()
 SETS = ("demo", "hh-harmless", "alpaca-pairs")
 CONDITIONS = {"clean": 0.0, "flipped": 0.25}
-DRAWN = {"demo": 240, "hh-harmless": 400, "alpaca-pairs": 400}
+DRAWN = {"demo": 240, "hh-harmless": 300, "alpaca-pairs": 300}
 """Training pairs of a draw, at most one prompt's more."""
 MOST_IN_POOL = 1_000
 VARIANTS = 2
@@ -194,7 +194,7 @@ def draw_and_advise(pool: Pool, condition: str, seed: int) -> Draw:
     signs = np.where(rng.random(len(prompts)) < CONDITIONS[condition], -1.0, 1.0)
     started = time.perf_counter()
     rows = TrialRows(
-        pool.own[taken] * signs[taken, None],
+        in_their_span(pool.own[taken] * signs[taken, None]),
         np.ones(len(taken)),
         [prompts[place] for place in taken.tolist()],
         np.ones(len(taken), dtype=bool),
@@ -203,7 +203,7 @@ def draw_and_advise(pool: Pool, condition: str, seed: int) -> Draw:
     )
     new = _new_rows(pool, taken, signs)
     others = tuple(
-        OtherFeatures(name, own[taken] * signs[taken, None], l2) for name, own, _, l2 in pool.others
+        OtherFeatures(name, in_their_span(own[taken] * signs[taken, None]), l2) for name, own, _, l2 in pool.others
     )
     trials = run_trials(
         rows, new=new, others=others, repeats=repeats_for(len(taken)), rng=np.random.default_rng(0), progress=PROGRESS
@@ -224,6 +224,7 @@ def _new_rows(pool: Pool, taken: IntArray, signs: FloatArray) -> NewRows:
     mine = place[pool.new_source] >= 0
     source = place[pool.new_source[mine]]
     return NewRows(
+        base=pool.own[taken] * signs[taken, None],
         differences=pool.new[mine] * signs[taken][source][:, None],
         confidence=np.ones(len(source)),
         source=source,
@@ -343,7 +344,9 @@ def measure(folder: Path, work: Path, sets: Sequence[str], conditions: Sequence[
 @click.argument("work", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def tell(work: Path) -> None:
     """Print the table."""
-    print("| set | labels | rank correlation | first choice | always check | always augment | chance | real gain of these |")
+    print(
+        "| set | labels | rank correlation | first choice | always check | always augment | chance | real gain of these |"
+    )
     for name in SETS:
         for condition in CONDITIONS:
             path = work / f"advisor-{name}-{condition}.jsonl"
