@@ -13,9 +13,11 @@ writer's for the other sets. What was measured is kept in WORK, a line a draw, a
 
 import json
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -26,7 +28,7 @@ from benchmarks.probe_features import real_sets
 from mars_engine.advise.advice import Step
 from mars_engine.advise.estimates import Estimates
 from mars_engine.advise.rows import Material, in_their_span
-from mars_engine.advise.steps import StepMaker, best_first
+from mars_engine.advise.steps import COUNTS, StepMaker, best_first
 from mars_engine.advise.trials import NewRows, OtherFeatures, TrialRows, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
 from mars_engine.augment.allocation import allocate_budget
@@ -47,9 +49,12 @@ from mars_engine.stats.metrics import pairwise_accuracy
 
 CONFIG = MarsConfig()
 PROGRESS = SilentProgress()
-SETS = ("demo", "hh-harmless", "alpaca-pairs")
+NEW_DEMO = "demo, new held out"
+SETS = ("demo", NEW_DEMO, "hh-harmless", "alpaca-pairs")
+FIRST_SEED = 100
+"""Draws of lower seeds were looked at while the advisor was built."""
 CONDITIONS = {"clean": 0.0, "flipped": 0.25}
-DRAWN = {"demo": 240, "hh-harmless": 300, "alpaca-pairs": 300}
+DRAWN = {"demo": 240, NEW_DEMO: 240, "hh-harmless": 300, "alpaca-pairs": 300}
 """Training pairs of a draw, at most one prompt's more."""
 MOST_IN_POOL = 1_000
 VARIANTS = 2
@@ -86,12 +91,15 @@ class Pool:
 def make_pool(name: str, folder: Path, work: Path, condition: str) -> Pool:
     """Read a set; features and penalty are chosen by its training pairs under the condition's labels."""
     encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), work)
-    found = next(each for each in real_sets(folder) if each.name == name)
+    found = next(each for each in real_sets(folder) if each.name == name.split(",")[0])
+    if name == NEW_DEMO:
+        heldout = [pair for part in ("heldA", "heldB") for pair in load_pairs(folder / "demo" / f"{part}.jsonl")]
+        found = replace(found, heldout=heldout)
     pairs, wrong = found.train[:MOST_IN_POOL], found.mislabelled[:MOST_IN_POOL]
     flipped = np.random.default_rng(0).random(len(pairs)) < CONDITIONS[condition]
     shown = [swap(pair) if flip else pair for pair, flip in zip(pairs, flipped, strict=True)]
     choice = choose_features(encoder, CONFIG.probe, TrainingSet.plain(shown), progress=PROGRESS)
-    variants = demo_variants(folder, pairs) if name == "demo" else rule_variants(pairs)
+    variants = demo_variants(pairs) if name.startswith("demo") else rule_variants(pairs)
     made, source = new_pairs(pairs, variants)
     read = choice.features.of
     candidates = [
@@ -125,7 +133,7 @@ def _other(
     return f"layers {list(candidate.text.layers)}", raw / divisor, held / divisor, candidate.l2
 
 
-def demo_variants(folder: Path, pairs: Sequence[Pair]) -> list[tuple[list[str], list[str]]]:
+def demo_variants(pairs: Sequence[Pair]) -> list[tuple[list[str], list[str]]]:
     """Return each pair's paraphrases by the large language model, of its chosen and of its rejected answer."""
     path = Path(__file__).parent.parent / "data" / "demo-rewrites.jsonl"
     rows = {row["i"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
@@ -180,15 +188,11 @@ def draw_and_advise(pool: Pool, condition: str, seed: int) -> Draw:
     rng = np.random.default_rng([seed, 16])
     prompts = [pair.prompt_id for pair in pool.pairs]
     names = rng.permutation(sorted(set(prompts)))
-    wanted, chosen, count = DRAWN[pool.name], set(), 0
-    sizes = {name: 0 for name in names}
-    for name in prompts:
-        sizes[name] += 1
+    sizes, chosen = Counter(prompts), set[str]()
     for name in names:
-        if count >= wanted:
+        if sum(sizes[each] for each in chosen) >= DRAWN[pool.name]:
             break
         chosen.add(name)
-        count += sizes[name]
     is_taken = np.array([name in chosen for name in prompts])
     taken, rest = np.flatnonzero(is_taken), np.flatnonzero(~is_taken)
     signs = np.where(rng.random(len(prompts)) < CONDITIONS[condition], -1.0, 1.0)
@@ -264,7 +268,7 @@ def real_gains(draw: Draw, rng: np.random.Generator) -> dict[str, float]:
             gains[step.name] = accuracy(_augmented(draw, x, law)) - base
             gains["always augment"] = accuracy(_augmented(draw, x, CONFIG.allocation.law)) - base
         elif step.kind == "features":
-            name, own, held, l2 = next(each for each in pool.others if step.name == f"read {each[0]}")
+            _, own, held, l2 = next(each for each in pool.others if step.name == f"read {each[0]}")
             gains[step.name] = accuracy(own[taken] * draw.signs[taken, None], l2, held) - base
         elif step.kind == STOP:
             gains[step.name] = 0.0
@@ -324,7 +328,7 @@ def measure(folder: Path, work: Path, sets: Sequence[str], conditions: Sequence[
             if done >= draws:
                 continue
             pool = make_pool(name, folder, work, condition)
-            for seed in range(done, draws):
+            for seed in range(FIRST_SEED + done, FIRST_SEED + draws):
                 draw = draw_and_advise(pool, condition, seed)
                 gains = real_gains(draw, np.random.default_rng([seed, 17]))
                 kept = [
@@ -344,46 +348,60 @@ def measure(folder: Path, work: Path, sets: Sequence[str], conditions: Sequence[
 @click.argument("work", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def tell(work: Path) -> None:
     """Print the table."""
-    print(
-        "| set | labels | rank correlation | first choice | always check | always augment | chance | real gain of these |"
-    )
+    print("| set | labels | rank correlation | first | always check | always augment | chance | mean real gains | |")
     for name in SETS:
         for condition in CONDITIONS:
             path = work / f"advisor-{name}-{condition}.jsonl"
             if path.exists():
                 rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
                 print(f"| {name} | {condition} | {_summary(rows)} |")
+    for name in SETS:
+        for condition in CONDITIONS:
+            path = work / f"advisor-{name}-{condition}.jsonl"
+            if path.exists():
+                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                seconds = np.median([1_000 * row["seconds"] / row["pairs"] for row in rows])
+                print(f"{name}, {condition}: {_by_step(rows)}; {seconds:.0f} s for 1,000 pairs at this size")
 
 
-def _summary(rows: Sequence[dict[str, object]]) -> str:
+def _summary(rows: Sequence[dict[str, Any]]) -> str:
     correlations: list[float] = []
-    hits: dict[str, list[float]] = {}
-    gains: dict[str, list[float]] = {}
-    inside: list[bool] = []
+    hits: dict[str, list[float]] = defaultdict(list)
+    gains: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        steps: list[dict[str, float]] = row["steps"]  # type: ignore[assignment]
+        steps = row["steps"]
         real = np.array([each["real"] for each in steps])
         expected = np.array([each["expected"] for each in steps])
         checks = [each for each in steps if each["kind"] == CHECK]
-        choices = {"first": real[int(np.argmax(expected))], "augment": row["always augment"]}
+        choices = {"first": float(real[int(np.argmax(expected))]), "augment": float(row["always augment"])}
         if checks:
-            choices["check"] = max(checks, key=lambda each: each["count"])["real"]
-        best = real.max()
+            choices["check"] = max(checks, key=lambda each: int(each["count"]))["real"]
         for name, gain in choices.items():
-            hits.setdefault(name, []).append(float(gain >= best - WITHIN))  # type: ignore[operator]
-            gains.setdefault(name, []).append(float(gain))  # type: ignore[arg-type]
-        hits.setdefault("chance", []).append(float((real >= best - WITHIN).mean()))
-        gains.setdefault("chance", []).append(float(real.mean()))
-        gains.setdefault("best", []).append(float(best))
+            hits[name].append(float(gain >= real.max() - WITHIN))
+            gains[name].append(gain)
+        hits["chance"].append(float((real >= real.max() - WITHIN).mean()))
+        gains["chance"].append(float(real.mean()))
+        gains["best"].append(float(real.max()))
         correlations.append(float(spearmanr(expected, real).statistic))
-        inside += [each["low"] <= each["real"] <= each["high"] for each in steps if each["kind"] != STOP]
     low, high = _interval(np.array(correlations))
     shares = [f"{np.mean(hits[each]):.0%}" if each in hits else "–" for each in ("first", "check", "augment", "chance")]
     points = "; ".join(f"{each} {np.mean(value):+.1f}" for each, value in gains.items())
-    return (
-        f"{np.mean(correlations):.2f} [{low:.2f}, {high:.2f}] | {' | '.join(shares)} | {points} | inside "
-        f"{np.mean(inside):.0%} | {len(rows)} draws"
-    )
+    return f"{np.mean(correlations):.2f} [{low:.2f}, {high:.2f}] | {' | '.join(shares)} | {points} | {len(rows)} draws"
+
+
+def _by_step(rows: Sequence[dict[str, Any]]) -> str:
+    """Return means over the draws of what was expected and what was gained, by step, and how well these agree."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        for each in row["steps"]:
+            usual = each["kind"] != CHECK or each["count"] in COUNTS
+            name = each["name"] if usual else "check all suspects"
+            name = "augment by the best law" if each["kind"] == AUGMENT else name
+            found[name].append((each["expected"], each["real"]))
+    means = {name: np.mean(pairs, axis=0) for name, pairs in found.items() if 2 * len(pairs) > len(rows)}
+    expected, real = np.array(list(means.values())).T
+    told = "; ".join(f"{name} {mean[0]:+.1f} / {mean[1]:+.1f}" for name, mean in means.items())
+    return f"rank correlation of the means {spearmanr(expected, real).statistic:.2f}; expected / real: {told}"
 
 
 def _interval(values: FloatArray) -> tuple[float, float]:

@@ -15,6 +15,10 @@ from mars_engine.advise.trials import READ_SHARES, Trials
 from mars_engine.advise.wrong_labels import WrongLabels
 from mars_engine.core.records import FloatArray, IntArray
 
+EXPECTED_SIZE = 1.0
+"""Points, the standard deviation of what other features, new pairs or leaving suspects out are worth before anything
+is measured: mostly within a point of nothing, to either side. Several such steps are measured with as much noise, and
+the luckiest would come first; what is measured is therefore drawn to 0, by as much as it is uncertain."""
 LEAST_SHARE_SEEN = 0.3
 """No measured gain is stretched to more than 1 / 0.3 of itself: ε is not known well enough for that."""
 
@@ -48,17 +52,17 @@ class Estimates:
         return 1 / max(LEAST_SHARE_SEEN, 1 - 2 * self.wrong.share)
 
     def measured(self, name: str) -> Gain:
-        """Return the gain of a step that was done in the trials."""
+        """Return the gain of a step that was done in the trials, drawn to 0 by as much as it is uncertain."""
         mean, error = self._mean(self.trials.gains[name])
-        return Gain(100 * mean * self.stretch, 100 * error * self.stretch)
+        return drawn_to_nothing(Gain(100 * mean * self.stretch, 100 * error * self.stretch))
 
     def checking(self, places: IntArray, of: int) -> Gain:
         """Return the gain of setting right what is wrong among some of the `of` pairs of the trials.
 
         There are two ways to know it, and the better is taken. What one label set right is worth was measured by flips
         of our own, and how many of these are wrong is expected by their margins: both are uncertain, independently of
-        each other. Where margins are too weak to tell: leaving as many of the lowest out was measured as it is, and what
-        is read comes back with right labels, which is worth as many pairs on the learning curve.
+        each other. Where margins are too weak to tell: leaving as many of the lowest out was measured as it is, and
+        what is read comes back with right labels, which is worth as many pairs on the learning curve.
         """
         worth, worth_error = self._mean(self.trials.worth)
         count, count_error = self.wrong.among(places)
@@ -71,7 +75,7 @@ class Estimates:
         return max(righted, without, key=lambda gain: gain.points)
 
     def _leaving_out_lowest(self, share: float) -> Gain:
-        """Return the gain of leaving out a share of the pairs: on a straight line between the shares that were tried."""
+        """Return the gain of leaving out a share of the pairs, on a line between the shares that were tried."""
         axis = np.array([0.0, *READ_SHARES])
         weights = np.array([np.interp(share, axis, unit) for unit in np.eye(len(axis))[1:]])
         mean, error = self._mean(self.trials.without_lowest @ weights)
@@ -102,3 +106,9 @@ class Estimates:
         if len(by_draw) > 1:
             variance += float(by_draw.var(ddof=1)) / len(by_draw)
         return mean, float(np.sqrt(variance))
+
+
+def drawn_to_nothing(gain: Gain) -> Gain:
+    """Return the posterior mean and standard deviation of a gain that may go either way; see EXPECTED_SIZE."""
+    kept = EXPECTED_SIZE**2 / (EXPECTED_SIZE**2 + gain.error**2)
+    return Gain(kept * gain.points, float(np.sqrt(kept)) * gain.error)

@@ -1,4 +1,4 @@
-"""The Overview's panel "Where the next hour pays": the advice that was kept, what it costs, and whether it was right."""
+"""The Overview's panel "Where the next hour pays": the advice that was kept, and whether it was right."""
 
 from html import escape
 from math import isfinite
