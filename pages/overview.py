@@ -7,6 +7,7 @@ from mars_engine.evaluate.status import workspace_status
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import page, presenting
 from pages.parts.frame.tour import offer_tour
+from pages.parts.overview.advice import draw_advice
 from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
 from pages.parts.overview.steps import draw_funnel, draw_next_step
 from pages.parts.overview.story import draw_story
@@ -25,6 +26,7 @@ def draw(desk: Desk) -> None:
         draw_next_step(desk, status, index)
         if not presenting():
             offer_tour()
+    draw_advice(desk)
     draw_headline(desk, status, desk.headline())
     left, right = st.columns(2, gap="large")
     with left:

@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 
 from mars_engine.advise.advice import Advice, Step
-from mars_engine.advise.estimates import Estimates, Gain
+from mars_engine.advise.estimates import Estimates, Gain, drawn_to_nothing
 from mars_engine.advise.kept import keep_advice, standing_of
 from mars_engine.advise.rows import gather_material
 from mars_engine.advise.steps import StepMaker, best_first
@@ -111,4 +111,5 @@ def _try_fine_tuning(bench: Workbench, maker: StepMaker, trainer: RewardModelTra
     )
     stretch = 100 * maker.estimates.stretch
     error = (difference.high - difference.low) / (2 * 1.96)
-    return maker.fine_tuning(Gain(stretch * difference.estimate, stretch * error), minutes, len(pairs))
+    gain = drawn_to_nothing(Gain(stretch * difference.estimate, stretch * error))
+    return maker.fine_tuning(gain, minutes, len(pairs))

@@ -70,18 +70,15 @@ def gather_material(bench: Workbench) -> Material:
     differences = _differences(bench, examples.pairs) * signs[:, None]
     readiness, composed, counts, proposals = _new_pairs(bench, used)
     new = _differences(bench, composed) if composed else np.zeros((0, differences.shape[1]))
-    stacked = np.vstack([differences, new])
-    basis = basis_of_span(stacked)  # the fits are the same inside it, and quicker
-    stacked = stacked if basis is None else stacked @ basis
     rows = TrialRows(
-        differences=stacked[: len(used)],
+        differences=in_their_span(differences),
         confidence=np.maximum(examples.label_confidence, 1 - examples.label_confidence),
         prompts=[each.pair.prompt_id for each in used],
         open=np.array([not each.decided for each in used], dtype=bool),
         l2=bench.probe_trainer.ridge(np.ones(1)),
         near_zero=bench.config.triage.near_zero,
     )
-    new_rows = _new_rows(bench, used, rows, stacked[len(used) :], counts) if composed else None
+    new_rows = _new_rows(bench, used, rows, differences, new, counts) if composed else None
     candidates = _rivals(bench)
     others = [_read_otherwise(bench, each, examples.pairs, signs) for each in candidates]
     return Material(rows, new_rows, readiness, proposals, tuple(others), tuple(candidates), examples, len(sources))
@@ -133,11 +130,17 @@ def _new_pairs(bench: Workbench, sources: Sequence[Source]) -> tuple[Readiness, 
 
 
 def _new_rows(
-    bench: Workbench, sources: Sequence[Source], rows: TrialRows, differences: FloatArray, counts: Sequence[int]
+    bench: Workbench,
+    sources: Sequence[Source],
+    rows: TrialRows,
+    base: FloatArray,
+    differences: FloatArray,
+    counts: Sequence[int],
 ) -> NewRows:
     law = bench.config.allocation.law
     source = np.repeat(np.arange(len(counts)), counts)
     return NewRows(
+        base=base,
         differences=differences,
         confidence=rows.confidence[source],
         source=source,
@@ -163,8 +166,13 @@ def _rivals(bench: Workbench) -> list[Candidate]:
 def _read_otherwise(bench: Workbench, candidate: Candidate, pairs: Sequence[Pair], signs: FloatArray) -> OtherFeatures:
     raw = candidate.text.of(bench.encoder, pairs, progress=bench.progress).differences * signs[:, None]
     scaled = raw / (fit_scale(raw) * np.sqrt(raw.shape[1]))
-    basis = basis_of_span(scaled)
-    return OtherFeatures(_name(candidate), scaled if basis is None else scaled @ basis, candidate.l2)
+    return OtherFeatures(_name(candidate), in_their_span(scaled), candidate.l2)
+
+
+def in_their_span(rows: FloatArray) -> FloatArray:
+    """Return rows in a basis of what they span, where they are fewer than dimensions: fits are alike, and quicker."""
+    basis = basis_of_span(rows)
+    return rows if basis is None else rows @ basis
 
 
 def _name(candidate: Candidate) -> str:

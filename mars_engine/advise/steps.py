@@ -42,7 +42,7 @@ class StepMaker:
         order: IntArray = suspects[np.argsort(margins[suspects])]
         scale = self.material.pairs / len(rows)
         there = round(len(order) * scale)
-        return [self._check(order, count, scale) for count in _counts(there)]
+        return [self._check(order, count, scale) for count in _suspects(there)]
 
     def _check(self, order: IntArray, count: int, scale: float) -> Step:
         places = order[: max(1, round(count / scale))]
@@ -198,8 +198,14 @@ def best_first(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _counts(there: int) -> list[int]:
-    """Return how many to check or to label: usual numbers up to what there is, at least all of it."""
-    return [count for count in COUNTS if count <= there] or ([there] if there else [])
+    """Return how many to check or to label: usual numbers up to what there is."""
+    return [count for count in COUNTS if count <= there]
+
+
+def _suspects(there: int) -> list[int]:
+    """Return how many of some suspects to check: usual numbers, and all of them where these are not many."""
+    usual = _counts(there)
+    return [*usual, there] if 0 < there < COUNTS[-1] and there not in usual else usual
 
 
 def _layers(layers: Sequence[int]) -> str:

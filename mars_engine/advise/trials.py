@@ -22,15 +22,18 @@ from mars_engine.reward_models.triage import assign_folds, judge_labels
 
 FOLDS = 5
 INNER_FOLDS = 4
-FITS_OF_PAIRS = 5_000
+FITS_OF_PAIRS = 4_000
 """The folds are drawn anew until so many pairs were trained on and scored: of few pairs more often than of many."""
-LEAST_REPEATS, MOST_REPEATS = 2, 10
+LEAST_REPEATS, MOST_REPEATS = 2, 8
+LAW_DRAWS = 2
+"""Draws in which new pairs are tried: they are several times as many as the others, and cost as much more."""
 CURVE_SHARES = (0.3, 0.45, 0.65, 1.0)
 """Of the training folds, for the learning curve."""
 FLIPPED_SHARE = 0.15
 """Of the labels, for telling what a label that is set right is worth."""
 READ_SHARES = (0.1, 0.2)
-"""Of the training folds: those with the lowest out-of-fold margins, where flips of our own are set right."""
+"""Of the training folds: those with the lowest out-of-fold margins, which are left out, or where flips of our own are
+set right."""
 COARSE = 1e-5
 """Tolerance of the fits: their margins are only compared."""
 SOFTNESS = 0.4
@@ -63,6 +66,8 @@ class TrialRows:
 class NewRows:
     """m new pairs as rows, those of one source together and in the order in which they would be taken."""
 
+    base: FloatArray
+    """The base pairs' Δφ once more, in the same dimensions as those of the new pairs, shape (n, d)."""
     differences: FloatArray
     confidence: FloatArray
     source: IntArray
@@ -95,6 +100,8 @@ class Trials:
     curve_sizes: FloatArray
     curve: FloatArray
     """How far a pair counts as ranked right by the number of training pairs, shape (draws, n, sizes)."""
+    without_lowest: FloatArray
+    """Of leaving out the shares READ_SHARES with the lowest out-of-fold margins, shape (draws, n, 2)."""
     worth: FloatArray
     """Of setting right labels that make up a share of the training pairs: gain over that share, shape (draws, n)."""
     margins: FloatArray
@@ -128,6 +135,7 @@ def run_trials(
     shape = (repeats, len(rows))
     curve = np.full((*shape, len(CURVE_SHARES)), np.nan)
     margins, worth = np.zeros(shape), np.full(shape, np.nan)
+    without_lowest = np.full((*shape, len(READ_SHARES)), np.nan)
     gains: dict[str, FloatArray] = defaultdict(lambda: np.full(shape, np.nan))
     done: list[_Trial] = []
     with progress.task("try out the next steps", repeats * FOLDS) as task, threadpool_limits(1, "blas"):
@@ -137,11 +145,12 @@ def run_trials(
                 held = folds == fold
                 if held.any() and not held.all():
                     trial = _Trial(rows, ~held, rng)
-                    trial.run(new, others)
+                    trial.run(new if draw < LAW_DRAWS else None, others)
                     scored = trial.held[trial.scored]
                     margins[draw, held] = trial.base_margins
                     worth[draw, scored] = trial.worth
                     curve[draw, scored] = trial.curve
+                    without_lowest[draw, scored] = trial.without_lowest
                     for name, gain in trial.gains.items():
                         gains[name][draw, scored] = gain
                     done.append(trial)
@@ -150,10 +159,14 @@ def run_trials(
         gains=dict(gains),
         curve_sizes=np.mean([trial.curve_sizes for trial in done], axis=0),
         curve=curve,
+        without_lowest=without_lowest,
         worth=worth,
         margins=margins,
         fits=sum(trial.fits for trial in done),
-        new_pairs={name: float(np.mean([trial.new_pairs[name] for trial in done])) for name in done[0].new_pairs},
+        new_pairs={
+            name: float(np.mean([trial.new_pairs[name] for trial in done if name in trial.new_pairs]))
+            for name in done[0].new_pairs
+        },
     )
 
 
@@ -169,6 +182,7 @@ class _Trial:
         self.new_pairs: dict[str, float] = {}
         self.fits = 0
         self.before: BradleyTerryFit | None = None
+        self.before_laws: BradleyTerryFit | None = None
 
     def run(self, new: NewRows | None, others: Sequence[OtherFeatures]) -> None:
         x, p = self.rows.differences[self.trained], self.rows.confidence[self.trained]
@@ -179,13 +193,17 @@ class _Trial:
         self._try_fewer(x, p)
         self._try_setting_right(x, p)
         if new is not None:
-            self._try_laws(new, x, p, x @ head)
+            self._try_laws(new, p, x @ head)
         for each in others:
-            other = self._fit(each.differences[self.trained], p, l2=each.l2, begin=False)
+            other = self._refit(each.differences[self.trained], p, each.l2, None).weights
             self.gains[each.name] = soft_correctness((each.differences[self.held] @ other)[self.scored]) - self.base
 
     def _try_leaving_out(self, x: FloatArray, p: FloatArray) -> None:
-        suspected = judge_labels(self._inner_margins(x, p)[None], near_zero=self.rows.near_zero).suspected
+        margins = self._inner_margins(x, p)
+        order = np.argsort(margins)
+        lower = [order[max(1, round(share * len(x))) :] for share in READ_SHARES]
+        self.without_lowest = np.stack([self._score(self._fit(x[rest], p[rest])) - self.base for rest in lower], axis=1)
+        suspected = judge_labels(margins[None], near_zero=self.rows.near_zero).suspected
         kept = ~(suspected & self.rows.open[self.trained])
         self.gains[LEFT_OUT] = self._score(self._fit(x[kept], p[kept])) - self.base
 
@@ -212,23 +230,25 @@ class _Trial:
         found = np.array(shares)
         self.worth = found @ np.array(gains) / max(float(found @ found), 1e-9)
 
-    def _try_laws(self, new: NewRows, x: FloatArray, p: FloatArray, margins: FloatArray) -> None:
+    def _try_laws(self, new: NewRows, p: FloatArray, margins: FloatArray) -> None:
         place = np.full(len(self.rows), -1)
         place[self.trained] = np.arange(len(self.trained))
         mine = place[new.source] >= 0
         source = place[new.source[mine]]
         turn = np.arange(len(source)) - np.searchsorted(source, source)  # which of its source's new pairs each is
-        capacity = np.bincount(source, minlength=len(x))
-        pairs, sure = new.differences[mine], new.confidence[mine]
+        capacity = np.bincount(source, minlength=len(self.trained))
+        base, pairs, sure = new.base[self.trained], new.differences[mine], new.confidence[mine]
         for law in new.laws:
             share = spend(margins, new.config, law=law, eligible=new.eligible[self.trained])
             counts = np.minimum(share.budgets, capacity)
             rest = int(share.budgets.sum() - counts.sum())
             counts = counts + allocate_budget(share.probabilities, rest, capacity=capacity - counts)
             taken = turn < counts[source]
-            head = self._fit(np.vstack([x, pairs[taken]]), np.concatenate([p, sure[taken]]))
-            self.gains[law] = self._score(head) - self.base
-            self.new_pairs[law] = float(taken.sum()) * len(self.rows) / len(x)
+            everything = np.vstack([base, pairs[taken]])
+            self.before_laws = self._refit(everything, np.concatenate([p, sure[taken]]), self.rows.l2, self.before_laws)
+            scored = (new.base[self.held] @ self.before_laws.weights)[self.scored]
+            self.gains[law] = soft_correctness(scored) - self.base
+            self.new_pairs[law] = float(taken.sum()) * len(self.rows) / len(self.trained)
 
     def _inner_margins(self, x: FloatArray, p: FloatArray) -> FloatArray:
         prompts = [self.rows.prompts[place] for place in self.trained.tolist()]
@@ -243,11 +263,11 @@ class _Trial:
     def _score(self, head: FloatArray) -> FloatArray:
         return soft_correctness((self.rows.differences[self.held] @ head)[self.scored])
 
-    def _fit(self, x: FloatArray, p: FloatArray, *, l2: float = 0.0, begin: bool = True) -> FloatArray:
+    def _fit(self, x: FloatArray, p: FloatArray) -> FloatArray:
         """Return the head of an exact fit, begun where the last one ended."""
+        self.before = self._refit(x, p, self.rows.l2, self.before)
+        return self.before.weights
+
+    def _refit(self, x: FloatArray, p: FloatArray, l2: float, before: BradleyTerryFit | None) -> BradleyTerryFit:
         self.fits += 1
-        before = self.before if begin else None
-        fit = refit_bradley_terry(x, np.ones(len(x)), p, l2=l2 or self.rows.l2, before=before, tolerance=COARSE)
-        if begin:
-            self.before = fit
-        return fit.weights
+        return refit_bradley_terry(x, np.ones(len(x)), p, l2=l2, before=before, tolerance=COARSE)
