@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 from hypothesis import settings
+from kept_migrations import kept_migrations
 
 from mars_engine.core.config import EncoderConfig
 from mars_engine.embeddings.cache import CachedEncoder
@@ -42,6 +43,12 @@ def few_objects_to_look_through() -> None:
     """Leave what is there for good to itself: each training asks for a full collection, seconds with a grown heap."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_new_databases() -> Iterator[None]:
+    with kept_migrations():
+        yield
 
 
 @pytest.fixture(scope="session")
