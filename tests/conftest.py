@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 from hypothesis import settings
+from kept_migrations import kept_migrations
 
 from mars_engine.core.config import EncoderConfig
 from mars_engine.embeddings.cache import CachedEncoder
@@ -27,6 +28,27 @@ REAL_DATA = ROOT / ".." / "shared" / "data"
 
 
 SECONDS_TO_SEE_IT_STOPPED = 60
+LONGEST = (
+    "cli/test_demo.py",
+    "pages/review/test_card_browser.py",
+    "realdata/test_real_pairs.py",
+    "cli/test_killed.py",
+    "pages/test_walkthrough_browser.py",
+    "service/test_wheel.py",
+    "cli/test_situations.py",
+    "pages/explore/test_explore_browser.py",
+    "jobs/test_jobs.py",
+    "pages/review/test_queue_browser.py",
+    "pages/test_accessibility.py",
+    "cli/test_chat_commands.py",
+)
+"""Files whose tests take longest, longest first; the demo before those that start from what it leaves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no process is left with one at the end."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,6 +64,12 @@ def few_objects_to_look_through() -> None:
     """Leave what is there for good to itself: each training asks for a full collection, seconds with a grown heap."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_new_databases() -> Iterator[None]:
+    with kept_migrations():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ def test_what_was_composed_is_exported_in_every_shape_and_never_with_a_margin_co
 def test_rounds_run_on_from_there(demo, tmp_path):
     workspace = tmp_path / "workspace"
     shutil.copytree(demo[0], workspace)
-    first, second = json.loads(run(workspace, "train", "--rounds", "2", "--json").stdout)
+    first, second = json.loads(run(workspace, "train", "--rounds", "2", "--allocation-budget", "60", "--json").stdout)
     assert first["compose"]["new_pairs"] > 0
     assert second["compose"]["carried_over"] == first["compose"]["new_pairs"]
     assert second["model"]["label"] == "signed round 2"

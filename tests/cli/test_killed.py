@@ -93,11 +93,11 @@ def content(workspace: Path) -> dict[str, list[tuple[object, ...]]]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """Enough rows that an import takes a while: the demo pairs, again and again under other prompts."""
+    """The demo pairs, twice under other prompts."""
     path = tmp_path_factory.mktemp("source") / "many.jsonl"
     rows = [json.loads(line) for line in (shipped("data") / "demo-train.jsonl").read_text().splitlines()]
     with path.open("w", encoding="utf-8") as file:
-        for copy in range(8):
+        for copy in range(2):
             for row in rows:
                 prompt = [*row["prompt"][:-1], {"role": "user", "content": f"{copy} {row['prompt'][-1]['content']}"}]
                 file.write(json.dumps({**row, "prompt": prompt}) + "\n")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from mars_engine.workspace.workspace import DATABASE_FILE, find_workspace, open_
 pytestmark = pytest.mark.slow
 
 DEMO_TRAIN = shipped("data") / "demo-train.jsonl"
+MANY = 10_000
 NOT_UTF8 = os.fsdecode(b"pairs-\xff\xe9.jsonl")
 
 
@@ -63,7 +65,7 @@ def many(tmp_path_factory) -> Path:
     """Enough pairs that storing them takes a while."""
     path = tmp_path_factory.mktemp("many") / "many.jsonl"
     with path.open("w", encoding="utf-8") as file:
-        for number in range(40_000):
+        for number in range(MANY):
             row = {"prompt": f"Question {number}", "chosen": f"good {number} " * 20, "rejected": f"bad {number} " * 20}
             file.write(json.dumps(row) + "\n")
     return path
@@ -195,10 +197,12 @@ for arguments in commands:
 """
 
 
-def run_all(workspace: Path, kind: str, commands: list[list[str]], **environment: str) -> list[tuple]:
+def run_all(
+    workspace: Path, kind: str, commands: list[list[str]], *, hinder: Sequence[str] = (), **environment: str
+) -> list[tuple]:
     """Run commands one after the other with such a standard output; return arguments, exit code, errors, output."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN_ALL, str(workspace), kind, json.dumps(commands)],
+        [*hinder, sys.executable, "-c", RUN_ALL, str(workspace), kind, json.dumps(commands)],
         cwd=workspace.parent,
         env=os.environ | environment,
         capture_output=True,
@@ -286,10 +290,10 @@ def test_two_imports_of_one_file_at_once_store_it_once_and_say_so(many, workspac
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(import_it, range(2)))
-    assert sorted(report["kept"] for report in reports) == [0, 40_000]
-    assert sorted(report["already_present"] for report in reports) == [0, 40_000]
+    assert sorted(report["kept"] for report in reports) == [0, MANY]
+    assert sorted(report["already_present"] for report in reports) == [0, MANY]
     with open_workspace_store(find_workspace(workspace)) as store:
-        assert store.pairs.count("train") == 40_000
+        assert store.pairs.count("train") == MANY
         assert len(store.pairs.datasets()) == 1
 
 
@@ -322,7 +326,7 @@ def hindered(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def test_a_workspace_that_may_only_be_read_can_be_read(tmp_path, read_only):
     before = sorted(path.name for path in read_only.iterdir())
-    for arguments in (
+    commands = [
         ["status"],
         ["export", str(tmp_path / "pairs.jsonl")],
         ["history", str(tmp_path / "history.csv")],
@@ -331,20 +335,20 @@ def test_a_workspace_that_may_only_be_read_can_be_read(tmp_path, read_only):
         ["job", "list"],
         ["failures"],
         ["import", "--dry-run", str(DEMO_TRAIN)],
-    ):
-        done = hindered(read_only, *arguments)
-        assert done.returncode == 0, (arguments, done.stderr)
-        assert done.stdout
+    ]
+    for arguments, code, errors, printed in run_all(read_only, "file", commands, hinder=HINDERED):
+        assert code == 0, (arguments, errors)
+        assert printed
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 360
     assert sorted(path.name for path in read_only.iterdir()) == before
 
 
 def test_what_would_write_in_a_read_only_workspace_is_refused_in_one_line(read_only):
-    for arguments in (["import", str(DEMO_TRAIN)], ["job", "start", "train"], ["backup"]):
-        done = hindered(read_only, *arguments)
-        assert done.returncode == UNUSABLE, (arguments, done.stderr)
-        assert one_line(done.stderr)
-        assert "server" not in done.stderr
+    commands = [["import", str(DEMO_TRAIN)], ["job", "start", "train"], ["backup"]]
+    for arguments, code, errors, _ in run_all(read_only, "file", commands, hinder=HINDERED):
+        assert code == UNUSABLE, (arguments, errors)
+        assert one_line(errors)
+        assert "server" not in errors
 
 
 def test_what_somebody_is_writing_meanwhile_is_read_too(filled):

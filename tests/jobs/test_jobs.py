@@ -32,7 +32,7 @@ from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
 
 pytestmark = pytest.mark.slow
 
-ROWS = 80_000
+ROWS = 15_000
 ROWS_NEVER_READ = 2_000_000
 """So many that a job still reads them, which it leaves at once, when a test cancels or kills it."""
 TRAIN_FILE, HELDOUT_FILE = (str(shipped("data") / name) for name in ("demo-train.jsonl", "demo-test.jsonl"))

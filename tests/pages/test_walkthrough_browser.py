@@ -1,9 +1,10 @@
 """From an empty workspace to a trained probe, in the browser alone; its pictures stand in the README.
 
-With MARS_SCREENSHOTS naming a folder the pictures are kept there.
+With MARS_SCREENSHOTS naming a folder the pictures are kept there, and show a round of the default budget.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ from browsing import open_browser
 from card_driving import CardDriver
 from serving_app import MARS, serve
 
+from mars_engine.core.config import AllocationConfig, MarsConfig
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
 CHECKS = "rfrra"
 REVIEWS = "aaxa12aaxa"
+SMALL_ROUND = MarsConfig(allocation=AllocationConfig(budget=60))
 
 
 class Visitor:
@@ -62,10 +65,13 @@ class Visitor:
         assert self.browser.save_screenshot(str(self.pictures / f"{name}.png"))
 
 
-def test_from_an_empty_workspace_to_a_trained_probe(tmp_path):
-    pictures = Path(os.environ.get("MARS_SCREENSHOTS") or tmp_path)
+def test_from_an_empty_workspace_to_a_trained_probe(tmp_path, finished_demo):
+    kept = os.environ.get("MARS_SCREENSHOTS")
+    pictures = Path(kept or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)
-    root = create_workspace(tmp_path / "workspace").root
+    root = create_workspace(tmp_path / "workspace", MarsConfig() if kept else SMALL_ROUND).root
+    # The demo has embedded the same pairs; what the round's proposals say is embedded here.
+    shutil.copytree(finished_demo / "workspace" / "artifacts" / "embeddings", root / "artifacts" / "embeddings")
     with serve(MARS, root, environment=os.environ, folder=tmp_path) as address, open_browser() as browser:
         downloads = {"behavior": "allow", "downloadPath": str(tmp_path / "downloads")}
         browser.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
