@@ -53,8 +53,7 @@ def _tell_story(content: ReportContent) -> StoryStep:
     status = content.status
     pairs, heldout = status.count("pairs"), status.heldout_pairs
     says = [
-        "A reward model reads a question and two answers, and learns from pairs that people labelled which answer is "
-        "better. It is only as good as the pairs that it learns from.",
+        "A reward model learns which of two answers people prefer, from pairs that they labelled.",
         f"This one has {_count(pairs, 'pair')} to learn from"
         + (f", and {_count(heldout, 'pair')} that it never learns from test it." if heldout else "."),
     ]
