@@ -14,6 +14,7 @@ PAGES = (
     st.Page("pages/results.py", title="Results", icon=":material/query_stats:"),
     st.Page("pages/data.py", title="Data", icon=":material/database:"),
     st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),
+    st.Page("pages/present.py", title="Present", visibility="hidden"),
     st.Page("pages/pair.py", title="Pair", visibility="hidden"),
 )
 

@@ -522,7 +522,9 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             MarsError: the file exists and is not to be overwritten, or cannot be written.
         """
         folder = self._folder()
-        html = report_html(self._open, self._current(), root=folder.root, config=folder.config, clock=utc_now)
+        html = report_html(
+            self._open, self._current(), root=folder.root, config=folder.config, clock=utc_now, maps=self._maps()
+        )
         return write_report(html, Path(path), overwrite=overwrite)
 
     def map(self, of: MapKind = "difference", *, again: bool = False, settings: Settings | None = None) -> MapReport:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,13 +11,27 @@ import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Clock
-from mars_engine.core.records import Composition, DatasetRecord, FloatArray, IntArray, ModelRecord, Pair, Plan, Prompt
+from mars_engine.core.errors import NotReadyError, WorkspaceError
+from mars_engine.core.protocols import Clock, MapKeeper
+from mars_engine.core.records import (
+    MAP_KINDS,
+    Composition,
+    DatasetRecord,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    MapKind,
+    MapPoints,
+    ModelRecord,
+    Pair,
+    Plan,
+    Prompt,
+)
 from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import POLICY_PREFIX, ProposalState, proposal_state
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex
+from mars_engine.evaluate.costs import Costs, sum_up_costs
 from mars_engine.evaluate.results import (
     Movement,
     Results,
@@ -30,7 +45,9 @@ from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.store import Store
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
-EXAMPLES = 5
+EXAMPLES = 3
+MAP_POINTS, MAP_WORDS = 2_000, 3
+"""Most points of a map that the report draws, and most words that name a region of it."""
 SOURCES_ASKED = 200
 """Sources whose proposals are asked who wrote them, spread over all that have some."""
 
@@ -80,6 +97,32 @@ class GeneratorNote:
 
 
 @dataclass(frozen=True, slots=True)
+class MapRegion:
+    """A cluster of a map: how many of its pairs have a margin, and how many of these are ranked wrong."""
+
+    words: tuple[str, ...]
+    x: float
+    y: float
+    pairs: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapSummary:
+    """A map with the newest margins; of very many pairs a sample."""
+
+    kind: MapKind
+    pairs: int
+    """On the map, of which `x`, `y` and `margins` may be a sample."""
+    x: Float32Array
+    y: Float32Array
+    margins: Float32Array
+    """NaN where no model has scored the pair."""
+    regions: tuple[MapRegion, ...]
+    """Clusters that have a margin, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportContent:
     """Everything that the report says."""
 
@@ -95,6 +138,9 @@ class ReportContent:
     agreements: tuple[AgreementReport, ...]
     """Of proposals and of labels, where two or more people decided about the same."""
     examples: tuple[ExamplePair, ...]
+    map: MapSummary | None
+    """The first map that was made; None where none was."""
+    costs: Costs
     plan: Plan | None
     composition: Composition | None
     models: tuple[ModelRecord, ...]
@@ -114,6 +160,7 @@ def gather_report(
     versions: Mapping[str, str],
     clock: Clock,
     model_ids: Sequence[str] = (),
+    maps: MapKeeper | None = None,
 ) -> ReportContent:
     """Gather the report's content from what is stored.
 
@@ -125,6 +172,7 @@ def gather_report(
         versions: of the software.
         clock: tells when the report is made.
         model_ids: the models to compare; the newest warm-up and the newest model where there are none.
+        maps: has the maps of the pairs, if any.
 
     Raises:
         NotReadyError: nothing has been imported.
@@ -145,6 +193,8 @@ def gather_report(
         reviewers=_reviewers(store),
         agreements=tuple(each for each in found_agreements if each.overlap),
         examples=_examples(store, index, models),
+        map=_summarise_map(maps, index) if maps else None,
+        costs=sum_up_costs(store),
         plan=index.plan,
         composition=store.compositions.latest(),
         models=tuple(models),
@@ -240,6 +290,42 @@ def _example(store: Store, source: Pair, before: float, after: float) -> Example
                 distance_after=proposal.distance_after,
                 decided_by=state.decided_by,
             )
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------------ map
+
+
+def _summarise_map(maps: MapKeeper, index: PairIndex) -> MapSummary | None:
+    points = _first_map(maps)
+    if points is None:
+        return None
+    places = index.positions_of_ids(points.ids)
+    margins = np.where(places >= 0, index.margin[places], np.nan).astype(np.float32)
+    known = ~np.isnan(margins)
+    regions = []
+    for cluster in points.clusters:
+        own = known & (points.cluster == cluster.number)
+        if own.any():
+            wrong = int((margins[own] < 0).sum())
+            regions.append(MapRegion(cluster.words[:MAP_WORDS], cluster.x, cluster.y, int(own.sum()), wrong))
+    some = np.linspace(0, len(points) - 1, min(len(points), MAP_POINTS)).astype(np.int64)
+    return MapSummary(
+        kind=points.kind,
+        pairs=len(points),
+        x=points.x[some],
+        y=points.y[some],
+        margins=margins[some],
+        regions=tuple(sorted(regions, key=lambda each: -each.pairs)),
+    )
+
+
+def _first_map(maps: MapKeeper) -> MapPoints | None:
+    """Return the first map that can be read: a damaged one is told of on Explore, and no reason to have no report."""
+    for kind in MAP_KINDS:
+        with suppress(WorkspaceError):
+            if (points := maps.load(kind)) is not None and len(points):
+                return points
     return None
 
 

@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
+from mars_engine.evaluate.report import MapSummary
 from mars_engine.evaluate.results import ModelResult, Movement, Results, signed_points
-from mars_engine.evaluate.series import DASHES, SERIES
+from mars_engine.evaluate.series import DASHES, RIGHT, SERIES, WRONG
 from mars_engine.stats.intervals import Interval
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ SMALL = 9.0
 """Size of annotations, in points."""
 QUIET = "#6b7685"
 BLUE = SERIES[0]
+MAP_NAMES = 8
+"""Regions of a map that are named on it, the largest."""
 LONGEST_LABEL = 44
 """Characters of a model's name that are drawn; the description has the whole name."""
 LINES: dict[str, Any] = {
@@ -93,6 +96,33 @@ def difference_chart(rows: Sequence[tuple[str, Interval]], *, than: str) -> Mark
     )
     title = f"Held-out accuracy less that of {than}, in percentage points"
     return _rendered(draw, title, f"{said}.", inches=_height_of(rows))
+
+
+def map_chart(shown: MapSummary) -> Markup:
+    """Draw a map with its regions named: a dot for a pair ranked right, a cross for one ranked wrong."""
+    margins = shown.margins
+    kinds = (
+        ("ranked right or a tie", margins >= 0, RIGHT, "o", 0.55),
+        ("ranked wrong", margins < 0, WRONG, "x", 1.0),
+        ("no margin yet", np.isnan(margins), QUIET, ".", 0.5),
+    )
+
+    def draw(axes: "Axes") -> None:
+        for label, some, colour, marker, opacity in kinds:
+            if some.any():
+                axes.scatter(shown.x[some], shown.y[some], s=14, c=colour, marker=marker, alpha=opacity, label=label)
+        for region in shown.regions[:MAP_NAMES]:
+            axes.text(region.x, region.y, _shortened(", ".join(region.words)), ha="center", size=SMALL, weight="bold")
+        axes.set(xticks=[], yticks=[])
+        axes.spines["bottom"].set_visible(False)
+        axes.grid(visible=False)
+        _draw_legend(axes)
+
+    said = "; ".join(
+        f"around {', '.join(region.words)}: {region.wrong:,} of {region.pairs:,} pairs ranked wrong"
+        for region in shown.regions[:MAP_NAMES]
+    )
+    return _rendered(draw, f"Map of {shown.pairs:,} pairs by their {shown.kind}", f"{said}.", inches=4.0)
 
 
 def movement_chart(movement: Movement, *, models: int) -> Markup:

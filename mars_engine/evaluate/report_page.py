@@ -14,12 +14,13 @@ from mars_engine import __version__
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Clock
+from mars_engine.core.protocols import Clock, MapKeeper
 from mars_engine.core.whole_file import completed_file
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.results import say_accuracy, say_comparison, say_log_loss, signed_points
+from mars_engine.evaluate.story import tell
 from mars_engine.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +45,14 @@ class CutText:
 
 
 def report_html(
-    store: Store, index: PairIndex, model_ids: Sequence[str] = (), *, root: Path, config: MarsConfig, clock: Clock
+    store: Store,
+    index: PairIndex,
+    model_ids: Sequence[str] = (),
+    *,
+    root: Path,
+    config: MarsConfig,
+    clock: Clock,
+    maps: MapKeeper | None = None,
 ) -> str:
     """Gather and render the report of a workspace.
 
@@ -55,6 +63,7 @@ def report_html(
         root: the workspace's folder, whose name the report bears.
         config: its settings.
         clock: tells when.
+        maps: has the maps of the pairs, if any.
 
     Raises:
         NotReadyError: nothing has been imported.
@@ -67,13 +76,14 @@ def report_html(
         versions=software_versions(),
         clock=clock,
         model_ids=model_ids,
+        maps=maps,
     )
     return render_report(content)
 
 
 def render_report(content: ReportContent) -> str:
     """Return the report as HTML. Every text is escaped, so nothing in it is interpreted."""
-    return report_template(TEMPLATE).render(content=content, charts=report_charts)
+    return report_template(TEMPLATE).render(content=content, steps=tell(content), charts=report_charts)
 
 
 def write_report(html: str, path: Path, *, overwrite: bool) -> Path:

@@ -1,4 +1,7 @@
-"""How several models are told apart in figures: the same colours and dashes in the app and in the report."""
+"""Colours and dashes of figures, the same in the app and in the report."""
+
+WRONG, RIGHT = "#b35806", "#2166ac"
+"""Ends of the diverging scale of margins: orange below 0 (ranked wrong), blue above (ranked right)."""
 
 SERIES = ("#0072b2", "#b87f00", "#009e73", "#cc79a7", "#4a9bd1", "#d55e00")
 """Colours of lines, bars and points, after Okabe and Ito (2008), so that the colour-blind tell them apart. Two of

@@ -3,12 +3,9 @@
 Lines and bars of several models have theirs from the engine, whose report shows the same: `SERIES` and `DASHES`.
 """
 
-from mars_engine.evaluate.series import DASHES, SERIES
+from mars_engine.evaluate.series import DASHES, RIGHT, SERIES, WRONG
 
 __all__ = ["DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "TIED", "WRONG"]
-
-WRONG, RIGHT = "#b35806", "#2166ac"
-"""Ends of the diverging scale of margins: orange below 0 (ranked wrong), blue above (ranked right)."""
 
 TIED = "#8c8c8c"
 """The middle of that scale: neither."""

@@ -130,7 +130,7 @@ def test_it_says_the_figures_in_plain_words_and_how_examples_were_chosen(page, c
     accuracy = content.results.models[-1].evaluation.accuracy
     assert f"ranks {accuracy.estimate:.1%} of held-out pairs correctly; with 95% confidence between" in page.text
     assert content.results.comparisons[0].verdict in page.text
-    assert "chosen by a rule, not by hand" in page.text
+    assert "Chosen by a rule, not by hand" in page.text
     assert "stand-in" in page.text
     for step in content.status.funnel:
         assert f"{step.count:,}" in page.text
@@ -143,7 +143,7 @@ def test_it_says_the_figures_in_plain_words_and_how_examples_were_chosen(page, c
 
 def test_examples_are_the_greatest_rises_and_the_greatest_fall(content):
     changes = [each.margin_after - each.margin_before for each in content.examples]
-    assert len(changes) == 5
+    assert len(changes) == 3
     assert changes == sorted(changes, reverse=True)
     for example in content.examples:
         assert example.chosen is not None or example.rejected is not None
@@ -259,7 +259,7 @@ def test_an_empty_workspace_has_no_report_and_one_without_a_model_says_so():
     add(bench, make_pairs(4), "train")
     html = render_report(content_of(bench))
     assert "No reward model has been trained yet" in html
-    assert "Nothing has been decided yet" in html
+    assert "Who decided what would be here, once somebody has read" in html
 
 
 def test_what_the_probes_read_is_said_once_for_those_that_read_the_same(page, content):

@@ -7,6 +7,7 @@ import click
 
 from mars_engine.cli.frame import Session, reporting
 from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.embeddings.maps import MapShelf
 from mars_engine.evaluate.report_page import report_html, write_report
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
 
@@ -23,8 +24,9 @@ def report(session: Session, path: Path, overwrite: bool) -> Any:
     """
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
+        maps = MapShelf(workspace.artifacts / "maps")
         index = PairIndexCache(store).current()
-        html = report_html(store, index, root=workspace.root, config=workspace.config, clock=utc_now)
+        html = report_html(store, index, root=workspace.root, config=workspace.config, clock=utc_now, maps=maps)
     written = write_report(html, path, overwrite=overwrite)
     facts = {"path": written, "bytes": written.stat().st_size}
     return facts, lambda console: console.print(f"wrote the report to {written}, {facts['bytes']:,} bytes")

@@ -24,6 +24,8 @@ ANNOTATOR = "annotator"
 
 PRESENT = "present"
 PRESENTED = {PRESENT: "1"}
+STORY = "present"
+"""Address of the page that present mode begins with; "" is the Overview's."""
 NOT_PRESENTED = ("Data", "Settings")
 """Titles of the pages that present mode does not lead to: they are about this machine, not about the result."""
 FAVICON = Path(__file__).with_name("favicon.svg")
@@ -39,6 +41,7 @@ PRESENT_STYLE = """
   [data-testid="stMetric"] * { white-space: normal; overflow: visible; text-overflow: clip; }
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .st-key-present-pages .mars-way { color: inherit; text-decoration: none; white-space: nowrap; }
+  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
   .st-key-present-pages { justify-content: flex-end; gap: 0 1.25rem; }
   .st-key-present-pages a, .st-key-present-pages a * { font-size: .8rem; font-weight: 400; }
   .st-key-present-pages a { padding: 0 .25rem; min-height: 1.5rem; background: none; }
@@ -94,33 +97,36 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     if st.context.theme.type == "dark":
         st.html(DARK_STYLE)
     if is_presenting:
-        _draw_present_pages(pages)
+        _draw_present_pages(pages, is_story=page_shown.url_path == STORY)
     else:
         with st.sidebar:
-            _draw_way("▷ Present", PRESENTED)
+            _draw_way("▷ Present", PRESENTED, page=STORY)
     page_shown.run()
 
 
-def _draw_present_pages(pages: Sequence[StreamlitPage]) -> None:
+def _draw_present_pages(pages: Sequence[StreamlitPage], *, is_story: bool) -> None:
     """A quiet line that leads from page to page in present mode, and out of it."""
     with st.container(horizontal=True, vertical_alignment="center", key="present-pages"):
         for each in pages:
+            if each.title == "Present":
+                st.page_link(each, label="Story", query_params=PRESENTED)
+        for each in pages:
             if each.visibility == "visible" and each.title not in NOT_PRESENTED:
                 st.page_link(each, label=each.title, query_params=PRESENTED)
-        _draw_way("✕ End", {})
+        _draw_way("✕ End", {}, page="." if is_story else "")
 
 
-def _draw_way(label: str, more: Mapping[str, str]) -> None:
-    """Draw a link to the page that is shown, into present mode or out of it.
+def _draw_way(label: str, more: Mapping[str, str], *, page: str = "") -> None:
+    """Draw a link into present mode or out of it, to a page or, without one, to the page that is shown.
 
     A plain one, which loads the page anew: Streamlit's own links do nothing where they lead to the page at hand.
     """
-    st.html(f'<a class="mars-way" href="?{escape(urlencode(_address(more)))}">{label}</a>', width="content")
+    st.html(f'<a class="mars-way" href="{page}?{escape(urlencode(_address(more)))}">{label}</a>', width="content")
 
 
 def _address(more: Mapping[str, str]) -> dict[str, str]:
     """What the address asks for now, present mode aside, and more."""
-    return {name: value for name, value in st.query_params.items() if name != PRESENT} | dict(more)
+    return {name: value for name, value in st.query_params.items() if name not in (PRESENT, "step")} | dict(more)
 
 
 _opening = threading.Lock()

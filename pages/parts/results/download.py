@@ -16,7 +16,13 @@ def draw_downloads(desk: Desk, results: Results) -> None:
         st.download_button(
             "Report (one HTML file)",
             data=lambda: report_html(
-                desk.store, desk.index(), ids, root=workspace.root, config=workspace.config, clock=desk.clock
+                desk.store,
+                desk.index(),
+                ids,
+                root=workspace.root,
+                config=workspace.config,
+                clock=desk.clock,
+                maps=desk.maps,
             ),
             file_name="mars-report.html",
             mime="text/html",

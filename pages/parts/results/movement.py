@@ -40,6 +40,11 @@ def draw_movement(movement: Movement, *, models: int) -> None:
     means = true_minus(f"{movement.mean_before:+.3f} to {movement.mean_after:+.3f}")
     wrong = f"{movement.mis_ranked_before:,} to {movement.mis_ranked_after:,}"
     st.text(f"{movement.pairs:,} {words}: the mean margin went from {means}, those ranked wrong from {wrong}.{trained}")
+    charts.draw(movement_figure(movement, models=models), key="movement")
+
+
+def movement_figure(movement: Movement, *, models: int) -> go.Figure:
+    """Return both distributions over the same bins; `models` as for `draw_movement`."""
     figure = go.Figure()
     for label, counts, colour, dash, fill in (
         (f"before: {movement.before}", movement.counts_before, SERIES[0], "dash", None),
@@ -59,9 +64,9 @@ def draw_movement(movement: Movement, *, models: int) -> None:
     words_at = {"annotation_text": "ranked right →", "annotation_yshift": 20, "annotation_position": "top right"}
     figure.add_vline(0, line={"width": 1.5, "color": "gray"}, **words_at)
     figure.update_yaxes(tickformat=",")
-    shown = charts.styled(figure, x="score margin (reward units)", y=words, height=400)
+    shown = charts.styled(figure, x="score margin (reward units)", y=SPLIT_WORDS[movement.split], height=400)
     shown.update_layout(margin={"t": 64}, legend={"y": 1.1})
-    charts.draw(shown, key="movement")
+    return shown
 
 
 NOW = {1.0: "▲ right now", 0.5: "◆ a tie now", 0.0: "▼ wrong now"}

@@ -1,0 +1,1 @@
+"""Parts of Present: the story walked step by step, with the arrow keys too."""
