@@ -34,6 +34,10 @@ STEPS_SHOWN = 6
 """Of the advice: the best."""
 
 
+def _show_sentence(console: Console, sentence: object) -> None:
+    console.print(str(sentence))
+
+
 def _show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(f"{say_comparison(comparison)} {say_log_loss(comparison)}")
 
@@ -92,7 +96,7 @@ class ToldStage:
             console.print()
 
     def tell(self, what: object) -> None:
-        show = SHOWN_BY.get(type(what), lambda console, sentence: console.print(str(sentence)))
+        show = SHOWN_BY.get(type(what), _show_sentence)
         for console in self._consoles:
             show(console, what)
 
