@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mars_engine.advise.advice import Advice
-from mars_engine.advise.kept import kept_advice, outcomes
+from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
@@ -19,6 +19,7 @@ from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
 from mars_engine.core.protocols import PairSource, Progress
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
+from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
@@ -128,6 +129,7 @@ def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
     for outcome in outcomes(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate)[:1]:
         stage.tell(outcome)
     plan, proposed = _open_round(bench, checked, stage)
+    _advise_again(bench, stage)
     status = workspace_status(bench.store)
     stage.tell(status)
     return DemoReport(
@@ -180,6 +182,12 @@ def _advise(bench: Workbench, stage: Stage) -> Advice:
     return advice
 
 
+def _advise_again(bench: Workbench, stage: Stage) -> None:
+    stage.act("Where the next hour pays now", "mars advise")
+    newest, now = newest_advice(bench.store), standing_of(bench.store, PairIndexCache(bench.store).current())
+    stage.tell(advise_on(bench) if newest is None or why_out_of_date(newest, now) else newest)
+
+
 def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int, ModelRecord]:
     stage.act(
         "A second opinion on labels, from a recording",
@@ -192,7 +200,12 @@ def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int,
         f"Recorded are the doubts of {WRITER} about labels, and what two readers decided. By policy:judge labels are "
         "decided where these doubts and the out-of-fold margins agree."
     )
-    opinion = second_opinion(bench, opinions=[shipped("data") / REWRITES_FILE], dataset=_train_set(bench), decide=True)
+    opinion = second_opinion(
+        bench,
+        opinions=[shipped("data") / REWRITES_FILE],
+        dataset=_train_set(bench),
+        decide=not _has_decided(bench, JUDGE_POLICY),
+    )
     stage.tell(opinion)
     readings = _record_readings(bench)
     stage.tell(f"Two recorded readers decided {readings:,} times about labels; People shows how far they agree.")
@@ -209,6 +222,12 @@ def _train_set(bench: Workbench) -> str:
     return next(each.name for each in bench.store.pairs.datasets() if each.name == Path(DEMO_FILES[0][0]).stem)
 
 
+def _has_decided(bench: Workbench, annotator: str) -> bool:
+    """Whether somebody has decided about labels: an act that was cut short goes on without deciding twice."""
+    events = bench.store.reviews.events("pair").values()
+    return any(event.annotator == annotator for each in events for event in each)
+
+
 def _record_readings(bench: Workbench) -> int:
     """Record what the readers decided, once; return how many decisions there are."""
     rows = [json.loads(line) for line in (shipped("data") / READINGS_FILE).read_text("utf-8").splitlines()]
@@ -217,9 +236,8 @@ def _record_readings(bench: Workbench) -> int:
     for row in rows:
         decision = Decision(row["decision"], note=row["note"])
         by_reader[row["reader"]][pairs[row["i"]].id] = decision
-    known = {event.annotator for events in bench.store.reviews.events("pair").values() for event in events}
     for reader, decisions in by_reader.items():
-        if reader not in known:
+        if not _has_decided(bench, reader):
             record_decisions(bench.store, "pair", decisions, annotator=reader, clock=bench.clock)
     return len(rows)
 

@@ -4,6 +4,7 @@ No number is told as a gain that the evidence does not show: where an interval c
 "no difference shown".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -230,7 +231,16 @@ def _main_words(content: ReportContent) -> list[str]:
     says = [f"{newest.label} is right on {_of_hundred(accuracy.estimate)} held-out pairs."]
     first = results.models[0].label
     found = [each for each in results.comparisons if (each.first, each.second) == (newest.label, first)]
-    return says + [say_gain(each) for each in found]
+    for each in found:
+        says.append(say_gain(each))
+        if each.log_loss.excludes_zero:
+            then, now = (math.exp(-model.evaluation.metrics.log_loss) for model in (results.models[0], newest))
+            how = "surer" if each.log_loss.estimate < 0 else "less sure"
+            says.append(
+                f"It is {how} of the better answers: on a typical pair it gives them {now:.0%}, where {first} gave "
+                f"{then:.0%}. That is more than chance explains."
+            )
+    return says
 
 
 def say_time(seconds: float) -> str:
