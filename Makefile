@@ -47,8 +47,9 @@ app: $(VENV)/.installed
 SCRATCH := $(shell [ "$$(df --output=avail --block-size=G /dev/shm 2>/dev/null | tail -n 1 | tr -dc 0-9)" -ge 8 ] \
 	2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 
-# Two processes of one thread each, a file's tests in one of them, in the order of the files.
-PYTEST := TMPDIR=$(SCRATCH) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Python keeps what it has compiled, whatever the environment says: the tests start hundreds of processes.
+# Two processes of one thread each, a file's tests in one of them, in the order that tests/conftest.py gives.
+PYTEST := TMPDIR=$(SCRATCH) PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
 	$(PYTEST)

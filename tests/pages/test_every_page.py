@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.service.shipped import shipped
 
+pytestmark = pytest.mark.slow
+
 APP = str(shipped("app.py"))
 
 
