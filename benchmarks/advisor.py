@@ -91,7 +91,7 @@ class Pool:
 def make_pool(name: str, folder: Path, work: Path, condition: str) -> Pool:
     """Read a set; features and penalty are chosen by its training pairs under the condition's labels."""
     encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), work)
-    found = next(each for each in real_sets(folder) if each.name == name.split(",")[0])
+    found = next(each for each in real_sets(folder) if each.name == name.split(",", maxsplit=1)[0])
     if name == NEW_DEMO:
         heldout = [pair for part in ("heldA", "heldB") for pair in load_pairs(folder / "demo" / f"{part}.jsonl")]
         found = replace(found, heldout=heldout)
