@@ -51,7 +51,7 @@ CONFIG = MarsConfig()
 PROGRESS = SilentProgress()
 NEW_DEMO = "demo, new held out"
 SETS = ("demo", NEW_DEMO, "hh-harmless", "alpaca-pairs")
-FIRST_SEED = 100
+FIRST_SEED = 200
 """Draws of lower seeds were looked at while the advisor was built."""
 CONDITIONS = {"clean": 0.0, "flipped": 0.25}
 DRAWN = {"demo": 240, NEW_DEMO: 240, "hh-harmless": 300, "alpaca-pairs": 300}
@@ -64,6 +64,7 @@ WITHIN = 0.5
 NEW_LABEL_DRAWS = 5
 LAWS: tuple[AllocationLaw, ...] = ("signed", "uniform", "absolute")
 OTHERS = 2
+COMPARED = ("first", "check", "augment", "chance")
 CHECK, LABEL, AUGMENT, STOP = "check", "label", "augment", "stop"
 
 
@@ -365,40 +366,58 @@ def tell(work: Path) -> None:
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a line of the table; shares are "by the draw's own gains / by the means over the draws"."""
+    means = {name: real for name, (_, real) in _means(rows).items()}
+    seen = Counter(_usual_name(each) for row in rows for each in row["steps"])
+    best_mean = max(real for name, real in means.items() if 2 * seen[name] > len(rows))
     correlations: list[float] = []
-    hits: dict[str, list[float]] = defaultdict(list)
+    hits: dict[str, list[tuple[float, float]]] = defaultdict(list)
     gains: dict[str, list[float]] = defaultdict(list)
+    augmenting = float(np.mean([row["always augment"] for row in rows]))
     for row in rows:
         steps = row["steps"]
         real = np.array([each["real"] for each in steps])
         expected = np.array([each["expected"] for each in steps])
-        checks = [each for each in steps if each["kind"] == CHECK]
-        choices = {"first": float(real[int(np.argmax(expected))]), "augment": float(row["always augment"])}
+        usual = np.array([means[_usual_name(each)] for each in steps])
+        first = int(np.argmax(expected))
+        choices = {"first": (real[first], usual[first]), "augment": (row["always augment"], augmenting)}
+        checks = [place for place, each in enumerate(steps) if each["kind"] == CHECK]
         if checks:
-            choices["check"] = max(checks, key=lambda each: int(each["count"]))["real"]
-        for name, gain in choices.items():
-            hits[name].append(float(gain >= real.max() - WITHIN))
-            gains[name].append(gain)
-        hits["chance"].append(float((real >= real.max() - WITHIN).mean()))
-        gains["chance"].append(float(real.mean()))
+            most = max(checks, key=lambda place: int(steps[place]["count"]))
+            choices["check"] = (real[most], usual[most])
+        choices |= {f"chance {place}": (real[place], usual[place]) for place in range(len(steps))}
+        for name, (own, mean) in choices.items():
+            kind = name.split(maxsplit=1)[0]
+            hits[kind].append((own >= real.max() - WITHIN, mean >= best_mean - WITHIN))
+            gains[kind].append(own)
         gains["best"].append(float(real.max()))
         correlations.append(float(spearmanr(expected, real).statistic))
     low, high = _interval(np.array(correlations))
-    shares = [f"{np.mean(hits[each]):.0%}" if each in hits else "–" for each in ("first", "check", "augment", "chance")]
-    points = "; ".join(f"{each} {np.mean(value):+.1f}" for each, value in gains.items())
+    shares = ["{:.0%} / {:.0%}".format(*np.mean(hits[each], axis=0)) if each in hits else "–" for each in COMPARED]
+    points = "; ".join(f"{each} {np.mean(gains[each]):+.1f}" for each in (*COMPARED, "best") if each in gains)
     return f"{np.mean(correlations):.2f} [{low:.2f}, {high:.2f}] | {' | '.join(shares)} | {points} | {len(rows)} draws"
 
 
-def _by_step(rows: Sequence[dict[str, Any]]) -> str:
-    """Return means over the draws of what was expected and what was gained, by step, and how well these agree."""
+def _usual_name(step: dict[str, Any]) -> str:
+    if step["kind"] == CHECK and step["count"] not in COUNTS:
+        return "check all suspects"
+    return "augment by the best law" if step["kind"] == AUGMENT else str(step["name"])
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Return what was expected and what was gained by each step, on the mean over the draws."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         for each in row["steps"]:
-            usual = each["kind"] != CHECK or each["count"] in COUNTS
-            name = each["name"] if usual else "check all suspects"
-            name = "augment by the best law" if each["kind"] == AUGMENT else name
-            found[name].append((each["expected"], each["real"]))
-    means = {name: np.mean(pairs, axis=0) for name, pairs in found.items() if 2 * len(pairs) > len(rows)}
+            found[_usual_name(each)].append((each["expected"], each["real"]))
+    return {
+        name: (float(np.mean([e for e, _ in told])), float(np.mean([r for _, r in told])))
+        for name, told in found.items()
+    }
+
+
+def _by_step(rows: Sequence[dict[str, Any]]) -> str:
+    means = _means(rows)
     expected, real = np.array(list(means.values())).T
     told = "; ".join(f"{name} {mean[0]:+.1f} / {mean[1]:+.1f}" for name, mean in means.items())
     return f"rank correlation of the means {spearmanr(expected, real).statistic:.2f}; expected / real: {told}"

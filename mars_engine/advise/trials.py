@@ -31,6 +31,9 @@ CURVE_SHARES = (0.3, 0.45, 0.65, 1.0)
 """Of the training folds, for the learning curve."""
 FLIPPED_SHARE = 0.15
 """Of the labels, for telling what a label that is set right is worth."""
+WORTH_WITHOUT_FLIPS = (1 - 2 * FLIPPED_SHARE) ** 2
+"""Of what a label is worth among these flips. Labels of which ε are wrong say as much as (1 − 2ε)² times as many right
+ones, and accuracy falls about as one over the root of that number, so that a label's worth goes as (1 − 2ε)^−2."""
 READ_SHARES = (0.1, 0.2)
 """Of the training folds: those with the lowest out-of-fold margins, which are left out, or where flips of our own are
 set right."""
@@ -228,7 +231,7 @@ class _Trial:
             shares.append(float(flipped[read].sum()) / len(x))
             gains.append(self._score(self._fit(righted, p)) - before)
         found = np.array(shares)
-        self.worth = found @ np.array(gains) / max(float(found @ found), 1e-9)
+        self.worth = WORTH_WITHOUT_FLIPS * (found @ np.array(gains)) / max(float(found @ found), 1e-9)
 
     def _try_laws(self, new: NewRows, p: FloatArray, margins: FloatArray) -> None:
         place = np.full(len(self.rows), -1)

@@ -2,8 +2,8 @@
 
 A label that is wrong with probability ε agrees with a margin Δ with probability (1 − ε)σ(aΔ) + εσ(−aΔ): however sure a
 model is, it agrees with no more than 1 − ε of the labels (cf. Bootkrajang & Kabán 2012, label-noise robust logistic
-regression). ε and the scale a are held open on a grid. Where margins are too weak to reach the plateau, the answer
-stays near the prior, and its interval is wide.
+regression). ε and the scale a are held open on a grid, every value as probable beforehand as the others. Where margins
+are too weak to reach the plateau, the answer stays near the grid's middle, and its interval is wide.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,6 @@ from mars_engine.stats.metrics import sigmoid
 
 NOISE_GRID = np.linspace(0.0, 0.45, 46)
 SCALE_GRID = np.geomspace(0.25, 8.0, 31)
-PRIOR_STRENGTH = 2.0
-"""The prior density of ε falls as (1 − 2ε)²: its mean is 1 in 8, as most labels that were kept are right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,6 @@ def estimate_wrong_labels(margins: FloatArray) -> WrongLabels:
     log_posterior = np.array(
         [np.log((1 - noise) * row + noise * (1 - row) + 1e-12).sum(axis=1) for row in right]
     )  # (scales, noises)
-    log_posterior += PRIOR_STRENGTH * np.log(1 - NOISE_GRID / 0.5)
     posterior = np.exp(log_posterior - log_posterior.max())
     posterior = posterior / posterior.sum() + 1e-300
     by_share = posterior.sum(axis=0)

@@ -54,3 +54,19 @@ def test_the_demo_pairs_get_advice_that_is_kept_and_said_to_be_out_of_date(tmp_p
     assert report["advice"]["steps"][0]["name"]
     assert report["outcomes"][1]["done"] == "1 more labels were decided"
     assert "Where the next hour pays" in run(tmp_path / "w", "advise").output
+
+
+@pytest.mark.model
+def test_fine_tuning_is_measured_where_it_is_asked_for(tmp_path):
+    rows = (ROOT / "data" / "demo-train.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    path = tmp_path / "some.jsonl"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    with mars.create(tmp_path / "w", progress=False) as workspace:
+        workspace.import_pairs(path)
+        quick = {"reward_model": {"epochs": 1, "max_tokens": 32}}
+        step = workspace.advise(fine_tuning=True, settings=quick).advice["fine-tune the encoder"]
+        assert step.is_known
+        assert step.low < step.gain < step.high
+        assert step.minutes > 0
+        assert "pairs of the fifth" in step.how_known
+        assert not list((tmp_path / "w" / "artifacts").glob("checkpoints/*"))
