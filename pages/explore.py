@@ -5,19 +5,32 @@ from typing import get_args
 import streamlit as st
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.records import MapKind
+from mars_engine.core.records import Float32Array, MapKind
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Cloud, Quadrants, draw_cloud, margin_histogram, quadrants
-from mars_engine.explore.view import Box, Region, View, drawn_box
+from mars_engine.explore.shades import Shade, margin_shade
+from mars_engine.explore.view import COLOURS, Box, Region, View, drawn_box
+from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.service.desk import Desk
 from pages.parts.explore.actions import draw_actions
 from pages.parts.explore.figures import is_cut, show_histogram, show_map, show_plane
 from pages.parts.explore.filters import draw_filters, draw_restrictions
+from pages.parts.explore.panel import draw_panel, pair_beside
 from pages.parts.explore.state import change, changing, current_view
 from pages.parts.explore.table import draw_table
 from pages.parts.frame.page import empty_state, page, presenting, show_error
 from pages.parts.train.run_panel import watch
 
+MOST_NAMED = 3_000
+"""Points that have their question with them: about 100 bytes each, in each figure."""
+COLOUR_NAMES = {
+    "margin": "margin",
+    "out_of_fold": "out-of-fold margin",
+    "label": "state of the label",
+    "subset": "subset",
+    "dataset": "dataset",
+    "round": "newest round",
+}
 MAP_NAMES = {
     "difference": "the answers' difference",
     "prompt": "the prompt",
@@ -46,13 +59,45 @@ def draw(desk: Desk) -> None:
     if not presenting():
         draw_restrictions(scene.view)
         draw_actions(desk, scene)
+    beside, before = pair_beside(scene), margins_before(desk, scene)
+    draw_figures(desk, scene, beside, before)
     draw_histogram(scene)
-    left, right = st.columns(2)
-    with left:
-        draw_map(desk, scene)
-    with right:
-        draw_plane(desk, scene)
     draw_table(desk, scene)
+
+
+def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | None) -> None:
+    """Draw the figures: beside the map the pair that is open, else the map under another model, else the plane."""
+    shade = desk.explorer.shade(scene)
+    if not presenting():
+        draw_controls(desk, scene)
+    left, right = st.columns((3, 2) if beside else 2)
+    with left:
+        draw_map(desk, scene, shade)
+        if beside and before is not None:
+            draw_map_before(desk, scene, before)
+    with right:
+        if beside:
+            draw_panel(desk, scene, beside)
+        elif before is not None:
+            draw_map_before(desk, scene, before)
+        else:
+            draw_plane(desk, scene, shade)
+    if beside or before is not None:
+        draw_plane(desk, scene, shade)
+
+
+def margins_before(desk: Desk, scene: Scene) -> Float32Array | None:
+    """Return the margins under the model that the newest is compared with; None where none is, or none is drawn."""
+    if not scene.view.against or scene.places is None:
+        return None
+    return desk.explorer.margins_under(scene.index, scene.view.against)
+
+
+def questions_of(desk: Desk, scene: Scene, cloud: Cloud) -> list[str]:
+    """Return what names the cloud's points; nothing where they are so many that it would be slow to send."""
+    if cloud.is_dense or len(cloud.points) > MOST_NAMED:
+        return []
+    return desk.explorer.questions(scene.index, cloud.points)
 
 
 def draw_histogram(scene: Scene) -> None:
@@ -73,9 +118,52 @@ def draw_histogram(scene: Scene) -> None:
     show_histogram(histogram, scene.view.margin_brush)
 
 
-def draw_map(desk: Desk, scene: Scene) -> None:
-    st.subheader("Semantic map", anchor=False)
-    if not presenting():
+def draw_map(desk: Desk, scene: Scene, shade: Shade) -> None:
+    is_compared = scene.view.against and scene.index.model is not None
+    after = f": after, {scene.index.model.label}" if is_compared and scene.index.model else ""
+    st.subheader(f"Semantic map{after}", anchor=False)
+    if scene.places is None:
+        _offer_map(desk, scene.view.map)
+        return
+    cloud = draw_cloud(scene.places.x, scene.places.y, scene, zoom=scene.view.map_zoom)
+    if cloud is None:
+        st.text("No pair lies in this part of the map.")
+    else:
+        st.text(_describe(cloud, shade))
+        show_map(scene, cloud, shade, questions_of(desk, scene, cloud))
+    _draw_zoom("map_brush", "map_zoom", scene.view)
+    missing = len(scene.index) - scene.places.placed
+    if missing and not presenting():
+        st.text(f"{missing:,} pairs have no place on this map yet.")
+        _draw_map_button(desk, scene.view.map, "Place them")
+
+
+def draw_map_before(desk: Desk, scene: Scene, margins: Float32Array) -> None:
+    """Draw the map once more, in the colours of the model before, on the same scale."""
+    places = scene.places
+    assert places is not None  # noqa: S101 (there are margins before only where there is a map)
+    label = next((model.label for model in desk.store.models.all() if model.id == scene.view.against), "")
+    st.subheader(f"Before, {label}", anchor=False)
+    cloud = draw_cloud(places.x, places.y, scene, zoom=scene.view.map_zoom)
+    if cloud is None:
+        st.text("No pair lies in this part of the map.")
+        return
+    shade = margin_shade(scene.index, margins)
+    right, wrong = (int((side[scene.selected]).sum()) for side in (margins > 0, margins < 0))
+    now = scene.index.margin[scene.selected]
+    st.text(
+        f"Of those selected {wrong:,} were ranked wrong and {right:,} right; after, "
+        f"{int((now < 0).sum()):,} wrong and {int((now > 0).sum()):,} right."
+    )
+    show_map(scene, cloud, shade, questions_of(desk, scene, cloud), name="map before")
+
+
+def draw_controls(desk: Desk, scene: Scene) -> None:
+    """Ask what the map is of, by what the points are coloured, and with which model the newest is compared."""
+    newest = scene.index.model
+    models = {each.id: each.label for each in with_distinct_labels(desk.store.models.all())}
+    models = {key: label for key, label in models.items() if newest and key != newest.id}
+    with st.container(horizontal=True):
         st.session_state["explore map kind"] = scene.view.map
         st.segmented_control(
             "Map of",
@@ -85,20 +173,26 @@ def draw_map(desk: Desk, scene: Scene) -> None:
             help="What places a pair on the map: how its two answers differ, its prompt, or one of the answers",
             on_change=_choose_map,
         )
-    if scene.places is None:
-        _offer_map(desk, scene.view.map)
-        return
-    cloud = draw_cloud(scene.places.x, scene.places.y, scene, zoom=scene.view.map_zoom)
-    if cloud is None:
-        st.text("No pair lies in this part of the map.")
-    else:
-        st.text(_describe(cloud))
-        show_map(scene, cloud)
-    _draw_zoom("map_brush", "map_zoom", scene.view)
-    missing = len(scene.index) - scene.places.placed
-    if missing and not presenting():
-        st.text(f"{missing:,} pairs have no place on this map yet.")
-        _draw_map_button(desk, scene.view.map, "Place them")
+        st.session_state["explore colour"] = scene.view.colour
+        st.selectbox(
+            "Colour by",
+            COLOURS,
+            key="explore colour",
+            format_func=COLOUR_NAMES.__getitem__,
+            width=190,
+            on_change=lambda: change(colour=st.session_state["explore colour"]),
+        )
+        if models:
+            st.session_state["explore against"] = scene.view.against if scene.view.against in models else ""
+            st.selectbox(
+                "Beside it, the map before",
+                ["", *models],
+                key="explore against",
+                format_func=lambda key: models[key] if key else "none",
+                width=220,
+                help="Draws the map a second time, in the colours of another model's margins",
+                on_change=lambda: change(against=st.session_state["explore against"]),
+            )
 
 
 def _choose_map() -> None:
@@ -130,7 +224,7 @@ def _draw_map_button(desk: Desk, kind: MapKind, label: str) -> None:
     st.rerun()
 
 
-def draw_plane(desk: Desk, scene: Scene) -> None:
+def draw_plane(desk: Desk, scene: Scene, shade: Shade) -> None:
     st.subheader("Margin and semantic distance", anchor=False)
     index, view = scene.index, scene.view
     cloud = draw_cloud(index.margin, index.distance, scene, zoom=view.plane_zoom)
@@ -148,8 +242,8 @@ def draw_plane(desk: Desk, scene: Scene) -> None:
             wrap=True,
             on_change=lambda: _choose_quadrant(parted, draw_cloud(index.margin, index.distance, scene)),
         )
-    st.text(_describe(cloud))
-    show_plane(scene, cloud, parted)
+    st.text(_describe(cloud, shade))
+    show_plane(scene, cloud, parted, shade, questions_of(desk, scene, cloud))
     _draw_zoom("plane_brush", "plane_zoom", view)
 
 
@@ -159,12 +253,17 @@ def _choose_quadrant(parted: Quadrants, whole: Cloud | None) -> None:
         change(plane_brush=parted.box(name, whole.window))
 
 
-def _describe(cloud: Cloud) -> str:
+def _describe(cloud: Cloud, shade: Shade) -> str:
+    signs = "A cross: ranked wrong; a diamond: a tie."
+    if shade.title.startswith("out-of-fold"):
+        signs = "A cross: ranked wrong out of fold; a ring: no such margin."
     if not cloud.is_dense:
-        return f"{cloud.inside:,} pairs, each a point. Pale: not selected. A cross: ranked wrong; a diamond: a tie."
+        signs = signs if shade.groups is None else f"Colour and shape: {shade.title}."
+        return f"{cloud.inside:,} pairs, each a point: click to read one. Pale: not selected. {signs}"
+    coloured = "" if shade.groups is None else f" Colour: {shade.title}, the largest group {shade.names[0]}."
     return (
         f"{cloud.inside:,} pairs as a density: the darker, the more; green where they are selected. On top, "
-        f"{len(cloud.points):,} selected pairs, most with the lowest margins. A cross: ranked wrong; a diamond: a tie."
+        f"{len(cloud.points):,} selected pairs, most with the lowest margins. {signs}{coloured}"
     )
 
 

@@ -82,6 +82,14 @@ class ProposalColumns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SourceRounds:
+    """The newest round in which something was proposed for each of these pairs."""
+
+    source_ids: IdArray
+    rounds: Int32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ProposalFacts:
     """What the order of reading proposals is made of."""
 

@@ -11,8 +11,8 @@ from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import ProposalState, proposal_states
 from mars_engine.data.pair_index import DECISION_CODES, GATE_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
 from mars_engine.data.trails import by_making
+from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.explore.explorer import Explorer
-from mars_engine.explore.table import excerpt, last_question
 from mars_engine.reward_models.cartography import map_training
 from mars_engine.stats.metrics import correctness
 from mars_engine.store import Store
@@ -105,7 +105,7 @@ def open_dossier(store: Store, index: PairIndex, explorer: Explorer, pair_id: st
     alike = dict.fromkeys(store.browse.same_prompt(pair_id)[:NEIGHBOURS_SHOWN], np.nan)
     return Dossier(
         pair=pair,
-        figures=_figures(index, int(places[0])),
+        figures=pair_figures(index, int(places[0])),
         rewards=tuple(store.browse.rewards_of(pair_id)),
         trajectories=_trajectories(store, pair_id),
         same_prompt=_neighbours(store, index, alike),
@@ -136,7 +136,8 @@ def _trajectories(store: Store, pair_id: str) -> tuple[Trajectory, ...]:
     return tuple(found)
 
 
-def _figures(index: PairIndex, place: int) -> PairFigures:
+def pair_figures(index: PairIndex, place: int) -> PairFigures:
+    """Return what the index knows of the pair at a place."""
     return PairFigures(
         margin=float(index.margin[place]),
         model_label=index.model.label if index.model else "",

@@ -19,11 +19,16 @@ from mars_engine.core.records import (
     MAP_KINDS,
     BoolArray,
     Float32Array,
+    FloatArray,
+    IntArray,
     MapCluster,
     MapKind,
 )
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
+from mars_engine.explore.excerpts import excerpt, last_question
+from mars_engine.explore.shades import Shade, shade_of
 from mars_engine.explore.view import UNDECIDED, UNTRIAGED, Sort, View
+from mars_engine.stats.geometry import outline
 from mars_engine.store import Store
 
 LOOKUPS_KEPT = 16
@@ -31,6 +36,9 @@ EMBEDDINGS_AT_ONCE = 20_000
 
 Positions = NDArray[np.int64]
 _Found = TypeVar("_Found")
+
+QUESTION_CHARACTERS = 80
+"""Of a question that names a point."""
 
 MOST_WITHOUT_A_MAP = 10_000
 """Pairs among which a meaning is looked for without a map: 15 MB of embeddings, kept by the server."""
@@ -51,6 +59,8 @@ class Places:
     y: Float32Array
     cluster: NDArray[np.int16]
     clusters: tuple[MapCluster, ...]
+    outlines: tuple[FloatArray, ...] = ()
+    """Corners of what encloses most of each cluster's pairs, shape (m, 2); none where they span no area."""
 
     @property
     def placed(self) -> int:
@@ -248,9 +258,48 @@ class Explorer:
             known = positions >= 0
             for column, values in ((x, points.x), (y, points.y), (cluster, points.cluster)):
                 column[positions[known]] = values[known]
-            return Places(kind, x, y, cluster, points.clusters)
+            members = (cluster == each.number for each in points.clusters)
+            outlines = tuple(outline(x[own], y[own]) for own in members)
+            return Places(kind, x, y, cluster, points.clusters, outlines)
 
         return self._remember(("places", kind), (points, index.ids), align)
+
+    def shade(self, scene: Scene) -> Shade:
+        """Return what the view colours by."""
+        index, by = scene.index, scene.view.colour
+        return shade_of(index, by, rounds=self._rounds(index) if by == "round" else None)
+
+    def _rounds(self, index: PairIndex) -> IntArray:
+        def read() -> IntArray:
+            found = self._store.browse.newest_rounds()
+            places = index.positions_of_ids(found.source_ids)
+            rounds = np.zeros(len(index), dtype=np.int64)
+            rounds[places[places >= 0]] = found.rounds[places >= 0]
+            return rounds
+
+        return self._remember(("rounds",), (index.ids, index.proposals), read)
+
+    def margins_under(self, index: PairIndex, model_id: str) -> Float32Array | None:
+        """Return the margin of each pair under a model, NaN where it has not scored it; None where none is scored."""
+
+        def read() -> Float32Array | None:
+            columns = self._store.browse.margins(model_id)
+            places = index.positions_of_ids(columns.pair_ids)
+            margins = np.full(len(index), np.nan, dtype=np.float32)
+            margins[places[places >= 0]] = columns.margin[places >= 0]
+            return margins if len(columns.pair_ids) else None
+
+        return self._remember(("margins", model_id), (index.ids, index.margin), read)
+
+    def questions(self, index: PairIndex, positions: Positions) -> list[str]:
+        """Return what was asked last in each of these pairs, its first `QUESTION_CHARACTERS` characters."""
+
+        def read() -> list[str]:
+            ids = [pair_id.decode() for pair_id in index.ids[positions].tolist()]
+            pairs = self._store.pairs.by_id(ids)
+            return [excerpt(last_question(pairs[each]), QUESTION_CHARACTERS) if each in pairs else "" for each in ids]
+
+        return self._remember(("questions", positions.tobytes()), (index.ids,), read)
 
     def nearest_to(self, pair_id: str, count: int) -> Neighbours | None:
         """Return the pairs nearest to a pair by the embeddings of the first map that has it; None where none has."""

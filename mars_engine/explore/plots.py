@@ -1,17 +1,20 @@
 """Figures of pairs by plotly, for pages and notebooks: the same scale, symbols and legend wherever pairs stand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Float32Array, FloatArray
-from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, TIED, WRONG
+from mars_engine.core.records import Float32Array, FloatArray, IntArray
+from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, SERIES, TIED, WRONG
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Histogram, draw_cloud, margin_histogram
+from mars_engine.explore.shades import OTHERS
 from mars_engine.stats.metrics import TIE
 
 AnyFloats = Float32Array | FloatArray
@@ -129,9 +132,9 @@ def reach_of(margins: Float32Array) -> float:
     return float(np.nanquantile(np.abs(margins), 0.98)) if not np.isnan(margins).all() else 1.0
 
 
-def colour_axis(reach: float, *, bar: bool) -> dict[str, Any]:
-    """The scale of margins as plotly's `coloraxis`."""
-    return scale(-reach, reach, title="margin<br>(reward<br>units)", bar=bar)
+def colour_axis(reach: float, *, bar: bool, of: str = "margin (reward units)") -> dict[str, Any]:
+    """The scale of margins as plotly's `coloraxis`; a narrow bar has each word of its title on a line."""
+    return scale(-reach, reach, title=of.replace(" ", "<br>"), bar=bar)
 
 
 def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
@@ -152,16 +155,67 @@ def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
 
 
 def add_points(
-    figure: go.Figure, x: Float32Array, y: Float32Array, margins: Float32Array, *, size: float, hover: str, theme: Theme
+    figure: go.Figure,
+    x: Float32Array,
+    y: Float32Array,
+    margins: Float32Array,
+    *,
+    size: float,
+    hover: str,
+    theme: Theme,
+    **columns: NDArray[Any],
 ) -> None:
-    """Add a point for each pair: a cross where it is ranked wrong, a diamond for a tie; all have a rim."""
+    """Add a point for each pair: a cross where it is ranked wrong, a diamond for a tie; all have a rim.
+
+    `columns` are more that plotly takes of each point, such as its `text`.
+    """
     for band, kept in (
         (Band("no margin yet", "circle-open", "gray"), np.isnan(margins)),
         (Band("ranked right", "circle", RIGHT), margins > TIE),
         (Band("ranked wrong", "x", WRONG), margins < -TIE),
         (Band("a tie", "diamond", TIED), np.abs(margins) <= TIE),
     ):
-        add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover, theme=theme)
+        own = {name: column[kept] for name, column in columns.items()}
+        add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover, theme=theme, **own)
+
+
+GROUP_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
+"""A group's beside its colour, since no colour carries a meaning alone."""
+
+
+def add_groups(
+    figure: go.Figure,
+    x: Float32Array,
+    y: Float32Array,
+    groups: IntArray,
+    names: Sequence[str],
+    *,
+    size: float,
+    hover: str,
+    theme: Theme,
+    **columns: NDArray[Any],
+) -> None:
+    """Add a point for each pair in the colour and with the symbol of its group; the legend names the groups."""
+    for group, name in enumerate(names):
+        kept = groups == group
+        if not kept.any():
+            continue
+        marker = {
+            "symbol": GROUP_SYMBOLS[group % len(GROUP_SYMBOLS)],
+            "color": group_colour(group, names),
+            "size": size,
+            "line": {"width": 0.5, "color": RIM[theme]},
+            "opacity": 0.9,
+        }
+        own = {key: column[kept] for key, column in columns.items()}
+        figure.add_scattergl(
+            x=x[kept], y=y[kept], mode="markers", name=escape(name), marker=marker, hovertemplate=hover, **own
+        )
+
+
+def group_colour(group: int, names: Sequence[str]) -> str:
+    """The colour of a group; what was put together is grey."""
+    return TIED if names[group] == OTHERS else SERIES[group % len(SERIES)]
 
 
 def add_band(

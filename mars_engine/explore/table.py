@@ -8,11 +8,11 @@ import numpy as np
 
 from mars_engine.core.records import Pair
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
+from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.explore.explorer import Positions, Scene
 from mars_engine.store import Store
 
 ROWS_A_PAGE = 100
-EXCERPT_CHARACTERS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,6 @@ def ordered(scene: Scene) -> Positions:
     keys = values[positions].astype(np.float32)
     in_order: Positions = positions[np.argsort(-keys if view.descending else keys, kind="stable")]
     return in_order
-
-
-def excerpt(text: str, characters: int = EXCERPT_CHARACTERS) -> str:
-    """Return the beginning of a text on one line."""
-    line = " ".join(text[: 4 * characters].split())
-    return line if len(line) <= characters and len(text) <= 4 * characters else f"{line[:characters]}…"
-
-
-def last_question(pair: Pair) -> str:
-    """Return the prompt's last turn of the user; where there is none, its last turn."""
-    contents = [turn.content for turn in pair.prompt if turn.role == "user"] or [turn.content for turn in pair.prompt]
-    return contents[-1] if contents else ""
 
 
 def _row(index: PairIndex, position: int, pair: Pair, *, similarity: float) -> TableRow:

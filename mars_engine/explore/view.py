@@ -29,6 +29,9 @@ DECISIONS = (UNDECIDED, *DECISION_CODES[1:])
 PROPOSAL_STATES = ("none", "any", "pending", "accepted", "rejected")
 """Whether a pair has no proposals, some, or some of that status."""
 
+ColourBy = Literal["margin", "out_of_fold", "label", "subset", "dataset", "round"]
+COLOURS: tuple[ColourBy, ...] = ("margin", "out_of_fold", "label", "subset", "dataset", "round")
+
 Sort = Literal["margin", "distance", "out_of_fold", "budget", "proposals", "imported", "nearest"]
 SORTS: tuple[Sort, ...] = ("margin", "distance", "out_of_fold", "budget", "proposals", "imported", "nearest")
 
@@ -94,6 +97,9 @@ class View:
     map_brush: Region | None = None
     plane_brush: Region | None = None
     map: MapKind = "difference"
+    colour: ColourBy = "margin"
+    against: str = ""
+    """Id of a model under whose margins the map is drawn a second time, beside that of the newest; "" for none."""
     map_zoom: Box | None = None
     plane_zoom: Box | None = None
     sort: Sort | None = None
@@ -302,6 +308,8 @@ _PARTS = {
     "map_brush": _Part("in_map", _write_region, _read_region),
     "plane_brush": _Part("in_plane", _write_region, _read_region),
     "map": _Part("map", _same, _one_of(*MAP_KINDS)),
+    "colour": _Part("colour", _same, _one_of(*COLOURS)),
+    "against": _Part("against", _same, _read_text),
     "map_zoom": _Part("map_zoom", _write_region, _read_box),
     "plane_zoom": _Part("plane_zoom", _write_region, _read_box),
     "sort": _Part("sort", _same, _one_of(*SORTS)),

@@ -24,6 +24,7 @@ from mars_engine.core.columns import (
     ReviewedItems,
     ReviewTally,
     RewardColumns,
+    SourceRounds,
     TriageColumns,
 )
 from mars_engine.core.records import ModelRecord, Split
@@ -141,6 +142,16 @@ class BrowseStore:
     def proposals(self) -> ProposalColumns:
         stored = schema.proposals.c
         return ProposalColumns(*self._columns(select(stored.id, stored.source_id), _ids, _ids))
+
+    def newest_rounds(self) -> SourceRounds:
+        """The newest round in which something was proposed, for each pair that has proposals."""
+        stored, plans = schema.proposals.c, schema.plans.c
+        statement = (
+            select(stored.source_id, func.max(plans.round))
+            .join(schema.plans, plans.id == stored.plan_id)
+            .group_by(stored.source_id)
+        )
+        return SourceRounds(*self._columns(statement, _ids, _int32))
 
     def reviewed(self, *, after: int = 0) -> ReviewedItems:
         """What was reviewed since the review event with this number; with 0, ever."""

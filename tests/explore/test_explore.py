@@ -19,13 +19,14 @@ from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Tur
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndexCache
+from mars_engine.explore import excerpts, figures, table
 from mars_engine.explore import explorer as explorer_module
-from mars_engine.explore import figures, table
 from mars_engine.explore.actions import put_together, rows_to_export
 from mars_engine.explore.dossier import open_dossier
+from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.explore.explorer import Explorer, select
 from mars_engine.explore.figures import draw_cloud, margin_histogram, most_telling, quadrants
-from mars_engine.explore.table import excerpt, last_question, ordered, table_page
+from mars_engine.explore.table import ordered, table_page
 from mars_engine.explore.view import (
     DECISIONS,
     LINK_KEYS,
@@ -541,7 +542,7 @@ def test_rows_come_in_the_views_order_and_the_unknown_last(sort, explorer):
 def test_excerpts_are_one_line_and_short():
     assert excerpt("a\n\n b\tc") == "a b c"
     assert excerpt("word " * 10_000, 20) == "word word word word …"
-    assert len(excerpt("x" * 100_000)) == table.EXCERPT_CHARACTERS + 1
+    assert len(excerpt("x" * 100_000)) == excerpts.EXCERPT_CHARACTERS + 1
     turns = [Turn("user", "first"), Turn("user", "second"), Turn("assistant", "third")]
     assert last_question(Pair.of(turns, "a", "b")) == "second"
     assert last_question(Pair.of([Turn("system", "only")], "a", "b")) == "only"

@@ -14,6 +14,8 @@ from PIL import Image, ImageColor, ImageDraw
 from mars_engine.core.records import Float32Array, IntArray
 from mars_engine.explore.colours import MARGIN_SCALE
 from mars_engine.explore.figures import Cloud
+from mars_engine.explore.plots import group_colour
+from mars_engine.explore.shades import Shade
 from mars_engine.stats.metrics import TIE
 
 ALL_DENSITY, SELECTED_DENSITY = (128, 128, 128), (0, 158, 115)
@@ -26,7 +28,7 @@ UNKNOWN_MARGIN = (128, 128, 128)
 
 
 def density_image(
-    cloud: Cloud, x: Float32Array, y: Float32Array, margins: Float32Array, *, reach: float, ground: str
+    cloud: Cloud, x: Float32Array, y: Float32Array, shade: Shade, *, reach: float, ground: str
 ) -> dict[str, Any]:
     """Return a dense cloud as a layout image of plotly, below its axes' traces.
 
@@ -34,14 +36,14 @@ def density_image(
         cloud: one that has densities.
         x: abscissa of each pair of the index.
         y: ordinate of each.
-        margins: score margin of each; NaN where it is not known.
+        shade: what colours each.
         reach: margin at the ends of the scale of colours.
         ground: colour of the page, for a rim that parts a point from the density and from other points.
     """
     assert cloud.density is not None and cloud.density_selected is not None  # noqa: S101, PT018 (only dense clouds come)
     picture = _shaded(cloud.density, cloud.density_selected)
     picture = picture.resize((picture.width * PIXELS_A_CELL, picture.height * PIXELS_A_CELL), Image.Resampling.NEAREST)
-    _draw_points(picture, cloud, x, y, margins, reach, ground)
+    _draw_points(picture, cloud, x, y, shade, reach, ground)
     content = BytesIO()
     # With 256 colours it is a third as large, and written sooner.
     picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(content, "png")
@@ -81,16 +83,17 @@ def _draw_points(
     cloud: Cloud,
     x: Float32Array,
     y: Float32Array,
-    margins: Float32Array,
+    shade: Shade,
     reach: float,
     ground: str,
 ) -> None:
     """Draw a cross for a point that is ranked wrong, a diamond for a tie, a ring for no margin yet, else a dot."""
+    margins = shade.values
     pen = ImageDraw.Draw(picture)
     window = cloud.window
     across = (x[cloud.points] - window.x.low) / (window.x.high - window.x.low) * picture.width
     down = (window.y.high - y[cloud.points]) / (window.y.high - window.y.low) * picture.height
-    colours = _margin_colours(margins[cloud.points], reach)
+    colours = _colours(shade, cloud, reach)
     arm = POINT_RADIUS
     for left, top, margin, colour in zip(
         across.tolist(), down.tolist(), margins[cloud.points].tolist(), colours, strict=True
@@ -108,6 +111,13 @@ def _draw_points(
             pen.ellipse(around, fill=colour)
         else:
             pen.ellipse(around, outline=UNKNOWN_MARGIN, width=2)
+
+
+def _colours(shade: Shade, cloud: Cloud, reach: float) -> list[tuple[int, int, int]]:
+    if shade.groups is None:
+        return _margin_colours(shade.values[cloud.points], reach)
+    palette = [ImageColor.getrgb(group_colour(group, shade.names))[:3] for group in range(len(shade.names))]
+    return [(red, green, blue) for red, green, blue in (palette[group] for group in shade.groups[cloud.points])]
 
 
 def _margin_colours(margins: Float32Array, reach: float) -> list[tuple[int, int, int]]:

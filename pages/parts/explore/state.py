@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from mars_engine.core.columns import IdArray
 from mars_engine.explore.view import (
     LINK_KEYS,
     ReadView,
@@ -38,8 +39,8 @@ def changing(**changes: Any) -> Callable[[], None]:
 
 
 def show(view: View) -> None:
-    """Put a view into the address; what else stands there stays, but for the pair that was opened from it."""
-    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in {*LINK_KEYS, PAIR}}
+    """Put a view into the address; what else stands there stays, the pair that is open beside the map too."""
+    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in LINK_KEYS}
     st.query_params.from_dict({**others, **link_parameters(view)})
 
 
@@ -52,8 +53,10 @@ def carried_view() -> dict[str, list[str]]:
     return {key: st.query_params.get_all(key) for key in LINK_KEYS if key in st.query_params}
 
 
-def brushed(field: str, chart_key: str) -> None:
-    """Take over what was just drawn on a chart as a brush of the view.
+def brushed(field: str, chart_key: str, ids: IdArray) -> None:
+    """Take over what was just drawn on a chart as a brush of the view; where a point was clicked, open its pair.
+
+    The points carry their pair's place in `ids`.
 
     A chart that has lost its selection says so by an event without one. That is no wish to clear the brush: figures
     are drawn anew with every change. A brush is cleared by its own button.
@@ -67,3 +70,15 @@ def brushed(field: str, chart_key: str) -> None:
     elif boxes := drawn.get("box"):
         x, y = boxes[-1]["x"], boxes[-1]["y"]
         change(**{field: drawn_interval(x) if field == "margin_brush" else drawn_box(x, y)})
+    elif clicked := [point["customdata"] for point in drawn.get("points", ()) if "customdata" in point]:
+        place = clicked[0][0] if isinstance(clicked[0], list) else clicked[0]
+        open_beside(ids[int(place)].decode())
+
+
+def open_beside(pair_id: str) -> None:
+    """Open a pair beside the map."""
+    st.query_params[PAIR] = pair_id
+
+
+def close_beside() -> None:
+    st.query_params.pop(PAIR, None)

@@ -7,8 +7,8 @@ import streamlit as st
 from mars_engine.evaluate.report import ExamplePair, ReportContent
 from mars_engine.evaluate.results import ModelResult
 from mars_engine.evaluate.story import StepKey, StoryStep, parted, say_time
+from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.explore.figures import draw_cloud
-from mars_engine.explore.table import excerpt, last_question
 from mars_engine.explore.view import View
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts

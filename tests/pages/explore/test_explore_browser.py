@@ -22,7 +22,7 @@ from mars_engine.workspace.workspace import create_workspace
 
 pytestmark = pytest.mark.browser
 
-HISTOGRAM, MAP, PLANE = range(3)
+MAP, PLANE, HISTOGRAM = range(3)
 LASSO = ((0.2, 0.25), (0.7, 0.2), (0.8, 0.6), (0.5, 0.85), (0.25, 0.7), (0.2, 0.25))
 """Corners as shares of a figure's width and height."""
 
@@ -220,6 +220,49 @@ def test_one_of_the_nearest_pairs_opens_once_and_back_leads_to_the_pair_before(a
         assert pair_shown(browser) == first
         choose_row(page, -1)
         page.until(lambda: pair_shown(browser) == nearest)
+
+
+def click_a_point(page: ExplorePage, plot: int) -> None:
+    """Click the point that is nearest to the figure's middle, where plotly says that it stands."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    area = page.plots()[plot]
+    page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", area)
+    place = page.browser.execute_script(
+        """
+        const graph = arguments[0].closest('.js-plotly-plot'), {xaxis, yaxis} = graph._fullLayout;
+        const points = graph._fullData.filter(trace => trace.customdata).flatMap(trace => Array.from(trace.x).map(
+          (x, at) => [xaxis.d2p(x), yaxis.d2p(trace.y[at])]));
+        const far = ([x, y]) => Math.hypot(x - xaxis._length / 2, y - yaxis._length / 2);
+        return points.sort((one, other) => far(one) - far(other))[0];
+        """,
+        area,
+    )
+    width, height = area.size["width"], area.size["height"]
+    ActionChains(page.browser).move_to_element_with_offset(
+        area, round(place[0] - width / 2), round(place[1] - height / 2)
+    ).pause(0.3).click().perform()
+
+
+def test_a_point_that_is_clicked_opens_its_pair_beside_the_map(address):
+    beside = "return !!document.querySelector('.st-key-pair-beside')"
+    with open_browser() as browser:
+        page = ExplorePage(browser, f"{address}/explore?split=train")
+        click_a_point(page, MAP)
+        page.until(lambda: browser.execute_script(beside))
+        assert "/explore?" in browser.current_url
+        assert "id=" in browser.current_url
+        assert page.selected() == 20
+        page.until(lambda: "Mark the words that differ" in text_of_component(browser))
+        panel = browser.find_element("css selector", ".st-key-pair-beside").rect
+        figure = page.plots()[MAP].rect
+        assert panel["x"] > figure["x"] + figure["width"] - 2
+        assert panel["y"] < figure["y"] + figure["height"]
+        close = browser.find_element("css selector", ".st-key-pair-beside-close button")
+        browser.execute_script("arguments[0].click()", close)
+        page.until(lambda: not browser.execute_script(beside))
+        assert "id=" not in browser.current_url
+        assert not severe(browser)
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=["large", "small"])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,16 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import Pair, Run, Turn
 from mars_engine.data.import_pairs import import_pairs
+from mars_engine.explore.excerpts import last_question
+from mars_engine.explore.figures import draw_cloud
+from mars_engine.explore.view import COLOURS, View
 from mars_engine.reward_models.score import score_model
+from mars_engine.service.desk import open_desk
 from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
+from pages.parts.drawing import charts
+from pages.parts.explore.figures import show_map
 
 pytestmark = pytest.mark.slow
 
@@ -304,3 +311,52 @@ def test_a_pairs_page_needs_a_pair_that_is_there(complete, monkeypatch):
     shown = words(open_page("pair", complete, monkeypatch, id="<b>nothing</b>"))
     assert "there is no pair '<b>nothing</b>'" in shown
     assert "Explore" in shown
+
+
+def test_a_pair_is_open_beside_the_map_until_it_is_closed(complete, monkeypatch):
+    with open_workspace_store(find_workspace(complete)) as store:
+        pair = store.pairs.pairs("train")[0]
+    app = open_page("explore", complete, monkeypatch, id=pair.id, split="train")
+    assert "One pair" in words(app)
+    link = next(each for each in app.get("page_link") if each.proto.label == "All that is known")
+    assert f"id={pair.id}" in link.proto.query_string
+    assert "split=train" in link.proto.query_string
+    button(app, "Close").click().run()
+    assert "One pair" not in words(app)
+    assert selected(app) == 20
+    assert "One pair" not in words(open_page("explore", complete, monkeypatch, id="nothing"))
+
+
+def test_the_map_is_drawn_under_the_model_before_too(complete, monkeypatch):
+    with open_workspace_store(find_workspace(complete)) as store:
+        warm_up = store.models.all()[0]
+    app = open_page("explore", complete, monkeypatch, against=warm_up.id)
+    assert "Semantic map: after, signed round 1" in words(app)
+    assert "Before, warm-up" in words(app)
+    assert "Before, " not in words(open_page("explore", complete, monkeypatch, against="gone"))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_points_are_coloured_by_what_the_address_says(colour, complete, monkeypatch):
+    app = open_page("explore", complete, monkeypatch, colour=colour)
+    assert not app.exception
+    chosen = next(each for each in app.selectbox if each.label == "Colour by")
+    assert chosen.value == colour
+
+
+def test_points_are_named_by_their_question_and_clicked_by_their_place(complete, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(charts, "draw", lambda figure, *, key, **_: drawn.update({key: figure}))
+    desk = open_desk(complete)
+    scene = desk.explorer.look(View(split="train"))
+    cloud = draw_cloud(scene.places.x, scene.places.y, scene)
+    questions = desk.explorer.questions(scene.index, cloud.points)
+    show_map(scene, cloud, None, questions)
+    pairs = desk.store.pairs.by_id(scene.ids)
+    named = [trace for trace in drawn["explore map"].data if trace.text is not None]
+    assert sum(len(trace.text) for trace in named) == 20
+    for trace in named:
+        for place, text in zip(trace.customdata.tolist(), trace.text, strict=True):
+            asked = last_question(pairs[scene.index.ids[place].decode()])
+            assert text.replace("<br>", " ") == escape(asked[:80])
+    assert len(drawn["explore map"].layout.shapes) == 1
