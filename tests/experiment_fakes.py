@@ -14,6 +14,7 @@ from mars_engine.core.protocols import LinearTrainer, Progress
 from mars_engine.core.records import Pair
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, HeadTraining
+from mars_engine.experiments.recorded_rewrites import with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools
 from mars_engine.store.workbench import Workbench
@@ -111,6 +112,7 @@ def make_tools(plan: ExperimentPlan, *, cells: ListedCells | None = None) -> Exp
         stepwise=CountingTrainer(AdamWTrainer(plan.training)),
         views=NoisyViews(),
         count_tokens=lambda texts: np.array([len(text.split()) for text in texts], dtype=np.int64),
+        with_rewrites=with_rewrites,
         seconds=lambda: float(next(ticks)),
         progress=SilentProgress(),
     )

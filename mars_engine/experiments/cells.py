@@ -1,9 +1,10 @@
 """What an experiment consists of: cells, each one method on one draw of the data, trained in one way."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol
 
-from mars_engine.experiments.plan import Matching, Method
+from mars_engine.experiments.plan import ExperimentPlan, Matching, Method
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -14,6 +15,8 @@ class CellKey:
     seed: int
     method: Method
     matching: Matching
+    flipped: float = 0.0
+    """Share of the base pairs whose labels are flipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class ExperimentCell:
     preparation_seconds: float
     """Until the training set was there: warm-up, proposals and features. Shared work counts for all who use it."""
     training_seconds: float
+    wrong_weight: float
+    """Share of the training pairs' weight that pairs with labels known to be wrong have, new pairs made of them too."""
+    wrong_loss: float
+    """Share of the training loss that they have, under the finished model."""
     prompts: tuple[int, ...]
     """A number for the prompt of each held-out pair, the same in all cells of the dataset."""
     correct: tuple[float, ...]
@@ -56,3 +63,18 @@ class CellStore(Protocol):
     def append(self, cell: ExperimentCell) -> None:
         """Keep a finished cell; when this returns, a kill does not lose it."""
         ...
+
+
+def wanted_cells(plan: ExperimentPlan) -> list[CellKey]:
+    """Return the cells of a plan, in the order they are computed."""
+    return [
+        CellKey(dataset.name, seed, method, matching, flipped)
+        for dataset, flipped, seed, method, matching in product(
+            plan.datasets, plan.flipped, plan.seeds, plan.methods, plan.matchings
+        )
+    ]
+
+
+def say_data(dataset: str, flipped: float) -> str:
+    """Say which data a cell is on, flipped labels included."""
+    return f"{dataset}, {flipped:.0%} of the labels flipped" if flipped else dataset

@@ -1,7 +1,8 @@
 """Drawing an experiment's data: base, held-out and unlabelled pairs, anew under each seed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,25 @@ from mars_engine.experiments.plan import DatasetPlan
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetPairs:
+    """What the files of a dataset hold."""
+
+    pairs: Sequence[Pair]
+    heldout: Sequence[Pair] = ()
+    """Held-out pairs of its own; empty: they are drawn from `pairs`."""
+    mislabelled: frozenset[str] = frozenset()
+    """Ids of the pairs whose labels are known to be wrong."""
+    rewrites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Recorded rewrites of each pair by its id, by column; see `recorded_rewrites`."""
+
+    @property
+    def content(self) -> str:
+        """An id of all that it holds."""
+        parts = [[pair.id for pair in pairs] for pairs in (self.pairs, self.heldout)]
+        return content_id(parts, sorted(self.mislabelled), {key: dict(row) for key, row in self.rewrites.items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """The parts of a dataset under one seed. No prompt of a held-out pair is in another part."""
 
@@ -21,6 +41,12 @@ class Draw:
     unlabelled: tuple[Pair, ...]
     heldout_prompts: IntArray
     """A number for the prompt of each held-out pair, the same under all seeds."""
+    wrong: frozenset[str] = frozenset()
+    """Ids of the base pairs whose labels are known to be wrong."""
+    rewrites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Recorded rewrites of the base pairs, by their ids."""
+    writer: str = ""
+    """Who wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +75,27 @@ def read_pairs(sources: Sequence[PairSource]) -> list[Pair]:
     return list({pair.id: pair for source in sources for parsed in source.rows() for pair in parsed.pairs}.values())
 
 
-def draw_pairs(pairs: Sequence[Pair], dataset: DatasetPlan, seed: int) -> Draw:
+def draw_pairs(data: DatasetPairs, dataset: DatasetPlan, seed: int) -> Draw:
     """Draw a dataset's parts: prompts for the held-out pairs first, then base pairs from the other prompts' pairs.
 
-    The same pairs, plan and seed give the same draw.
+    Where the dataset has held-out pairs of its own, they are the same under each seed. The same pairs, plan and seed
+    give the same draw.
 
     Raises:
         LoadError: there are too few pairs.
     """
     rng = np.random.default_rng(seed)
+    pairs = [*data.pairs, *data.heldout]
     ids = sorted({pair.prompt_id for pair in pairs})
     number_of = {prompt_id: number for number, prompt_id in enumerate(ids)}
     numbers = np.array([number_of[pair.prompt_id] for pair in pairs], dtype=np.int64)
-    rank_of_prompt = rng.permutation(len(ids))
-    by_prompt = np.argsort(rank_of_prompt[numbers], kind="stable")
-    heldout = by_prompt[: dataset.heldout_pairs]
-    others = np.flatnonzero(~np.isin(numbers, numbers[heldout]))
+    if data.heldout:
+        heldout = np.arange(len(data.pairs), len(pairs))[: dataset.heldout_pairs or None]
+        others = np.flatnonzero(~np.isin(numbers[: len(data.pairs)], numbers[heldout]))
+    else:
+        rank_of_prompt = rng.permutation(len(ids))
+        heldout = np.argsort(rank_of_prompt[numbers], kind="stable")[: dataset.heldout_pairs]
+        others = np.flatnonzero(~np.isin(numbers, numbers[heldout]))
     if len(heldout) < dataset.heldout_pairs or len(others) < dataset.base_pairs:
         raise LoadError(
             f"the dataset {dataset.name!r} has {len(pairs):,} pairs of {len(ids):,} prompts, of which "
@@ -79,4 +110,49 @@ def draw_pairs(pairs: Sequence[Pair], dataset: DatasetPlan, seed: int) -> Draw:
         tuple(pairs[place] for place in places.tolist())
         for places in (shuffled[: dataset.base_pairs], heldout, unlabelled)
     )
-    return Draw(base, held, hidden, numbers[heldout])
+    wrong = frozenset(pair.id for pair in base) & data.mislabelled
+    rewrites = {pair.id: data.rewrites[pair.id] for pair in base if pair.id in data.rewrites}
+    return Draw(base, held, hidden, numbers[heldout], wrong, rewrites, dataset.writer)
+
+
+def flip_labels(draw: Draw, share: float, seed: int) -> Draw:
+    """Return the draw with this share of its base pairs the wrong way round, drawn by the seed; held-out pairs never.
+
+    A pair whose label is known to be wrong becomes right when it is flipped. Under one seed the pairs of a smaller
+    share are among those of a larger one.
+    """
+    order = np.random.default_rng([seed, len(draw.base)]).permutation(len(draw.base))
+    places = set(order[: round(share * len(draw.base))].tolist())
+    base = tuple(exchanged(pair) if place in places else pair for place, pair in enumerate(draw.base))
+    if len({pair.id for pair in base}) < len(base):
+        raise LoadError(
+            "the base pairs hold a pair in both directions, so that flipping one makes it equal to the other",
+            remedy="remove one of the two from the dataset, or leave out 'flipped'",
+        )
+    before_and_after = list(zip(draw.base, base, strict=True))
+    wrong = frozenset(
+        pair.id
+        for place, (before, pair) in enumerate(before_and_after)
+        if (before.id in draw.wrong) != (place in places)
+    )
+    rewrites = {
+        pair.id: rewrites_exchanged(draw.rewrites[before.id]) if place in places else draw.rewrites[before.id]
+        for place, (before, pair) in enumerate(before_and_after)
+        if before.id in draw.rewrites
+    }
+    return replace(draw, base=base, wrong=wrong, rewrites=rewrites)
+
+
+def exchanged(pair: Pair) -> Pair:
+    """Return the pair with its sides the other way round."""
+    return Pair.of(pair.prompt, pair.rejected, pair.chosen, subset=pair.subset)
+
+
+def rewrites_exchanged(rewrites: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pair's recorded rewrites with its sides the other way round.
+
+    Each paraphrase goes with its text. Refined answers are left out: they were written to be better or worse than the
+    side that was the other one then.
+    """
+    other = {"chosen_p": "rejected_p", "rejected_p": "chosen_p"}
+    return {other.get(name, name): text for name, text in rewrites.items() if not name.endswith("_refined")}

@@ -10,15 +10,15 @@ from itertools import product
 
 import numpy as np
 
-from mars_engine.core.records import FloatArray, Pair, content_id
-from mars_engine.experiments.cells import CellKey, ExperimentCell
-from mars_engine.experiments.draws import draw_pairs
+from mars_engine.core.records import FloatArray, content_id
+from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
+from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.methods import Laboratory, TrainingRows
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan
 from mars_engine.experiments.tools import ExperimentTools
 from mars_engine.stats.metrics import correctness
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a change of the code makes earlier cells incomparable with new ones."""
 
 
@@ -39,23 +39,15 @@ class ExperimentForecast:
 
 
 def experiment_id(
-    plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], *, encoder: str, generators: Sequence[str]
+    plan: ExperimentPlan, datasets: Mapping[str, DatasetPairs], *, encoder: str, generators: Sequence[str]
 ) -> str:
     """Return the id of what a plan's cells depend on: its decisive settings, the pairs, the encoder, the generators."""
-    contents = {name: content_id([pair.id for pair in pairs]) for name, pairs in datasets.items()}
+    contents = {name: data.content for name, data in datasets.items()}
     return content_id(FORMAT, plan.decisive_settings(), contents, encoder, list(generators))
 
 
-def wanted_cells(plan: ExperimentPlan) -> list[CellKey]:
-    """Return the cells of a plan, in the order they are computed."""
-    return [
-        CellKey(dataset.name, seed, method, matching)
-        for dataset, seed, method, matching in product(plan.datasets, plan.seeds, plan.methods, plan.matchings)
-    ]
-
-
 def run_experiment(
-    plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], tools: ExperimentTools
+    plan: ExperimentPlan, datasets: Mapping[str, DatasetPairs], tools: ExperimentTools
 ) -> list[ExperimentCell]:
     """Compute the plan's missing cells, and return all of its cells.
 
@@ -71,15 +63,17 @@ def run_experiment(
     finished = {cell.key for cell in tools.cells.load()}
     missing = [key for key in wanted_cells(plan) if key not in finished]
     with tools.progress.task("cells of the experiment", len(missing)) as task:
-        for dataset, seed in product(plan.datasets, plan.seeds):
-            keys = [key for key in missing if (key.dataset, key.seed) == (dataset.name, seed)]
+        for dataset, flipped, seed in product(plan.datasets, plan.flipped, plan.seeds):
+            keys = [key for key in missing if (key.dataset, key.flipped, key.seed) == (dataset.name, flipped, seed)]
             if not keys:
                 continue
-            with _open_laboratory(plan, dataset, seed, datasets[dataset.name], tools) as laboratory:
+            with open_laboratory(plan, dataset, seed, datasets[dataset.name], tools, flipped=flipped) as laboratory:
                 for key in keys:
                     cell = compute_cell(laboratory, key)
                     tools.cells.append(cell)
-                    tools.add_point(f"{key.dataset}, {key.matching}: {key.method}", seed, cell.accuracy)
+                    tools.add_point(
+                        f"{say_data(key.dataset, key.flipped)}, {key.matching}: {key.method}", seed, cell.accuracy
+                    )
                     task.advance()
                 laboratory.discard()
     return plan_cells(plan, tools.cells.load())
@@ -105,6 +99,8 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
     seconds = tools.seconds() - started
     margins: FloatArray = laboratory.heldout_differences @ head
     correct = correctness(margins)
+    wrong = rows.of_wrong_labels
+    losses = rows.weights * label_losses(rows.differences @ head, rows.label_confidence)
     return ExperimentCell(
         key=key,
         accuracy=float(correct.mean()),
@@ -118,9 +114,17 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
         training_tokens=round(float(rows.tokens.mean()) * pairs_seen),
         preparation_seconds=round(laboratory.preparation_seconds(key.method), 3),
         training_seconds=round(seconds, 4),
+        wrong_weight=float(rows.weights[wrong].sum() / rows.weights.sum()),
+        wrong_loss=float(losses[wrong].sum() / losses.sum()),
         prompts=tuple(laboratory.draw.heldout_prompts.tolist()),
         correct=tuple(correct.tolist()),
     )
+
+
+def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
+    """Return each pair's Bradley–Terry loss, −p log σ(Δ) − (1 − p) log σ(−Δ), in nats, shape (n,)."""
+    right = label_confidence * np.logaddexp(0.0, -margins)
+    return np.asarray(right + (1 - label_confidence) * np.logaddexp(0.0, margins), dtype=np.float64)
 
 
 def _steps(laboratory: Laboratory, key: CellKey, rows: TrainingRows) -> int:
@@ -129,10 +133,19 @@ def _steps(laboratory: Laboratory, key: CellKey, rows: TrainingRows) -> int:
     return laboratory.mars_steps if key.matching == "steps" else laboratory.tools.stepwise.steps_for_epochs(len(rows))
 
 
-def _open_laboratory(
-    plan: ExperimentPlan, dataset: DatasetPlan, seed: int, pairs: Sequence[Pair], tools: ExperimentTools
+def open_laboratory(
+    plan: ExperimentPlan,
+    dataset: DatasetPlan,
+    seed: int,
+    data: DatasetPairs,
+    tools: ExperimentTools,
+    *,
+    flipped: float = 0.0,
 ) -> Laboratory:
-    return Laboratory(f"{dataset.name} {seed}", plan, draw_pairs(pairs, dataset, seed), tools)
+    """Return the laboratory of one draw of a dataset, with a share of its labels flipped."""
+    draw = flip_labels(draw_pairs(data, dataset, seed), flipped, seed)
+    name = f"{dataset.name} {seed}" + (f" flipped {flipped:g}" if flipped else "")
+    return Laboratory(name, plan, draw, tools)
 
 
 # ------------------------------------------------------------------------------------------------------------- outlook
@@ -146,7 +159,7 @@ TEXTS_A_REFINED_PAIR = 20
 
 
 def forecast_experiment(
-    plan: ExperimentPlan, datasets: Mapping[str, Sequence[Pair]], cells: Sequence[ExperimentCell]
+    plan: ExperimentPlan, datasets: Mapping[str, DatasetPairs], cells: Sequence[ExperimentCell]
 ) -> ExperimentForecast:
     """Return how many cells are missing, and about how long they take: by the finished cells, or else by a guess."""
     wanted = wanted_cells(plan)
@@ -159,26 +172,25 @@ def forecast_experiment(
 
 def _seconds_a_cell(finished: Sequence[ExperimentCell]) -> float:
     """The finished cells' mean, their draws' shared work (the dearest cell's preparation, in each layer) included."""
-    draws = {(cell.key.dataset, cell.key.seed) for cell in finished}
-    dearest = [
-        max(cell.preparation_seconds for cell in finished if (cell.key.dataset, cell.key.seed) == draw)
-        for draw in draws
-    ]
-    return (2 * sum(dearest) + sum(cell.training_seconds for cell in finished)) / len(finished)
+    dearest: dict[tuple[str, float, int], float] = {}
+    for cell in finished:
+        draw = (cell.key.dataset, cell.key.flipped, cell.key.seed)
+        dearest[draw] = max(dearest.get(draw, 0.0), cell.preparation_seconds)
+    return (2 * sum(dearest.values()) + sum(cell.training_seconds for cell in finished)) / len(finished)
 
 
-def _texts_to_embed(plan: ExperimentPlan, dataset: DatasetPlan, pairs: Sequence[Pair]) -> int:
+def _texts_to_embed(plan: ExperimentPlan, dataset: DatasetPlan, data: DatasetPairs) -> int:
     """At most: seeds draw overlapping pairs, whose texts are embedded once."""
+    pairs = [*data.pairs, *data.heldout]
     responses = len({text for pair in pairs for text in (pair.chosen, pair.rejected)})
     base_pairs = min(len(pairs), len(plan.seeds) * dataset.base_pairs)
     base = min(responses, 2 * base_pairs)
     wanted = set(plan.methods)
-    count = (
-        responses if "self_training" in wanted else min(responses, base + 2 * len(plan.seeds) * dataset.heldout_pairs)
-    )
-    if {"uniform", "west_of_n", "mars_no_semantic"} & wanted:
+    measured_on = len(data.heldout) or len(plan.seeds) * dataset.heldout_pairs
+    count = responses if "self_training" in wanted else min(responses, base + 2 * measured_on)
+    if {"uniform", "west_of_n", "mars_no_semantic", "leave_out_uniform", "middle"} & wanted:
         count += base * plan.propose.variants
-    if {"mars_signed", "mars_absolute", "semantic_only"} & wanted or "steps" in plan.matchings:
+    if {"mars_signed", "mars_absolute", "semantic_only", "mars_triage"} & wanted or "steps" in plan.matchings:
         count += base * plan.propose.variants // 2 + TEXTS_A_REFINED_PAIR * base_pairs // 2
     if "dropout_views" in wanted:
         count += base * plan.baselines.dropout_views

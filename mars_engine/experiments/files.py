@@ -12,16 +12,17 @@ import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.records import IntArray, Pair, Passage, content_id
+from mars_engine.core.records import IntArray, Passage, content_id
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.dropout_views import DropoutViewEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.experiments.cell_journal import CellJournal
-from mars_engine.experiments.draws import read_pairs
+from mars_engine.experiments.draws import DatasetPairs, read_pairs
 from mars_engine.experiments.experiment import experiment_id
-from mars_engine.experiments.plan import ExperimentPlan, find_dataset_file, load_experiment_plan
+from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, find_dataset_file, load_experiment_plan
 from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES
+from mars_engine.experiments.recorded_rewrites import read_mislabelled, read_rewrites, with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools
 from mars_engine.experiments.view_features import DropoutViewFeatures
@@ -75,7 +76,7 @@ class WorkspaceExperiment:
 
     root: Path
     plan: ExperimentPlan
-    datasets: Mapping[str, Sequence[Pair]]
+    datasets: Mapping[str, DatasetPairs]
     bench: Workbench
 
     @cached_property
@@ -106,6 +107,7 @@ class WorkspaceExperiment:
             stepwise=AdamWTrainer(self.plan.training),
             views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
             count_tokens=token_counter(self._encoder),
+            with_rewrites=with_rewrites,
             seconds=time.perf_counter,
             progress=self.bench.progress,
             add_point=self.bench.add_point,
@@ -133,16 +135,20 @@ def open_experiment(root: Path, plan_path: Path, bench: Workbench) -> WorkspaceE
         LoadError: a file cannot be read as preference pairs.
     """
     plan = load_experiment_plan(plan_path)
-    datasets = {
-        dataset.name: read_pairs(
-            [
-                open_source(str(find_dataset_file(path, plan_path)), format=dataset.format or None)
-                for path in dataset.paths
-            ]
-        )
-        for dataset in plan.datasets
-    }
+    datasets = {dataset.name: read_dataset(dataset, plan_path) for dataset in plan.datasets}
     return WorkspaceExperiment(root, plan, datasets, bench)
+
+
+def read_dataset(dataset: DatasetPlan, plan_path: Path) -> DatasetPairs:
+    """Read a dataset's pairs, its own held-out pairs, its recorded rewrites, and which labels are known to be wrong."""
+    files = [find_dataset_file(path, plan_path) for path in dataset.paths]
+    heldout = [find_dataset_file(path, plan_path) for path in dataset.heldout_paths]
+    sources, heldout_sources = (
+        [open_source(str(file), format=dataset.format or None) for file in some] for some in (files, heldout)
+    )
+    rewrites = read_rewrites(find_dataset_file(dataset.rewrites, plan_path), sources) if dataset.rewrites else {}
+    wrong = read_mislabelled(files, sources, dataset.mislabelled) if dataset.mislabelled else frozenset()
+    return DatasetPairs(read_pairs(sources), read_pairs(heldout_sources), wrong, rewrites)
 
 
 def token_counter(encoder: SentenceEncoder) -> Callable[[Sequence[str]], IntArray]:

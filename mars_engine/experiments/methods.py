@@ -5,19 +5,21 @@ The warm-up, the proposals and the features are made once for a draw, and shared
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from mars_engine.augment.allocation import allocate_budget, allocation_probabilities, scale_margins
 from mars_engine.augment.compose import compose_plan, load_grids, usable_cells
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import (
+    BoolArray,
     FloatArray,
     IntArray,
     ModelRecord,
@@ -34,11 +36,18 @@ from mars_engine.data.sources import (
     training_set,
     triage_of_plan,
 )
-from mars_engine.experiments.baselines import adaboost_weights, keep_highest, select_confident
-from mars_engine.experiments.draws import Draw, DrawnPairs
+from mars_engine.experiments.baselines import (
+    above_lowest,
+    adaboost_weights,
+    in_the_middle,
+    keep_highest,
+    select_confident,
+    weigh_new_pairs,
+)
+from mars_engine.experiments.draws import Draw, DrawnPairs, exchanged
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
-from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.score import draw_folds, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.workbench import Workbench
 
@@ -50,6 +59,12 @@ LAW_AND_LAYER: dict[Method, tuple[AllocationLaw, bool]] = {
     "semantic_only": ("uniform", True),
 }
 """Methods that compose new pairs by a budget: the law it is spent by, and whether the semantic layer is on."""
+SHARED_WORK: dict[Method, tuple[AllocationLaw, bool]] = LAW_AND_LAYER | {
+    "leave_out_uniform": ("uniform", False),
+    "mars_triage": ("signed", True),
+    "middle": ("uniform", False),
+}
+"""Those that spend it over some of the base pairs too."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,10 @@ class TrainingRows:
     label_confidence: FloatArray
     tokens: IntArray
     """Of both responses of each row's pair."""
+    of_wrong_labels: BoolArray
+    """Whether a row's label is known to be wrong: its base pair's is, and the method did not set it right."""
+    pairs: tuple[Pair, ...]
+    """The pairs as texts; empty for views, which have none."""
     new_pairs: int = 0
     wrong_labels: int = 0
     generation_tokens: int = 0
@@ -154,6 +173,7 @@ class Laboratory:
         for split, pairs in parts:
             source = DrawnPairs(f"{self.name} {split}", pairs)
             import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
+        bench = self.tools.with_rewrites(bench, self.draw)
         warm_up = train_warm_up(bench)
         score_model(bench, warm_up, triage_again=config.triage.policy != "keep")
         sources = load_sources(bench.store, config.triage)
@@ -186,7 +206,7 @@ class Laboratory:
         self._seconds[what] = self.tools.seconds() - started
 
     def _shared_seconds(self, method: Method) -> float:
-        law, semantic = LAW_AND_LAYER.get(method, ("", False))
+        law, semantic = SHARED_WORK.get(method, ("", False))
         needed = [f"foundation {semantic}"] + ([f"proposals {semantic}"] if law or method == "west_of_n" else [])
         return sum(self._seconds.get(name, 0.0) for name in needed)
 
@@ -200,6 +220,11 @@ class Laboratory:
             "west_of_n": self._west_of_n,
             "self_training": self._self_training,
             "dropout_views": self._dropout_views,
+            "leave_out": self._leave_out,
+            "leave_out_uniform": lambda: self._spread_over(self._kept, law="uniform", semantic=False, base=self._kept),
+            "mars_triage": lambda: self._spread_over(self._kept, law="signed", semantic=True, base=self._kept),
+            "middle": lambda: self._spread_over(self._middle, law="uniform", semantic=False),
+            "judge": self._judge,
         }
 
     def _none(self) -> TrainingRows:
@@ -220,9 +245,75 @@ class Laboratory:
         spent_on = [row.pair_id for row in store.proposals.plan_rows(plan.id) if row.budget]
         return self._as_rows(
             training_set(sources, composed),
-            new_pairs=len(composed),
+            made_of=[row.source_id for row in composed],
             generation_tokens=self._generation_tokens(layer.bench, spent_on),
         )
+
+    def _leave_out(self) -> TrainingRows:
+        return self._as_rows(_some(self._foundation(semantic=False).base, self._kept))
+
+    def _judge(self) -> TrainingRows:
+        """Flip the labels against which a scripted judge and the out-of-fold margin both speak."""
+        base = self._foundation(semantic=False).base
+        rng = np.random.default_rng([len(base.pairs), *map(ord, self.name)])
+        errs = rng.random(len(base.pairs)) >= self.plan.baselines.judge_accuracy
+        is_wrong = np.array([pair.id in self.draw.wrong for pair in base.pairs], dtype=bool)
+        against = (is_wrong ^ errs) & (self._out_of_fold < 0)
+        return self._as_rows(replace(base, label_confidence=np.where(against, 0.0, base.label_confidence)))
+
+    def _spread_over(
+        self, among: BoolArray, *, law: AllocationLaw, semantic: bool, base: BoolArray | None = None
+    ) -> TrainingRows:
+        """Spread the whole budget over some of the base pairs, and train on those of `base`; all where it is None."""
+        layer = self._proposals(semantic=semantic)
+        bench, plan, pairs = layer.bench, layer.even_plan.plan, layer.base.pairs
+        settings = self.plan.allocation
+        margins = scale_margins(layer.margins, settings.scale)
+        share = dict(
+            zip(
+                [pair.id for pair in pairs],
+                allocation_probabilities(margins, law, tau=settings.tau, eligible=among).tolist(),
+                strict=True,
+            )
+        )
+        sources = load_sources(bench.store, triage_of_plan(plan))
+        rows = [row for row in bench.store.proposals.plan_rows(plan.id) if share.get(row.pair_id)]
+        usable = usable_cells(bench.store, load_grids(bench.store, rows, sources), [], bench.config)
+        counts = allocate_budget(
+            np.array([share[row.pair_id] for row in rows]),
+            plan.budget,
+            capacity=np.array([len(cells) for cells in usable], dtype=np.int64),
+        )
+        taken = [
+            (row.pair_id, pair)
+            for row, cells, count in zip(rows, usable, counts.tolist(), strict=True)
+            for pair in list(cells.values())[:count]
+        ]
+        confidence = {
+            source.pair.id: 1.0 if source.flipped else source.treatment.label_confidence for source in sources
+        }
+        kept = layer.base if base is None else _some(layer.base, base)
+        return self._as_rows(
+            _joined(kept, [pair for _, pair in taken], [confidence[source_id] for source_id, _ in taken]),
+            made_of=[source_id for source_id, _ in taken],
+            generation_tokens=self._generation_tokens(bench, [row.pair_id for row in rows]),
+        )
+
+    @cached_property
+    def _out_of_fold(self) -> FloatArray:
+        """Mean margin of each base pair under models that never saw it, shape (n,)."""
+        layer = self._foundation(semantic=False)
+        folds = draw_folds(list(layer.base.pairs), layer.bench.config)
+        margins = layer.bench.probe_trainer.out_of_fold_margins(layer.base, folds, progress=self.tools.progress)
+        return np.asarray(margins.mean(axis=0), dtype=np.float64)
+
+    @cached_property
+    def _kept(self) -> BoolArray:
+        return above_lowest(self._out_of_fold, self.plan.baselines.leave_out)
+
+    @cached_property
+    def _middle(self) -> BoolArray:
+        return in_the_middle(self._out_of_fold, self.plan.baselines.middle)
 
     def _west_of_n(self) -> TrainingRows:
         """Score every new pair that a source's variants give, under the source's own prompt, and keep the highest."""
@@ -244,7 +335,7 @@ class Laboratory:
         confidence = [label_confidence[rows[numbers[place]].pair_id] for place in kept]
         return self._as_rows(
             _joined(layer.base, [candidates[place] for place in kept], confidence),
-            new_pairs=len(kept),
+            made_of=[rows[numbers[place]].pair_id for place in kept],
             generation_tokens=self._generation_tokens(bench, [row.pair_id for row in rows]),
         )
 
@@ -258,11 +349,13 @@ class Laboratory:
         ).tolist()
         # The hidden label is used for this alone: a pair is stored with its better side as chosen, and the warm-up's
         # label is the other way round where its margin is negative.
-        labelled = [hidden[place] if margins[place] >= 0 else _exchanged(hidden[place]) for place in places]
-        wrong = int((margins[places] < 0).sum())
-        return self._as_rows(
-            _joined(layer.base, labelled, [1.0] * len(labelled)), new_pairs=len(labelled), wrong_labels=wrong
+        labelled = [hidden[place] if margins[place] >= 0 else exchanged(hidden[place]) for place in places]
+        rows = self._as_rows(
+            _joined(layer.base, labelled, [1.0] * len(labelled)), made_of=[pair.id for pair in labelled]
         )
+        wrong = margins[places] < 0
+        of_wrong_labels = np.concatenate([rows.of_wrong_labels[: len(layer.base.pairs)], wrong])
+        return replace(rows, wrong_labels=int(wrong.sum()), of_wrong_labels=of_wrong_labels)
 
     def _dropout_views(self) -> TrainingRows:
         base = self._none()
@@ -275,20 +368,32 @@ class Laboratory:
             weights=np.tile(base.weights, times),
             label_confidence=np.tile(base.label_confidence, times),
             tokens=np.tile(base.tokens, times),
+            of_wrong_labels=np.tile(base.of_wrong_labels, times),
+            pairs=(),
             new_pairs=count * len(pairs),
         )
 
     def _as_rows(
-        self, examples: TrainingSet, *, new_pairs: int = 0, wrong_labels: int = 0, generation_tokens: int = 0
+        self, examples: TrainingSet, *, made_of: Sequence[str] = (), generation_tokens: int = 0
     ) -> TrainingRows:
+        """Return base pairs, and after them new pairs made of the base pairs with these ids, as rows of features."""
         responses = self.tools.count_tokens([text for pair in examples.pairs for text in (pair.chosen, pair.rejected)])
+        base = len(examples.pairs) - len(made_of)
+        sources = [*[pair.id for pair in examples.pairs[:base]], *made_of]
+        is_wrong = np.array([source in self.draw.wrong for source in sources], dtype=bool)
+        # What is made of a pair whose label was flipped has its sides exchanged already; see `training_set`.
+        set_right = {
+            pair.id for pair, p in zip(examples.pairs, examples.label_confidence[:base], strict=False) if p < 0.5
+        }
+        is_set_right = np.array([source in set_right for source in sources], dtype=bool)
         return TrainingRows(
             differences=self.linear.feature_differences(examples.pairs, progress=self.tools.progress),
-            weights=examples.weights,
+            weights=weigh_new_pairs(examples.weights, made_of, **self.plan.new_pairs.model_dump()),
             label_confidence=examples.label_confidence,
             tokens=responses[0::2] + responses[1::2],
-            new_pairs=new_pairs,
-            wrong_labels=wrong_labels,
+            of_wrong_labels=is_wrong ^ is_set_right,
+            pairs=tuple(examples.pairs),
+            new_pairs=len(made_of),
             generation_tokens=generation_tokens,
         )
 
@@ -305,13 +410,14 @@ class Laboratory:
         return int(self.tools.count_tokens([text for _, text in sorted(written)]).sum())
 
 
+def _some(base: TrainingSet, which: BoolArray) -> TrainingSet:
+    pairs = tuple(pair for pair, taken in zip(base.pairs, which.tolist(), strict=True) if taken)
+    return TrainingSet(pairs, base.weights[which], base.label_confidence[which])
+
+
 def _joined(base: TrainingSet, pairs: Sequence[Pair], confidence: Sequence[float]) -> TrainingSet:
     return TrainingSet(
         (*base.pairs, *pairs),
         np.concatenate([base.weights, np.ones(len(pairs))]),
         np.concatenate([base.label_confidence, np.array(confidence, dtype=np.float64)]),
     )
-
-
-def _exchanged(pair: Pair) -> Pair:
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen, subset=pair.subset)

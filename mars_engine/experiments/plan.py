@@ -36,6 +36,11 @@ Method = Literal[
     "mars_absolute",
     "mars_no_semantic",
     "semantic_only",
+    "leave_out",
+    "leave_out_uniform",
+    "mars_triage",
+    "middle",
+    "judge",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -53,6 +58,15 @@ METHOD_NOTES: dict[Method, str] = {
     "mars_absolute": "MARS with the first version's law, softmax(−τ·|margin|).",
     "mars_no_semantic": "MARS without its semantic layer: the budget by signed margins, no gate, no refining.",
     "semantic_only": "MARS's semantic layer without margins: gate and refining, the budget spread evenly.",
+    "leave_out": "No new pairs: the base pairs with the lowest out-of-fold margins are left out (after confident "
+    "learning, arXiv 1911.00068, and data maps, arXiv 2009.10795).",
+    "leave_out_uniform": "Those with the lowest out-of-fold margins left out, the budget spread evenly over the rest.",
+    "mars_triage": "MARS after triage: those with the lowest out-of-fold margins left out, the budget of the rest by "
+    "softmax(−τ·margin), with the semantic layer.",
+    "middle": "All base pairs, the budget spread evenly over the middle of the out-of-fold margins: neither the pairs "
+    "that may be wrong nor those that are learned already. A law of our own.",
+    "judge": "No new pairs: labels flipped where a scripted judge of a known accuracy and a negative out-of-fold "
+    "margin both speak against them. A bound: its judge draws its errors at random, which no real judge does.",
 }
 
 Matching = Literal["epochs", "steps", "convex"]
@@ -79,14 +93,30 @@ class DatasetPlan(Section):
     """What the results call it."""
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
     """Its files, taken together; relative to the plan's folder or the current one."""
+    heldout_paths: tuple[str, ...] = ()
+    """Files of held-out pairs, the same under each seed; empty: held-out pairs are drawn from `paths`."""
     format: str = ""
     """The files' format; empty: it is recognised."""
     base_pairs: Annotated[int, Field(ge=2)]
     """Labelled pairs that the methods begin with."""
-    heldout_pairs: Annotated[int, Field(ge=2)]
-    """Pairs measured on; their prompts are in no other part under that seed."""
+    heldout_pairs: Annotated[int, Field(ge=0)] = 0
+    """Pairs measured on; their prompts are in no other part under that seed. 0: all pairs of `heldout_paths`."""
+    rewrites: str = ""
+    """A file of recorded rewrites of these pairs, in the plain form of 'mars propose --answers'; new texts are taken
+    from it. Empty: the workspace's generators write them."""
+    writer: str = "recorded"
+    """Who wrote the recorded rewrites, where their lines do not say it."""
+    mislabelled: str = ""
+    """A column of `paths` (JSON lines) that is true where a label is known to be wrong. It is only counted by, never
+    trained on. Empty: only the labels that the plan flips are known to be wrong."""
     unlabelled_pairs: Annotated[int, Field(ge=0)] = 0
     """Most further pairs that self-training may see, their labels hidden; 0: all."""
+
+    @model_validator(mode="after")
+    def _has_heldout_pairs(self) -> Self:
+        if not self.heldout_paths and self.heldout_pairs < 2:
+            raise ValueError("heldout_pairs is 0 and there are no heldout_paths: name either")
+        return self
 
 
 class HeadTraining(Section):
@@ -115,6 +145,22 @@ class BaselineSettings(Section):
     """Dropout views: the encoder's dropout; BERT and its kin are trained at 0.1."""
     dropout_views: Annotated[int, Field(ge=2, le=20)] = 3
     """Dropout views: views of each response; any two sides' views make a pair."""
+    leave_out: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """leave_out, leave_out_uniform and mars_triage: share of the base pairs, lowest out-of-fold margins first, that is
+    left out."""
+    middle: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """middle: share of the base pairs, around the median out-of-fold margin, that gets the budget."""
+    judge_accuracy: Annotated[float, Field(ge=0.5, le=1)] = 0.9
+    """judge: how often the scripted judge is right."""
+
+
+class NewPairWeights(Section):
+    """How much the new pairs count in the loss, beside the base pairs that count 1 each."""
+
+    augmented_share: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Share of the loss that all new pairs make up together; 0: each counts as a base pair does."""
+    source_cap: Annotated[float, Field(ge=0)] = 0
+    """Most that the new pairs of one base pair count together, as a multiple of the base pair; 0: no cap."""
 
 
 class ExperimentPlan(Section):
@@ -130,6 +176,8 @@ class ExperimentPlan(Section):
     """Seeds, as a list, or as a number: 10 stands for the seeds 0 to 9."""
     matchings: tuple[Matching, ...] = MATCHINGS
     """What is held equal between the methods."""
+    flipped: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = (0.0,)
+    """Shares of the base pairs whose labels are flipped, by the seed; the experiment is run under each."""
     review: Literal["gates", "accept-all"] = "gates"
     """Which proposals are taken: those that pass the gates, or all."""
     encoder: EncoderConfig = EncoderConfig()
@@ -141,6 +189,7 @@ class ExperimentPlan(Section):
     quality: QualityConfig = QualityConfig()
     training: HeadTraining = HeadTraining()
     baselines: BaselineSettings = BaselineSettings()
+    new_pairs: NewPairWeights = NewPairWeights()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @field_validator("seeds", mode="before")
@@ -151,7 +200,7 @@ class ExperimentPlan(Section):
         return value
 
     # Lengths are judged here, after the items: pydantic's own rule also blames a list whose items are all refused.
-    @field_validator("datasets", "methods", "seeds", "matchings")
+    @field_validator("datasets", "methods", "seeds", "matchings", "flipped")
     @classmethod
     def _some_and_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
@@ -199,11 +248,11 @@ class ExperimentPlan(Section):
     def decisive_settings(self) -> dict[str, Any]:
         """Return what a cell depends on, as plain JSON.
 
-        Methods, seeds and matchings are left out: one may add to them, and the finished cells stay what they are. So
-        are settings of the intervals, which are computed anew each time, and of the encoder, which its fingerprint
-        stands for.
+        Methods, seeds, matchings and flipped shares are left out: one may add to them, and the finished cells stay
+        what they are. So are settings of the intervals, which are computed anew each time, and of the encoder, which
+        its fingerprint stands for.
         """
-        return self.model_dump(mode="json", exclude={"methods", "seeds", "matchings", "evaluate", "encoder"})
+        return self.model_dump(mode="json", exclude={"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"})
 
 
 def load_experiment_plan(path: Path) -> ExperimentPlan:

@@ -4,13 +4,14 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.experiments.cells import ExperimentCell
+from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
 from mars_engine.experiments.plan import BASELINES, ExperimentPlan, Matching, Method
 from mars_engine.stats.crossed_bootstrap import SeedSpread, crossed_mean, spread_over_seeds
 from mars_engine.stats.intervals import Interval
@@ -55,6 +56,10 @@ class MethodResult:
     preparation_seconds: float
     training_seconds: float
     differences: tuple[Difference, ...]
+    wrong_weight: float = 0.0
+    """Share of the training weight that pairs with labels known to be wrong have."""
+    wrong_loss: float = 0.0
+    """Share of the training loss that they have, under the finished models."""
 
     def against(self, baseline: Method) -> Difference | None:
         return next((each for each in self.differences if each.baseline == baseline), None)
@@ -72,6 +77,18 @@ class Comparison:
     heldout_prompts: int
     """Under any seed."""
     methods: tuple[MethodResult, ...]
+    flipped: float = 0.0
+    """Share of the base pairs whose labels are flipped."""
+
+    @property
+    def data(self) -> str:
+        """What it is on, in words."""
+        return say_data(self.dataset, self.flipped)
+
+    @property
+    def knows_wrong_labels(self) -> bool:
+        """Whether some labels are known to be wrong, so that what they cost can be shown."""
+        return any(result.wrong_weight for result in self.methods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,8 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
         MarsError: there is no such seed yet.
     """
     comparisons = [
-        _compare(plan, dataset.name, matching, cells) for dataset in plan.datasets for matching in plan.matchings
+        _compare(plan, dataset.name, flipped, matching, cells)
+        for dataset, flipped, matching in product(plan.datasets, plan.flipped, plan.matchings)
     ]
     whole = tuple(each for each in comparisons if each is not None)
     if not whole:
@@ -130,7 +148,7 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
     )
     return ExperimentResults(
         name=plan.name,
-        cells=len(plan.datasets) * len(plan.seeds) * len(plan.methods) * len(plan.matchings),
+        cells=len(wanted_cells(plan)),
         finished=len(cells),
         level=plan.evaluate.confidence,
         resamples=plan.evaluate.resamples,
@@ -140,13 +158,13 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
 
 
 def _compare(
-    plan: ExperimentPlan, dataset: str, matching: Matching, cells: Sequence[ExperimentCell]
+    plan: ExperimentPlan, dataset: str, flipped: float, matching: Matching, cells: Sequence[ExperimentCell]
 ) -> Comparison | None:
     by_method = {
         method: {
             cell.key.seed: cell
             for cell in cells
-            if (cell.key.dataset, cell.key.matching, cell.key.method) == (dataset, matching, method)
+            if cell.key == CellKey(dataset, cell.key.seed, method, matching, flipped)
         }
         for method in plan.methods
     }
@@ -162,6 +180,7 @@ def _compare(
         heldout_pairs=len(some[0].prompts),
         heldout_prompts=len({prompt for cell in some for prompt in cell.prompts}),
         methods=tuple(_summarize(method, whole, plan.evaluate) for method in plan.methods),
+        flipped=flipped,
     )
 
 
@@ -185,6 +204,8 @@ def _summarize(
         training_tokens=mean("training_tokens"),
         preparation_seconds=mean("preparation_seconds"),
         training_seconds=mean("training_seconds"),
+        wrong_weight=mean("wrong_weight"),
+        wrong_loss=mean("wrong_loss"),
         differences=tuple(
             _difference(cells, baseline, whole[baseline], config)
             for baseline in BASELINES
@@ -288,6 +309,7 @@ def cells_as_csv(cells: Sequence[ExperimentCell]) -> str:
 def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
     row: dict[str, Any] = {
         "dataset": comparison.dataset,
+        "flipped": comparison.flipped,
         "matching": comparison.matching,
         "method": result.method,
         "seeds": len(comparison.seeds),
@@ -301,6 +323,8 @@ def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
         "training_pairs": result.training_pairs,
         "new_pairs": result.new_pairs,
         "wrong_pseudo_labels": result.wrong_labels,
+        "wrong_labels_share_of_weight": result.wrong_weight,
+        "wrong_labels_share_of_loss": result.wrong_loss,
         "generation_tokens": result.generation_tokens,
         "training_tokens": result.training_tokens,
         "preparation_seconds": result.preparation_seconds,

@@ -9,6 +9,7 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import Progress, StepTrainer, ViewFeatures
 from mars_engine.core.records import IntArray
 from mars_engine.experiments.cells import CellStore
+from mars_engine.experiments.draws import Draw
 from mars_engine.store.workbench import AddPoint, Workbench, forget_point
 
 
@@ -33,6 +34,8 @@ class ExperimentTools:
     stepwise: StepTrainer
     views: ViewFeatures
     count_tokens: Callable[[Sequence[str]], IntArray]
+    with_rewrites: Callable[[Workbench, Draw], Workbench]
+    """Makes a workbench write what is recorded for a draw's pairs."""
     seconds: Callable[[], float]
     """A clock that only ever goes forward, in seconds."""
     progress: Progress

@@ -57,12 +57,12 @@ def test_a_dry_run_counts_and_stores_nothing(tmp_path):
     create_workspace(tmp_path / "w")
     result = experiment(tmp_path / "w", write_plan(tmp_path), "--dry-run", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["forecast"]["cells"] == 30
+    assert json.loads(result.stdout)["forecast"]["cells"] == 45
     assert not list((tmp_path / "w" / "artifacts").iterdir())
     with open_workspace_store(find_workspace(tmp_path / "w")) as store:
         assert store.runs.all() == []
     said = experiment(tmp_path / "w", write_plan(tmp_path), "--dry-run").output
-    assert "10 methods × 1 seeds × 1 datasets × 3 matchings = 30" in " ".join(said.split())
+    assert "15 methods × 1 seeds × 1 datasets × 3 matchings = 45" in " ".join(said.split())
 
 
 @pytest.mark.model
@@ -76,7 +76,7 @@ def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
     assert report["id"] == early["id"], "methods that are added belong to the same experiment"
     folder = Path(report["folder"])
     keys = [json.loads(line)["key"] for line in (folder / "cells.jsonl").read_text().splitlines()]
-    assert len(keys) == 30
+    assert len(keys) == 45
     assert [key["method"] for key in keys[:6]] == ["none"] * 3 + ["uniform"] * 3
     intervals = [
         each["interval"]
@@ -102,15 +102,15 @@ def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
     assert "<svg" in html
     assert not any(outside in html for outside in ("http://", "https://", "<script", "<link"))
     with (folder / "results.csv").open(encoding="utf-8") as stream:
-        assert len(list(csv.DictReader(stream))) == 30
+        assert len(list(csv.DictReader(stream))) == 45
 
     with open_workspace_store(find_workspace(workspace)) as store:
         stored = newest_experiment(store)
         assert stored.record.id == report["id"]
-        assert stored.results.finished == 30
+        assert stored.results.finished == 45
         assert stored.file(workspace, "report.html") == html.encode()
         (newest, _) = store.runs.all()
-        assert (newest.kind, newest.state, newest.summary["cells"]) == ("experiment", "finished", 30)
+        assert (newest.kind, newest.state, newest.summary["cells"]) == ("experiment", "finished", 45)
         metrics = store.runs.points(newest.id)
         assert len(metrics) == 24
         assert "demo & co, steps: mars_signed" in metrics

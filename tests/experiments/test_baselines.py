@@ -1,11 +1,19 @@
 """West-of-N's selection, the reweighting and self-training's selection."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mars_engine.experiments.baselines import adaboost_weights, keep_highest, select_confident
+from mars_engine.experiments.baselines import (
+    above_lowest,
+    adaboost_weights,
+    in_the_middle,
+    keep_highest,
+    select_confident,
+    weigh_new_pairs,
+)
 
 MARGINS = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, n, elements=st.floats(-50, 50)))
 
@@ -55,3 +63,29 @@ def test_the_confident_are_the_surest_and_sure_enough_whichever_way_they_point(m
     if len(selected) == most > 0 and len(left):
         assert sure[selected].min() >= sure[left].max()
     np.testing.assert_array_equal(selected, select_confident(-margins, confidence=confidence, most=most))
+
+
+def test_the_lowest_margins_are_left_out_and_one_pair_always_remains():
+    margins = np.array([3.0, -2.0, 0.5, -1.0])
+    assert above_lowest(margins, 0.5).tolist() == [True, False, True, False]
+    assert above_lowest(margins, 0.01).all()
+    assert above_lowest(margins, 0.99).tolist() == [True, False, False, False]
+
+
+def test_the_middle_lies_around_the_median():
+    margins = np.array([3.0, -2.0, 0.5, -1.0])
+    assert in_the_middle(margins, 0.5).tolist() == [False, False, True, True]
+    assert in_the_middle(margins, 1.0).all()
+    assert in_the_middle(margins, 0.01).sum() == 1
+
+
+def test_new_pairs_are_capped_by_source_and_scaled_to_their_share():
+    weights = np.ones(7)
+    made_of = ["a", "a", "a", "b"]
+    capped = weigh_new_pairs(weights, made_of, augmented_share=0, source_cap=1.5)
+    np.testing.assert_allclose(capped, [1, 1, 1, 0.5, 0.5, 0.5, 1])
+    shared = weigh_new_pairs(weights, made_of, augmented_share=0.25, source_cap=1.5)
+    assert shared[3:].sum() == pytest.approx(1)
+    np.testing.assert_allclose(shared[3:], capped[3:] / 2.5)
+    np.testing.assert_array_equal(weigh_new_pairs(weights, made_of, augmented_share=0, source_cap=0), weights)
+    np.testing.assert_array_equal(weigh_new_pairs(weights, [], augmented_share=0.5, source_cap=1), weights)

@@ -21,6 +21,8 @@ CELL = ExperimentCell(
     training_tokens=100,
     preparation_seconds=1.5,
     training_seconds=0.25,
+    wrong_weight=0.1,
+    wrong_loss=0.2,
     prompts=(4, 4, 9),
     correct=(1.0, 0.5, 0.0),
 )

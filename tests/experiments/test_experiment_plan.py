@@ -25,7 +25,7 @@ def test_the_shipped_plan_is_whole_and_its_files_are_there():
     path = shipped("data") / "experiments" / "baselines.toml"
     plan = load_experiment_plan(path)
     assert plan.methods == METHODS
-    assert len(METHODS) == 10
+    assert len(METHODS) == 15
     assert set(METHOD_NOTES) == set(METHODS) > set(BASELINES)
     assert all(find_dataset_file(name, path).is_file() for dataset in plan.datasets for name in dataset.paths)
 

@@ -45,6 +45,8 @@ def cell(seed: int, method: Method, matching, *, heldout: int = 200) -> Experime
         training_tokens=1000,
         preparation_seconds=2.0,
         training_seconds=0.5,
+        wrong_weight=0.0,
+        wrong_loss=0.0,
         prompts=tuple(prompts.tolist()),
         correct=tuple(correct.tolist()),
     )

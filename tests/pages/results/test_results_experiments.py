@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.cli.frame import as_plain
 from mars_engine.core.records import EvaluationRecord
+from mars_engine.experiments.draws import DatasetPairs
 from mars_engine.experiments.experiment import run_experiment
 from mars_engine.experiments.results import ExperimentResults, summarize_experiment
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
@@ -19,7 +20,7 @@ from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 @pytest.fixture(scope="module")
 def results() -> ExperimentResults:
     plan = make_plan(name="a <b>bold</b> plan", methods=("none", "uniform", "mars_signed"))
-    cells = run_experiment(plan, {"fake": make_pairs(60)}, make_tools(plan))
+    cells = run_experiment(plan, {"fake": DatasetPairs(make_pairs(60))}, make_tools(plan))
     return summarize_experiment(plan, cells)
 
 
