@@ -1,7 +1,7 @@
 """Votes in a blind comparison: taking them from the browser, which of them stand, and what they come to."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +22,7 @@ LONGEST_NAME = 100
 GREATEST_SEQUENCE = 2**52
 """Microseconds from 1970 to the year 2112; JavaScript counts exactly beyond it."""
 PREFERENCES: Mapping[Vote, float] = {"first": 0.0, "tie": 0.5, "second": 1.0}
-KEYS = {"left": "1", "right": "2", "tie": "0", "skip": "s", "undo": "u"}
-"""What a person presses; 1, 2, s and u mean the same in Review."""
+ACTIONS = frozenset({"left", "right", "tie", "skip", "undo", "reveal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
     """Store a person's votes as the browser sends them: all that are not acknowledged yet, again and again.
 
     A vote that is stored already is acknowledged and not stored twice. A vote says 'left' or 'right'; who was there is
-    known here alone. After a person has seen the result, votes of theirs are refused.
+    known here alone. After 'reveal', by which a person asks to see the result, votes of theirs are refused.
 
     Args:
         store: the workspace's memory.
@@ -63,10 +62,7 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
     new: list[ComparisonVote] = []
     refused: list[tuple[int, str]] = []
     known: list[int] = []
-    for entry in log if isinstance(log, list) else []:
-        sequence = _sequence(entry)
-        if sequence is None:
-            continue  # nothing that could be answered: no number says which it is
+    for sequence, entry in _in_order(log):
         try:
             vote = _read(entry, sequence, comparison, annotator, numbers, now)
             _require_new_or_same(vote, stored.get(sequence), has_seen=has_seen)
@@ -74,6 +70,7 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
             refused.append((sequence, str(error)))
             continue
         known.append(sequence)
+        has_seen = has_seen or vote.vote == "reveal"
         if sequence not in stored:
             new.append(vote)
     if new:
@@ -81,16 +78,10 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
     return TakenVotes(tuple(known), tuple(refused))
 
 
-def reveal(store: Store, comparison: Comparison, *, annotator: str, clock: Clock) -> None:
-    """Note that a person has seen whose answers they are: their votes end there."""
-    now = clock()
-    sequence = max(
-        (vote.sequence for vote in store.comparisons.votes(comparison.id) if vote.annotator == annotator), default=0
-    )
-    sequence = max(sequence + 1, int(now.timestamp() * 1_000_000))
-    store.comparisons.append_votes(
-        [ComparisonVote(comparison.id, annotator, sequence, WHOLE_COMPARISON, "reveal", 0.0, now)]
-    )
+def _in_order(log: object) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the entries by their sequences. One without cannot even be refused: nothing says which it is."""
+    entries = [(_sequence(entry), entry) for entry in (log if isinstance(log, list) else [])]
+    return sorted(((number, entry) for number, entry in entries if number is not None), key=lambda each: each[0])
 
 
 def _sequence(entry: object) -> int | None:
@@ -107,10 +98,12 @@ def _read(
     if entry.get("comparison") != comparison.id:
         raise _RefusedError("it is about another comparison")
     number, action, seconds = entry.get("number"), entry.get("action"), entry.get("seconds", 0.0)
+    if not isinstance(action, str) or action not in ACTIONS:
+        raise _RefusedError("there is no such vote")
+    if action == "reveal":
+        return ComparisonVote(comparison.id, annotator, sequence, WHOLE_COMPARISON, "reveal", 0.0, at)
     if isinstance(number, bool) or not isinstance(number, int) or number not in numbers:
         raise _RefusedError("its prompt is gone")
-    if not isinstance(action, str) or action not in KEYS:
-        raise _RefusedError("there is no such vote")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise _RefusedError("its seconds are no time")
     left: tuple[Vote, Vote] = (
@@ -233,9 +226,3 @@ def _count(preferences: Sequence[float], config: EvaluateConfig) -> WinRate:
     values: FloatArray = np.array(preferences, dtype=np.float64)
     rng = np.random.default_rng(config.seed)
     return count_wins(values, rng=rng, resamples=config.resamples, level=config.confidence)
-
-
-def progress_of(standing: Mapping[int, StandingVote]) -> Mapping[str, int]:
-    """Return how many prompts a person has decided and put off."""
-    counted = Counter("decided" if _decides(each) else "put off" for each in standing.values())
-    return {"decided": counted["decided"], "put off": counted["put off"]}

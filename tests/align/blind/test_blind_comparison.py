@@ -19,7 +19,7 @@ from mars_engine.align.blind.comparing import (
     sheet_of,
 )
 from mars_engine.align.blind.dealing import deal_comparison
-from mars_engine.align.blind.votes import comparison_result, has_seen_result, reveal, standing_votes, take_votes
+from mars_engine.align.blind.votes import comparison_result, has_seen_result, standing_votes, take_votes
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import ConfigError, LoadError, MarsError, NotReadyError
 from mars_engine.core.records import Turn
@@ -175,8 +175,10 @@ def test_undo_takes_the_newest_vote_on_a_prompt_back(bench):
 
 def test_after_the_result_was_seen_votes_are_refused_and_others_still_vote(bench):
     comparison = begin(bench)
-    take(bench, comparison, entry(comparison, 1, 0, "left"))
-    reveal(bench.store, comparison, annotator="ann", clock=bench.clock)
+    asked = {"comparison": comparison.id, "annotator": "ann", "sequence": 5, "action": "reveal"}
+    taken = take(bench, comparison, entry(comparison, 6, 3, "left"), asked, entry(comparison, 1, 0, "left"))
+    assert taken.acknowledged == (1, 5)
+    assert [sequence for sequence, _ in taken.refused] == [6], "it was made after the result was asked for"
     votes = bench.store.comparisons.votes(comparison.id)
     assert has_seen_result(votes, "ann")
     assert not has_seen_result(votes, "ben")
