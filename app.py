@@ -11,6 +11,7 @@ PAGES = (
     st.Page("pages/review.py", title="Review", icon=":material/rate_review:"),
     st.Page("pages/people.py", title="People", icon=":material/group:"),
     st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
+    st.Page("pages/align.py", title="Align", icon=":material/compare_arrows:"),
     st.Page("pages/results.py", title="Results", icon=":material/query_stats:"),
     st.Page("pages/data.py", title="Data", icon=":material/database:"),
     st.Page("pages/settings.py", title="Settings", icon=":material/settings:"),

@@ -114,6 +114,8 @@ class BestOfNReport(ShownAsTable):
     """Judged quality of a random answer."""
     curves: tuple[SelectionCurve, ...]
     remarks: tuple[str, ...]
+    picks: Mapping[str, tuple[int, ...]]
+    """The place of each selector's pick among all of a prompt's answers, by selector; of equal rewards the first."""
 
 
 def best_of_n(
@@ -156,6 +158,7 @@ def best_of_n(
         random=_interval(judged.mean(axis=1), config),
         curves=curves,
         remarks=(BOUND, *_said_of_answers(answered), *filter(None, map(_said_of_fall, curves[: len(models)]))),
+        picks={name: tuple(int(place) for place in each.argmax(axis=1)) for name, each in rewards.items()},
     )
 
 

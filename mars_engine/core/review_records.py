@@ -1,5 +1,6 @@
-"""What people decide: review events, what became of them, and leases of what is being read."""
+"""What people decide: review events, what became of them, leases of what is being read, and blind comparisons."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -96,3 +97,52 @@ class Lease:
     item_id: str
     annotator: str
     expires_at: datetime
+
+
+Vote = Literal["first", "second", "tie", "skip", "undo", "reveal"]
+"""About compared answers: which is better, neither, later, and 'undo' of the newest vote on them. After 'reveal' a
+person knows whose answers they are, and votes no more."""
+
+WHOLE_COMPARISON = -1
+"""The number under which a vote is about a comparison as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two policies, whose answers to the same prompts people compare without knowing whose they are."""
+
+    id: str
+    first: str
+    """Name of the baseline."""
+    second: str
+    source: str
+    """Where the answers come from, in words."""
+    seed: int
+    """Decides on which side each answer is shown to whom."""
+    left_out: Mapping[str, int]
+    """Prompts that are not compared, by reason."""
+    made_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedAnswers:
+    """Both policies' answers to a prompt; `number` counts from 0 within the comparison."""
+
+    number: int
+    prompt: Prompt
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonVote:
+    """One thing a person did in a comparison; never changed afterwards. One that is sent twice is stored once."""
+
+    comparison_id: str
+    annotator: str
+    sequence: int
+    number: int
+    vote: Vote
+    seconds: float
+    at: datetime

@@ -9,7 +9,7 @@ from mars_engine.store.browse import BrowseStore
 from mars_engine.store.chat import ChatStore
 from mars_engine.store.compositions import CompositionStore
 from mars_engine.store.database import Database, copy_database, open_database, sqlite_url
-from mars_engine.store.evaluations import EvaluationStore
+from mars_engine.store.evaluations import ComparisonStore, EvaluationStore
 from mars_engine.store.leases import LeaseStore
 from mars_engine.store.models import ModelStore
 from mars_engine.store.opinions import OpinionStore
@@ -42,6 +42,7 @@ class Store:
     browse: BrowseStore
     compositions: CompositionStore
     evaluations: EvaluationStore
+    comparisons: ComparisonStore
     runs: RunStore
     removal: RemovalStore
 
@@ -95,6 +96,7 @@ def open_store(url: str) -> Store:
         browse=BrowseStore(database),
         compositions=CompositionStore(database),
         evaluations=EvaluationStore(database),
+        comparisons=ComparisonStore(database),
         runs=RunStore(database),
         removal=RemovalStore(database),
     )

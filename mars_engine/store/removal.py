@@ -28,6 +28,7 @@ SUBJECTS = (
     "sets",
     "compositions",
     "evaluations",
+    "comparisons",
     "removals",
 )
 KEPT = (schema.revisions,)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mars_engine.store.column_types import JsonText, PromptText, TupleText, UtcDateTime
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration: the one after which the database has exactly these tables."""
 FIRST_REVISION = "0006"
 """The first migration: databases of before were made by versions that were never released."""
@@ -361,6 +361,43 @@ evaluations = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 """Benchmarks and experiments. `model_id` may name a model that is not the workspace's."""
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ordinal", Integer, nullable=False, unique=True),
+    Column("first", Text, nullable=False),
+    Column("second", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("left_out", JsonText, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+compared_answers = Table(
+    "compared_answers",
+    metadata,
+    Column("comparison_id", Text, ForeignKey("comparisons.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("prompt", PromptText, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("second", Text, nullable=False),
+)
+
+comparison_votes = Table(
+    "comparison_votes",
+    metadata,
+    Column("comparison_id", Text, ForeignKey("comparisons.id"), primary_key=True),
+    Column("annotator", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("vote", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""Events, never changed, about compared answers; `number` is -1 for what is about the comparison as a whole."""
 
 runs = Table(
     "runs",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mars_engine.align.answers import RecordedAnswers, load_recorded_answers
 from mars_engine.align.best_of_n import AnswerJudge, BestOfNReport, GoldRewards, RecordedPreferences, best_of_n
+from mars_engine.align.blind.sheets import write_sheet
 from mars_engine.align.policies import Policy, PolicyAnswers, RecordedPolicy, load_policy
 from mars_engine.align.prompts import (
     PromptSet,
@@ -30,7 +31,7 @@ from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, find_workspa
 
 ANSWERS_FOLDER = f"{ARTIFACTS}/align/answers"
 RESULTS_FOLDER = f"{ARTIFACTS}/align/best-of-n"
-RESULTS_FILE, CURVES_FILE = "results.json", "curves.csv"
+RESULTS_FILE, CURVES_FILE, PICKS = "results.json", "curves.csv", "picks"
 RECORDED = "recorded"
 MAX_TOKENS = 2048
 """Longest input of a judge from a folder or the hub."""
@@ -72,7 +73,8 @@ class BestOfNResult(ShownAsTable):
 def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> BestOfNResult:
     """Ask the policy, let the workspace's reward models pick, judge the picks, and write the report.
 
-    Answers that were drawn before are not drawn again. The files are results.json and curves.csv.
+    Answers that were drawn before are not drawn again. The files are results.json, curves.csv, and in picks/ what
+    each selector picked, beside one answer of the policy, in AlpacaEval's format.
 
     Raises:
         ConfigError: the request is not clear.
@@ -102,7 +104,9 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
         [record.id for record in records],
         gold.identity,
     )
-    return BestOfNResult(key, _write(root / RESULTS_FOLDER / key, report), report)
+    folder = _write(root / RESULTS_FOLDER / key, report)
+    _write_picks(folder / PICKS, report, answered)
+    return BestOfNResult(key, folder, report)
 
 
 # --------------------------------------------------------------------------------------------------- what is compared
@@ -251,6 +255,19 @@ def _write(folder: Path, report: BestOfNReport) -> Path:
             f"the results cannot be written to {folder}: {error}", remedy="make room on the disk, then run it again"
         ) from error
     return folder
+
+
+def _write_picks(folder: Path, report: BestOfNReport, answered: PolicyAnswers) -> None:
+    folder.mkdir(exist_ok=True)
+    prompts = [row.prompt for row in answered.rows]
+    texts = [[each.text for each in row.answers] for row in answered.rows]
+    write_sheet(
+        folder / "one-answer.json", f"{report.policy}, one answer", zip(prompts, (row[0] for row in texts), strict=True)
+    )
+    for number, (selector, places) in enumerate(report.picks.items(), start=1):
+        picked = (row[place] for row, place in zip(texts, places, strict=True))
+        name = f"{report.policy}, best of {report.answers} by {selector}"
+        write_sheet(folder / f"picked-{number}.json", name, zip(prompts, picked, strict=True))
 
 
 def _curve_rows(report: BestOfNReport) -> Iterator[list[str | float]]:

@@ -761,11 +761,13 @@ def test_a_database_of_an_earlier_release_is_brought_up_to_date(shared_url: str)
     store = open_store(shared_url)
     fill(store)
     with store.database.write() as connection:
-        connection.execute(text("DROP TABLE label_opinions"))
+        for table in ("label_opinions", "comparison_votes", "compared_answers", "comparisons"):
+            connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     store.close()
     store = open_store(shared_url)
     assert store.opinions.judges() == []
+    assert store.comparisons.all() == []
     assert len(store.pairs.pairs("train")) == len(PAIRS)
     store.close()
 

@@ -5,10 +5,11 @@ import json
 import pytest
 from fakes import BAD, GOOD, ListSource, make_bench, make_pairs
 
+from mars_engine.align.blind.sheets import load_sheet
 from mars_engine.align.prompts import TRAINED_ON
 from mars_engine.core.errors import ConfigError, ModelError, NotReadyError
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.workspace.best_of_n import RESULTS_FILE, BestOfNRequest, run_best_of_n
+from mars_engine.workspace.best_of_n import PICKS, RESULTS_FILE, BestOfNRequest, run_best_of_n
 from mars_engine.workspace.rounds import train_warm_up
 
 
@@ -44,6 +45,12 @@ def test_the_picks_of_the_workspaces_models_are_judged_on_prompts_that_they_have
     assert probe.points[-1].judged.estimate == oracle.points[-1].judged.estimate == 5
     assert (found.report.prompts, found.report.left_out) == (6, {TRAINED_ON: 3})
     assert json.loads((found.folder / RESULTS_FILE).read_text())["prompts"] == 6
+    sheets = [load_sheet(path) for path in sorted((found.folder / PICKS).iterdir())]
+    assert [sheet.name.rpartition(", ")[2] for sheet in sheets] == [
+        "one answer", "best of 4 by warm-up", "best of 4 by longest", "best of 4 by oracle",
+    ]  # fmt: skip
+    assert set(sheets[1].answers.values()) == {" ".join(GOOD)}
+    assert set(sheets[0].answers.values()) == {" ".join([*GOOD[:2], *BAD[2:]])}
     again = run_best_of_n(bench, tmp_path, BestOfNRequest(answers=answers, n=4))
     assert (again.id, again.report) == (found.id, found.report)
     fewer = run_best_of_n(bench, tmp_path, BestOfNRequest(answers=answers, n=4, most_prompts=2))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from mars_engine.align.training.best_and_worst import best_and_worst
 from mars_engine.align.training.card import CARD_FILE, render_card
 from mars_engine.align.training.facts import FACTS_FILE, PolicyFacts, TrainedPolicy, is_whole_policy, read_policy
+from mars_engine.align.training.looks import LOOKS_FILE, NEWEST_SHEET, REFERENCE_SHEET
 from mars_engine.align.training.policy import (
     Policy,
     fitting_pairs,
@@ -24,7 +25,7 @@ from mars_engine.align.training.policy import (
 from mars_engine.align.training.ppo import PpoTraining
 from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.trl_methods import PlaceOfWork, require_trl, train_on_pairs, train_online
-from mars_engine.align.training.watch import LOOKS_FILE, Watcher
+from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, NotReadyError
 from mars_engine.core.progress import SilentProgress
@@ -239,7 +240,8 @@ def _save(target: Path, policy: Policy, model: Any, watcher: Watcher, facts: Pol
         kept = model.merge_and_unload() if config.merge else model
         kept.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
-        shutil.copyfile(watcher.folder / LOOKS_FILE, folder / LOOKS_FILE)
+        for file in (LOOKS_FILE, REFERENCE_SHEET, NEWEST_SHEET):
+            shutil.copyfile(watcher.folder / file, folder / file)
         card = render_card(facts, config, watcher.prompts, watcher.looks)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         (folder / FACTS_FILE).write_text(json.dumps(asdict(facts), ensure_ascii=False, indent=1), encoding="utf-8")

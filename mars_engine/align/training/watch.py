@@ -1,6 +1,5 @@
 """Watching a policy as it is trained: its answers to fixed prompts, what they are worth, and alarms."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from mars_engine.align.blind.sheets import write_sheet
 from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks, policy_name, save_looks
 from mars_engine.align.training.policy import Policy
 from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.sampling import likelihoods, sample_completions
 from mars_engine.core.config import AlignConfig
-from mars_engine.core.records import FloatArray, Prompt
-from mars_engine.core.whole_folder import replace_text
+from mars_engine.core.records import Prompt
 from mars_engine.store.workbench import AddPoint, forget_point
-
-LOOKS_FILE = "samples.jsonl"
 
 
 @dataclass
@@ -53,10 +51,7 @@ class Watcher:
 
     def begin(self, model: Any, step: int) -> None:
         """Take up the looks that were kept until a step, and look at the reference where there is none."""
-        path = self.folder / LOOKS_FILE
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            self.looks = [look for look in map(_look_of, lines) if look.step <= step]
+        self.looks = [look for look in load_looks(self.folder) if look.step <= step]
         if not self.looks:
             self.look(model, 0)
 
@@ -97,7 +92,13 @@ class Watcher:
     def _keep(self, now: Look) -> None:
         self.looks = [look for look in self.looks if look.step < now.step] + [now]
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_text(self.folder / LOOKS_FILE, "".join(f"{json.dumps(_as_plain(look))}\n" for look in self.looks))
+        save_looks(self.folder, self.looks)
+        name = policy_name(self.config.policy)
+        for file, look, whose in (
+            (REFERENCE_SHEET, self.looks[0], name),
+            (NEWEST_SHEET, now, f"{name} by {self.config.method}, step {now.step}"),
+        ):
+            write_sheet(self.folder / file, whose, zip(self.prompts, look.texts, strict=True))
 
     def _note(self, now: Look) -> None:
         words = describe_texts(now.texts).words
@@ -124,25 +125,3 @@ class Watcher:
         if kind not in self.alarms:
             self.say(f"step {step:,}: {sentence}")
         self.alarms[kind] = sentence
-
-
-def _as_plain(look: Look) -> dict[str, Any]:
-    return {
-        "step": look.step,
-        "completions": list(look.texts),
-        "rewards": look.rewards.tolist(),
-        "kl": look.kl.tolist(),
-        "gold": None if look.gold is None else look.gold.tolist(),
-    }
-
-
-def _look_of(line: str) -> Look:
-    fields = json.loads(line)
-    gold: FloatArray | None = None if fields["gold"] is None else np.array(fields["gold"])
-    return Look(
-        step=fields["step"],
-        texts=tuple(fields["completions"]),
-        rewards=np.array(fields["rewards"]),
-        kl=np.array(fields["kl"]),
-        gold=gold,
-    )

@@ -20,7 +20,18 @@ from mars_engine.service.desk import Desk
 from pages.parts.review.keys import load_keys
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("words.js", "difference.js", "log.js", "drawing.js", "grid.js", "dealing.js", "deciding.js", "card.js")
+SCRIPTS = (
+    "words.js",
+    "element.js",
+    "keyboard.js",
+    "difference.js",
+    "log.js",
+    "drawing.js",
+    "grid.js",
+    "dealing.js",
+    "deciding.js",
+    "card.js",
+)
 """Parts of one script, in the order in which they build on each other."""
 
 CARDS: dict[str, tuple[int, int]] = {"card": (15, 60), "grid": (48, 240)}

@@ -15,7 +15,7 @@ class Deck extends Deciding {
     }
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const name = this.nameOf(event.key);
-    if (!name || (!isInside && isBusyElsewhere(target, event.key))) return;
+    if (!name || (!isInside && isBusyElsewhere(target, event.key in ARROWS))) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     if (event.repeat && name !== "back" && name !== "forward") return;
@@ -335,19 +335,6 @@ function plain(text) {
 function withLastTurn(turns, text) {
   const last = lastTurnOf(turns);
   return turns.map((turn, index) => (index === last ? { ...turn, content: text } : turn));
-}
-
-function takesText(target) {
-  if (!(target instanceof Element)) return false;
-  if (target.isContentEditable || target.matches("textarea, select")) return true;
-  return target.matches("input:not([type=checkbox], [type=radio], [type=button], [type=range], [type=submit])");
-}
-
-/** Whether an element outside the deck needs this key itself. */
-function isBusyElsewhere(target, key) {
-  if (!(target instanceof Element) || target === document.body) return false;
-  if (target.closest("[role=dialog], [role=listbox], [role=menu], [role=combobox], [role=grid]")) return true;
-  return key in ARROWS && target.matches("input, [role=slider], [role=tab], [role=radio], [role=option], .js-plotly-plot *");
 }
 
 function whenIdle(task) {

@@ -3,16 +3,6 @@
 const SMALLEST_CHARACTER = [6.5, 22]; // pixels, width and height of its line; see firstCharacters
 const QUICK_CHARACTERS = 3000; // two texts together are compared before the first paint up to this length
 
-/** An element with attributes and children; a string among the children becomes a text node. */
-function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-  return made;
-}
-
 const comparisons = new WeakMap(); // by card: texts that were compared already
 
 /** The comparison of a card's texts under a name; made once. `undefined` where it is not made yet and would be slow. */

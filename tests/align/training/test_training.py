@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from scipy.stats import ttest_rel
 from tiny_policy import PROMPTS, SunshineModel, sunshine
 
+from mars_engine.align.blind.sheets import load_sheet
 from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.guards import Look
+from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks
 from mars_engine.align.training.policy import Policy, load_policy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
 from mars_engine.align.training.sampling import sample_completions
 from mars_engine.align.training.train import PolicyTask, train_policy
-from mars_engine.align.training.watch import LOOKS_FILE, _look_of
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import Pair
@@ -63,7 +64,7 @@ def train(folder: Path, config: AlignConfig, task: PolicyTask = TASK, **how: Cal
 
 
 def looks(trained: TrainedPolicy) -> list[Look]:
-    return [_look_of(line) for line in (trained.folder / LOOKS_FILE).read_text(encoding="utf-8").splitlines()]
+    return load_looks(trained.folder)
 
 
 def mean_sunshine(policy: Policy, model: Any, config: AlignConfig) -> np.ndarray:
@@ -87,6 +88,8 @@ def test_each_method_raises_the_reward_and_its_adapter_loads_in_plain_peft(
     assert [sunshine(text) for text in last.texts] == last.rewards.tolist()
     assert trained.facts.reward_after == pytest.approx(last.rewards.mean())
     assert noted["watched reward"] == [first.rewards.mean(), last.rewards.mean()]
+    for file, look in ((REFERENCE_SHEET, first), (NEWEST_SHEET, last)):
+        assert load_sheet(trained.folder / file).answers == dict(zip(PROMPTS[:WATCHED], look.texts, strict=True))
     assert len(noted["loss" if method != "ppo" else "policy loss"]) == config.steps
 
     from peft import AutoPeftModelForCausalLM

@@ -1,0 +1,54 @@
+"""Looks at a policy in training as they are kept, to be read without torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mars_engine.align.training.guards import Look
+from mars_engine.core.records import FloatArray
+from mars_engine.core.whole_folder import replace_text
+
+LOOKS_FILE = "samples.jsonl"
+REFERENCE_SHEET, NEWEST_SHEET = "reference.json", "newest.json"
+"""The answers of the first and the newest look, in AlpacaEval's format."""
+
+
+def policy_name(policy: str) -> str:
+    """Return what a policy is called: its folder's name, or its name on the hub."""
+    return Path(policy).name if Path(policy).is_dir() else policy
+
+
+def load_looks(folder: Path) -> list[Look]:
+    """Return the looks that are kept in a folder, oldest first; none where there is no file of them."""
+    path = folder / LOOKS_FILE
+    return list(map(_look_of, path.read_text(encoding="utf-8").splitlines())) if path.is_file() else []
+
+
+def save_looks(folder: Path, looks: Sequence[Look]) -> None:
+    """Write all looks, in the place of those that were there."""
+    replace_text(folder / LOOKS_FILE, "".join(f"{json.dumps(_as_plain(look))}\n" for look in looks))
+
+
+def _as_plain(look: Look) -> dict[str, Any]:
+    return {
+        "step": look.step,
+        "completions": list(look.texts),
+        "rewards": look.rewards.tolist(),
+        "kl": look.kl.tolist(),
+        "gold": None if look.gold is None else look.gold.tolist(),
+    }
+
+
+def _look_of(line: str) -> Look:
+    fields = json.loads(line)
+    gold: FloatArray | None = None if fields["gold"] is None else np.array(fields["gold"])
+    return Look(
+        step=fields["step"],
+        texts=tuple(fields["completions"]),
+        rewards=np.array(fields["rewards"]),
+        kl=np.array(fields["kl"]),
+        gold=gold,
+    )
