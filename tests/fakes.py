@@ -178,6 +178,14 @@ def make_bench(config: MarsConfig | None = None, *, url: str = "sqlite://") -> W
     )
 
 
+def copy_database(source: Store, target: Store) -> None:
+    """Overwrite an SQLite database with another's content."""
+    opened = [store.database.engine.raw_connection() for store in (source, target)]
+    opened[0].driver_connection.backup(opened[1].driver_connection)
+    for connection in opened:
+        connection.close()
+
+
 def record_review(
     store: Store, kind: ItemKind, item_id: str, action: ReviewAction, *, annotator: str, clock: Clock, **said: Any
 ) -> ReviewEvent:

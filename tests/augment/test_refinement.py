@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import pytest
-from fakes import BagOfWordsEncoder, ListSource, SuffixParaphraser, make_bench, make_pairs
+from fakes import BagOfWordsEncoder, ListSource, SuffixParaphraser, copy_database, make_bench, make_pairs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from mars_engine.explore.dossier import open_dossier
 from mars_engine.explore.explorer import Explorer
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
+from mars_engine.store import open_store
 from mars_engine.store.workbench import Workbench
 
 TRIES, EPSILON = 3, 0.05
@@ -61,15 +63,24 @@ class MuteParaphraser(SuffixParaphraser):
         return [Generation(request.key, (), failure="it is mute") for request in requests]
 
 
-def propose_with(refiner: ScriptedRefiner, paraphraser: SuffixParaphraser | None = None) -> Workbench:
+@cache
+def scored() -> Workbench:
+    """A workbench with a model and its scores; it is copied for each test."""
     config = MarsConfig(
         triage=TriageConfig(policy="keep", seeds=2, folds=2),
         gate=CLOSE_BY_RULE,
         propose=ProposeConfig(variants=1, refine_tries=TRIES, refine_epsilon=EPSILON),
     )
-    bench = replace(make_bench(config), refiner=refiner, paraphraser=paraphraser or SuffixParaphraser())
+    bench = make_bench(config)
     import_pairs(ListSource(PAIRS), bench.store, split="train", clock=bench.clock, progress=bench.progress)
     score_model(bench, train_warm_up(bench))
+    return bench
+
+
+def propose_with(refiner: ScriptedRefiner, paraphraser: SuffixParaphraser | None = None) -> Workbench:
+    store = open_store("sqlite://")
+    copy_database(scored().store, store)
+    bench = replace(scored(), store=store, refiner=refiner, paraphraser=paraphraser or SuffixParaphraser())
     make_proposals(bench, make_plan(bench, bench.store.models.latest()).plan)
     return bench
 

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fakes import ListSource, MemoryShelf, TickingClock, make_bench, make_pairs, record_review
+from fakes import ListSource, MemoryShelf, TickingClock, copy_database, make_bench, make_pairs, record_review
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +33,6 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store import Store
 from mars_engine.store.database import Database
 from mars_engine.store.workbench import Workbench
 
@@ -71,13 +70,6 @@ def workspace(pairs: int, proposals: bool) -> Workbench:
 def emptied() -> Workbench:
     """The one workbench in memory, whose content every test overwrites with its own."""
     return make_bench(CONFIG)
-
-
-def copy_database(source: Store, target: Store) -> None:
-    opened = [store.database.engine.raw_connection() for store in (source, target)]
-    opened[0].driver_connection.backup(opened[1].driver_connection)
-    for connection in opened:
-        connection.close()
 
 
 READING = {"order", "source", "overlap_percent", "read_only"}

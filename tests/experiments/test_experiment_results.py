@@ -74,18 +74,18 @@ def test_a_planted_difference_is_shown_and_its_absence_is_said(results):
         assert "no difference shown from none" in say_verdict(by_method["uniform"], results.level)
 
 
-def test_methods_that_came_to_the_same_are_not_counted_as_compared():
+def test_methods_that_came_to_the_same_are_not_counted_as_compared(results):
     same = [
         replace(each, correct=twin.correct, accuracy=twin.accuracy) if each.key.method == "mars_signed" else each
         for each in CELLS
         for twin in CELLS
         if (twin.key.seed, twin.key.matching, twin.key.method) == (each.key.seed, each.key.matching, "uniform")
     ]
-    results, usual = summarize_experiment(PLAN, same), summarize_experiment(PLAN, CELLS)
-    signed = next(each for each in results.comparisons[0].methods if each.method == "mars_signed")
+    found = summarize_experiment(PLAN, same)
+    signed = next(each for each in found.comparisons[0].methods if each.method == "mars_signed")
     assert signed.against("uniform").verdict == "the same as uniform: nothing was compared"
     assert "mars_signed: the same as uniform: nothing was compared; " in say_verdict(signed, results.level)
-    assert results.differences == usual.differences - len(results.comparisons)
+    assert found.differences == results.differences - len(found.comparisons)
 
 
 def test_the_spread_over_seeds_is_that_of_the_seeds_own_differences(results):

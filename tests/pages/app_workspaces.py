@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import ListSource, make_bench, make_pairs
+from reading_workspaces import let_live_probe_read
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import ModelRecord, Run
@@ -69,6 +70,8 @@ def _made(kind: str) -> Path:
         bench.store.runs.start(FAILED)
         bench.store.runs.finish(FAILED.id, "failed", FAILED.started_at, summary={}, error=FAILED.error)
     bench.store.close()
+    if kind in {"without proposals", "complete"}:
+        let_live_probe_read(workspace.root)
     return workspace.root
 
 

@@ -62,7 +62,7 @@ def test_packaged_pairs_and_model_train_a_probe_and_the_app_starts(installed, tm
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    mars("init", "--probe-layers", "2,4", "--probe-l2", "0.01")
+    mars("init", "--probe-layers", "2,4", "--probe-reading", "response", "--probe-l2", "0.01")
     mars("import", "demo")
     mars("train")
     mars("report", str(tmp_path / "report.html"))

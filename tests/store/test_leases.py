@@ -157,6 +157,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_five_processes_never_lease_an_item_twice_and_none_is_stuck_when_they_are_killed(store, shared_url):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [

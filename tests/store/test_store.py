@@ -242,6 +242,7 @@ def test_moments_come_back_in_utc(store: Store) -> None:
     assert store.pairs.datasets()[0].imported_at.isoformat() == "2026-03-01T12:00:00.123456+00:00"
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_pairs_import_in_seconds_and_are_found_by_id(shared_url: str) -> None:
     turns = (Turn("user", "q"),)
     pairs = [Pair(f"{number:024x}", turns, f"good {number}", "bad") for number in range(100_000)]
@@ -668,6 +669,7 @@ def python(script: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, env=environment, **pipes)
 
 
+@pytest.mark.slow
 def test_processes_that_make_and_fill_a_database_at_once_lose_nothing(shared_url: str) -> None:
     annotators = ["ada", "bob", "eve"]
     processes = [python(OPEN_AND_REVIEW, shared_url, annotator) for annotator in annotators]
@@ -708,6 +710,7 @@ def test_opening_waits_for_whoever_is_at_work_on_a_new_file(tmp_path: Path) -> N
     holder.close()
 
 
+@pytest.mark.slow
 def test_opening_a_current_database_needs_no_alembic(shared_url: str) -> None:
     open_store(shared_url).close()
     script = (
