@@ -16,6 +16,13 @@ def run(workspace: Path, *arguments: str) -> Result:
     return CliRunner().invoke(command, ["--workspace", str(workspace), *arguments], prog_name="mars")
 
 
+def demo_pairs(folder: Path, count: int) -> Path:
+    rows = (ROOT / "data" / "demo-train.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+    path = folder / "some.jsonl"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
 def test_too_few_pairs_are_refused_with_what_is_needed(tmp_path):
     assert run(tmp_path / "w", "init").exit_code == 0
     path = tmp_path / "few.jsonl"
@@ -30,7 +37,7 @@ def test_too_few_pairs_are_refused_with_what_is_needed(tmp_path):
 @pytest.mark.model
 def test_the_demo_pairs_get_advice_that_is_kept_and_said_to_be_out_of_date(tmp_path):
     with mars.create(tmp_path / "w", progress=False) as workspace:
-        workspace.import_pairs(ROOT / "data" / "demo-train.jsonl")
+        workspace.import_pairs(demo_pairs(tmp_path, 90))
         with pytest.raises(mars.MarsError, match="no advice"):
             workspace.advised()
         workspace.train()
@@ -58,9 +65,7 @@ def test_the_demo_pairs_get_advice_that_is_kept_and_said_to_be_out_of_date(tmp_p
 
 @pytest.mark.model
 def test_fine_tuning_is_measured_where_it_is_asked_for(tmp_path):
-    rows = (ROOT / "data" / "demo-train.jsonl").read_text(encoding="utf-8").splitlines()[:60]
-    path = tmp_path / "some.jsonl"
-    path.write_text("\n".join(rows), encoding="utf-8")
+    path = demo_pairs(tmp_path, 60)
     with mars.create(tmp_path / "w", progress=False) as workspace:
         workspace.import_pairs(path)
         quick = {"reward_model": {"epochs": 1, "max_tokens": 32}}
