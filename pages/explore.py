@@ -16,7 +16,7 @@ from pages.parts.explore.actions import draw_actions
 from pages.parts.explore.figures import is_cut, show_histogram, show_map, show_plane
 from pages.parts.explore.filters import draw_filters, draw_restrictions
 from pages.parts.explore.panel import draw_panel, pair_beside
-from pages.parts.explore.state import change, changing, current_view
+from pages.parts.explore.state import change, changing, current_view, hear_clicks
 from pages.parts.explore.table import draw_table
 from pages.parts.frame.page import empty_state, page, presenting, show_error
 from pages.parts.train.run_panel import watch
@@ -70,6 +70,7 @@ def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | N
     shade = desk.explorer.shade(scene)
     if not presenting():
         draw_controls(desk, scene)
+        hear_clicks(scene.index.ids)
     left, right = st.columns((3, 2) if beside else 2)
     with left:
         draw_map(desk, scene, shade)
