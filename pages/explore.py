@@ -55,9 +55,11 @@ def draw(desk: Desk) -> None:
             st.text(f"⚠ {problem}")
     if not presenting():
         draw_filters(desk, scene)
-    st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="explore-head"):
+        st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False, width="content")
+        if not presenting():
+            draw_restrictions(scene.view)
     if not presenting():
-        draw_restrictions(scene.view)
         draw_actions(desk, scene)
     beside, before = pair_beside(scene), margins_before(desk, scene)
     draw_figures(desk, scene, beside, before)
@@ -164,7 +166,7 @@ def draw_controls(desk: Desk, scene: Scene) -> None:
     newest = scene.index.model
     models = {each.id: each.label for each in with_distinct_labels(desk.store.models.all())}
     models = {key: label for key, label in models.items() if newest and key != newest.id}
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="explore-controls"):
         st.session_state["explore map kind"] = scene.view.map
         st.segmented_control(
             "Map of",
