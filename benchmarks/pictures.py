@@ -116,6 +116,9 @@ class Camera:
     def title(self) -> str:
         return str(self.browser.execute_script("return document.querySelector('h1')?.innerText || ''"))
 
+    def wait_for_title(self, title: str) -> None:
+        self.wait(lambda: self.title == title, f"the page is {title!r}")
+
     def press(self, key: str) -> None:
         from selenium.webdriver.common.action_chains import ActionChains
 
@@ -125,7 +128,7 @@ class Camera:
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
-        hand = ActionBuilder(self.browser)
+        hand: Any = ActionBuilder(self.browser)
         hand.pointer_action.move_to_location(*place)
         if click:
             hand.pointer_action.click()
@@ -205,7 +208,7 @@ def record(address: str) -> Recording:
         film.add(lens.picture(), 1.5)
         for title in list(TITLES.values())[1:]:
             lens.press(Keys.ARROW_RIGHT)
-            lens.wait(lambda title=title: lens.title == title, f"the step {title!r}")
+            lens.wait_for_title(title)
             lens.settle()
             film.add(lens.picture(), 1.5)
     return film

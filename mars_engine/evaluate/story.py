@@ -161,7 +161,7 @@ def _tell_people(content: ReportContent) -> StoryStep:
         proposals = sum(each.proposals for each in policies)
         says.append(f"A policy, a fixed rule, decided about {_count(proposals, 'proposal')} where no person did.")
     for each in content.agreements:
-        if each.raw.defined:
+        if each.raw.interval is not None:
             about = "proposals" if each.kind == "proposal" else "labels"
             share = _of_hundred(each.raw.interval.estimate)
             says.append(f"Of {each.overlap:,} {about} that several read, they agreed on {share}.")
