@@ -16,7 +16,7 @@ from pages.parts.explore.actions import draw_actions
 from pages.parts.explore.figures import is_cut, show_histogram, show_map, show_plane
 from pages.parts.explore.filters import draw_filters, draw_restrictions
 from pages.parts.explore.panel import draw_panel, pair_beside
-from pages.parts.explore.state import change, changing, current_view
+from pages.parts.explore.state import change, changing, current_view, hear_clicks
 from pages.parts.explore.table import draw_table
 from pages.parts.frame.page import empty_state, page, presenting, show_error
 from pages.parts.train.run_panel import watch
@@ -55,9 +55,11 @@ def draw(desk: Desk) -> None:
             st.text(f"⚠ {problem}")
     if not presenting():
         draw_filters(desk, scene)
-    st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="explore-head"):
+        st.subheader(f"{scene.count:,} of {len(scene.index):,} pairs selected", anchor=False, width="content")
+        if not presenting():
+            draw_restrictions(scene.view)
     if not presenting():
-        draw_restrictions(scene.view)
         draw_actions(desk, scene)
     beside, before = pair_beside(scene), margins_before(desk, scene)
     draw_figures(desk, scene, beside, before)
@@ -70,6 +72,7 @@ def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | N
     shade = desk.explorer.shade(scene)
     if not presenting():
         draw_controls(desk, scene)
+        hear_clicks(scene.index.ids)
     left, right = st.columns((3, 2) if beside else 2)
     with left:
         draw_map(desk, scene, shade)
@@ -163,7 +166,7 @@ def draw_controls(desk: Desk, scene: Scene) -> None:
     newest = scene.index.model
     models = {each.id: each.label for each in with_distinct_labels(desk.store.models.all())}
     models = {key: label for key, label in models.items() if newest and key != newest.id}
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="explore-controls"):
         st.session_state["explore map kind"] = scene.view.map
         st.segmented_control(
             "Map of",

@@ -26,9 +26,9 @@ from mars_engine.core.records import (
 )
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.explore.excerpts import excerpt, last_question
+from mars_engine.explore.outlines import outline
 from mars_engine.explore.shades import Shade, shade_of
 from mars_engine.explore.view import UNDECIDED, UNTRIAGED, Sort, View
-from mars_engine.stats.geometry import outline
 from mars_engine.store import Store
 
 LOOKUPS_KEPT = 16

@@ -9,10 +9,11 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.explore.outlines import outline
 from mars_engine.explore.plots import GROUP_SYMBOLS, add_groups
 from mars_engine.explore.shades import MOST_GROUPS, OTHERS, shade_of
 from mars_engine.explore.view import COLOURS, View, link_parameters, read_view
-from mars_engine.stats.geometry import inside_polygon, outline
+from mars_engine.stats.geometry import inside_polygon
 from mars_engine.workspace.rounds import run_rounds
 
 

@@ -39,6 +39,8 @@ READING = (
     "review?who=axe&set=unread",
     "review?who=axe&set=unread&view=Grid",
     f"pair?id={make_pairs(1)[0].id}",
+    f"explore?id={make_pairs(1)[0].id}&colour=label",
+    "present?present=1&step=gain",
 )
 """Pages with what they are there for: a card to read, many small ones, a pair."""
 

@@ -21,8 +21,17 @@ DONE = "explore done"
 """Name in the session state of what was done last, so that it can be undone."""
 EXPORTED = "explore exported"
 
-ACTIONS_STYLE = "<style>.st-key-explore-actions { min-height: 2.5rem; }</style>"
-"""As high as a button, also where a sentence stands for the buttons."""
+ACTIONS_STYLE = """
+<style>
+  .st-key-explore-actions { min-height: 2.5rem; }
+  @media (max-width: 640px) {
+    .st-key-explore-actions, .st-key-explore-controls { flex-wrap: nowrap; overflow-x: auto; }
+    .st-key-explore-actions > *, .st-key-explore-controls > * { flex-shrink: 0; }
+  }
+</style>
+"""
+"""As high as a button, also where a sentence stands for the buttons. On a telephone one scrolls to the side for more of
+them, so that the map is not far below."""
 
 MOST_DOWNLOADED_BYTES = 64 * 2**20
 """A larger file is not taken into the server's memory; it is told where it lies."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mars_engine.core.columns import IdArray
 from mars_engine.core.records import Float32Array, FloatArray
 from mars_engine.explore.colours import NAME_GROUND
 from mars_engine.explore.explorer import Scene
@@ -40,8 +39,6 @@ OUTLINE = {"color": "rgba(128, 128, 128, 0.7)", "width": 1, "dash": "dot"}
 OUTLINE_FILL = "rgba(128, 128, 128, 0.07)"
 NAME_WIDTH = 44
 """Characters on a line of a point's name."""
-NO_POINTS: IdArray = np.empty(0, dtype="S24")
-"""Bars carry no pairs."""
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
 
@@ -61,7 +58,7 @@ def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
     )
     if brush is not None:
         _outline(figure, Box(brush, Interval(0.0, _top(histogram))))
-    _show(figure, "histogram", "margin_brush", ("box",), NO_POINTS, alt="Histogram of the score margins")
+    _show(figure, "histogram", "margin_brush", ("box",), alt="Histogram of the score margins")
 
 
 def _top(histogram: Histogram) -> float:
@@ -117,8 +114,7 @@ def show_map(
         figure,
         name,
         "map_brush",
-        ("points", "lasso", "box"),
-        scene.index.ids,
+        ("lasso", "box"),
         alt=f"Semantic map of the pairs by {shade.title}",
     )
 
@@ -154,8 +150,7 @@ def show_plane(
         figure,
         "plane",
         "plane_brush",
-        ("points", "lasso", "box"),
-        scene.index.ids,
+        ("lasso", "box"),
         alt="Score margin against semantic distance",
     )
 
@@ -269,7 +264,7 @@ def _outline(figure: go.Figure, region: Region) -> None:
     figure.add_selection(type="path", path=path, xref="x", yref="y", line=BRUSH_LINE)
 
 
-def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], ids: IdArray, *, alt: str) -> None:
+def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], *, alt: str) -> None:
     key = f"explore {name}"
     # Which pairs a brush selects, the server says by their colours; plotly is not to pale the others once more.
     for trace in figure.data:
@@ -282,7 +277,7 @@ def _show(figure: go.Figure, name: str, field: str, modes: tuple[str, ...], ids:
         figure,
         key=key,
         alt=alt,
-        on_select=partial(brushed, field, key, ids),
+        on_select=partial(brushed, field, key),
         selection_mode=modes,
         config={
             "scrollZoom": False,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,10 @@ from mars_engine.explore.view import (
     drawn_lasso,
     link_parameters,
     read_view,
+)
+
+_clicks = st.components.v2.component(
+    "mars_explore_clicks", js=Path(__file__).with_name("clicks.js").read_text(encoding="utf-8")
 )
 
 PAIR = "id"
@@ -53,10 +58,8 @@ def carried_view() -> dict[str, list[str]]:
     return {key: st.query_params.get_all(key) for key in LINK_KEYS if key in st.query_params}
 
 
-def brushed(field: str, chart_key: str, ids: IdArray) -> None:
-    """Take over what was just drawn on a chart as a brush of the view; where a point was clicked, open its pair.
-
-    The points carry their pair's place in `ids`.
+def brushed(field: str, chart_key: str) -> None:
+    """Take over what was just drawn on a chart as a brush of the view.
 
     A chart that has lost its selection says so by an event without one. That is no wish to clear the brush: figures
     are drawn anew with every change. A brush is cleared by its own button.
@@ -70,14 +73,17 @@ def brushed(field: str, chart_key: str, ids: IdArray) -> None:
     elif boxes := drawn.get("box"):
         x, y = boxes[-1]["x"], boxes[-1]["y"]
         change(**{field: drawn_interval(x) if field == "margin_brush" else drawn_box(x, y)})
-    elif clicked := [point["customdata"] for point in drawn.get("points", ()) if "customdata" in point]:
-        place = clicked[0][0] if isinstance(clicked[0], list) else clicked[0]
-        open_beside(ids[int(place)].decode())
 
 
-def open_beside(pair_id: str) -> None:
-    """Open a pair beside the map."""
-    st.query_params[PAIR] = pair_id
+def hear_clicks(ids: IdArray) -> None:
+    """Let a click on a point open its pair beside the map; the points carry their pair's place in `ids`."""
+
+    def open_beside() -> None:
+        place = st.session_state["explore clicks"].place
+        if place is not None and 0 <= place < len(ids):
+            st.query_params[PAIR] = ids[place].decode()
+
+    _clicks(key="explore clicks", on_place_change=open_beside)
 
 
 def close_beside() -> None:

@@ -29,6 +29,7 @@ STORY = "present"
 NOT_PRESENTED = ("Data", "Settings")
 """Titles of the pages that present mode does not lead to: they are about this machine, not about the result."""
 FAVICON = Path(__file__).with_name("favicon.svg")
+WORDMARK = Path(__file__).with_name("wordmark.svg")
 
 PRESENT_STYLE = """
 <style>
@@ -99,6 +100,7 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     if is_presenting:
         _draw_present_pages(pages, is_story=page_shown.url_path == STORY)
     else:
+        st.logo(WORDMARK, size="large")
         with st.sidebar:
             _draw_way("▷ Present", PRESENTED, page=STORY)
     page_shown.run()

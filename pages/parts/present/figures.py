@@ -46,11 +46,12 @@ def gain_figure(comparisons: Sequence[Comparison]) -> go.Figure:
             hovertemplate=f"%{{x:.1f}} points: {escape(each.verdict)}<extra></extra>",
         )
         figure.add_annotation(
-            x=difference.estimate * 100,
+            x=0.5,
+            xref="paper",
             y=place,
-            yshift=34,
+            yshift=46,
             showarrow=False,
-            text=escape(f"{each.first} − {each.second}: {each.verdict}"),
+            text=f"{escape(f'{each.first} − {each.second}:')}<br>{escape(each.verdict)}",
         )
     figure.add_vline(0, line={"width": 2, "color": "gray", "dash": "dot"}, layer="below")
     reach = 1.25 * max(abs(end) * 100 for each in comparisons for end in (each.difference.low, each.difference.high))
