@@ -17,11 +17,11 @@ from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.dropout_views import DropoutViewEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
-from mars_engine.experiments.cell_journal import CellJournal
+from mars_engine.experiments.cell_journal import CellJournal, DrawLocks
 from mars_engine.experiments.draws import DatasetPairs, read_pairs
 from mars_engine.experiments.experiment import experiment_id
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, find_dataset_file, load_experiment_plan
-from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES
+from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES, LOCKS
 from mars_engine.experiments.recorded_rewrites import read_mislabelled, read_rewrites, with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools
@@ -108,6 +108,7 @@ class WorkspaceExperiment:
             views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
             count_tokens=token_counter(self._encoder),
             with_rewrites=with_rewrites,
+            claim=DrawLocks(self.folder / LOCKS).claim,
             seconds=time.perf_counter,
             progress=self.bench.progress,
             add_point=self.bench.add_point,

@@ -36,6 +36,9 @@ class ExperimentTools:
     count_tokens: Callable[[Sequence[str]], IntArray]
     with_rewrites: Callable[[Workbench, Draw], Workbench]
     """Makes a workbench write what is recorded for a draw's pairs."""
+    claim: Callable[[str, bool], AbstractContextManager[bool]]
+    """Keeps all other processes from a draw of this name meanwhile; true where it is ours. With true as its second
+    argument it waits until no other process has the draw."""
     seconds: Callable[[], float]
     """A clock that only ever goes forward, in seconds."""
     progress: Progress

@@ -56,7 +56,8 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
 
     The plan's data files are looked for beside the plan, then in the current folder. Every finished cell (a method on
     a draw of a dataset, trained in one way) is kept at once: interrupted and started again, the command goes on with
-    the next cell, and methods, seeds or matchings added to the plan later run their own cells only. The results go to
+    the next cell, and methods, seeds or matchings added to the plan later run their own cells only. Started in several
+    terminals at once, the commands share the draws out between them, and no cell is computed twice. The results go to
     the database, the page Results, and artifacts/experiments/ (two CSV tables, one HTML report).
 
     What is trained are heads on the packaged encoder, cheap enough for many seeds; fine-tuned transformers are compared
