@@ -10,12 +10,12 @@ from itertools import product
 
 import numpy as np
 
-from mars_engine.core.records import FloatArray, content_id
+from mars_engine.core.records import FloatArray, TrainingSet, content_id
 from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
 from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.methods import Laboratory, TrainingRows
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan
-from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.stats.metrics import correctness
 
 FORMAT = 2
@@ -119,21 +119,17 @@ def plan_cells(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> list[Ex
 
 
 def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
-    """Train one method's head in one way, and rank the held-out pairs by it."""
+    """Train on one method's pairs in one way, and rank the held-out pairs by it."""
     tools, rows = laboratory.tools, laboratory.training_rows(key.method)
     steps = _steps(laboratory, key, rows)
     started = tools.seconds()
-    if key.matching == "convex":
-        head, pairs_seen = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence), len(rows)
-    else:
-        rng = np.random.default_rng(key.seed)
-        head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
-        pairs_seen = steps * tools.stepwise.pairs_a_step(len(rows))
+    trained = _train(laboratory, key, rows, steps)
     seconds = tools.seconds() - started
-    margins: FloatArray = laboratory.heldout_differences @ head
+    pairs_seen = len(rows) if key.matching == "convex" else steps * tools.stepwise.pairs_a_step(len(rows))
+    margins = trained.heldout
     correct = correctness(margins)
     wrong = rows.of_wrong_labels
-    losses = rows.weights * label_losses(rows.differences @ head, rows.label_confidence)
+    losses = rows.weights * label_losses(trained.train, rows.label_confidence)
     return ExperimentCell(
         key=key,
         accuracy=float(correct.mean()),
@@ -152,6 +148,19 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
         prompts=tuple(laboratory.draw.heldout_prompts.tolist()),
         correct=tuple(correct.tolist()),
     )
+
+
+def _train(laboratory: Laboratory, key: CellKey, rows: TrainingRows, steps: int) -> TrainedMargins:
+    tools = laboratory.tools
+    if laboratory.plan.train == "fine-tuned":
+        training_set = TrainingSet(rows.pairs, rows.weights, rows.label_confidence)
+        return tools.fine_tune(laboratory.linear, training_set, laboratory.draw.heldout, steps=steps, seed=key.seed)
+    if key.matching == "convex":
+        head = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence)
+    else:
+        rng = np.random.default_rng(key.seed)
+        head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
+    return TrainedMargins(rows.differences @ head, laboratory.heldout_differences @ head)
 
 
 def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:

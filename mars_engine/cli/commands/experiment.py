@@ -60,8 +60,9 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
     terminals at once, the commands share the draws out between them, and no cell is computed twice. The results go to
     the database, the page Results, and artifacts/experiments/ (two CSV tables, one HTML report).
 
-    What is trained are heads on the packaged encoder, cheap enough for many seeds; fine-tuned transformers are compared
-    by 'mars train' with one law or another, and 'mars evaluate'.
+    What is trained are heads on the packaged encoder, cheap enough for many seeds, or with train = "fine-tuned" the
+    encoder itself, its lower layers frozen; other transformers are compared by 'mars train' with one law or another,
+    and 'mars evaluate'.
     """
     if dry_run:
         with _unrecorded(session) as bench:
