@@ -16,6 +16,7 @@ from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.transformer.backbone import load_probe_backbone
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning, UpperLayers
+from mars_engine.reward_models.transformer.model import score_tokenized
 from mars_engine.reward_models.transformer.probe_start import start_of
 
 PROGRESS = SilentProgress()
@@ -40,8 +41,10 @@ def test_without_a_step_it_is_the_probe_whichever_layers_are_frozen(fitted, froz
     margins = tuning(frozen).margins(
         start_of(probe, 256), TrainingSet.plain(pairs[:16]), pairs[16:], steps=0, seed=0, progress=PROGRESS
     )
-    expected = probe.score(pairs, progress=PROGRESS).margins
-    np.testing.assert_allclose(np.concatenate([margins.train, margins.heldout]), expected, atol=1e-4)
+    whole = load_probe_backbone(find_backbone_folder("packaged"), start_of(probe, 256))
+    rows = whole.pairs.tokenize(pairs, progress=PROGRESS)
+    expected = score_tokenized(whole.model, rows, whole.padding, batch_tokens=0, progress=PROGRESS).margins
+    np.testing.assert_allclose(np.concatenate([margins.train, margins.heldout]), expected, atol=1e-5)
 
 
 def test_it_learns_by_the_labels_and_repeats_itself(fitted):
