@@ -36,10 +36,10 @@ from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
-from mars_engine.experiments.draws import draw_pairs
+from mars_engine.experiments.draws import DatasetPairs, draw_pairs
 from mars_engine.experiments.files import WorkspaceExperiment
 from mars_engine.experiments.methods import Laboratory
-from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, HeadTraining, Method
+from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, Method, TrainingSettings
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
@@ -63,7 +63,7 @@ PLAN = ExperimentPlan(
     probe=ProbeConfig(reading="response", layers="2,4", l2=0.003),
     allocation=AllocationConfig(budget_per_pair=1.0, tau=0.5, scale="standard"),
     propose=ProposeConfig(variants=3),
-    training=HeadTraining(epochs=20),
+    training=TrainingSettings(epochs=20),
 )
 """The settings of benchmarks/baselines.toml, but for more epochs of fewer pairs, and what the heads read: fixed to what
 the probe on all pairs chooses, so that draws differ in their pairs alone, and each answer is read once."""
@@ -189,11 +189,11 @@ def compute_cells(data: Data, work: Path, seeds: Sequence[int], cells: Cells) ->
 
 def compute_seed(data: Data, root: Path, bench: Workbench, seed: int, missing: Sequence[str], cells: Cells) -> None:
     """Train and keep the missing heads of one draw of base pairs."""
-    draw = draw_pairs(data.pairs, DATASET, seed)
+    draw = draw_pairs(DatasetPairs(data.pairs), DATASET, seed)
     labs = {}
     for with_triage in (False, True):
         plan = PLAN.model_copy(update={"triage": TriageConfig(policy="leave_out" if with_triage else "keep")})
-        tools = WorkspaceExperiment(root, plan, {DATASET.name: data.pairs}, bench).tools()
+        tools = WorkspaceExperiment(root, plan, {DATASET.name: DatasetPairs(data.pairs)}, bench).tools()
         labs[with_triage] = Laboratory(f"{seed} {with_triage}", plan, draw, tools)
     with labs[False], labs[True]:
         steps = labs[False].mars_steps

@@ -33,7 +33,7 @@ from mars_engine.curate.reading import Reading
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.data.pair_index import PairIndexCache
-from mars_engine.experiments.draws import Draw, DrawnPairs, draw_pairs, read_pairs
+from mars_engine.experiments.draws import DatasetPairs, Draw, DrawnPairs, draw_pairs, read_pairs
 from mars_engine.experiments.plan import DatasetPlan
 from mars_engine.reward_models.curvature import fisher_weights
 from mars_engine.reward_models.probe import ProbeTrainer
@@ -388,7 +388,7 @@ def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
             paths = tuple(str(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
             plan = DatasetPlan(name=name, paths=paths, base_pairs=BASE_PAIRS[name], heldout_pairs=HELDOUT_PAIRS)
             pairs = read_pairs([open_source(path) for path in paths])
-            draws = [draw_pairs(pairs, plan, seed) for seed in range(seeds)]
+            draws = [draw_pairs(DatasetPairs(pairs), plan, seed) for seed in range(seeds)]
             oracle = cache(partial(fit_oracle, shared, pairs))
             results: dict[str, list[dict[str, Measured]]] = {reviewer: [] for reviewer in REVIEWERS[name]}
             for seed, draw in enumerate(draws):

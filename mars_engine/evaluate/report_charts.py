@@ -125,6 +125,31 @@ def map_chart(shown: MapSummary) -> Markup:
     return _rendered(draw, f"Map of {shown.pairs:,} pairs by their {shown.kind}", f"{said}.", inches=4.0)
 
 
+def wrong_label_chart(rows: Sequence[tuple[str, float, float]], *, than: str) -> Markup:
+    """Draw a point a method: the share of its training loss that wrong labels have, and what its accuracy differs by.
+
+    Args:
+        rows: label, share of the loss, and accuracy less the baseline's; there must be one.
+        than: the baseline.
+    """
+
+    def draw(axes: "Axes") -> None:
+        axes.axhline(0, color=QUIET, linewidth=1.4)
+        axes.scatter([share for _, share, _ in rows], [better for *_, better in rows], s=36, color=BLUE, zorder=3)
+        for label, share, better in rows:
+            axes.annotate(_shortened(label), (share, better), (4, 4), textcoords="offset points", size=SMALL)
+        axes.set_xlabel("share of the training loss that wrong labels have")
+        axes.set_ylabel(f"accuracy less that of {_shortened(than)} (points)")
+        axes.xaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(lambda value, _: _signed(round(value * 100, 6)))
+        axes.margins(x=0.2)
+
+    said = "; ".join(f"{label}: {share:.1%} of the loss, {signed_points(better)}" for label, share, better in rows)
+    return _rendered(
+        draw, f"What wrong labels have of the loss, and accuracy less that of {than}", f"{said}.", inches=3.6
+    )
+
+
 def movement_chart(movement: Movement, *, models: int) -> Markup:
     """Draw the margins of the same pairs before (dashed) and after (solid, filled) over the same bins.
 

@@ -10,12 +10,12 @@ from itertools import product
 
 import numpy as np
 
-from mars_engine.core.records import FloatArray, content_id
+from mars_engine.core.records import FloatArray, TrainingSet, content_id
 from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
 from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.methods import Laboratory, TrainingRows
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan
-from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.stats.metrics import correctness
 
 FORMAT = 2
@@ -51,6 +51,9 @@ def run_experiment(
 ) -> list[ExperimentCell]:
     """Compute the plan's missing cells, and return all of its cells.
 
+    Several processes may run one plan at once: they share the draws out between them, and each returns once all cells
+    are finished. What a killed process had begun is done by the others.
+
     Args:
         plan: what to do.
         datasets: the pairs of each dataset, by its name.
@@ -60,23 +63,53 @@ def run_experiment(
         LoadError: a dataset has too few pairs.
         NotReadyError: not one new pair could be made for a draw.
     """
-    finished = {cell.key for cell in tools.cells.load()}
-    missing = [key for key in wanted_cells(plan) if key not in finished]
-    with tools.progress.task("cells of the experiment", len(missing)) as task:
-        for dataset, flipped, seed in product(plan.datasets, plan.flipped, plan.seeds):
-            keys = [key for key in missing if (key.dataset, key.flipped, key.seed) == (dataset.name, flipped, seed)]
-            if not keys:
-                continue
-            with open_laboratory(plan, dataset, seed, datasets[dataset.name], tools, flipped=flipped) as laboratory:
-                for key in keys:
-                    cell = compute_cell(laboratory, key)
-                    tools.cells.append(cell)
-                    tools.add_point(
-                        f"{say_data(key.dataset, key.flipped)}, {key.matching}: {key.method}", seed, cell.accuracy
-                    )
-                    task.advance()
-                laboratory.discard()
+    draws = [
+        (dataset, flipped, seed)
+        for dataset, flipped, seed in product(plan.datasets, plan.flipped, plan.seeds)
+        if missing_cells(plan, tools, dataset.name, flipped, seed)
+    ]
+    with tools.progress.task("draws of the experiment", len(draws)) as task:
+        # Draws that another process works on are come back to: by then it has finished them, or was killed.
+        for wait in (False, True):
+            others: list[tuple[DatasetPlan, float, int]] = []
+            for dataset, flipped, seed in draws:
+                with tools.claim(draw_name(dataset.name, flipped, seed), wait) as is_ours:
+                    if not is_ours:
+                        others.append((dataset, flipped, seed))
+                        continue
+                    # Asked anew: another process may have finished some since.
+                    keys = missing_cells(plan, tools, dataset.name, flipped, seed)
+                    _run_draw(plan, keys, dataset, datasets[dataset.name], tools)
+                task.advance()
+            draws = others
     return plan_cells(plan, tools.cells.load())
+
+
+def missing_cells(
+    plan: ExperimentPlan, tools: ExperimentTools, dataset: str, flipped: float, seed: int
+) -> list[CellKey]:
+    """Return the cells of one draw that are not finished, as of now."""
+    finished = {cell.key for cell in tools.cells.load()}
+    return [
+        key
+        for key in wanted_cells(plan)
+        if (key.dataset, key.flipped, key.seed) == (dataset, flipped, seed) and key not in finished
+    ]
+
+
+def _run_draw(
+    plan: ExperimentPlan, keys: Sequence[CellKey], dataset: DatasetPlan, data: DatasetPairs, tools: ExperimentTools
+) -> None:
+    """Compute cells of one draw, each kept as soon as it is finished."""
+    if not keys:
+        return
+    with open_laboratory(plan, dataset, keys[0].seed, data, tools, flipped=keys[0].flipped) as laboratory:
+        for key in keys:
+            cell = compute_cell(laboratory, key)
+            tools.cells.append(cell)
+            said = say_data(key.dataset, key.flipped)
+            tools.add_point(f"{said}, {key.matching}: {key.method}", key.seed, cell.accuracy)
+        laboratory.discard()
 
 
 def plan_cells(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> list[ExperimentCell]:
@@ -86,21 +119,17 @@ def plan_cells(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> list[Ex
 
 
 def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
-    """Train one method's head in one way, and rank the held-out pairs by it."""
+    """Train on one method's pairs in one way, and rank the held-out pairs by it."""
     tools, rows = laboratory.tools, laboratory.training_rows(key.method)
     steps = _steps(laboratory, key, rows)
     started = tools.seconds()
-    if key.matching == "convex":
-        head, pairs_seen = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence), len(rows)
-    else:
-        rng = np.random.default_rng(key.seed)
-        head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
-        pairs_seen = steps * tools.stepwise.pairs_a_step(len(rows))
+    trained = _train(laboratory, key, rows, steps)
     seconds = tools.seconds() - started
-    margins: FloatArray = laboratory.heldout_differences @ head
+    pairs_seen = len(rows) if key.matching == "convex" else steps * tools.stepwise.pairs_a_step(len(rows))
+    margins = trained.heldout
     correct = correctness(margins)
     wrong = rows.of_wrong_labels
-    losses = rows.weights * label_losses(rows.differences @ head, rows.label_confidence)
+    losses = rows.weights * label_losses(trained.train, rows.label_confidence)
     return ExperimentCell(
         key=key,
         accuracy=float(correct.mean()),
@@ -119,6 +148,19 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
         prompts=tuple(laboratory.draw.heldout_prompts.tolist()),
         correct=tuple(correct.tolist()),
     )
+
+
+def _train(laboratory: Laboratory, key: CellKey, rows: TrainingRows, steps: int) -> TrainedMargins:
+    tools = laboratory.tools
+    if laboratory.plan.train == "fine-tuned":
+        training_set = TrainingSet(rows.pairs, rows.weights, rows.label_confidence)
+        return tools.fine_tune(laboratory.linear, training_set, laboratory.draw.heldout, steps=steps, seed=key.seed)
+    if key.matching == "convex":
+        head = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence)
+    else:
+        rng = np.random.default_rng(key.seed)
+        head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
+    return TrainedMargins(rows.differences @ head, laboratory.heldout_differences @ head)
 
 
 def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
@@ -144,8 +186,12 @@ def open_laboratory(
 ) -> Laboratory:
     """Return the laboratory of one draw of a dataset, with a share of its labels flipped."""
     draw = flip_labels(draw_pairs(data, dataset, seed), flipped, seed)
-    name = f"{dataset.name} {seed}" + (f" flipped {flipped:g}" if flipped else "")
-    return Laboratory(name, plan, draw, tools)
+    return Laboratory(draw_name(dataset.name, flipped, seed), plan, draw, tools)
+
+
+def draw_name(dataset: str, flipped: float, seed: int) -> str:
+    """Return what a draw is called among those of a plan."""
+    return f"{dataset} {seed}" + (f" flipped {flipped:g}" if flipped else "")
 
 
 # ------------------------------------------------------------------------------------------------------------- outlook

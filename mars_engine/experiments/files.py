@@ -12,23 +12,27 @@ import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.records import IntArray, Passage, content_id
+from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, content_id
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.dropout_views import DropoutViewEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
-from mars_engine.experiments.cell_journal import CellJournal
+from mars_engine.experiments.cell_journal import CellJournal, DrawLocks
 from mars_engine.experiments.draws import DatasetPairs, read_pairs
 from mars_engine.experiments.experiment import experiment_id
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, find_dataset_file, load_experiment_plan
-from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES
+from mars_engine.experiments.record import CELLS_FILE, EXPERIMENTS, LABORATORIES, LOCKS
 from mars_engine.experiments.recorded_rewrites import read_mislabelled, read_rewrites, with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
-from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.experiments.view_features import DropoutViewFeatures
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.shelf import ProbeShelf
+from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
+from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning
+from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.store import open_store, sqlite_url
 from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
@@ -106,8 +110,10 @@ class WorkspaceExperiment:
             cells=self.cells,
             stepwise=AdamWTrainer(self.plan.training),
             views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
+            fine_tune=ProbeTuning(self.plan, self.bench.progress),
             count_tokens=token_counter(self._encoder),
             with_rewrites=with_rewrites,
+            claim=DrawLocks(self.folder / LOCKS).claim,
             seconds=time.perf_counter,
             progress=self.bench.progress,
             add_point=self.bench.add_point,
@@ -125,6 +131,35 @@ class WorkspaceExperiment:
     def _refiner_fingerprint(self) -> str:
         encoder = CachedEncoder(self._encoder, self._cache)
         return ExtractiveRefiner(encoder, progress=self.bench.progress).card.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTuning:
+    """Fine-tunes the packaged encoder from the probe of a training set."""
+
+    plan: ExperimentPlan
+    progress: Progress
+
+    def __call__(
+        self, linear: LinearTrainer, training_set: TrainingSet, heldout: Sequence[Pair], *, steps: int, seed: int
+    ) -> TrainedMargins:
+        """Take so many optimizer steps, and return margins.
+
+        Raises:
+            TypeError: the features are not a probe's.
+            ConfigError: the plan's encoder is not the packaged one, or the probe looks at sentence embeddings.
+        """
+        if not isinstance(linear, ProbeTrainer):
+            raise TypeError(f"fine-tuning starts from a probe, not from {type(linear).__name__}")
+        settings, folder = self.plan.training, find_backbone_folder("packaged")
+        source = ProbeSource(linear, self.plan.encoder.max_tokens)
+        source.require_encoder(folder)
+        tuning = FrozenTuning(
+            folder, settings.frozen_layers, settings.batch_size, settings.learning_rate, settings.weight_decay
+        )
+        start = source.start(training_set, progress=self.progress)
+        tuned = tuning.margins(start, training_set, heldout, steps=steps, seed=seed, progress=self.progress)
+        return TrainedMargins(tuned.train, tuned.heldout)
 
 
 def open_experiment(root: Path, plan_path: Path, bench: Workbench) -> WorkspaceExperiment:

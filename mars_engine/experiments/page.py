@@ -6,7 +6,7 @@ from pathlib import Path
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report_page import report_template, software_versions
 from mars_engine.experiments.plan import BASELINES, MATCHING_NOTES, METHOD_NOTES, ExperimentPlan, Method
-from mars_engine.experiments.results import Comparison, ExperimentResults, points, say_how_many
+from mars_engine.experiments.results import Comparison, ExperimentResults, points, say_how_many, wrong_label_rows
 from mars_engine.stats.intervals import Interval
 
 TEMPLATE = Path(__file__).with_name("experiment.html.j2")
@@ -27,6 +27,8 @@ def experiment_html(results: ExperimentResults, plan: ExperimentPlan, *, made_at
         points=points,
         charts=report_charts,
         difference_rows=difference_rows,
+        wrong_label_rows=wrong_label_rows,
+        recorded=[dataset.name for dataset in plan.datasets if dataset.rewrites],
     )
 
 

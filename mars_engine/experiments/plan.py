@@ -119,8 +119,8 @@ class DatasetPlan(Section):
         return self
 
 
-class HeadTraining(Section):
-    """Training of the linear head by minibatch AdamW on frozen features."""
+class TrainingSettings(Section):
+    """Training by minibatch AdamW: of the linear head on frozen features, or of the encoder's upper layers with it."""
 
     epochs: Annotated[float, Field(gt=0)] = 5
     """Passes over a training set under equal epochs."""
@@ -130,6 +130,8 @@ class HeadTraining(Section):
     """AdamW's learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decoupled weight decay."""
+    frozen_layers: Annotated[int, Field(ge=0)] = 1
+    """Under train = "fine-tuned": layers from below that stay as they are, beside the embeddings."""
 
 
 class BaselineSettings(Section):
@@ -178,6 +180,9 @@ class ExperimentPlan(Section):
     """What is held equal between the methods."""
     flipped: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = (0.0,)
     """Shares of the base pairs whose labels are flipped, by the seed; the experiment is run under each."""
+    train: Literal["head", "fine-tuned"] = "head"
+    """What is trained: a linear "head" on frozen features, or the packaged encoder "fine-tuned" from the probe of each
+    method's training set."""
     review: Literal["gates", "accept-all"] = "gates"
     """Which proposals are taken: those that pass the gates, or all."""
     encoder: EncoderConfig = EncoderConfig()
@@ -187,7 +192,7 @@ class ExperimentPlan(Section):
     gate: GateConfig = GateConfig()
     propose: ProposeConfig = ProposeConfig()
     quality: QualityConfig = QualityConfig()
-    training: HeadTraining = HeadTraining()
+    training: TrainingSettings = TrainingSettings()
     baselines: BaselineSettings = BaselineSettings()
     new_pairs: NewPairWeights = NewPairWeights()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -219,9 +224,17 @@ class ExperimentPlan(Section):
                 f"triage.policy = {self.triage.policy!r}, but nobody is there to be asked: "
                 "keep, leave_out, smooth or flip"
             )
+        if self.train == "fine-tuned":
+            self._require_trainable()
         if "law" in self.allocation.model_fields_set:
             raise ValueError("allocation.law is decided by each method: leave it out")
         return self
+
+    def _require_trainable(self) -> None:
+        if "convex" in self.matchings:
+            raise ValueError('matchings names "convex", and fine-tuning has no exact fit: "epochs" or "steps"')
+        if "dropout_views" in self.methods:
+            raise ValueError('methods names "dropout_views", which have no texts to fine-tune on: leave it out')
 
     @property
     def keep_highest(self) -> int:

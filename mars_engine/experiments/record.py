@@ -11,6 +11,8 @@ from mars_engine.workspace.workspace import ARTIFACTS
 
 EXPERIMENTS = f"{ARTIFACTS}/experiments"
 LABORATORIES = f"{ARTIFACTS}/laboratories"
+LOCKS = "locks"
+"""Under an experiment's folder: a file for each draw, locked while a process works on it."""
 CELLS_FILE, PLAN_FILE = "cells.jsonl", "plan.json"
 RESULTS_FILE, CELLS_TABLE, REPORT_FILE = "results.csv", "cells.csv", "report.html"
 

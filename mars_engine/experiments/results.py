@@ -91,6 +91,19 @@ class Comparison:
         return any(result.wrong_weight for result in self.methods)
 
 
+def wrong_label_rows(comparison: Comparison) -> list[tuple[Method, float, float]]:
+    """Return each method's share of the loss that wrong labels have, and its accuracy less that of 'none'.
+
+    Empty where no label is known to be wrong, or 'none' is not among the methods.
+    """
+    plain = next((result for result in comparison.methods if result.method == "none"), None)
+    if plain is None or not comparison.knows_wrong_labels:
+        return []
+    return [
+        (result.method, result.wrong_loss, result.accuracy.mean - plain.accuracy.mean) for result in comparison.methods
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class ExperimentResults:
     """The results of a plan, as far as its cells are finished."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.core.records import FloatArray
-from mars_engine.experiments.plan import HeadTraining
+from mars_engine.experiments.plan import TrainingSettings
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """AdamW's usual constants (Loshchilov & Hutter 2019, arXiv 1711.05101)."""
@@ -19,7 +19,7 @@ class AdamWTrainer:
     next `batch_size` pairs of that stream (all pairs, where there are fewer than that).
     """
 
-    settings: HeadTraining
+    settings: TrainingSettings
 
     def steps_for_epochs(self, pairs: int) -> int:
         """Return the steps that take the configured number of passes over so many pairs, rounded up."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import Progress, StepTrainer, ViewFeatures
-from mars_engine.core.records import IntArray
+from mars_engine.core.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
+from mars_engine.core.records import FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.experiments.cells import CellStore
 from mars_engine.experiments.draws import Draw
 from mars_engine.store.workbench import AddPoint, Workbench, forget_point
@@ -25,6 +25,24 @@ class Laboratories(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedMargins:
+    """What a trained model says of its training rows and of the held-out pairs; each of shape (n,)."""
+
+    train: FloatArray
+    heldout: FloatArray
+
+
+class FineTune(Protocol):
+    """Fine-tunes an encoder from the probe of a training set."""
+
+    def __call__(
+        self, linear: LinearTrainer, training_set: TrainingSet, heldout: Sequence[Pair], *, steps: int, seed: int
+    ) -> TrainedMargins:
+        """Take so many optimizer steps, and return margins; nothing is kept of the model."""
+        ...
+
+
 @dataclass(frozen=True)
 class ExperimentTools:
     """Memories, models and clocks of an experiment."""
@@ -33,9 +51,13 @@ class ExperimentTools:
     cells: CellStore
     stepwise: StepTrainer
     views: ViewFeatures
+    fine_tune: FineTune
     count_tokens: Callable[[Sequence[str]], IntArray]
     with_rewrites: Callable[[Workbench, Draw], Workbench]
     """Makes a workbench write what is recorded for a draw's pairs."""
+    claim: Callable[[str, bool], AbstractContextManager[bool]]
+    """Keeps all other processes from a draw of this name meanwhile; true where it is ours. With true as its second
+    argument it waits until no other process has the draw."""
     seconds: Callable[[], float]
     """A clock that only ever goes forward, in seconds."""
     progress: Progress

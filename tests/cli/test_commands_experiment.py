@@ -85,7 +85,7 @@ def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
         for each in result["differences"]
         if (result["method"], each["baseline"]) != BASELINES
     ]
-    assert len(intervals) == 3 * 17
+    assert len(intervals) == 3 * 27
     told_apart = [each for each in intervals if (each["low"], each["high"]) != (0, 0)]
     assert 0 < report["results"]["differences"] == len(told_apart)
     steps = {
@@ -112,7 +112,7 @@ def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
         (newest, _) = store.runs.all()
         assert (newest.kind, newest.state, newest.summary["cells"]) == ("experiment", "finished", 45)
         metrics = store.runs.points(newest.id)
-        assert len(metrics) == 24
+        assert len(metrics) == 39
         assert "demo & co, steps: mars_signed" in metrics
 
     cells_before = (folder / "cells.jsonl").read_bytes()

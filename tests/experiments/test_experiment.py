@@ -13,7 +13,7 @@ from mars_engine.experiments.draws import DatasetPairs, draw_pairs
 from mars_engine.experiments.experiment import experiment_id, forecast_experiment, run_experiment, wanted_cells
 from mars_engine.experiments.methods import Laboratory
 from mars_engine.experiments.plan import METHODS, DatasetPlan, ExperimentPlan, Method
-from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.stats.metrics import sigmoid
 
 LEAVING_OUT = ("leave_out", "leave_out_uniform", "mars_triage")
@@ -255,3 +255,19 @@ def test_the_outlook_counts_what_is_missing(finished):
     midway = forecast_experiment(plan, DATA, cells[:30])
     assert (midway.finished, midway.missing) == (30, 60)
     assert forecast_experiment(plan, DATA, cells).seconds == 0
+
+
+def test_a_fine_tuned_cell_is_trained_on_the_methods_texts_for_equal_steps():
+    plan = make_plan(methods=("none", "uniform", "mars_signed"), seeds=(0,), matchings=("steps",), train="fine-tuned")
+    asked = []
+
+    def fine_tune(linear, training_set, heldout, *, steps, seed):  # noqa: ARG001
+        asked.append((len(training_set.pairs), steps, seed))
+        count = len(training_set.pairs)
+        return TrainedMargins(np.full(count, 2.0), np.where(np.arange(len(heldout)) < 15, 1.0, -1.0))
+
+    cells = run_experiment(plan, DATA, replace(make_tools(plan), fine_tune=fine_tune))
+    assert asked == [(16, 24, 0), (64, 24, 0), (64, 24, 0)]
+    assert [(cell.accuracy, cell.steps) for cell in cells] == [(0.75, 24)] * 3
+    head = make_plan(methods=plan.methods, seeds=(0,), matchings=("steps",))
+    assert head.decisive_settings() != plan.decisive_settings()

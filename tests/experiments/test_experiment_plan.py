@@ -103,3 +103,9 @@ def test_without_the_semantic_layer_every_pair_passes_the_gate(tmp_path):
     assert plan.laboratory_config(semantic=True).gate.rule == "quantile"
     without = plan.laboratory_config(semantic=False).gate
     assert (without.rule, without.threshold) == ("fixed", 0)
+
+
+@pytest.mark.parametrize("setting", ['matchings = ["convex"]', 'matchings = ["steps"]\nmethods = ["dropout_views"]'])
+def test_what_cannot_be_fine_tuned_is_refused(tmp_path, setting):
+    with pytest.raises(ConfigError, match="fine-tun"):
+        load(tmp_path, f'train = "fine-tuned"\n{setting}\n' + LEAST)

@@ -1,16 +1,20 @@
 """Experiments on labels that are wrong: flipped by the plan or known to be, left out, set right, and what they cost."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from experiment_fakes import make_plan, make_tools
 from fakes import make_pairs
 
+from mars_engine.cli.frame import as_plain
 from mars_engine.core.errors import LoadError
 from mars_engine.core.records import Pair
 from mars_engine.experiments.draws import DatasetPairs, draw_pairs, exchanged, flip_labels
 from mars_engine.experiments.experiment import open_laboratory, run_experiment
+from mars_engine.experiments.page import experiment_html
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, NewPairWeights
-from mars_engine.experiments.results import summarize_experiment
+from mars_engine.experiments.results import results_as_csv, results_from_plain, summarize_experiment, wrong_label_rows
 
 PAIRS = list(make_pairs(70, pairs_a_prompt=2))
 DATA = DatasetPairs(PAIRS)
@@ -146,3 +150,18 @@ def test_exchanging_twice_gives_the_pair_back():
     pair = Pair.of((), "a", "b", subset="s")
     assert (exchanged(pair).chosen, exchanged(pair).rejected, exchanged(pair).subset) == ("b", "a", "s")
     assert exchanged(exchanged(pair)) == pair
+
+
+def test_the_report_shows_what_wrong_labels_have_of_the_loss(noisy):
+    plan, _, cells = noisy
+    results = summarize_experiment(plan, cells)
+    clean, flipped = results.comparisons
+    assert wrong_label_rows(clean) == []
+    rows = {method: (share, better) for method, share, better in wrong_label_rows(flipped)}
+    assert rows["none"][1] == 0
+    assert rows["leave_out"][0] < rows["none"][0]
+    page = experiment_html(results, plan, made_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert page.count("share of the training loss that wrong labels have") == 1
+    assert "fake, 25% of the labels flipped, convex" in page
+    assert results_from_plain(as_plain(results)) == results
+    assert f"{rows['none'][0]}" in results_as_csv(results)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mars_engine.experiments.plan import HeadTraining
+from mars_engine.experiments.plan import TrainingSettings
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.reward_models.probe import fit_bradley_terry
 
@@ -14,7 +14,7 @@ CONFIDENCE = np.where(RNG.random(30) < 0.2, 0.7, 1.0)
 
 
 def fit(steps: int, *, seed: int = 0, **settings: object) -> np.ndarray:
-    trainer = AdamWTrainer(HeadTraining(**settings))
+    trainer = AdamWTrainer(TrainingSettings(**settings))
     return trainer.fit(ROWS, WEIGHTS, CONFIDENCE, steps=steps, rng=np.random.default_rng(seed))
 
 
@@ -30,7 +30,7 @@ class OrderOfPasses:
 
 
 def test_it_takes_the_steps_it_is_asked_for_in_full_batches_of_one_stream():
-    trainer = AdamWTrainer(HeadTraining(batch_size=8))
+    trainer = AdamWTrainer(TrainingSettings(batch_size=8))
     passes = OrderOfPasses()
     trainer.fit(ROWS, WEIGHTS, CONFIDENCE, steps=15, rng=passes)
     assert len(passes.orders) == 15 * 8 / 30
@@ -41,7 +41,7 @@ def test_it_takes_the_steps_it_is_asked_for_in_full_batches_of_one_stream():
 
 
 def test_steps_for_epochs_round_up_and_small_sets_are_one_batch():
-    trainer = AdamWTrainer(HeadTraining(epochs=3, batch_size=8))
+    trainer = AdamWTrainer(TrainingSettings(epochs=3, batch_size=8))
     assert trainer.steps_for_epochs(30) == 12
     assert trainer.steps_for_epochs(32) == 12
     assert trainer.steps_for_epochs(33) == 13
@@ -55,7 +55,7 @@ def test_many_full_batches_reach_the_convex_optimum():
 
 
 def test_only_the_proportions_of_the_weights_count():
-    trainer = AdamWTrainer(HeadTraining(batch_size=8))
+    trainer = AdamWTrainer(TrainingSettings(batch_size=8))
     one, other = (
         trainer.fit(ROWS, factor * WEIGHTS, CONFIDENCE, steps=20, rng=np.random.default_rng(0)) for factor in (1, 7)
     )
@@ -66,7 +66,7 @@ def test_only_the_proportions_of_the_weights_count():
 def test_it_is_torchs_adamw_step_by_step():
     import torch
 
-    settings = HeadTraining(batch_size=8, learning_rate=0.03, weight_decay=0.05)
+    settings = TrainingSettings(batch_size=8, learning_rate=0.03, weight_decay=0.05)
     passes = OrderOfPasses()
     ours = AdamWTrainer(settings).fit(ROWS, WEIGHTS, CONFIDENCE, steps=40, rng=passes)
     stream = np.concatenate(passes.orders)

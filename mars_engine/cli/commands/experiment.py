@@ -56,11 +56,13 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
 
     The plan's data files are looked for beside the plan, then in the current folder. Every finished cell (a method on
     a draw of a dataset, trained in one way) is kept at once: interrupted and started again, the command goes on with
-    the next cell, and methods, seeds or matchings added to the plan later run their own cells only. The results go to
+    the next cell, and methods, seeds or matchings added to the plan later run their own cells only. Started in several
+    terminals at once, the commands share the draws out between them, and no cell is computed twice. The results go to
     the database, the page Results, and artifacts/experiments/ (two CSV tables, one HTML report).
 
-    What is trained are heads on the packaged encoder, cheap enough for many seeds; fine-tuned transformers are compared
-    by 'mars train' with one law or another, and 'mars evaluate'.
+    What is trained are heads on the packaged encoder, cheap enough for many seeds, or with train = "fine-tuned" the
+    encoder itself, its lower layers frozen; other transformers are compared by 'mars train' with one law or another,
+    and 'mars evaluate'.
     """
     if dry_run:
         with _unrecorded(session) as bench:
@@ -137,15 +139,18 @@ def _note(notes: RunNotes, report: ExperimentReport) -> None:
 
 def _show_forecast(console: Console, experiment: WorkspaceExperiment, forecast: ExperimentForecast) -> None:
     plan = experiment.plan
+    flipped = f" × {len(plan.flipped)} shares of flipped labels" if plan.flipped != (0,) else ""
     console.print(
         f"{plan.name}: {len(plan.methods)} methods × {len(plan.seeds)} seeds × {len(plan.datasets)} datasets × "
-        f"{len(plan.matchings)} matchings = {forecast.cells:,} cells, of which {forecast.finished:,} are finished"
+        f"{len(plan.matchings)} matchings{flipped} = {forecast.cells:,} cells, of which {forecast.finished:,} are "
+        "finished"
     )
     for dataset in plan.datasets:
-        pairs = experiment.datasets[dataset.name]
+        data = experiment.datasets[dataset.name]
+        pairs, heldout = data.pairs, len(data.heldout) or dataset.heldout_pairs
         console.print(
             f"  {dataset.name}: {len(pairs):,} pairs of {len({pair.prompt_id for pair in pairs}):,} prompts; under "
-            f"each seed {dataset.base_pairs:,} base and {dataset.heldout_pairs:,} held-out pairs"
+            f"each seed {dataset.base_pairs:,} base and {heldout:,} held-out pairs"
         )
     console.print(
         f"  at most {forecast.texts_to_embed:,} texts to embed; the {forecast.missing:,} missing cells take "
@@ -192,14 +197,18 @@ def _show_report(console: Console, report: ExperimentReport) -> None:
                 ),
                 f"{result.steps:,.0f}",
                 f"{result.training_pairs:,.0f}",
+                *([f"{result.wrong_loss:.1%}"] if comparison.knows_wrong_labels else []),
             ]
             for result in comparison.methods
         ]
         printing.table(
             console,
-            f"{comparison.dataset}, {comparison.matching} ({len(comparison.seeds)} seeds × "
+            f"{comparison.data}, {comparison.matching} ({len(comparison.seeds)} seeds × "
             f"{comparison.heldout_pairs:,} held-out pairs)",
-            ["method", "accuracy", "sd", "− uniform (points)", "− none (points)", "steps", "pairs"],
+            [
+                *("method", "accuracy", "sd", "− uniform (points)", "− none (points)", "steps", "pairs"),
+                *(["loss on wrong labels"] if comparison.knows_wrong_labels else []),
+            ],
             rows,
         )
         console.print(f"  {MATCHING_NOTES[comparison.matching]}")

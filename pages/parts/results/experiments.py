@@ -14,6 +14,7 @@ from mars_engine.experiments.results import (
     MethodResult,
     points,
     say_how_many,
+    wrong_label_rows,
 )
 from mars_engine.explore.colours import SERIES
 from mars_engine.service.desk import Desk
@@ -22,6 +23,7 @@ from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, presenting
 
 PRESENTED_MATCHING = "steps"
+COUNTS = ("steps", "training pairs", "wrong labels' share of the loss", "tokens written", "seconds to train")
 ROW_SHIFT = 0.16
 """Between a row's middle and each of its two intervals, in rows."""
 
@@ -34,7 +36,7 @@ def draw_experiments(desk: Desk) -> None:
             st.subheader("Experiments", anchor=False)
             empty_state(
                 "No experiment has been run yet.",
-                to_do="Run mars experiment PLAN in a terminal: it compares MARS with nine other methods. "
+                to_do="Run mars experiment PLAN in a terminal: it compares MARS with fourteen other methods. "
                 "data/experiments/baselines.toml is a plan to begin with.",
             )
         return
@@ -56,7 +58,7 @@ def _chosen(results: ExperimentResults) -> Sequence[Comparison]:
         steps = [each for each in results.comparisons if each.matching == PRESENTED_MATCHING]
         return steps or results.comparisons
     labels = [
-        f"{each.dataset}, equal {each.matching}" if each.matching != "convex" else f"{each.dataset}, exact fit"
+        f"{each.data}, equal {each.matching}" if each.matching != "convex" else f"{each.data}, exact fit"
         for each in results.comparisons
     ]
     label = st.selectbox("Data and what is held equal", labels, key="experiment-comparison")
@@ -65,16 +67,17 @@ def _chosen(results: ExperimentResults) -> Sequence[Comparison]:
 
 def _draw_comparison(comparison: Comparison, results: ExperimentResults) -> None:
     st.text(
-        f"{comparison.dataset}: {len(comparison.seeds)} seeds × {comparison.heldout_pairs:,} held-out pairs of "
+        f"{comparison.data}: {len(comparison.seeds)} seeds × {comparison.heldout_pairs:,} held-out pairs of "
         f"{comparison.heldout_prompts:,} prompts in all; {MATCHING_NOTES[comparison.matching]}."
     )
     _draw_forest(comparison)
     less = [f"less {baseline} (points)" for baseline in BASELINES]
-    numbers = ("accuracy", "sd over seeds", *less, "steps", "training pairs", "tokens written", "seconds to train")
+    numbers = ("accuracy", "sd over seeds", *less, *COUNTS)
     verdicts = [f"verdict against {baseline}" for baseline in BASELINES]
-    columns = ("method", *numbers[:2], less[0], verdicts[0], less[1], verdicts[1], *numbers[4:])
-    label = f"Methods on {comparison.dataset}, {comparison.matching}, {results.level:.0%} intervals"
+    columns = ("method", *numbers[:2], less[0], verdicts[0], less[1], verdicts[1], *COUNTS)
+    label = f"Methods on {comparison.data}, {comparison.matching}, {results.level:.0%} intervals"
     draw_table(label, columns, [_row(result) for result in comparison.methods], numbers=numbers)
+    _draw_wrong_labels(comparison)
 
 
 def _row(result: MethodResult) -> tuple[str, ...]:
@@ -86,6 +89,7 @@ def _row(result: MethodResult) -> tuple[str, ...]:
         *differences,
         f"{result.steps:,.0f}",
         f"{result.training_pairs:,.0f}",
+        f"{result.wrong_loss:.1%}",
         f"{result.generation_tokens:,.0f}",
         f"{result.training_seconds:.3f}",
     )
@@ -125,7 +129,32 @@ def _draw_forest(comparison: Comparison) -> None:
     height = 120 + 44 * len(methods)
     shown = charts.styled(figure, x="difference in held-out accuracy (percentage points)", y="", height=height)
     shown.update_yaxes(tickvals=list(range(len(methods))), ticktext=methods, autorange="reversed", zeroline=False)
-    charts.draw(shown, key=f"forest {comparison.dataset} {comparison.matching}")
+    charts.draw(shown, key=f"forest {comparison.data} {comparison.matching}")
+
+
+def _draw_wrong_labels(comparison: Comparison) -> None:
+    """A mark a method: what wrong labels have of its training loss, and its accuracy less that of 'none'."""
+    rows = wrong_label_rows(comparison)
+    if not rows:
+        return
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[share * 100 for _, share, _ in rows],
+        y=[better * 100 for *_, better in rows],
+        text=[method for method, *_ in rows],
+        mode="markers+text",
+        textposition="top center",
+        marker={"size": 10, "color": SERIES[0]},
+        hovertemplate="%{text}<br>%{x:.1f}% of the loss, %{y:+.2f} points<extra></extra>",
+        cliponaxis=False,
+    )
+    figure.add_hline(0, line={"width": 1.5, "color": "gray"})
+    label = "share of the training loss that wrong labels have (%)"
+    st.text("What wrong labels have of each method's training loss, beside its accuracy less that of none.")
+    charts.draw(
+        charts.styled(figure, x=label, y="less none (points)", legend=False),
+        key=f"wrong labels {comparison.data} {comparison.matching}",
+    )
 
 
 def _differences(comparison: Comparison, baseline: Method) -> list[tuple[Method, Difference]]:

@@ -81,3 +81,20 @@ def test_without_an_experiment_it_says_how_to_run_one(tmp_path, monkeypatch):
     assert "No experiment has been run yet." in shown
     assert "Run mars experiment PLAN in a terminal" in shown
     assert "xperiment" not in words(open_results(root, monkeypatch, present="1"))
+
+
+def test_wrong_labels_are_drawn_where_some_are_known(tmp_path, monkeypatch):
+    plan = make_plan(methods=("none", "uniform", "leave_out"), matchings=("convex",), flipped=(0.25,))
+    cells = run_experiment(plan, {"fake": DatasetPairs(make_pairs(60))}, make_tools(plan))
+    found = summarize_experiment(plan, cells)
+    root = make_workspace(tmp_path / "w", "without a model")
+    record = EvaluationRecord(
+        "one", "experiment", "", found.name, {}, as_plain(found), "artifacts/x", datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    with open_workspace_store(find_workspace(root)) as store:
+        store.evaluations.add(record)
+    app = open_results(root, monkeypatch)
+    assert "What wrong labels have of each method's training loss" in words(app)
+    assert "fake, 25% of the labels flipped: 2 seeds" in words(app)
+    tables = "".join(element.body for element in app.get("html"))
+    assert f"{found.comparisons[0].methods[0].wrong_loss:.1%}" in tables
