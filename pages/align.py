@@ -7,6 +7,7 @@ from pages.parts.align.comparing import COMPARISON, draw_comparing
 from pages.parts.align.start import draw_start
 from pages.parts.align.watching import draw_followed
 from pages.parts.frame.page import page, presenting
+from pages.parts.results.win_rates import draw_win_rates
 
 PARTS = {"start": "Pick or train", "follow": "Runs and policies", "compare": "Compare blind"}
 
@@ -14,7 +15,7 @@ PARTS = {"start": "Pick or train", "follow": "Runs and policies", "compare": "Co
 def draw(desk: Desk) -> None:
     if presenting():
         draw_followed(desk)
-        draw_comparing(desk)
+        draw_win_rates(desk)
         return
     usual = "compare" if COMPARISON in st.query_params else "start"
     part = st.segmented_control(
