@@ -4,7 +4,7 @@ import streamlit as st
 
 from mars_engine.service.desk import Desk
 from pages.parts.align.comparing import COMPARISON, draw_comparing
-from pages.parts.align.start import draw_start
+from pages.parts.align.start import STARTED, draw_start
 from pages.parts.align.watching import draw_followed
 from pages.parts.frame.page import page, presenting
 from pages.parts.results.win_rates import draw_win_rates
@@ -17,6 +17,8 @@ def draw(desk: Desk) -> None:
         draw_followed(desk)
         draw_win_rates(desk)
         return
+    if st.session_state.pop(STARTED, False):
+        st.session_state["part"] = "follow"
     usual = "compare" if COMPARISON in st.query_params else "start"
     part = st.segmented_control(
         "What to do",

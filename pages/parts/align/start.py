@@ -17,6 +17,8 @@ from pages.parts.train.run_panel import begin, duration
 
 PROMPTS_FILE = "prompts"
 """Name in the query parameters of the key of an uploaded file of prompts."""
+STARTED = "align started"
+"""Name in the session state of whether a job was just started, which is then followed."""
 METHODS = {
     "best-of-n": "Best of n",
     "rloo": "RLOO",
@@ -93,7 +95,13 @@ def draw_start(desk: Desk, running: Run | None) -> None:
     if st.button(
         label, type="primary", icon=":material/play_arrow:", key="align-start", disabled=bool(choice.obstacle)
     ):
-        begin(lambda: desk.start_job(*choice.command))
+        begin(lambda: _start(desk, choice))
+
+
+def _start(desk: Desk, choice: Choice) -> Run:
+    run = desk.start_job(*choice.command)
+    st.session_state[STARTED] = True
+    return run
 
 
 def _choose_models(models: list[ModelRecord], method: str) -> tuple[ModelRecord, str]:

@@ -15,6 +15,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.drawing.charts import draw, styled
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
+from pages.parts.frame.forms import verbatim
 from pages.parts.frame.page import presenting
 from pages.parts.train.run_panel import draw_ended, draw_queue, draw_running
 
@@ -139,7 +140,7 @@ def _draw_looks(policy: WatchedPolicy, *, key: str) -> None:
     """Draw alarms, proxy and gold over √KL, and a look's answers beside the reference's."""
     if policy.facts is not None:
         for alarm in policy.facts.alarms:
-            st.warning(escape(alarm), icon=":material/warning:")
+            st.warning(verbatim(alarm), icon=":material/warning:")
     looks = policy.looks
     if len(looks) < 2:
         return

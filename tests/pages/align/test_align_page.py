@@ -107,6 +107,8 @@ def test_the_button_starts_a_job_with_what_was_chosen(open_page, monkeypatch):
     app.text_input(key="align-policy-place").set_value("/p").run()
     app.number_input(key="align-steps").set_value(7).run()
     app.button(key="align-start").click().run()
+    assert not app.exception
+    assert app.segmented_control(key="part").value == "follow"
     (command,) = started
     assert command[:3] == ("align", "--reward-model", store.models.all()[-1].id)
     asked = align.make_context("align", list(command[1:])).params
