@@ -194,8 +194,9 @@ def _best_of_n(model: ModelRecord, judge: str, policy: str, counted: PromptsAtHa
     prompts = _number(columns[0], "Prompts", 1, most, 20, "most-prompts")
     n = _number(columns[1], "Answers to each (n)", 2, 64, 8, "n")
     tokens = _number(columns[2], "Longest answer, tokens", 8, 4096, 128, "tokens")
-    command = ("best-of-n", "--policy", policy, "--model", model.id, "--judge", judge, "--n", str(n))
-    command += ("--most-prompts", str(prompts), "--max-new-tokens", str(tokens), *ends)
+    who = ("--policy", policy, "--model", model.id, "--judge", judge)
+    amounts = ("--n", str(n), "--most-prompts", str(prompts), "--max-new-tokens", str(tokens))
+    command = ("best-of-n", *who, *amounts, *ends)
     obstacle = _obstacle(policy, counted, 1)
     if not judge:
         obstacle = obstacle or "Nobody judges the picks: train another model on other pairs, or name one elsewhere."
