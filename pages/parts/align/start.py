@@ -69,8 +69,11 @@ def draw_start(desk: Desk, running: Run | None) -> None:
     )
     st.text(DOES[method])
     model, judge = _choose_models(models, method)
-    policy = _choose_policy()
-    file = _choose_prompts(desk)
+    left, right = st.columns(2)
+    with left:
+        policy = _choose_policy()
+    with right:
+        file = _choose_prompts(desk)
     counted = _counted(desk, model, file)
     if counted is None:
         return
@@ -191,7 +194,7 @@ def _number(column: Any, label: str, low: int, high: int, value: int, key: str, 
 def _best_of_n(model: ModelRecord, judge: str, policy: str, counted: PromptsAtHand, ends: tuple[str, ...]) -> Choice:
     columns = st.columns(3)
     most = max(1, counted.prompts)
-    prompts = _number(columns[0], "Prompts", 1, most, 20, "most-prompts")
+    prompts = _number(columns[0], "How many prompts", 1, most, 20, "most-prompts")
     n = _number(columns[1], "Answers to each (n)", 2, 64, 8, "n")
     tokens = _number(columns[2], "Longest answer, tokens", 8, 4096, 128, "tokens")
     who = ("--policy", policy, "--model", model.id, "--judge", judge)
