@@ -53,7 +53,7 @@ def key_of(card: CardDriver, word: str) -> str:
 
 def test_from_an_empty_state_to_votes_as_pairs(browser, server, store, tmp_path):
     card = CardDriver(browser)
-    browser.get(f"{server.address}/align?who=ann")
+    browser.get(f"{server.address}/align?who=ann&part=Compare+blind")
     wait_for(card, "There are no two policies' answers to compare yet.")
     files = [write_outputs(tmp_path, "plain policy", "plain"), write_outputs(tmp_path, "tuned policy", "tuned")]
     field = card.wait(lambda: browser.find_elements("css selector", "input[type=file]"), "a field for files")[0]
@@ -134,7 +134,9 @@ def test_fast_keys_in_two_windows_lose_nothing(server, store):
             window.wait_until_saved()
         decided = sum(press.decides for window in windows for press in window.presses() if press.painted)
     votes = store.comparisons.votes(comparison.id)
-    assert len(votes) == decided >= 20
+    assert len(votes) == decided
+    # A window also moves on from a card on which the other has voted, so that both together make ten prompts or more.
+    assert len(standing_votes(votes)["fast"]) >= PROMPTS
     assert len({vote.sequence for vote in votes}) == len(votes)
 
 
