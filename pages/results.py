@@ -32,6 +32,7 @@ from pages.parts.results.movement import choose_split, draw_crossed, draw_moveme
 from pages.parts.results.probe_choice import draw_probe_choice
 from pages.parts.results.rewardbench import draw_rewardbench
 from pages.parts.results.training import draw_training_dynamics
+from pages.parts.results.win_rates import draw_win_rates
 
 MODELS = "models"
 """Name in the query parameters of the ids of the models compared."""
@@ -114,6 +115,7 @@ def draw(desk: Desk) -> None:
     draw_probe_choice(desk)
     draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
     draw_rewardbench(benchmarked_models(desk.store))
+    draw_win_rates(desk)
 
 
 with page("Results", purpose="What each model is worth on held-out pairs that none of them was trained on.") as desk:

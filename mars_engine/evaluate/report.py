@@ -27,6 +27,7 @@ from mars_engine.evaluate.results import (
 )
 from mars_engine.evaluate.rewardbench import BenchmarkedModel, benchmarked_models
 from mars_engine.evaluate.status import Status, workspace_status
+from mars_engine.evaluate.win_rates import KeptWinRate, kept_win_rates
 from mars_engine.store import Store
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")
@@ -103,6 +104,8 @@ class ReportContent:
     settings: Mapping[str, Any]
     benchmarks: Mapping[int, Sequence[BenchmarkedModel]]
     """Models on RewardBench, by its version."""
+    win_rates: tuple[KeptWinRate, ...]
+    """Of policies, by judges and by people."""
 
 
 def gather_report(
@@ -152,6 +155,7 @@ def gather_report(
         generators=_generators(store, index),
         settings=config.model_dump(exclude={"database_url"}),
         benchmarks=benchmarked_models(store),
+        win_rates=kept_win_rates(store, config=config.evaluate),
     )
 
 

@@ -18,8 +18,7 @@ from mars_engine.service.aligned import SheetFile, sheets_at_hand
 from mars_engine.service.desk import Desk
 from mars_engine.service.uploads import find_upload, save_upload
 from pages.parts.align.compare_card import draw_card
-from pages.parts.drawing.tables import draw_table
-from pages.parts.frame.page import empty_state, presenting, show_error
+from pages.parts.frame.page import empty_state, show_error
 from pages.parts.review.reading import READING_STYLE, ask_name
 
 COMPARISON, ANSWERS = "comparison", "answers"
@@ -32,9 +31,6 @@ SPLITS: dict[Split, str] = {"train": "To train on", "heldout": "Held out, to eva
 
 def draw_comparing(desk: Desk) -> None:
     """Draw the comparison that the address names; else those that there are, and the form that begins one."""
-    if presenting():
-        draw_results_table(desk, desk.store.comparisons.all())
-        return
     asked = st.query_params.get(COMPARISON, "")
     comparison = desk.store.comparisons.get(asked) if asked else None
     if comparison is not None:
@@ -276,23 +272,3 @@ def _said_of_import(report: ImportReport) -> str:
 def _prompts_held_out(desk: Desk, comparison: Comparison) -> int:
     ids = [prompt_id(each.prompt) for each in desk.store.comparisons.answers(comparison.id)]
     return len(desk.store.pairs.prompts_present("heldout", ids))
-
-
-# ------------------------------------------------------------------------------------------------ in a small form
-
-
-def draw_results_table(desk: Desk, comparisons: Sequence[Comparison]) -> None:
-    """Draw the results of comparisons whose voting has ended for one person or more."""
-    rows = []
-    for each in comparisons:
-        votes = desk.store.comparisons.votes(each.id)
-        if not any(vote.vote == "reveal" for vote in votes):
-            continue
-        result = result_of(desk, each)
-        wins = result.wins
-        said = f"{wins.win_rate:.0f}% [{wins.interval.low:.0f}, {wins.interval.high:.0f}]" if wins.n_total else "–"
-        rows.append((each.second, each.first, said, f"{wins.n_total:,}", f"{len(result.people):,}"))
-    if rows:
-        st.subheader("Compared blind by people", anchor=False)
-        numbers = ("win rate", "prompts", "people")
-        draw_table("Blind comparisons", ("policy", "baseline", *numbers), rows, numbers=numbers)

@@ -53,7 +53,7 @@ def key_of(card: CardDriver, word: str) -> str:
 
 def test_from_an_empty_state_to_votes_as_pairs(browser, server, store, tmp_path):
     card = CardDriver(browser)
-    browser.get(f"{server.address}/align?who=ann")
+    browser.get(f"{server.address}/align?who=ann&part=Compare+blind")
     wait_for(card, "There are no two policies' answers to compare yet.")
     files = [write_outputs(tmp_path, "plain policy", "plain"), write_outputs(tmp_path, "tuned policy", "tuned")]
     field = card.wait(lambda: browser.find_elements("css selector", "input[type=file]"), "a field for files")[0]
