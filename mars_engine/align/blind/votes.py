@@ -80,14 +80,15 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
 
 def _in_order(log: object) -> list[tuple[int, Mapping[str, Any]]]:
     """Return the entries by their sequences. One without cannot even be refused: nothing says which it is."""
-    entries = [(_sequence(entry), entry) for entry in (log if isinstance(log, list) else [])]
-    return sorted(((number, entry) for number, entry in entries if number is not None), key=lambda each: each[0])
+    entries = [(entry, _sequence(entry)) for entry in (log if isinstance(log, list) else [])]
+    return sorted(((number, entry) for entry, number in entries if number is not None), key=lambda each: each[0])
 
 
 def _sequence(entry: object) -> int | None:
     sequence = entry.get("sequence") if isinstance(entry, dict) else None
-    is_number = isinstance(sequence, int) and not isinstance(sequence, bool)
-    return sequence if is_number and 0 < sequence < GREATEST_SEQUENCE else None
+    if isinstance(sequence, int) and not isinstance(sequence, bool) and 0 < sequence < GREATEST_SEQUENCE:
+        return sequence
+    return None
 
 
 def _read(

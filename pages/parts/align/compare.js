@@ -47,7 +47,7 @@ class Comparing {
     this.bar = element("div", { class: "bar", role: "group", "aria-label": "Votes" });
     this.live = element("p", { class: "unseen", "aria-live": "polite" });
     for (const [name, label, key] of ACTIONS) this.bar.append(this.button(name, label, key));
-    this.result = element("button", { type: "button", "data-name": "reveal" });
+    this.result = element("button", { type: "button", "data-name": "reveal", style: "margin-left: auto" });
     this.result.addEventListener("click", () => this.askForResult());
     this.bar.append(this.result);
     const top = element("div", { class: "top" }, this.progress, this.saving);

@@ -18,6 +18,7 @@ from mars_engine.service.aligned import SheetFile, sheets_at_hand
 from mars_engine.service.desk import Desk
 from mars_engine.service.uploads import find_upload, save_upload
 from pages.parts.align.compare_card import draw_card
+from pages.parts.frame.forms import verbatim
 from pages.parts.frame.page import empty_state, show_error
 from pages.parts.review.reading import READING_STYLE, ask_name
 
@@ -176,7 +177,7 @@ def _draw_comparison(desk: Desk, comparison: Comparison) -> None:
 def _draw_result(desk: Desk, comparison: Comparison) -> None:
     result = result_of(desk, comparison)
     wins = result.wins
-    st.subheader(f"{comparison.second} against {comparison.first}", anchor=False)
+    st.subheader(verbatim(f"{comparison.second} against {comparison.first}"), anchor=False)
     if not wins.n_total:
         st.text("Nobody has decided about a prompt, so there is no win rate.")
         return

@@ -69,8 +69,11 @@ def draw_start(desk: Desk, running: Run | None) -> None:
     )
     st.text(DOES[method])
     model, judge = _choose_models(models, method)
-    policy = _choose_policy()
-    file = _choose_prompts(desk)
+    left, right = st.columns(2)
+    with left:
+        policy = _choose_policy()
+    with right:
+        file = _choose_prompts(desk)
     counted = _counted(desk, model, file)
     if counted is None:
         return
@@ -191,11 +194,12 @@ def _number(column: Any, label: str, low: int, high: int, value: int, key: str, 
 def _best_of_n(model: ModelRecord, judge: str, policy: str, counted: PromptsAtHand, ends: tuple[str, ...]) -> Choice:
     columns = st.columns(3)
     most = max(1, counted.prompts)
-    prompts = _number(columns[0], "Prompts", 1, most, 20, "most-prompts")
+    prompts = _number(columns[0], "How many prompts", 1, most, 20, "most-prompts")
     n = _number(columns[1], "Answers to each (n)", 2, 64, 8, "n")
     tokens = _number(columns[2], "Longest answer, tokens", 8, 4096, 128, "tokens")
-    command = ("best-of-n", "--policy", policy, "--model", model.id, "--judge", judge, "--n", str(n))
-    command += ("--most-prompts", str(prompts), "--max-new-tokens", str(tokens), *ends)
+    who = ("--policy", policy, "--model", model.id, "--judge", judge)
+    amounts = ("--n", str(n), "--most-prompts", str(prompts), "--max-new-tokens", str(tokens))
+    command = ("best-of-n", *who, *amounts, *ends)
     obstacle = _obstacle(policy, counted, 1)
     if not judge:
         obstacle = obstacle or "Nobody judges the picks: train another model on other pairs, or name one elsewhere."

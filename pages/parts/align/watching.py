@@ -108,8 +108,8 @@ def _draw_policies(policies: Sequence[WatchedPolicy]) -> None:
         (
             each.facts.policy,
             each.facts.method,
-            f"{each.facts.steps:,}",
             " · ".join(each.facts.rewards),
+            f"{each.facts.steps:,}",
             f"{_figure(each.facts.reward_before)} → {_figure(each.facts.reward_after)}",
             f"{_figure(each.facts.gold_before)} → {_figure(each.facts.gold_after)}",
             _figure(each.facts.kl),
@@ -120,7 +120,7 @@ def _draw_policies(policies: Sequence[WatchedPolicy]) -> None:
     ]
     numbers = ("steps", "reward", "gold", "KL (nats)", "alarms")
     draw_table(
-        "Trained policies, the newest first", ("policy", "method", "steps", "trained on", *numbers[1:]), rows,
+        "Trained policies, the newest first", ("policy", "method", "trained on", *numbers), rows,
         numbers=numbers,
     )  # fmt: skip
     labels = {str(each.folder): _label(each) for each in policies}
