@@ -132,9 +132,10 @@ def test_fast_keys_in_two_windows_lose_nothing(server, store):
         for window in windows:
             window.wait(lambda window=window: not window.is_pressing, "ten votes")
             window.wait_until_saved()
-        decided = sum(press.decides for window in windows for press in window.presses() if press.painted)
+        decided = [sum(press.decides for press in window.presses() if press.painted) for window in windows]
     votes = store.comparisons.votes(comparison.id)
-    assert len(votes) == decided >= 20
+    assert len(votes) == sum(decided)
+    assert min(decided) > 0, "both windows voted; on a slow machine one finds cards that the other has decided"
     assert len({vote.sequence for vote in votes}) == len(votes)
 
 
