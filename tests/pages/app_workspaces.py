@@ -22,7 +22,20 @@ from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
-PAGES = ("overview", "explore", "check", "review", "people", "train", "align", "results", "data", "settings", "present", "pair")
+PAGES = (
+    "overview",
+    "explore",
+    "check",
+    "review",
+    "people",
+    "train",
+    "align",
+    "results",
+    "data",
+    "settings",
+    "present",
+    "pair",
+)
 KINDS = ("empty", "without a model", "without proposals", "failed job", "complete")
 FAILED = Run(
     id="f" * 32,
