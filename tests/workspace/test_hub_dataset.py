@@ -18,8 +18,8 @@ from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, Triag
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.evaluate.hub_dataset import EDITED, dataset_lineage, published, push_dataset
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.hub_dataset import EDITED, dataset_lineage, published, push_dataset
 from mars_engine.workspace.rounds import run_rounds
 
 SECRETS = ("inner.example", "MY_KEY", "secret-place", "/home/ada", "ada-lovelace")
