@@ -29,6 +29,7 @@ from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM, is_packaged_lm_installed
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.evaluate.overview import headline, say_gain
+from mars_engine.evaluate.results import first_model
 from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import recorded_run
@@ -163,7 +164,7 @@ def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelReco
     stage.act("A first reward model, its margins, and the map", "mars train", "mars score", "mars map --of …")
     # Labels that were decided since make another warm-up: the first is the one that saw them as they were imported.
     models = bench.store.models.all()
-    warm_up = models[0] if models else train_warm_up(bench)
+    warm_up = next(iter(first_model(models)), None) or train_warm_up(bench)
     stage.tell(warm_up)
     score = score_model(bench, warm_up, triage_again=len(models) < 2)
     stage.tell(score)
@@ -209,9 +210,7 @@ def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int,
     stage.tell(opinion)
     readings = _record_readings(bench)
     stage.tell(f"Two recorded readers decided {readings:,} times about labels; People shows how far they agree.")
-    checked = next((each for each in bench.store.models.all()[1:] if not each.composition_id), None)
-    if checked is None:
-        checked = train_warm_up(bench)
+    checked = train_warm_up(bench)
     stage.tell(checked)
     stage.tell(score_model(bench, checked))
     return opinion, readings, checked
@@ -256,11 +255,17 @@ def _open_round(bench: Workbench, checked: ModelRecord, stage: Stage) -> tuple[P
 
 
 def later_jobs(report: DemoReport) -> list[list[str]]:
-    """Return the commands that take minutes, for the background: a fine-tuning whose dynamics Results shows, and, where
-    the packaged language model is installed, best-of-n by the models before and after the checks and a small alignment.
+    """Return the commands that take minutes, for the background.
+
+    An experiment of MARS, uniform, leaving out and none; a fine-tuning whose dynamics Results shows; and, where the
+    packaged language model is installed, best-of-n by the models before and after the checks and a small alignment.
     """
     fine_tune = ["train", "--warm-up", "--backbone", "packaged", "--reward-model-head", "probe"]
-    jobs = [[*fine_tune, "--reward-model-epochs", "2"], ["score"]]
+    jobs = [
+        ["experiment", str(shipped("data") / "experiments" / "demo.toml")],
+        [*fine_tune, "--reward-model-epochs", "2"],
+        ["score"],
+    ]
     if is_packaged_lm_installed():
         before, after = report.warm_up.id, report.checked.id
         jobs.append(["best-of-n", *SMALL_POLICY, "--n", "4", "--model", before, "--model", after, *BEST_OF_N])

@@ -17,6 +17,7 @@ from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.results import (
     ModelResult,
     compare_models,
+    first_model,
     say_accuracy,
     say_comparison,
     say_log_loss,
@@ -158,7 +159,8 @@ def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headl
     models = store.models.all()
     if not models:
         return Headline(None, None, None, float("nan"), float("nan"))
-    newest, before = models[-1], models[0] if len(models) > 1 else None
+    newest = models[-1]
+    before = next((model for model in first_model(models) if model.id != newest.id), None)
     shares = [_mis_ranked_share(store, index, model) for model in (newest, before)]
     pair = [model for model in (before, newest) if model is not None]
     if not (index.split == SPLIT_CODES.index("heldout")).any():

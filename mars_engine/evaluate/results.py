@@ -124,8 +124,13 @@ def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
     """Return the first model, the newest warm-up and the newest model that was trained on new pairs, in this order."""
     warm_ups = [model for model in models if not model.composition_id]
     retrained = [model for model in models if model.composition_id]
-    chosen = [*models[:1], *warm_ups[-1:], *retrained[-1:]]
+    chosen = [*first_model(models), *warm_ups[-1:], *retrained[-1:]]
     return list({model.id: model for model in chosen}.values())
+
+
+def first_model(models: Sequence[ModelRecord]) -> list[ModelRecord]:
+    """Return the model that was trained first, as a list; what is asked for again counts as newer where models are."""
+    return sorted(models, key=lambda model: model.created_at)[:1]
 
 
 def compare_models(store: Store, index: PairIndex, models: Sequence[ModelRecord], *, config: EvaluateConfig) -> Results:

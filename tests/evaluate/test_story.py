@@ -63,7 +63,8 @@ def says(content: ReportContent, key: str) -> str:
     ],
 )
 def test_a_gain_is_said_only_where_the_interval_misses_zero(low, estimate, high, expected):
-    sentence = say_gain(Comparison("new", "old", Interval(estimate, low, high, 0.95)))
+    difference, log_loss = Interval(estimate, low, high, 0.95), Interval(0.0, -0.1, 0.1, 0.95)
+    sentence = say_gain(Comparison("new", "old", difference, log_loss))
     assert sentence.startswith(expected)
     assert ("more" in sentence) == (low > 0)
 
