@@ -33,6 +33,8 @@ PAGE_OF: dict[FunnelName, str] = {
     "trained": "pages/results.py",
 }
 OPENS_ROUND: tuple[StepName, ...] = ("warm up", "score", "propose")
+READ_MEANWHILE: tuple[StepName, ...] = ("review", "propose otherwise")
+"""Steps of a person, which no job at work keeps anybody from."""
 CLOSES_ROUND: tuple[StepName, ...] = ("compose", "retrain")
 
 BAR_STYLE = f"""
@@ -88,6 +90,8 @@ def draw_next_step(desk: Desk, status: Status, index: PairIndex) -> None:
         return
     running = desk.running_job()
     if running is not None:
+        if status.step in READ_MEANWHILE:
+            _draw_button(desk, status, index)
         _draw_running(desk, running.id)
         return
     newest = next(iter(desk.store.runs.newest(1)), None)

@@ -108,6 +108,10 @@ def test_pending_proposals_lead_to_the_review(tmp_path, monkeypatch):
     app = open_app()
     assert [button.label for button in app.button if button.key == "next-step"] == ["Review proposals"]
     assert "wait for a decision" in words(app)
+    with open_workspace_store(find_workspace(tmp_path / "w")) as store, recorded_run(store, "experiment", {}, utc_now):
+        app = open_app()
+        assert "At work: experiment" in words(app)
+        assert [button.label for button in app.button if button.key == "next-step"] == ["Review proposals"]
 
 
 def test_while_a_run_is_at_work_its_progress_stands_in_the_buttons_place(tmp_path, monkeypatch):
