@@ -134,8 +134,9 @@ def test_fast_keys_in_two_windows_lose_nothing(server, store):
             window.wait_until_saved()
         decided = [sum(press.decides for press in window.presses() if press.painted) for window in windows]
     votes = store.comparisons.votes(comparison.id)
-    assert len(votes) == sum(decided)
-    assert min(decided) > 0, "both windows voted; on a slow machine one finds cards that the other has decided"
+    assert len(votes) == decided
+    # A window also moves on from a card on which the other has voted, so that both together make ten prompts or more.
+    assert len(standing_votes(votes)["fast"]) >= PROMPTS
     assert len({vote.sequence for vote in votes}) == len(votes)
 
 
