@@ -132,7 +132,7 @@ def test_fast_keys_in_two_windows_lose_nothing(server, store):
         for window in windows:
             window.wait(lambda window=window: not window.is_pressing, "ten votes")
             window.wait_until_saved()
-        decided = [sum(press.decides for press in window.presses() if press.painted) for window in windows]
+        decided = sum(press.decides for window in windows for press in window.presses() if press.painted)
     votes = store.comparisons.votes(comparison.id)
     assert len(votes) == decided
     # A window also moves on from a card on which the other has voted, so that both together make ten prompts or more.
