@@ -23,6 +23,7 @@ from mars_engine.evaluate.results import (
     say_log_loss,
     stored_rewards,
 )
+from mars_engine.evaluate.status import count_open_suspects
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import TIE, margin_bin_edges
 from mars_engine.store import Store
@@ -193,7 +194,8 @@ def say_gain(found: Headline) -> Gain | None:
         return Gain(title, "accuracy", difference.difference, is_shown=True, words=words)
     if difference.log_loss.excludes_zero:
         gained = difference.log_loss.estimate < 0
-        title = "Right as often, and surer where it is" if gained else "Right as often, and less sure where it is"
+        sure = "Surer" if gained else "Less sure"
+        title = f"{sure} of the better answers, and right about as often"
         then, today = (math.exp(-each.evaluation.metrics.log_loss) for each in (before, now))
         typical = (
             f"On a typical pair it gives the better answer a probability of {today:.0%}; the first gave {then:.0%}."
@@ -213,12 +215,13 @@ def tell_story(index: PairIndex) -> tuple[str, ...]:
     if index.triaged_by is not None:
         told.append(
             f"Of {int(training.sum()):,} training pairs {verdicts['hard']:,} are hard to tell apart for models that "
-            f"never saw them, and {verdicts['suspected']:,} look mislabelled to them."
+            f"never saw them, and {verdicts['suspected']:,} look mislabelled to them; nobody has decided about "
+            f"{count_open_suspects(index):,} of these."
         )
     decided = sum(decisions.values()) - decisions[""]
     if decided:
         turned = f", {decisions['flip']:,} of them turned round" if decisions["flip"] else ""
-        told.append(f"{decided:,} labels were checked{turned}.")
+        told.append(f"{decided:,} labels were decided about, by people or by a policy{turned}.")
     proposed, accepted, waiting = (int(each.sum()) for each in (index.proposals, index.accepted, index.pending))
     if proposed:
         told.append(f"{proposed:,} augmented pairs were proposed: {accepted:,} accepted, {waiting:,} wait to be read.")

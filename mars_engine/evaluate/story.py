@@ -228,7 +228,7 @@ def _main_words(content: ReportContent) -> list[str]:
         return []
     newest = results.models[-1]
     accuracy = newest.evaluation.accuracy
-    says = [f"{newest.label} is right on {_of_hundred(accuracy.estimate)} held-out pairs."]
+    says = [f"The model “{newest.label}” is right on {_of_hundred(accuracy.estimate)} held-out pairs."]
     first = results.models[0].label
     found = [each for each in results.comparisons if (each.first, each.second) == (newest.label, first)]
     for each in found:

@@ -253,8 +253,8 @@ def test_a_gain_is_told_by_what_is_shown_alone(two_rounds):
     for accuracy, log_loss, title, measure in (
         (shown, worse, "Right more often", "accuracy"),
         (worse, worse, "Right less often", "accuracy"),
-        (unshown, worse, "Right as often, and surer where it is", "log-loss"),
-        (unshown, shown, "Right as often, and less sure where it is", "log-loss"),
+        (unshown, worse, "Surer of the better answers, and right about as often", "log-loss"),
+        (unshown, shown, "Less sure of the better answers, and right about as often", "log-loss"),
         (unshown, unshown, "No gain is shown yet", "accuracy"),
     ):
         gain = say_gain(replace(found, difference=replace(found.difference, difference=accuracy, log_loss=log_loss)))

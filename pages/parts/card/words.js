@@ -114,14 +114,14 @@ function progressLine(progress, kind) {
   return parts.join(" · ");
 }
 
-/** "Accepting it gives up to 5 more pairs: 8 from its source, with the 1 accepted before." */
+/** "Accepting it adds up to 5 more pairs: 8 from its source, with the 1 accepted before." */
 function gridWords(grid) {
   if (!grid) return "The pairs of its source are being counted.";
   const more = grid.pairs_with_it - grid.pairs;
-  if (more === 0) return "Accepting it gives no new pair: its texts are the source's or approved already.";
-  if (grid.accepted === 0) return `Accepting it gives up to ${count(more, "new pair", "new pairs")} from its source.`;
+  if (more === 0) return "Accepting it adds no new pair: its texts are the source's or approved already.";
+  if (grid.accepted === 0) return `Accepting it adds up to ${count(more, "new pair", "new pairs")} from its source.`;
   const all = `${grid.pairs_with_it.toLocaleString("en")} from its source, with the ${grid.accepted.toLocaleString("en")} accepted before`;
-  return `Accepting it gives up to ${count(more, "more pair", "more pairs")}: ${all}.`;
+  return `Accepting it adds up to ${count(more, "more pair", "more pairs")}: ${all}.`;
 }
 
 function gainWords(nats) {

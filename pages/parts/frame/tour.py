@@ -33,8 +33,8 @@ STEPS = (
     TourStep(
         "pages/check.py",
         "Check",
-        "Pairs whose label looks wrong to models that never saw them. Say with one key whether the label is right; "
-        "wrong labels cost more than anything that augmentation can win.",
+        "Pairs whose label looks wrong to models that never saw them. Say with one key whether the label is right: a "
+        "wrong one misleads the model, and everything that is made of its pair.",
     ),
     TourStep(
         "pages/review.py",

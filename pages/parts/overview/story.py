@@ -63,5 +63,8 @@ def _interval(gain: Gain, found: Interval) -> go.Figure:
     figure = charts.styled(figure, x=title, y="", height=150, legend=False)
     reach = max(abs(low), abs(high)) * 1.25 or 1.0
     figure.update_xaxes(range=[-reach, reach])
+    left, right = ("worse", "better") if is_accuracy else ("better", "worse")
+    figure.add_annotation(x=-reach, y=1.3, xanchor="left", showarrow=False, text=f"← {left}")
+    figure.add_annotation(x=reach, y=1.3, xanchor="right", showarrow=False, text=f"{right} →")
     figure.update_yaxes(visible=False, range=[-0.6, 1.6], fixedrange=True)
     return figure

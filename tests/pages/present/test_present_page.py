@@ -81,9 +81,12 @@ def test_a_step_that_is_none_begins_with_the_first(workspaces, monkeypatch):
     assert open_story(workspaces["complete"], monkeypatch, step="<b>").title[0].value == TITLES["story"]
 
 
+NO_LOSS = Interval(0.0, -0.1, 0.1, 0.95)
+
+
 def test_only_a_difference_that_is_shown_is_filled_and_coloured():
     def point(low: float, high: float):
-        return gain_figure([Comparison("new", "old", Interval(0.03, low, high, 0.95))]).data[0]
+        return gain_figure([Comparison("new", "old", Interval(0.03, low, high, 0.95), NO_LOSS)]).data[0]
 
     assert point(-0.01, 0.07).marker.symbol == "circle-open"
     assert point(-0.01, 0.07).marker.color == "gray"
@@ -92,7 +95,7 @@ def test_only_a_difference_that_is_shown_is_filled_and_coloured():
 
 
 def test_zero_is_in_the_middle_of_the_gains_axis_whatever_the_intervals():
-    figure = gain_figure([Comparison("new", "old", Interval(0.2, 0.1, 0.3, 0.95))])
+    figure = gain_figure([Comparison("new", "old", Interval(0.2, 0.1, 0.3, 0.95), NO_LOSS)])
     low, high = figure.layout.xaxis.range
     assert low == -high
     assert high > 30

@@ -71,13 +71,13 @@ def test_a_card_says_how_many_pairs_of_its_source_it_adds_as_decisions_come(brow
     first_source = sources[card.painted]
     decided = 0
     while sources[card.painted] == first_source and decided < 3:
-        card.wait(lambda: "Accepting it gives" in card.text(".sheet:not(.ahead) .adds"), "how many pairs it adds")
+        card.wait(lambda: "Accepting it adds" in card.text(".sheet:not(.ahead) .adds"), "how many pairs it adds")
         said.append(card.text(".sheet:not(.ahead) .adds"))
         card.press_next("a")
         card.wait_until_saved()
         decided += 1
-    assert said[0] == "Accepting it gives up to 3 new pairs from its source."
-    assert said[1] == "Accepting it gives up to 5 more pairs: 8 from its source, with the 1 accepted before."
+    assert said[0] == "Accepting it adds up to 3 new pairs from its source."
+    assert said[1] == "Accepting it adds up to 5 more pairs: 8 from its source, with the 1 accepted before."
     card.wait(lambda: f"{decided} accepted give" in card.text(".progress"), "the pairs of all that is accepted")
     card.press("ArrowLeft")
     card.wait(lambda: "Looking back" in card.text(".banner"), "a decided card")
