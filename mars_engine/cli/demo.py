@@ -62,7 +62,10 @@ as were recorded."""
 # The newest model with this label judges best-of-n: the fine-tuned one.
 SMALL_POLICY = ("--policy", PACKAGED_LM)
 BEST_OF_N = ("--judge", CHECKED_WARM_UP, "--most-prompts", "16", "--max-new-tokens", "64")
-ALIGN = ("--method", "rloo", "--steps", "8", "--align-max-new-tokens", "48", "--align-watch-every", "2")
+ALIGN = (
+    *("--method", "rloo", "--steps", "8", "--align-learning-rate", "1e-4"),
+    *("--align-max-new-tokens", "48", "--align-watch-every", "2"),
+)
 
 
 @dataclass(frozen=True)
