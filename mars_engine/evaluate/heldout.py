@@ -67,6 +67,15 @@ class Comparison:
     """Of accuracy."""
     log_loss: Interval
     """Of the log-loss, in nats; below 0 where the first is surer of the better answers, or less sure of the worse."""
+    kinds: tuple[str, str] | None = None
+    """Of the first and the second, where they are of different kinds: that is then part of the difference."""
+
+    @property
+    def caveat(self) -> str:
+        """What else than labels and new pairs the difference comes from, as a sentence; empty where nothing is known."""
+        if self.kinds is None:
+            return ""
+        return f"They are of different kinds, a {self.kinds[0]} and a {self.kinds[1]}: that is part of the difference."
 
     @property
     def verdict(self) -> str:
@@ -189,7 +198,8 @@ def compare(
         )
         for measure in (correctness, log_losses)
     )
-    return Comparison(first.label, second.label, accuracy, log_loss)
+    kinds = (first.kind, second.kind) if first.kind != second.kind else None
+    return Comparison(first.label, second.label, accuracy, log_loss, kinds)
 
 
 def accuracy_interval(margins: FloatArray, prompts: IntArray, *, config: EvaluateConfig) -> Interval:

@@ -17,7 +17,7 @@ from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.results import (
     ModelResult,
     compare_models,
-    first_model,
+    default_models,
     say_accuracy,
     say_comparison,
     say_log_loss,
@@ -156,12 +156,14 @@ def hard_below(margins: FloatArray, allocation: AllocationConfig) -> float:
 
 
 def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headline:
-    """Return the newest model's figures beside those of the first: what all that was done since has gained."""
-    models = store.models.all()
+    """Return the newest model's figures beside those of the first: what all that was done since has gained.
+
+    Of one kind where there are such, see `default_models`.
+    """
+    models = default_models(store.models.all())
     if not models:
         return Headline(None, None, None, float("nan"), float("nan"))
-    newest = models[-1]
-    before = next((model for model in first_model(models) if model.id != newest.id), None)
+    newest, before = models[-1], models[0] if len(models) > 1 else None
     shares = [_mis_ranked_share(store, index, model) for model in (newest, before)]
     pair = [model for model in (before, newest) if model is not None]
     if not (index.split == SPLIT_CODES.index("heldout")).any():
@@ -195,10 +197,11 @@ def say_gain(found: Headline) -> Gain | None:
     if difference.log_loss.excludes_zero:
         gained = difference.log_loss.estimate < 0
         sure = "Surer" if gained else "Less sure"
-        title = f"{sure} of the better answers, and right about as often"
+        title = f"{sure} of the better answers; not shown to be right more or less often"
         then, today = (math.exp(-each.evaluation.metrics.log_loss) for each in (before, now))
         typical = (
-            f"On a typical pair it gives the better answer a probability of {today:.0%}; the first gave {then:.0%}."
+            f"On a typical pair (geometric mean) it gives the better answer a probability of {today:.0%}; the first "
+            f"gave {then:.0%}."
         )
         return Gain(title, "log-loss", difference.log_loss, is_shown=True, words=(typical, *reversed(words)))
     return Gain("No gain is shown yet", "accuracy", difference.difference, is_shown=False, words=words)

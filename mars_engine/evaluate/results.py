@@ -121,10 +121,17 @@ def results_revision(store: Store) -> str:
 
 
 def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """Return the first model, the newest warm-up and the newest model that was trained on new pairs, in this order."""
+    """Return the first model, the newest warm-up and the newest model that was trained on new pairs, in this order.
+
+    Models of one kind where there are such: between a probe and a transformer more differs than what was done.
+    """
     warm_ups = [model for model in models if not model.composition_id]
     retrained = [model for model in models if model.composition_id]
-    chosen = [*first_model(models), *warm_ups[-1:], *retrained[-1:]]
+    alike = [model for first in first_model(models) for model in warm_ups if model.kind == first.kind]
+    newest_warm_up = (alike if len(alike) > 1 else warm_ups)[-1:]
+    kinds = {model.kind for model in (retrained or newest_warm_up)[-1:]}
+    of_the_kind = [model for model in models if model.kind in kinds]
+    chosen = [*first_model(of_the_kind if len(of_the_kind) > 1 else models), *newest_warm_up, *retrained[-1:]]
     return list({model.id: model for model in chosen}.values())
 
 
@@ -290,7 +297,7 @@ def say_comparison(comparison: Comparison) -> str:
     return (
         f"The reward model {comparison.first} ranks {change} held-out pairs correctly {than} "
         f"{comparison.second} ({difference.level:.0%} interval {signed_points(difference.low)} to "
-        f"{signed_points(difference.high)} points): {comparison.verdict}."
+        f"{signed_points(difference.high)} points): {comparison.verdict}. {comparison.caveat}".rstrip()
     )
 
 

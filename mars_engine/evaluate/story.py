@@ -232,7 +232,7 @@ def _main_words(content: ReportContent) -> list[str]:
     first = results.models[0].label
     found = [each for each in results.comparisons if (each.first, each.second) == (newest.label, first)]
     for each in found:
-        says.append(say_gain(each))
+        says.append(f"{say_gain(each)} {each.caveat}".rstrip())
         if each.log_loss.excludes_zero:
             then, now = (math.exp(-model.evaluation.metrics.log_loss) for model in (results.models[0], newest))
             how = "surer" if each.log_loss.estimate < 0 else "less sure"

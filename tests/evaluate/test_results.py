@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Rewards
+from mars_engine.core.records import ModelRecord, Rewards
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.evaluate import overview
@@ -171,6 +172,26 @@ def test_the_newest_warm_up_and_the_newest_retrained_model_are_the_default():
     assert default_models([]) == []
 
 
+def test_a_probe_and_a_transformer_are_not_compared_by_default_where_there_are_two_of_a_kind():
+    first, checked, fine_tuned, round_1 = (
+        ModelRecord(name, kind, name, {}, {}, "", composition, 0, datetime(2026, 11, day, tzinfo=UTC))
+        for day, (name, kind, composition) in enumerate(
+            (("a", "probe", ""), ("b", "probe", ""), ("c", "transformer", ""), ("d", "transformer", "x")), start=1
+        )
+    )
+    assert default_models([first, checked, fine_tuned]) == [first, checked]
+    assert default_models([first, fine_tuned]) == [first, fine_tuned], "there is nothing else to compare with"
+    assert default_models([first, fine_tuned, round_1]) == [fine_tuned, round_1]
+    assert default_models([fine_tuned]) == [fine_tuned]
+
+
+def test_a_comparison_of_different_kinds_says_so():
+    mixed = Comparison("b", "a", Interval(0.1, 0.05, 0.2, 0.95), NO_LOSS, ("transformer", "probe"))
+    assert say_comparison(mixed).endswith(
+        "b is better. They are of different kinds, a transformer and a probe: that is part of the difference."
+    )
+
+
 def test_a_tie_stands_between_right_and_wrong_where_margins_moved():
     bench = make_trained()
     before, after = bench.store.models.all()
@@ -253,8 +274,8 @@ def test_a_gain_is_told_by_what_is_shown_alone(two_rounds):
     for accuracy, log_loss, title, measure in (
         (shown, worse, "Right more often", "accuracy"),
         (worse, worse, "Right less often", "accuracy"),
-        (unshown, worse, "Surer of the better answers, and right about as often", "log-loss"),
-        (unshown, shown, "Less sure of the better answers, and right about as often", "log-loss"),
+        (unshown, worse, "Surer of the better answers; not shown to be right more or less often", "log-loss"),
+        (unshown, shown, "Less sure of the better answers; not shown to be right more or less often", "log-loss"),
         (unshown, unshown, "No gain is shown yet", "accuracy"),
     ):
         gain = say_gain(replace(found, difference=replace(found.difference, difference=accuracy, log_loss=log_loss)))
