@@ -72,7 +72,7 @@ class Comparison:
 
     @property
     def caveat(self) -> str:
-        """What else than labels and new pairs the difference comes from, as a sentence; empty where nothing is known."""
+        """What the difference comes from beside labels and new pairs, as a sentence; empty where nothing is known."""
         if self.kinds is None:
             return ""
         return f"They are of different kinds, a {self.kinds[0]} and a {self.kinds[1]}: that is part of the difference."
