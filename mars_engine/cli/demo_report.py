@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,22 +13,16 @@ from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.cli import printing
 from mars_engine.cli.commands.advise import show_outcomes, show_steps
-from mars_engine.cli.demo import DemoReport
-from mars_engine.cli.frame import as_plain
 from mars_engine.cli.printing_judging import show_second_opinion
-from mars_engine.cli.standard_streams import json_text
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.records import ModelRecord
-from mars_engine.core.whole_file import completed_file
 from mars_engine.curate.review import ReviewReport
 from mars_engine.evaluate.heldout import Comparison, Evaluation
 from mars_engine.evaluate.results import say_comparison, say_log_loss
 from mars_engine.evaluate.status import Status
 from mars_engine.reward_models.score import ScoreReport
 from mars_engine.workspace.judges import SecondOpinion
-from mars_engine.workspace.workspace import ARTIFACTS
 
-TOLD, REPORT = "demo.txt", "demo.json"
 STEPS_SHOWN = 6
 """Of the advice: the best."""
 
@@ -99,19 +92,3 @@ class ToldStage:
         show = SHOWN_BY.get(type(what), _show_sentence)
         for console in self._consoles:
             show(console, what)
-
-
-def keep_demo(root: Path, report: DemoReport, told: str) -> None:
-    """Keep what the demo told with the workspace, for a second run."""
-    for name, text in ((REPORT, json_text(as_plain(report), indent=2)), (TOLD, told)):
-        with completed_file(root / ARTIFACTS / name) as part:
-            part.write_text(text, encoding="utf-8")
-
-
-def kept_demo(root: Path) -> tuple[str, str] | None:
-    """Return the report as JSON and what was told of it; None where the demo was not played to its end there."""
-    paths = [root / ARTIFACTS / name for name in (REPORT, TOLD)]
-    if not all(path.is_file() for path in paths):
-        return None
-    report, told = (path.read_text("utf-8") for path in paths)
-    return report, told

@@ -31,7 +31,6 @@ from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.shelf import ProbeShelf
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
-from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.store import open_store, sqlite_url
 from mars_engine.store.workbench import Workbench
@@ -149,6 +148,8 @@ class ProbeTuning:
             TypeError: the features are not a probe's.
             ConfigError: the plan's encoder is not the packaged one, or the probe looks at sentence embeddings.
         """
+        from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning
+
         if not isinstance(linear, ProbeTrainer):
             raise TypeError(f"fine-tuning starts from a probe, not from {type(linear).__name__}")
         settings, folder = self.plan.training, find_backbone_folder("packaged")

@@ -1,6 +1,8 @@
 """The command line: help, exit codes, JSON, plain errors. Steps that need the encoder are in test_demo.py."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -29,6 +31,12 @@ def test_the_commands_are_those_that_are_promised():
     promised = {"init", "import", "train", "score", "propose", "review", "compose", "evaluate", "export"}
     assert promised <= set(COMMANDS)
     assert {"open-round", "close-round", "status", "demo", "app"} <= set(COMMANDS)
+
+
+def test_the_commands_load_no_model_library_before_they_work():
+    code = "import sys, mars_engine.cli.main; print(sorted({'torch', 'transformers', 'umap'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "[]"
 
 
 def test_the_readme_shows_every_command():

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, reporting
+from mars_engine.cli.kept_demo import keep_demo, kept_demo
 from mars_engine.core.errors import JobError
 from mars_engine.jobs.jobs import start_job
 from mars_engine.service.serving import LOOPBACK, TOKEN_VARIABLE, serve_app
@@ -25,8 +26,6 @@ def demo(session: Session, serve: bool, port: int) -> Any:
 
     The workspace is --workspace, or ./demo-workspace. Run again, it shows what it told, changes nothing, and is quick.
     """
-    from mars_engine.cli.demo_report import kept_demo
-
     root = session.root if session.root != Path() else Path("demo-workspace")
     kept = kept_demo(root)
     played = _play_demo(session, root) if kept is None else None
@@ -60,7 +59,7 @@ def _begin_later(console: Console, root: Path, report: Any) -> None:
 
 def _play_demo(session: Session, root: Path) -> Any:
     from mars_engine.cli.demo import run_demo
-    from mars_engine.cli.demo_report import ToldStage, keep_demo
+    from mars_engine.cli.demo_report import ToldStage
 
     stage = ToldStage(None if session.as_json else printing.make_console())
     report = run_demo(root, session.progress, stage)
