@@ -167,10 +167,10 @@ def main() -> None:
         if end.code:
             raise
         release_others()
-        leave_processes()
         if trouble := output.trouble():
             click.echo(f"mars: all is done, but what was to be printed could not be: {trouble}", err=True)
             sys.exit(UNPRINTED)
+        leave_processes()
 
 
 if __name__ == "__main__":
