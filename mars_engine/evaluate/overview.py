@@ -1,6 +1,5 @@
 """Overview: what the first page shows of a workspace, from columns and counts; no text is read."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -198,7 +197,7 @@ def say_gain(found: Headline) -> Gain | None:
         gained = difference.log_loss.estimate < 0
         sure = "Surer" if gained else "Less sure"
         title = f"{sure} of the better answers; not shown to be right more or less often"
-        then, today = (math.exp(-each.evaluation.metrics.log_loss) for each in (before, now))
+        then, today = (each.evaluation.metrics.typical_probability for each in (before, now))
         typical = (
             f"On a typical pair (geometric mean) it gives the better answer a probability of {today:.0%}; the first "
             f"gave {then:.0%}."

@@ -4,7 +4,6 @@ No number is told as a gain that the evidence does not show: where an interval c
 "no difference shown".
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -234,7 +233,7 @@ def _main_words(content: ReportContent) -> list[str]:
     for each in found:
         says.append(f"{say_gain(each)} {each.caveat}".rstrip())
         if each.log_loss.excludes_zero:
-            then, now = (math.exp(-model.evaluation.metrics.log_loss) for model in (results.models[0], newest))
+            then, now = (model.evaluation.metrics.typical_probability for model in (results.models[0], newest))
             how = "surer" if each.log_loss.estimate < 0 else "less sure"
             says.append(
                 f"It is {how} of the better answers: on a typical pair it gives them {now:.0%}, where {first} gave "

@@ -16,7 +16,7 @@ from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.methods import Laboratory, TrainingRows
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
-from mars_engine.stats.metrics import correctness
+from mars_engine.stats.metrics import correctness, log_losses
 
 FORMAT = 2
 """Raised when a change of the code makes earlier cells incomparable with new ones."""
@@ -133,7 +133,7 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
     return ExperimentCell(
         key=key,
         accuracy=float(correct.mean()),
-        log_loss=float(np.logaddexp(0.0, -margins).mean()),
+        log_loss=float(log_losses(margins).mean()),
         steps=steps,
         pairs_seen=pairs_seen,
         training_pairs=len(rows),

@@ -1,5 +1,6 @@
 """What a reward model is worth on preference pairs, from its rewards or margins."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class MarginMetrics:
     """Expected calibration error of σ(Δ)."""
     log_loss: float
     """Mean Bradley–Terry loss −log σ(Δ), in nats."""
+
+    @property
+    def typical_probability(self) -> float:
+        """Geometric mean of the probabilities σ(Δ) that the better answers get, exp(−log-loss)."""
+        return math.exp(-self.log_loss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import verbatim
 from pages.parts.frame.page import presenting
-from pages.parts.train.run_panel import draw_ended, draw_queue, draw_running
+from pages.parts.train.run_panel import draw_ended, draw_queue, watch
 
 KINDS = ("align", "best-of-n", "alpaca-eval")
 CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -35,19 +35,14 @@ FEW_POINTS = 30
 
 
 def watch_align(desk: Desk, run: Run) -> None:
-    """Show a run of this page at work, looking again each second; the page is drawn again once it has ended."""
+    """Show a run of this page at work, with its curves by step and its answers."""
 
-    @st.fragment(run_every="1s")
-    def look() -> None:
-        now = desk.running_job()
-        if now is None or now.id != run.id:
-            st.rerun()
-        draw_running(desk, now)
+    def draw_more(now: Run) -> None:
         _draw_points(desk.store.runs.points(now.id), key=f"align-{now.id}")
         if now.kind == "align" and (policy := policy_at_work(desk.workspace)) is not None:
             _draw_looks(policy, key="at-work")
 
-    look()
+    watch(desk, run, draw_more=draw_more)
 
 
 def draw_followed(desk: Desk) -> None:

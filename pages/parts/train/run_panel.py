@@ -56,8 +56,14 @@ FEW_STEPS = 30
 """Up to so many points of a curve are marked."""
 
 
-def watch(desk: Desk, run: Run) -> None:
-    """Show a run at work, looking again each second; the whole page is drawn again once it has ended."""
+def watch(desk: Desk, run: Run, *, draw_more: Callable[[Run], None] | None = None) -> None:
+    """Show a run at work, looking again each second; the whole page is drawn again once it has ended.
+
+    Args:
+        desk: the workspace.
+        run: the run.
+        draw_more: draws what else there is to see of it.
+    """
 
     @st.fragment(run_every="1s")
     def look() -> None:
@@ -65,6 +71,8 @@ def watch(desk: Desk, run: Run) -> None:
         if now is None or now.id != run.id:
             st.rerun()
         draw_running(desk, now)
+        if draw_more is not None:
+            draw_more(now)
 
     look()
 
