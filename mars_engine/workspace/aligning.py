@@ -1,19 +1,18 @@
 """Training a policy in a workspace: which prompts, which reward models, and where the adapter goes."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from mars_engine.align.prompts import PromptSet, heldout_prompts, leave_out_trained, load_prompts, trained_prompts
 from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
-from mars_engine.core.records import ModelRecord, Pair
+from mars_engine.core.records import ModelRecord, Pair, Prompt, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.store import Store
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.best_of_n import chosen_models, label_among, named_model
+from mars_engine.workspace.named_models import NamedModel, chosen_models, label_among, open_named_model, scale_of
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS, CHECKPOINTS
 
@@ -27,7 +26,7 @@ class AlignRequest:
     reward_models: tuple[str, ...] = ()
     """Ids or labels; empty: the newest."""
     gold: tuple[str, ...] = ()
-    """Ids or labels of reward models that are asked and not trained on."""
+    """Reward models that are asked and not trained on: ids or labels, other workspaces, folders or hub ids."""
     prompts: str = ""
     """A file of prompts; empty: those of the held-out pairs."""
     include_trained: bool = False
@@ -47,26 +46,41 @@ def align_policy(
 
     config = bench.config.align
     records = chosen_models(bench, request.reward_models) if request.reward_models else [newest_model(bench)]
-    gold = [named_model(bench.store.models.all(), name) for name in request.gold]
     prompts = _prompts(bench.store, request, records)
     for reason, count in prompts.left_out.items():
         say(f"left out: {count:,} × {reason}")
     is_on_pairs = config.method == "dpo" and config.dpo_pairs == "training"
-    task = PolicyTask(
-        prompts=prompts.prompts,
-        reward=PolicyReward(_sources(bench, records), config.reward),
-        gold=PolicyReward(_sources(bench, gold), "mean") if gold else None,
-        pairs=_training_pairs(bench, records[-1]) if is_on_pairs else (),
-    )
-    return train_policy(
-        config,
-        task,
-        policies=root / POLICIES_FOLDER,
-        checkpoints=root / ARTIFACTS / CHECKPOINTS,
-        progress=bench.progress,
-        add_point=bench.add_point,
-        say=say,
-    )
+    with ExitStack() as stack:
+        gold = [stack.enter_context(open_named_model(bench, name, role="gold model")) for name in request.gold]
+        for remark in filter(None, (_said_of_gold(model, prompts.prompts) for model in gold)):
+            say(remark)
+        task = PolicyTask(
+            prompts=prompts.prompts,
+            reward=PolicyReward(_sources(bench, records), config.reward),
+            gold=_together(gold),
+            pairs=_training_pairs(bench, records[-1]) if is_on_pairs else (),
+        )
+        return train_policy(
+            config,
+            task,
+            policies=root / POLICIES_FOLDER,
+            checkpoints=root / ARTIFACTS / CHECKPOINTS,
+            progress=bench.progress,
+            add_point=bench.add_point,
+            say=say,
+        )
+
+
+def _together(gold: Sequence[NamedModel]) -> PolicyReward | None:
+    scales = [model.scale if len(gold) > 1 else (0.0, 1.0) for model in gold]
+    sources = [RewardSource(model.label, model.model, *scale) for model, scale in zip(gold, scales, strict=True)]
+    return PolicyReward(tuple(sources), "mean") if sources else None
+
+
+def _said_of_gold(gold: NamedModel, prompts: Sequence[Prompt]) -> str:
+    """Return how many of the prompts the gold model was trained on; empty where it was on none, or nobody knows."""
+    shared = sum(prompt_id(prompt) in (gold.trained_on or ()) for prompt in prompts)
+    return f"{shared:,} of {len(prompts):,} prompts are among those that {gold.label} was trained on" if shared else ""
 
 
 def _prompts(store: Store, request: AlignRequest, records: Sequence[ModelRecord]) -> PromptSet:
@@ -80,16 +94,10 @@ def _sources(bench: Workbench, records: Sequence[ModelRecord]) -> tuple[RewardSo
         RewardSource(
             label_among(record, records),
             bench.shelf.load(record),
-            *(_scale(bench.store, record) if len(records) > 1 else (0.0, 1.0)),
+            *(scale_of(bench.store, record) if len(records) > 1 else (0.0, 1.0)),
         )
         for record in records
     )
-
-
-def _scale(store: Store, record: ModelRecord) -> tuple[float, float]:
-    sides = np.array(list(store.models.scores(record.id).values())).ravel()
-    deviation = float(sides.std()) if len(sides) else 0.0
-    return (float(sides.mean()), deviation) if deviation else (0.0, 1.0)
 
 
 def _training_pairs(bench: Workbench, record: ModelRecord) -> tuple[Pair, ...]:

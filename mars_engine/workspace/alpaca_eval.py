@@ -1,6 +1,7 @@
 """AlpacaEval in a workspace: which outputs, who judges, which tables, and where the files go."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,16 @@ from mars_engine.align.alpaca.formats import ModelOutputs, load_annotations, loa
 from mars_engine.align.alpaca.judges import BothOrders, PairwiseJudge, RewardJudge
 from mars_engine.align.alpaca.package import PackageReport, run_package
 from mars_engine.align.alpaca.tables import load_tables
-from mars_engine.align.prompts import trained_prompts
 from mars_engine.core.config import EvaluateConfig
-from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.records import ModelRecord, Turn, content_id, prompt_id
-from mars_engine.embeddings.model_folder import is_on_this_machine
+from mars_engine.core.errors import ConfigError
+from mars_engine.core.records import Turn, content_id, prompt_id
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.named_models import NamedModel, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 
 CHAT = "chat"
 ASK_A_CHAT_MODEL: dict[str, dict[str, Any]] = {"quality": {"judge_by": CHAT}}
 """Settings under which a workbench has a chat model as judge."""
-MAX_TOKENS = 2048
-"""Longest input of a reward model from a folder or the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class AlpacaRequest:
     names: tuple[str, ...] = ()
     """Of the policies, in the order of the files; empty: as the files' `generator` says."""
     judge: str = CHAT
-    """'chat', or a reward model: its id or label, a folder or a hub id."""
+    """'chat', or a reward model: its id or label, another workspace, a folder or a hub id."""
     tables: Path | None = None
     """A folder with AlpacaEval's tables of these very prompts."""
     matrix: bool = False
@@ -58,21 +56,21 @@ def run_alpaca_eval(bench: Workbench, root: Path, request: AlpacaRequest) -> Alp
     """
     policies, baseline = _load(request)
     tables = load_tables(request.tables) if request.tables else None
-    judge, record = _judge(bench, request)
-    report = evaluate_policies(
-        policies,
-        baseline,
-        judge,
-        prompts=_prompts_of(baseline, request),
-        root=root,
-        artifacts=ARTIFACTS,
-        store=bench.store,
-        clock=bench.clock,
-        config=bench.config.evaluate,
-        tables=tables,
-        matrix=request.matrix,
-    )
-    return replace(report, remarks=_said_of_training(bench, record, baseline))
+    with _judge(bench, request) as (judge, named):
+        report = evaluate_policies(
+            policies,
+            baseline,
+            judge,
+            prompts=_prompts_of(baseline, request),
+            root=root,
+            artifacts=ARTIFACTS,
+            store=bench.store,
+            clock=bench.clock,
+            config=bench.config.evaluate,
+            tables=tables,
+            matrix=request.matrix,
+        )
+    return replace(report, remarks=_said_of_training(named, baseline))
 
 
 def run_alpaca_package(bench: Workbench, root: Path, request: AlpacaRequest, annotators_config: str) -> PackageReport:
@@ -131,39 +129,23 @@ def _prompts_of(baseline: ModelOutputs, request: AlpacaRequest) -> str:
 # ---------------------------------------------------------------------------------------------------------- who judges
 
 
-def _judge(bench: Workbench, request: AlpacaRequest) -> tuple[PairwiseJudge, ModelRecord | None]:
-    """Return the judge, and its record where it is a model of the workspace."""
-    if request.judge == CHAT:
-        if bench.judge is None:
-            raise ConfigError("no chat model may judge", remedy="set judge_by under [quality] in mars.toml to 'chat'")
-        name = bench.config.chat.judge_model or bench.config.chat.model
-        return BothOrders(bench.judge, name, request.ask_again), None
-    own = [model for model in bench.store.models.all() if request.judge in (model.id, model.label)]
-    if own:
-        return RewardJudge(bench.shelf.load(own[-1]), own[-1].label, bench.progress), own[-1]
-    return _foreign_judge(bench, request), None
+@contextmanager
+def _judge(bench: Workbench, request: AlpacaRequest) -> Iterator[tuple[PairwiseJudge, NamedModel | None]]:
+    """Open the judge, and the reward model that it is, if it is one."""
+    if request.judge != CHAT:
+        with open_named_model(bench, request.judge, role="judge", download=request.download) as named:
+            yield RewardJudge(named.model, named.label, bench.progress), named
+        return
+    if bench.judge is None:
+        raise ConfigError("no chat model may judge", remedy="set judge_by under [quality] in mars.toml to 'chat'")
+    name = bench.config.chat.judge_model or bench.config.chat.model
+    yield BothOrders(bench.judge, name, request.ask_again), None
 
 
-def _foreign_judge(bench: Workbench, request: AlpacaRequest) -> RewardJudge:
-    name = request.judge
-    if not request.download and not is_on_this_machine(name):
-        raise ModelError(
-            f"the judge {name!r} is no model of the workspace, no folder, and no model that the hub's cache here has",
-            expected="'chat', a model's id or label, a reward model's folder, or a hub id",
-            remedy="correct --judge, or allow the download with --download",
-        )
-    from mars_engine.reward_models.foreign import load_foreign_model
-
-    config = bench.config.reward_model
-    found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
-    return RewardJudge(found.model, Path(name).name if Path(name).is_dir() else name, bench.progress)
-
-
-def _said_of_training(bench: Workbench, record: ModelRecord | None, baseline: ModelOutputs) -> tuple[str, ...]:
-    if record is None:
+def _said_of_training(judge: NamedModel | None, baseline: ModelOutputs) -> tuple[str, ...]:
+    if judge is None or judge.trained_on is None:
         return ()
-    trained = trained_prompts(bench.store, [record])
-    shared = sum(prompt_id((Turn("user", row.instruction),)) in trained for row in baseline.rows)
+    shared = sum(prompt_id((Turn("user", row.instruction),)) in judge.trained_on for row in baseline.rows)
     if not shared:
         return ()
-    return (f"The judge {record.label} was trained on {shared:,} of the {len(baseline.rows):,} prompts.",)
+    return (f"The judge {judge.label} was trained on {shared:,} of the {len(baseline.rows):,} prompts.",)

@@ -19,22 +19,18 @@ from mars_engine.align.prompts import (
     trained_prompts,
 )
 from mars_engine.align.sampling import SamplingSettings
-from mars_engine.core.errors import ConfigError, ModelError, WorkspaceError
+from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import ModelRecord, content_id, prompt_id
 from mars_engine.core.whole_file import completed_file
-from mars_engine.embeddings.model_folder import is_on_this_machine
-from mars_engine.reward_models.model_labels import models_named, with_distinct_labels
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.rounds import newest_model
-from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, find_workspace, open_workbench
+from mars_engine.workspace.named_models import chosen_models, label_among, open_named_model
+from mars_engine.workspace.workspace import ARTIFACTS
 
 ANSWERS_FOLDER = f"{ARTIFACTS}/align/answers"
 RESULTS_FOLDER = f"{ARTIFACTS}/align/best-of-n"
 RESULTS_FILE, CURVES_FILE, PICKS = "results.json", "curves.csv", "picks"
 RECORDED = "recorded"
-MAX_TOKENS = 2048
-"""Longest input of a judge from a folder or the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,35 +108,6 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
 # --------------------------------------------------------------------------------------------------- what is compared
 
 
-def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
-    """Return the workspace's reward models of these ids or labels; all where none is named."""
-    models = bench.store.models.all()
-    if not models:
-        newest_model(bench)  # raises
-    if not names:
-        return models
-    return [named_model(models, name) for name in dict.fromkeys(names)]
-
-
-def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
-    """Return the newest model of an id, its beginning, or a label."""
-    found = models_named(models, name)
-    if not found:
-        raise ModelError(
-            f"the workspace has no reward model {name!r}",
-            expected="an id, its beginning, or a label of one: "
-            + (", ".join(model.label for model in with_distinct_labels(models)) or "none"),
-            remedy="correct the name",
-        )
-    return found[-1]
-
-
-def label_among(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
-    """Return a model's label, with the beginning of its id where another has the same."""
-    is_shared = sum(other.label == record.label for other in records) > 1
-    return f"{record.label} ({record.id[:6]})" if is_shared else record.label
-
-
 def _prompts(
     bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None, records: Sequence[ModelRecord]
 ) -> PromptSet:
@@ -198,35 +165,11 @@ def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers 
             expected="a gold reward model that was trained on other pairs",
             remedy="name one with --judge: a model of the workspace, another workspace, a folder or a hub id",
         )
-    own = [model for model in bench.store.models.all() if name in (model.id, model.label)]
     if name == RECORDED:
         yield _Gold(RecordedPreferences(), RECORDED)
-    elif own:
-        trained = frozenset(trained_prompts(bench.store, own[-1:]))
-        yield _Gold(GoldRewards(own[-1].label, bench.shelf.load(own[-1])), own[-1].id, trained)
-    elif (Path(name).expanduser() / CONFIG_FILE).is_file():
-        with open_workbench(find_workspace(Path(name).expanduser()), bench.progress, may_download=False) as other:
-            model = newest_model(other)
-            label = f"{model.label} of {Path(name).expanduser().resolve().name}"
-            trained = frozenset(trained_prompts(other.store, [model]))
-            yield _Gold(GoldRewards(label, other.shelf.load(model)), model.id, trained)
-    else:
-        yield _foreign_judge(bench, name, download=request.download)
-
-
-def _foreign_judge(bench: Workbench, name: str, *, download: bool) -> _Gold:
-    from mars_engine.reward_models.foreign import load_foreign_model
-
-    if not download and not is_on_this_machine(name):
-        raise ModelError(
-            f"the judge {name!r} is no model of the workspace, no folder, and no model that the hub's cache here has",
-            expected="'recorded', a model's id or label, another workspace, a reward model's folder, or a hub id",
-            remedy="correct --judge, or allow the download with --download",
-        )
-    config = bench.config.reward_model
-    found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
-    label = Path(name).name if Path(name).is_dir() else name
-    return _Gold(GoldRewards(label, found.model), found.model.id)
+        return
+    with open_named_model(bench, name, role="judge", download=request.download) as named:
+        yield _Gold(GoldRewards(named.label, named.model), named.model.id, named.trained_on)
 
 
 def _said_of_judge(gold: _Gold, answered: PolicyAnswers) -> list[str]:

@@ -30,7 +30,10 @@ from mars_engine.workspace.aligning import AlignRequest, align_policy
     help="Id or label of a reward model to train against; several are an ensemble. [default: the newest]",
 )
 @click.option(
-    "--gold", multiple=True, help="Id or label of a reward model that is asked as training goes on, never trained on."
+    "--gold",
+    multiple=True,
+    help="A reward model that is asked as training goes on, never trained on: an id or label, another workspace, a "
+    "folder or a hub id.",
 )
 @click.option("--prompts", default="", help="A file of prompts. [default: those of the held-out pairs]")
 @click.option("--include-trained", is_flag=True, help="Take prompts that the reward models were trained on too.")

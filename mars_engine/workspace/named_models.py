@@ -1,0 +1,115 @@
+"""Reward models by name: those of the workspace, the newest of another, and those from a folder or the hub."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mars_engine.align.prompts import trained_prompts
+from mars_engine.core.errors import ModelError
+from mars_engine.core.protocols import RewardModel
+from mars_engine.core.records import ModelRecord
+from mars_engine.embeddings.model_folder import is_on_this_machine
+from mars_engine.reward_models.model_labels import models_named, with_distinct_labels
+from mars_engine.store import Store
+from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.rounds import newest_model
+from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, open_workbench
+
+MAX_TOKENS = 2048
+"""Longest input of a reward model from a folder or the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A loaded reward model and what it is called; of a workspace's, what it was trained on and its scale too."""
+
+    label: str
+    model: RewardModel
+    trained_on: frozenset[str] | None = None
+    """Ids of prompts."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """Mean and deviation of its rewards of the workspace's own pairs."""
+
+
+def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
+    """Return the workspace's reward models of these ids or labels; all where none is named."""
+    models = bench.store.models.all()
+    if not models:
+        newest_model(bench)  # raises
+    if not names:
+        return models
+    return [named_model(models, name) for name in dict.fromkeys(names)]
+
+
+def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
+    """Return the newest model of an id, its beginning, or a label."""
+    found = models_named(models, name)
+    if not found:
+        raise ModelError(
+            f"the workspace has no reward model {name!r}",
+            expected="an id, its beginning, or a label of one: "
+            + (", ".join(model.label for model in with_distinct_labels(models)) or "none"),
+            remedy="correct the name",
+        )
+    return found[-1]
+
+
+def label_among(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
+    """Return a model's label, with the beginning of its id where another has the same."""
+    is_shared = sum(other.label == record.label for other in records) > 1
+    return f"{record.label} ({record.id[:6]})" if is_shared else record.label
+
+
+@contextmanager
+def open_named_model(bench: Workbench, name: str, *, role: str, download: bool = False) -> Iterator[NamedModel]:
+    """Load a reward model: of the workspace by id or label, the newest of another workspace, a folder's, or a hub's.
+
+    Args:
+        bench: of the workspace.
+        name: what a person wrote.
+        role: what it is named for, as errors say it, such as "judge".
+        download: whether the hub may be asked.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be loaded.
+        NotReadyError: the other workspace has no model yet.
+    """
+    own = models_named(bench.store.models.all(), name)
+    folder = Path(name).expanduser()
+    if own:
+        yield _stored_model(bench, own[-1], own[-1].label)
+    elif (folder / CONFIG_FILE).is_file():
+        with open_workbench(find_workspace(folder), bench.progress, may_download=False) as other:
+            model = newest_model(other)
+            yield _stored_model(other, model, f"{model.label} of {folder.resolve().name}")
+    else:
+        yield _foreign_model(bench, name, role, download=download)
+
+
+def _stored_model(bench: Workbench, record: ModelRecord, label: str) -> NamedModel:
+    trained = frozenset(trained_prompts(bench.store, [record]))
+    return NamedModel(label, bench.shelf.load(record), trained, scale_of(bench.store, record))
+
+
+def scale_of(store: Store, record: ModelRecord) -> tuple[float, float]:
+    """Return mean and deviation of a model's rewards of the workspace's pairs; 0 and 1 where it has scored none."""
+    sides = np.array(list(store.models.scores(record.id).values())).ravel()
+    deviation = float(sides.std()) if len(sides) else 0.0
+    return (float(sides.mean()), deviation) if deviation else (0.0, 1.0)
+
+
+def _foreign_model(bench: Workbench, name: str, role: str, *, download: bool) -> NamedModel:
+    if not download and not is_on_this_machine(name):
+        raise ModelError(
+            f"the {role} {name!r} is no model of the workspace, no folder, and no model that the hub's cache here has",
+            expected="a model's id or label, another workspace, a reward model's folder, or a hub id",
+            remedy=f"correct the name of the {role}, or allow the download with --download",
+        )
+    from mars_engine.reward_models.foreign import load_foreign_model  # torch and transformers take seconds
+
+    config = bench.config.reward_model
+    found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
+    return NamedModel(Path(name).name if Path(name).is_dir() else name, found.model)
