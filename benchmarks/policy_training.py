@@ -35,7 +35,7 @@ COMMON: dict[str, Any] = {
     "policy": "packaged-lm",
     "micro_batch": 16,
     "max_prompt_tokens": 128,
-    "watched_prompts": 32,
+    "watched_prompts": 24,
     "watch_every": 6,
     "checkpoint_every": 6,
     "lora_dropout": 0.0,
@@ -43,7 +43,7 @@ COMMON: dict[str, Any] = {
 RUNS: dict[str, dict[str, Any]] = {
     "dpo": {
         "method": "dpo",
-        "steps": 48,
+        "steps": 36,
         "prompts_per_step": 4,
         "completions": 4,
         "max_new_tokens": 48,
@@ -52,7 +52,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "rloo": {
         "method": "rloo",
-        "steps": 36,
+        "steps": 24,
         "prompts_per_step": 4,
         "completions": 4,
         "max_new_tokens": 48,
