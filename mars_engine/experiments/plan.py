@@ -196,7 +196,7 @@ class MethodsPlan(Section):
         return value
 
     # Lengths are judged here, after the items: pydantic's own rule also blames a list whose items are all refused.
-    @field_validator("methods", "seeds", "datasets", "matchings", "flipped", check_fields=False)
+    @field_validator("methods", "seeds", "datasets", "matchings", "flipped", "ways", check_fields=False)
     @classmethod
     def _some_and_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from mars_engine.align.answers import RecordedAnswers, load_recorded_answers
 from mars_engine.align.best_of_n import AnswerJudge, BestOfNReport, GoldRewards, RecordedPreferences, best_of_n
@@ -180,17 +181,22 @@ def _answers(
 # ------------------------------------------------------------------------------------------------------ who judges
 
 
+J = TypeVar("J", bound=AnswerJudge, covariant=True)
+
+
 @dataclass(frozen=True)
-class _Gold:
+class OpenedJudge(Generic[J]):
     """A judge, what identifies it, and the prompts that it was trained on, where that is known."""
 
-    judge: AnswerJudge
+    judge: J
     identity: str
     trained_on: frozenset[str] | None = None
 
 
 @contextmanager
-def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None) -> Iterator[_Gold]:
+def _judge(
+    bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None
+) -> Iterator[OpenedJudge[AnswerJudge]]:
     name = request.judge or (RECORDED if recorded is not None and recorded.have_preferences else "")
     if not name:
         raise ConfigError(
@@ -198,23 +204,35 @@ def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers 
             expected="a gold reward model that was trained on other pairs",
             remedy="name one with --judge: a model of the workspace, another workspace, a folder or a hub id",
         )
-    own = [model for model in bench.store.models.all() if name in (model.id, model.label)]
     if name == RECORDED:
-        yield _Gold(RecordedPreferences(), RECORDED)
-    elif own:
+        yield OpenedJudge(RecordedPreferences(), RECORDED)
+        return
+    with open_gold(bench, name, download=request.download) as gold:
+        yield gold
+
+
+@contextmanager
+def open_gold(bench: Workbench, name: str, *, download: bool = False) -> Iterator[OpenedJudge[GoldRewards]]:
+    """Open a reward model that judges: one of the workspace, another workspace's newest, a folder, or a hub id.
+
+    Raises:
+        ModelError: there is none of that name, or it cannot be loaded.
+    """
+    own = [model for model in bench.store.models.all() if name in (model.id, model.label)]
+    if own:
         trained = frozenset(trained_prompts(bench.store, own[-1:]))
-        yield _Gold(GoldRewards(own[-1].label, bench.shelf.load(own[-1])), own[-1].id, trained)
+        yield OpenedJudge(GoldRewards(own[-1].label, bench.shelf.load(own[-1])), own[-1].id, trained)
     elif (Path(name).expanduser() / CONFIG_FILE).is_file():
         with open_workbench(find_workspace(Path(name).expanduser()), bench.progress, may_download=False) as other:
             model = newest_model(other)
             label = f"{model.label} of {Path(name).expanduser().resolve().name}"
             trained = frozenset(trained_prompts(other.store, [model]))
-            yield _Gold(GoldRewards(label, other.shelf.load(model)), model.id, trained)
+            yield OpenedJudge(GoldRewards(label, other.shelf.load(model)), model.id, trained)
     else:
-        yield _foreign_judge(bench, name, download=request.download)
+        yield _foreign_judge(bench, name, download=download)
 
 
-def _foreign_judge(bench: Workbench, name: str, *, download: bool) -> _Gold:
+def _foreign_judge(bench: Workbench, name: str, *, download: bool) -> OpenedJudge[GoldRewards]:
     from mars_engine.reward_models.foreign import load_foreign_model
 
     if not download and not is_on_this_machine(name):
@@ -226,10 +244,10 @@ def _foreign_judge(bench: Workbench, name: str, *, download: bool) -> _Gold:
     config = bench.config.reward_model
     found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
     label = Path(name).name if Path(name).is_dir() else name
-    return _Gold(GoldRewards(label, found.model), found.model.id)
+    return OpenedJudge(GoldRewards(label, found.model), found.model.id)
 
 
-def _said_of_judge(gold: _Gold, answered: PolicyAnswers) -> list[str]:
+def _said_of_judge(gold: OpenedJudge[AnswerJudge], answered: PolicyAnswers) -> list[str]:
     if gold.trained_on is None:
         return []
     shared = sum(row.prompt_id in gold.trained_on for row in answered.rows)
