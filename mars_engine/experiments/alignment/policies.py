@@ -118,7 +118,8 @@ def judged_picks(rows: Sequence[AnsweredPrompt], source: RewardSource, judge: Go
 def _judged(judge: GoldRewards, prompts: Sequence[Prompt], texts: Sequence[str]) -> FloatArray:
     """Return the judge's rewards, shape (n,). An answer that comes again is asked once: equal answers are a tie."""
     asked = list(dict.fromkeys(zip(prompts, texts, strict=True)))
-    scored = PolicyReward((RewardSource(judge.name, judge.model),)).score(*map(list, zip(*asked, strict=True)))
+    reward = PolicyReward((RewardSource(judge.name, judge.model),))
+    scored = reward.score([prompt for prompt, _ in asked], [text for _, text in asked])
     known = dict(zip(asked, scored.rewards.tolist(), strict=True))
     return np.array([known[each] for each in zip(prompts, texts, strict=True)])
 
