@@ -84,7 +84,7 @@ class AligningWorkspace(OpenedWorkspace):
             NotReadyError: too few prompts are left.
             LoadError, ModelError: a file, the judge or the policy cannot be used.
         """
-        with self._working("align") as (bench, notes):
+        with self._working("align-plan") as (bench, notes):
             report = align_by_plan(bench, self.path, Path(plan))
             notes.summary |= headlines.of_comparison(report.results)
         return report

@@ -72,7 +72,7 @@ def align(
                 expected="a plan that says it all",
                 remedy="write them into the plan: settings under its [align], 'judge' in the place of --gold",
             )
-        with working(session, "align") as (bench, notes):
+        with working(session, "align-plan") as (bench, notes):
             report = align_by_plan(bench, session.root, plan_path, say=say)
             notes.summary |= headlines.of_comparison(report.results)
         return report, lambda console: _show_comparison(console, report)

@@ -13,7 +13,7 @@ from mars_engine.align.best_of_n import GoldRewards
 from mars_engine.align.prompts import PromptSet, heldout_prompts, leave_out_trained, load_prompts
 from mars_engine.core.config import TriageConfig
 from mars_engine.core.errors import NotReadyError, StoreError
-from mars_engine.core.records import EvaluationRecord, Pair, content_id, prompt_id
+from mars_engine.core.records import EvaluationRecord, content_id, prompt_id
 from mars_engine.core.whole_folder import replace_text
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
@@ -68,11 +68,10 @@ def align_by_plan(bench: Workbench, root: Path, plan_path: Path, *, say: Say = l
         ModelError: the judge, the policy or a reward cannot be used, or a file cannot be written.
     """
     plan = load_alignment_plan(plan_path)
-    prompts, pairs = _prompts(bench, plan, plan_path), _training_pairs(bench)
+    prompts, dataset = _prompts(bench, plan, plan_path), _dataset(bench, say)
     for reason, count in prompts.left_out.items():
         say(f"left out: {count:,} × {reason}")
-    dataset = DatasetPairs(pairs, bench.store.pairs.pairs("heldout"))
-    experiment = WorkspaceExperiment(root, plan.heads(len(pairs)), {WORKSPACE: dataset}, bench)
+    experiment = WorkspaceExperiment(root, plan.heads(len(dataset.pairs)), {WORKSPACE: dataset}, bench)
     with open_gold(bench, plan.judge) as gold:
         key = _comparison_id(plan, experiment, prompts, gold)
         folder = root / COMPARISONS / key
@@ -99,10 +98,19 @@ def _prompts(bench: Workbench, plan: AlignmentPlan, plan_path: Path) -> PromptSe
     return found
 
 
-def _training_pairs(bench: Workbench) -> list[Pair]:
-    """Return the workspace's training pairs as people decided about them; suspicion alone changes none."""
+def _dataset(bench: Workbench, say: Say) -> DatasetPairs:
+    """Return the workspace's held-out pairs, and its training pairs whose prompts are not among theirs.
+
+    A training pair is as people decided about it; suspicion alone changes none.
+    """
+    heldout = bench.store.pairs.pairs("heldout")
+    asked = {pair.prompt_id for pair in heldout}
     sources = load_sources(bench.store, TriageConfig(policy="keep"))
-    return list({each.oriented.id: each.oriented for each in sources if each.treatment.trained_on}.values())
+    pairs = {each.oriented.id: each.oriented for each in sources if each.treatment.trained_on}
+    kept = [pair for pair in pairs.values() if pair.prompt_id not in asked]
+    if len(kept) < len(pairs):
+        say(f"left out: {len(pairs) - len(kept):,} × training pair whose prompt is held out")
+    return DatasetPairs(kept, heldout)
 
 
 def _comparison_id(

@@ -55,7 +55,6 @@ class PolicyMaker:
             policies=self.root / POLICIES_FOLDER,
             checkpoints=self.root / ARTIFACTS / CHECKPOINTS,
             progress=self.bench.progress,
-            add_point=self.bench.add_point,
             say=lambda text: self.say(f"{source.label}, {config.method}: {text}"),
         )
         watched = tuple(load_sheet(trained.folder / REFERENCE_SHEET).answers)
