@@ -35,6 +35,7 @@ ways = ["best-of-n", "ppo"]
 seeds = 2
 n = 2
 review = "accept-all"
+matching = "epochs"
 {changes}
 [encoder]
 max_tokens = 32
@@ -59,6 +60,8 @@ watched_prompts = 4
 watch_every = 1
 checkpoint_every = 1
 """
+
+WIDE = 'methods = ["none", "uniform"]\nways = ["best-of-n", "ppo"]\nseeds = 2\n'
 
 
 def run(workspace: Path, *arguments: str) -> Result:
@@ -135,7 +138,7 @@ def test_from_a_plan_to_the_report_and_nothing_is_trained_twice(
     assert [row["prompts"] for row in rows] == ["4"] * 6
     assert all(0 <= float(row["win_rate_low"]) <= float(row["win_rate"]) <= float(row["win_rate_high"]) for row in rows)
     at_kl = [row for row in rows if row["at"] == "equal KL"]
-    assert at_kl[0]["kl_nats"] == pytest.approx(at_kl[1]["kl_nats"])
+    assert float(at_kl[0]["kl_nats"]) == pytest.approx(float(at_kl[1]["kl_nats"]))
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert "Judge of all figures: <strong>warm-up of gold</strong>" in html
     with open_workspace_store(find_workspace(own)) as store:
@@ -158,8 +161,7 @@ def test_from_a_plan_to_the_report_and_nothing_is_trained_twice(
 def test_another_judge_trains_nothing_and_one_of_the_same_workspace_is_told(
     own: Path, policy: Path, judge: Path, tmp_path: Path
 ) -> None:
-    short = 'methods = ["none"]\nways = ["ppo"]\nseeds = 1\n'
-    text = PLAN.replace('methods = ["none", "uniform"]\nways = ["best-of-n", "ppo"]\nseeds = 2\n', short)
+    text = PLAN.replace(WIDE, 'methods = ["none"]\nways = ["ppo"]\nseeds = 1\n')
     plan = tmp_path / "plan.toml"
     plan.write_text(text.format(policy=policy, judge=judge, changes=""), encoding="utf-8")
     assert run(own, "align", "--plan", str(plan)).exit_code == 0
@@ -171,6 +173,23 @@ def test_another_judge_trains_nothing_and_one_of_the_same_workspace_is_told(
     assert "is a model of this workspace" in " ".join(result.stdout.split())
     assert {name: when for name, when in made(own).items() if "/cells/" not in name} == trained
     assert len(made(own)) == len(trained) + 2
+
+
+def test_prompts_come_from_a_file_beside_the_plan_and_what_is_left_out_is_said(
+    tmp_path: Path, policy: Path, judge: Path
+) -> None:
+    root = create_workspace(tmp_path / "w").root
+    import_pairs(root, 0, 12, "train")
+    asked = [{"prompt": f"question number {number} about topic {number % 7}"} for number in range(10, 16)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    plan = write_plan(tmp_path, policy, judge, 'prompts = "asked.jsonl"')
+    plan.write_text(plan.read_text().replace(WIDE, 'methods = ["none"]\nways = ["best-of-n"]\nseeds = 1\n'))
+    result = run(root, "align", "--plan", str(plan), "--json")
+    assert result.exit_code == 0, result.output
+    assert "left out: 2 × prompt that a reward model was trained on" in result.stderr
+    (comparison,) = json.loads(result.stdout)["results"]["comparisons"]
+    assert comparison["prompts"] == 4
+    assert comparison["readings"][0]["methods"][0]["accuracy"] is None, "there are no held-out pairs"
 
 
 def test_killed_it_goes_on_and_ends_as_an_undisturbed_one(

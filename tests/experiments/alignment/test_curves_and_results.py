@@ -137,7 +137,9 @@ def test_best_of_n_is_read_once_at_equal_n():
     )
     (reading,) = found.comparisons[0].readings
     assert (reading.at, reading.steps, reading.kl) == (EQUAL_N, 4.0, 0.6)
-    assert win_rate_rows(found)[1] == {
+    row = win_rate_rows(found)[1]
+    assert row.pop("low") < 50.0 < row.pop("high")
+    assert row == {
         "policy": "packaged-lm by best-of-n, mars_signed",
         "baseline": "packaged-lm",
         "judge": "j, at equal n (0.6 nats)",
@@ -145,8 +147,6 @@ def test_best_of_n_is_read_once_at_equal_n():
         "judged": 4,
         "missing": 0,
         "win_rate": 50.0,
-        "low": 50.0 + 100 * found.comparisons[0].readings[0].methods[1].differences[0].interval.low,
-        "high": 50.0 + 100 * found.comparisons[0].readings[0].methods[1].differences[0].interval.high,
     }
 
 
