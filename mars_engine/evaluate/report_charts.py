@@ -78,9 +78,9 @@ def interval_chart(results: Results) -> Markup:
 def difference_chart(
     rows: Sequence[tuple[str, Interval]], *, than: str, of: str = "accuracy", title: str = "Held-out accuracy"
 ) -> Markup:
-    """Draw differences in accuracy, or of another share, as points with their intervals, no difference as a line; there must be a row.
+    """Draw differences in accuracy, or of another share, as points with their intervals; there must be a row.
 
-    A difference whose interval misses 0 is a filled blue point, the others are hollow and grey.
+    A difference whose interval misses 0 is a filled blue point, the others are hollow and grey; 0 is a line.
     """
 
     def draw(axes: "Axes") -> None:

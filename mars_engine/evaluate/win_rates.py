@@ -1,4 +1,4 @@
-"""Win rates of policies that are kept: by judges in AlpacaEval's manner, of plans, and by people in blind comparisons."""
+"""Win rates of policies that are kept: by judges in AlpacaEval's manner, of plans, and by people in blind tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report of a comparison by policies as one HTML file: it needs nothing from elsewhere, runs nothing, and prints."""
+"""The report of a comparison by policies as one HTML file: it needs nothing from elsewhere, and prints."""
 
 from datetime import datetime
 from pathlib import Path

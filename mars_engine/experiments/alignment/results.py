@@ -155,7 +155,7 @@ def summarize_alignment(
 
 def _said_of_stayers(comparison: WayComparison) -> str:
     if any(reading.at == EQUAL_KL and reading.kl == 0 for reading in comparison.readings):
-        return f"Under {comparison.way} a policy stayed at the reference, so that equal KL is none: train for more steps."
+        return f"Under {comparison.way} a policy stayed at the reference, so that equal KL is 0: train for longer."
     return ""
 
 
