@@ -37,7 +37,8 @@ def train_heads(experiment: WorkspaceExperiment) -> dict[CellKey, RewardHead]:
         ModelError: what is kept of a head cannot be read.
     """
     plan, (dataset,) = experiment.plan, experiment.plan.datasets
-    data, tools, found = experiment.datasets[dataset.name], experiment.tools(), {}
+    data, tools = experiment.datasets[dataset.name], experiment.tools()
+    found: dict[CellKey, RewardHead] = {}
     shelf = ProbeShelf(experiment.folder, experiment.folder / HEADS, ProbeTrainer(plan.probe, experiment.encoder))
     ids = {key: content_id(experiment.id, asdict(key)) for key in wanted_cells(plan)}
     with tools.progress.task("seeds of the reward models", len(plan.seeds)) as task:

@@ -196,8 +196,10 @@ def _read(
     prompts = [[numbers[each] for each in cell.curve.prompts] for cell in next(iter(whole.values()))]
     methods = []
     for method, some in whole.items():
-        others: dict[str, list[FloatArray]] = {REFERENCE: [np.full(len(each), EVEN) for each in wins[method]]}
-        others |= {each: wins[each] for each in BASELINES if each in wins and each != method}
+        others: list[tuple[str, list[FloatArray]]] = [
+            (REFERENCE, [np.full(len(each), EVEN) for each in wins[method]]),
+            *((each, wins[each]) for each in BASELINES if each in wins and each != method),
+        ]
         methods.append(
             PolicyResult(
                 method=method,
@@ -209,7 +211,7 @@ def _read(
                     difference_over_seeds(
                         name, [own - other for own, other in zip(wins[method], each, strict=True)], prompts, config
                     )
-                    for name, each in others.items()
+                    for name, each in others
                 ),
             )
         )
