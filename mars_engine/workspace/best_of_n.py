@@ -181,14 +181,14 @@ def _answers(
 # ------------------------------------------------------------------------------------------------------ who judges
 
 
-J = TypeVar("J", bound=AnswerJudge, covariant=True)
+J_co = TypeVar("J_co", bound=AnswerJudge, covariant=True)
 
 
 @dataclass(frozen=True)
-class OpenedJudge(Generic[J]):
+class OpenedJudge(Generic[J_co]):
     """A judge, what identifies it, and the prompts that it was trained on, where that is known."""
 
-    judge: J
+    judge: J_co
     identity: str
     trained_on: frozenset[str] | None = None
 

@@ -15,7 +15,7 @@ from mars_engine.core.config import TriageConfig
 from mars_engine.core.errors import NotReadyError, StoreError
 from mars_engine.core.records import EvaluationRecord, content_id, prompt_id
 from mars_engine.core.whole_folder import replace_text
-from mars_engine.data.sources import load_sources, training_set
+from mars_engine.data.sources import load_sources
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 from mars_engine.experiments.alignment.curves import PolicyCurve
 from mars_engine.experiments.alignment.heads import RewardHead, train_heads
@@ -195,9 +195,7 @@ def _said_of_judge(bench: Workbench, gold: OpenedJudge[GoldRewards], prompts: Co
     return said
 
 
-def _store(
-    bench: Workbench, plan: AlignmentPlan, results: AlignmentResults, key: str, folder: Path
-) -> AlignmentReport:
+def _store(bench: Workbench, plan: AlignmentPlan, results: AlignmentResults, key: str, folder: Path) -> AlignmentReport:
     """Put the results into the database and their files."""
     settings = plan.model_dump(mode="json")
     record = EvaluationRecord(
