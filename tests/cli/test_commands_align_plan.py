@@ -30,7 +30,7 @@ pytestmark = pytest.mark.model
 PLAN = """
 name = "tiny"
 judge = "{judge}"
-methods = ["none", "uniform"]
+methods = ["none", "adaboost"]
 ways = ["best-of-n", "ppo"]
 seeds = 2
 n = 2
@@ -61,7 +61,7 @@ watch_every = 1
 checkpoint_every = 1
 """
 
-WIDE = 'methods = ["none", "uniform"]\nways = ["best-of-n", "ppo"]\nseeds = 2\n'
+WIDE = 'methods = ["none", "adaboost"]\nways = ["best-of-n", "ppo"]\nseeds = 2\n'
 
 
 def run(workspace: Path, *arguments: str) -> Result:
