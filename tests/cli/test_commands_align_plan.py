@@ -133,7 +133,7 @@ def test_from_a_plan_to_the_report_and_nothing_is_trained_twice(
         ["equal n"],
         ["equal KL", "equal steps"],
     ]
-    rows = list(csv.DictReader((folder / RESULTS_FILE).open(encoding="utf-8")))
+    rows = list(csv.DictReader((folder / RESULTS_FILE).read_text(encoding="utf-8").splitlines()))
     assert {row["judge"] for row in rows} == {"warm-up of gold"}
     assert [row["prompts"] for row in rows] == ["4"] * 6
     assert all(0 <= float(row["win_rate_low"]) <= float(row["win_rate"]) <= float(row["win_rate_high"]) for row in rows)
