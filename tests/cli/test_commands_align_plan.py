@@ -114,7 +114,7 @@ def made(root: Path) -> dict[str, int]:
     """When each trained head and policy and each finished cell was written."""
     found = [
         *(root / EXPERIMENTS).glob("*/heads/*/probe.json"),
-        *(root / POLICIES_FOLDER).glob("*/policy.json"),
+        *(root / POLICIES_FOLDER).glob("[!.]*/policy.json"),
         *(root / COMPARISONS).glob("*/cells/*.json"),
     ]
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
@@ -201,7 +201,7 @@ def test_killed_it_goes_on_and_ends_as_an_undisturbed_one(
     undisturbed = ForkedMars(quiet, *command, environment=environment)
     process = ForkedMars(struck, *command, environment=environment)
     deadline = time.monotonic() + 300
-    while not list((struck / POLICIES_FOLDER).glob("*/policy.json")):
+    while not list((struck / POLICIES_FOLDER).glob("[!.]*/policy.json")):
         assert process.returncode is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -224,7 +224,7 @@ def test_killed_it_goes_on_and_ends_as_an_undisturbed_one(
     ("changes", "code", "said"),
     [
         ({"changes": "colour = 1"}, BAD_INPUT, "colour = 1"),
-        ({"changes": "base_pairs = 13"}, BAD_INPUT, "expected: 0 held-out and 13 base pairs"),
+        ({"changes": "base_pairs = 13"}, BAD_INPUT, "Expected: 0 held-out and 13 base pairs"),
         ({"judge": "nobody"}, UNUSABLE, "the judge 'nobody' is no model of the workspace"),
         ({"policy": "no/such model"}, UNUSABLE, "policy 'no/such model' is neither a folder"),
     ],
