@@ -1,6 +1,8 @@
 """What a workspace offers about policies: answers picked by its reward models, and policies trained against them."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mars_engine.align.training.facts import TrainedPolicy
@@ -8,6 +10,7 @@ from mars_engine.api.checks import at_least
 from mars_engine.api.opened import OpenedWorkspace
 from mars_engine.api.remedies import speaking_python
 from mars_engine.api.settings import Settings
+from mars_engine.experiments.alignment.alignment import AlignmentReport, align_by_plan
 from mars_engine.jobs import headlines
 from mars_engine.workspace.aligning import AlignRequest, align_policy
 from mars_engine.workspace.best_of_n import BestOfNRequest, BestOfNResult, run_best_of_n
@@ -67,3 +70,21 @@ class AligningWorkspace(OpenedWorkspace):
             trained = align_policy(bench, self.path, AlignRequest(**asked))
             notes.summary |= headlines.of_policy(trained.facts)
         return trained
+
+    def align_plan(self, plan: str | os.PathLike[str]) -> AlignmentReport:
+        """Compare reward models of several methods by the policies that come of them, at equal KL and equal steps.
+
+        What is finished is kept: interrupted, the same call goes on, and trains nothing twice.
+
+        Args:
+            plan: a TOML file, as `mars align --plan` takes it.
+
+        Raises:
+            ConfigError: the plan cannot be used.
+            NotReadyError: too few prompts are left.
+            LoadError, ModelError: a file, the judge or the policy cannot be used.
+        """
+        with self._working("align-plan") as (bench, notes):
+            report = align_by_plan(bench, self.path, Path(plan))
+            notes.summary |= headlines.of_comparison(report.results)
+        return report

@@ -472,7 +472,7 @@ class ExportRow:
 
 # ----------------------------------------------------------------------------------------------------- evaluations
 
-EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings", "alpaca_eval", "advice"]
+EvaluationKind = Literal["rewardbench", "rewardbench2", "experiment", "findings", "alpaca_eval", "advice", "alignment"]
 
 
 @dataclass(frozen=True, slots=True)

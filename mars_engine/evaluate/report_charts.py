@@ -75,10 +75,12 @@ def interval_chart(results: Results) -> Markup:
     return _rendered(draw, title, f"{said}.", inches=_height_of(rows))
 
 
-def difference_chart(rows: Sequence[tuple[str, Interval]], *, than: str) -> Markup:
-    """Draw differences in accuracy as points with their intervals, no difference as a line; there must be a row.
+def difference_chart(
+    rows: Sequence[tuple[str, Interval]], *, than: str, of: str = "accuracy", title: str = "Held-out accuracy"
+) -> Markup:
+    """Draw differences in accuracy, or of another share, as points with their intervals; there must be a row.
 
-    A difference whose interval misses 0 is a filled blue point, the others are hollow and grey.
+    A difference whose interval misses 0 is a filled blue point, the others are hollow and grey; 0 is a line.
     """
 
     def draw(axes: "Axes") -> None:
@@ -87,15 +89,36 @@ def difference_chart(rows: Sequence[tuple[str, Interval]], *, than: str) -> Mark
             value = signed_points(interval.estimate)
             _draw_interval(axes, place, label, interval, value, BLUE if is_clear else QUIET, filled=is_clear)
         _close_rows(axes, rows, middle=0.0, room=0.01, line=LINES["solid"])
-        axes.set_xlabel(f"accuracy less that of {_shortened(than)} (points)")
-        axes.xaxis.set_major_formatter(lambda value, _: _signed(value * 100))
+        axes.set_xlabel(f"{of} less that of {_shortened(than)} (points)")
+        axes.xaxis.set_major_formatter(lambda value, _: _signed(round(value * 100, 6)))
 
     said = "; ".join(
         f"{label}: {signed_points(each.estimate)}, from {signed_points(each.low)} to {signed_points(each.high)}"
         for label, each in rows
     )
-    title = f"Held-out accuracy less that of {than}, in percentage points"
+    title = f"{title} less that of {than}, in percentage points"
     return _rendered(draw, title, f"{said}.", inches=_height_of(rows))
+
+
+def win_rate_chart(lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], *, way: str) -> Markup:
+    """Draw each method's win rate against the reference over √KL, an even chance as a dotted line.
+
+    Args:
+        lines: label, KL in nats at each look, and win rate there; there must be one.
+        way: how the policies came about.
+    """
+
+    def draw(axes: "Axes") -> None:
+        axes.axhline(0.5, color=QUIET, linewidth=1.4, linestyle=LINES["dot"])
+        for place, (label, kl, wins) in enumerate(lines):
+            roots = np.sqrt(np.maximum(kl, 0.0))
+            axes.plot(roots, wins, "o", color=colour_of(place), linestyle=line_of(place), markersize=4, label=label)
+        axes.set(xlabel="√KL from the reference (√nats)", ylabel="win rate (dotted: even)")
+        axes.yaxis.set_major_formatter(_percent)
+        _draw_legend(axes)
+
+    said = "; ".join(f"{label}: {wins[-1]:.1%} at {kl[-1]:.3g} nats" for label, kl, wins in lines)
+    return _rendered(draw, f"Win rate over √KL, {way}", f"{said}.", inches=3.6 + 0.2 * len(lines))
 
 
 def map_chart(shown: MapSummary) -> Markup:

@@ -1,4 +1,4 @@
-"""Win rates of policies that are kept: by judges in AlpacaEval's manner, and by people in blind comparisons."""
+"""Win rates of policies that are kept: by judges in AlpacaEval's manner, of plans, and by people in blind tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,8 +69,11 @@ class WinRateMatrix:
 def kept_win_rates(store: Store, *, config: EvaluateConfig) -> tuple[KeptWinRate, ...]:
     """Return all win rates that are kept, the newest first; those of people once one of them has ended a comparison."""
     by_judges = [_of_evaluation(record) for record in store.evaluations.all("alpaca_eval")]
+    by_plans = [
+        KeptWinRate(**row) for record in store.evaluations.all("alignment") for row in record.results["win_rates"]
+    ]
     by_people = [_of_comparison(store, each, config) for each in store.comparisons.all()]
-    return tuple(found for found in (*by_judges, *by_people) if found is not None)
+    return tuple(found for found in (*by_judges, *by_plans, *by_people) if found is not None)
 
 
 def win_rate_matrices(found: Sequence[KeptWinRate]) -> tuple[WinRateMatrix, ...]:

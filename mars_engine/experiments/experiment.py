@@ -121,7 +121,7 @@ def plan_cells(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> list[Ex
 def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
     """Train on one method's pairs in one way, and rank the held-out pairs by it."""
     tools, rows = laboratory.tools, laboratory.training_rows(key.method)
-    steps = _steps(laboratory, key, rows)
+    steps = steps_of(laboratory, key, rows)
     started = tools.seconds()
     trained = _train(laboratory, key, rows, steps)
     seconds = tools.seconds() - started
@@ -155,12 +155,16 @@ def _train(laboratory: Laboratory, key: CellKey, rows: TrainingRows, steps: int)
     if laboratory.plan.train == "fine-tuned":
         training_set = TrainingSet(rows.pairs, rows.weights, rows.label_confidence)
         return tools.fine_tune(laboratory.linear, training_set, laboratory.draw.heldout, steps=steps, seed=key.seed)
-    if key.matching == "convex":
-        head = laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence)
-    else:
-        rng = np.random.default_rng(key.seed)
-        head = tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
+    head = train_head(laboratory, key, rows, steps)
     return TrainedMargins(rows.differences @ head, laboratory.heldout_differences @ head)
+
+
+def train_head(laboratory: Laboratory, key: CellKey, rows: TrainingRows, steps: int) -> FloatArray:
+    """Return a cell's linear head, shape (d,), after so many optimizer steps, or of the exact fit."""
+    if key.matching == "convex":
+        return laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence)
+    rng = np.random.default_rng(key.seed)
+    return laboratory.tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
 
 
 def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
@@ -169,7 +173,8 @@ def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArra
     return np.asarray(right + (1 - label_confidence) * np.logaddexp(0.0, margins), dtype=np.float64)
 
 
-def _steps(laboratory: Laboratory, key: CellKey, rows: TrainingRows) -> int:
+def steps_of(laboratory: Laboratory, key: CellKey, rows: TrainingRows) -> int:
+    """Return the optimizer steps that a cell's head takes; 0 for the exact fit."""
     if key.matching == "convex":
         return 0
     return laboratory.mars_steps if key.matching == "steps" else laboratory.tools.stepwise.steps_for_epochs(len(rows))

@@ -101,11 +101,10 @@ class WorkspaceExperiment:
         return CellJournal(self.folder / CELLS_FILE)
 
     def tools(self) -> ExperimentTools:
-        encoder = CachedEncoder(self._encoder, self._cache)
         settings = self.plan.baselines
         views = DropoutViewEncoder(self._encoder, settings.dropout_views, settings.dropout_rate)
         return ExperimentTools(
-            laboratories=LaboratoryFolders(self.root / LABORATORIES / self.id, self.bench, encoder),
+            laboratories=LaboratoryFolders(self.root / LABORATORIES / self.id, self.bench, self.encoder),
             cells=self.cells,
             stepwise=AdamWTrainer(self.plan.training),
             views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
@@ -118,6 +117,10 @@ class WorkspaceExperiment:
             add_point=self.bench.add_point,
         )
 
+    @property
+    def encoder(self) -> CachedEncoder:
+        return CachedEncoder(self._encoder, self._cache)
+
     @cached_property
     def _encoder(self) -> SentenceEncoder:
         return SentenceEncoder(self.plan.encoder)
@@ -128,8 +131,7 @@ class WorkspaceExperiment:
 
     @property
     def _refiner_fingerprint(self) -> str:
-        encoder = CachedEncoder(self._encoder, self._cache)
-        return ExtractiveRefiner(encoder, progress=self.bench.progress).card.fingerprint
+        return ExtractiveRefiner(self.encoder, progress=self.bench.progress).card.fingerprint
 
 
 @dataclass(frozen=True, slots=True)

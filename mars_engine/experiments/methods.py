@@ -171,6 +171,8 @@ class Laboratory:
         bench = self._open.enter_context(self.tools.laboratories.open(self._layer_name(semantic), config))
         parts: tuple[tuple[Split, tuple[Pair, ...]], ...] = (("train", self.draw.base), ("heldout", self.draw.heldout))
         for split, pairs in parts:
+            if not pairs:  # a comparison by policies can do without held-out pairs
+                continue
             source = DrawnPairs(f"{self.name} {split}", pairs)
             import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
         bench = self.tools.with_rewrites(bench, self.draw)

@@ -1,12 +1,13 @@
 """The report of an experiment as one HTML file: it needs nothing from elsewhere, runs nothing, and prints."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report_page import report_template, software_versions
-from mars_engine.experiments.plan import BASELINES, MATCHING_NOTES, METHOD_NOTES, ExperimentPlan, Method
-from mars_engine.experiments.results import Comparison, ExperimentResults, points, say_how_many, wrong_label_rows
+from mars_engine.experiments.plan import BASELINES, MATCHING_NOTES, METHOD_NOTES, ExperimentPlan
+from mars_engine.experiments.results import Compared, ExperimentResults, points, say_how_many, wrong_label_rows
 from mars_engine.stats.intervals import Interval
 
 TEMPLATE = Path(__file__).with_name("experiment.html.j2")
@@ -32,10 +33,11 @@ def experiment_html(results: ExperimentResults, plan: ExperimentPlan, *, made_at
     )
 
 
-def difference_rows(comparison: Comparison, baseline: Method) -> list[tuple[str, Interval]]:
+def difference_rows(results: Iterable[Compared], baseline: str) -> list[tuple[str, Interval]]:
     """Return each method's difference from a baseline, for a chart."""
     return [
         (result.method, found.interval)
-        for result in comparison.methods
-        if (found := result.against(baseline)) is not None
+        for result in results
+        for found in result.differences
+        if found.baseline == baseline
     ]

@@ -5,7 +5,7 @@ One TOML file says it all; sections that a workspace's mars.toml has too mean th
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -165,24 +165,15 @@ class NewPairWeights(Section):
     """Most that the new pairs of one base pair count together, as a multiple of the base pair; 0: no cap."""
 
 
-class ExperimentPlan(Section):
-    """Methods × seeds × datasets × matchings, and every setting that the results depend on."""
+class MethodsPlan(Section):
+    """Methods × seeds, and every setting that what the methods make to train on depends on."""
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
     """What the experiment is called."""
-    datasets: tuple[DatasetPlan, ...]
-    """The data."""
     methods: tuple[Method, ...] = METHODS
     """The methods."""
     seeds: tuple[Seeds, ...] = (0, 1, 2, 3, 4)
     """Seeds, as a list, or as a number: 10 stands for the seeds 0 to 9."""
-    matchings: tuple[Matching, ...] = MATCHINGS
-    """What is held equal between the methods."""
-    flipped: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = (0.0,)
-    """Shares of the base pairs whose labels are flipped, by the seed; the experiment is run under each."""
-    train: Literal["head", "fine-tuned"] = "head"
-    """What is trained: a linear "head" on frozen features, or the packaged encoder "fine-tuned" from the probe of each
-    method's training set."""
     review: Literal["gates", "accept-all"] = "gates"
     """Which proposals are taken: those that pass the gates, or all."""
     encoder: EncoderConfig = EncoderConfig()
@@ -205,7 +196,7 @@ class ExperimentPlan(Section):
         return value
 
     # Lengths are judged here, after the items: pydantic's own rule also blames a list whose items are all refused.
-    @field_validator("datasets", "methods", "seeds", "matchings", "flipped")
+    @field_validator("methods", "seeds", "datasets", "matchings", "flipped", "ways", check_fields=False)
     @classmethod
     def _some_and_each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
@@ -215,19 +206,37 @@ class ExperimentPlan(Section):
         return value
 
     @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        names = [dataset.name for dataset in self.datasets]
-        if len(set(names)) < len(names):
-            raise ValueError("two datasets have the same name")
+    def _leaves_to_the_methods(self) -> Self:
         if self.triage.policy in ("ask", "judge"):
             raise ValueError(
                 f"triage.policy = {self.triage.policy!r}, but nobody is there to be asked: "
                 "keep, leave_out, smooth or flip"
             )
-        if self.train == "fine-tuned":
-            self._require_trainable()
         if "law" in self.allocation.model_fields_set:
             raise ValueError("allocation.law is decided by each method: leave it out")
+        return self
+
+
+class ExperimentPlan(MethodsPlan):
+    """Methods × seeds × datasets × matchings, and every setting that the results depend on."""
+
+    datasets: tuple[DatasetPlan, ...]
+    """The data."""
+    matchings: tuple[Matching, ...] = MATCHINGS
+    """What is held equal between the methods."""
+    flipped: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = (0.0,)
+    """Shares of the base pairs whose labels are flipped, by the seed; the experiment is run under each."""
+    train: Literal["head", "fine-tuned"] = "head"
+    """What is trained: a linear "head" on frozen features, or the packaged encoder "fine-tuned" from the probe of each
+    method's training set."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        names = [dataset.name for dataset in self.datasets]
+        if len(set(names)) < len(names):
+            raise ValueError("two datasets have the same name")
+        if self.train == "fine-tuned":
+            self._require_trainable()
         return self
 
     def _require_trainable(self) -> None:
@@ -268,8 +277,21 @@ class ExperimentPlan(Section):
         return self.model_dump(mode="json", exclude={"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"})
 
 
+P = TypeVar("P", bound=MethodsPlan)
+
+
 def load_experiment_plan(path: Path) -> ExperimentPlan:
+    """Read the plan of an experiment; see `load_plan`."""
+    return load_plan(path, ExperimentPlan, example="data/experiments/baselines.toml")
+
+
+def load_plan(path: Path, kind: type[P], *, example: str) -> P:
     """Read a plan.
+
+    Args:
+        path: its file.
+        kind: what it is a plan of.
+        example: a plan of this kind that comes with MARS.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has keys or values that cannot be used; all are named.
@@ -279,16 +301,16 @@ def load_experiment_plan(path: Path) -> ExperimentPlan:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"the plan {path} cannot be read: {error}",
-            remedy="name a TOML file; data/experiments/baselines.toml is an example",
+            remedy=f"name a TOML file; {example} is an example",
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the plan {path} is not valid TOML: {error}", remedy="correct that line") from error
     try:
-        return ExperimentPlan.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
         raise ConfigError(
             f"the plan {path} has {error.error_count()} setting(s) that cannot be used: {say_complaints(error)}",
-            expected="the keys of data/experiments/baselines.toml",
+            expected=f"the keys of {example}",
             remedy="correct or remove them",
         ) from error
 

@@ -2,15 +2,16 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
+from mars_engine.core.records import FloatArray
 from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
 from mars_engine.experiments.plan import BASELINES, ExperimentPlan, Matching, Method
 from mars_engine.stats.crossed_bootstrap import SeedSpread, crossed_mean, spread_over_seeds
@@ -19,9 +20,10 @@ from mars_engine.stats.intervals import Interval
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Held-out accuracy of a method less that of a baseline, on the same pairs under the same seeds."""
+    """A share of a method (its held-out accuracy, its win rate) less that of a baseline, on the same pairs or prompts
+    under the same seeds."""
 
-    baseline: Method
+    baseline: str
     interval: Interval
     over_seeds: SeedSpread
 
@@ -125,13 +127,42 @@ class ExperimentResults:
     @property
     def shown(self) -> int:
         """How many intervals miss 0, the baselines' own difference counted once."""
-        return sum(
-            difference.interval.excludes_zero
-            for comparison in self.comparisons
-            for result in comparison.methods
-            for difference in result.differences
-            if (result.method, difference.baseline) != BASELINES
-        )
+        results = (result for comparison in self.comparisons for result in comparison.methods)
+        return sum(each.interval.excludes_zero for each in each_difference(results))
+
+
+class Compared(Protocol):
+    """What a method came to, and how it differs from others."""
+
+    @property
+    def method(self) -> Method: ...
+
+    @property
+    def differences(self) -> tuple[Difference, ...]: ...
+
+
+class Counted(Protocol):
+    """Results that can say how many differences they show."""
+
+    @property
+    def level(self) -> float: ...
+
+    @property
+    def differences(self) -> int: ...
+
+    @property
+    def shown(self) -> int: ...
+
+    @property
+    def expected_by_chance(self) -> float: ...
+
+
+def each_difference(results: Iterable[Compared]) -> Iterator[Difference]:
+    """Yield the differences that were looked at: those of methods that are not the same, the baselines' own once."""
+    for result in results:
+        for difference in result.differences:
+            if not difference.is_none and (result.method, difference.baseline) != BASELINES:
+                yield difference
 
 
 def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> ExperimentResults:
@@ -152,13 +183,6 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
             "no seed of the plan is finished for all methods, so there is nothing to compare yet",
             remedy="run 'mars experiment' without --report-only",
         )
-    differences = sum(
-        not difference.is_none
-        for comparison in whole
-        for result in comparison.methods
-        for difference in result.differences
-        if (result.method, difference.baseline) != BASELINES
-    )
     return ExperimentResults(
         name=plan.name,
         cells=len(wanted_cells(plan)),
@@ -166,7 +190,7 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
         level=plan.evaluate.confidence,
         resamples=plan.evaluate.resamples,
         comparisons=whole,
-        differences=differences,
+        differences=len(list(each_difference(result for comparison in whole for result in comparison.methods))),
     )
 
 
@@ -228,13 +252,27 @@ def _summarize(
 
 
 def _difference(
-    cells: Sequence[ExperimentCell], baseline: Method, others: Sequence[ExperimentCell], config: EvaluateConfig
+    cells: Sequence[ExperimentCell], baseline: str, others: Sequence[ExperimentCell], config: EvaluateConfig
 ) -> Difference:
     values = [np.array(cell.correct) - np.array(other.correct) for cell, other in zip(cells, others, strict=True)]
+    return difference_over_seeds(baseline, values, [cell.prompts for cell in cells], config)
+
+
+def difference_over_seeds(
+    baseline: str, values: Sequence[FloatArray], prompts: Sequence[Sequence[int]], config: EvaluateConfig
+) -> Difference:
+    """Return a difference with an interval over seeds and prompts, crossed.
+
+    Args:
+        baseline: what the method differs from.
+        values: under each seed the differences on single pairs or prompts, shape (n,).
+        prompts: under each seed a number for the prompt of each value, the same under all seeds.
+        config: the intervals' settings.
+    """
     interval = crossed_mean(
         np.concatenate(values),
-        np.repeat([cell.key.seed for cell in cells], [len(each) for each in values]),
-        np.concatenate([np.array(cell.prompts, dtype=np.int64) for cell in cells]),
+        np.repeat(np.arange(len(values)), [len(each) for each in values]),
+        np.concatenate([np.array(each, dtype=np.int64) for each in prompts]),
         rng=np.random.default_rng(config.seed),
         resamples=config.resamples,
         level=config.confidence,
@@ -251,7 +289,7 @@ def points(share: float) -> str:
     return "0.00" if rounded == 0 else f"{rounded:+.2f}".replace("-", "−")
 
 
-def say_verdict(result: MethodResult, level: float) -> str:
+def say_verdict(result: Compared, level: float) -> str:
     """Say how a method stands against the baselines, in one sentence."""
     said = [
         each.verdict
@@ -264,7 +302,7 @@ def say_verdict(result: MethodResult, level: float) -> str:
     return f"{result.method}: {'; '.join(said)}." if said else f"{result.method}: there is no baseline to compare with."
 
 
-def say_how_many(results: ExperimentResults) -> str:
+def say_how_many(results: Counted) -> str:
     """Say how many comparisons were made, and how many would look like differences by chance alone."""
     return (
         f"{results.differences:,} comparisons were made; in {results.shown:,} of them the {results.level:.0%} interval "
@@ -305,7 +343,7 @@ def _spread_from(plain: Mapping[str, Any]) -> SeedSpread:
 
 def results_as_csv(results: ExperimentResults) -> str:
     """Return a row for each dataset, matching and method, with figures in full."""
-    return _as_csv(
+    return rows_as_csv(
         [_result_row(comparison, result) for comparison in results.comparisons for result in comparison.methods]
     )
 
@@ -316,7 +354,7 @@ def cells_as_csv(cells: Sequence[ExperimentCell]) -> str:
     for cell in cells:
         row = asdict(cell)
         rows.append(row.pop("key") | {name: value for name, value in row.items() if name not in ("prompts", "correct")})
-    return _as_csv(rows)
+    return rows_as_csv(rows)
 
 
 def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
@@ -357,7 +395,8 @@ def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
     return row
 
 
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table whose columns are those of the first row; there must be one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -18,6 +18,7 @@ from mars_engine.curate.judging.deciding import JudgeDecisions
 from mars_engine.curate.review import ReviewReport
 from mars_engine.evaluate.heldout import Evaluation
 from mars_engine.evaluate.rewardbench import is_published, scores_of
+from mars_engine.experiments.alignment.results import AlignmentResults
 from mars_engine.reward_models.score import ScoreReport
 
 Headlines = dict[str, Any]
@@ -138,3 +139,10 @@ def of_policy(facts: PolicyFacts) -> Headlines:
     if facts.gold_after is not None:
         found |= {"gold reward before": facts.gold_before, "gold reward after": facts.gold_after}
     return found | ({"alarms": "; ".join(facts.alarms)} if facts.alarms else {})
+
+
+def of_comparison(results: AlignmentResults) -> Headlines:
+    """Each method's win rate at equal KL, or equal n, under the first way, with what it was judged by."""
+    first = results.comparisons[0]
+    rates = {f"{each.method}, win rate": each.win_rate.estimate for each in first.readings[0].methods}
+    return {"policies": results.finished, "judge": results.judge, "way": first.way, **rates}

@@ -14,7 +14,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace
 
-TRAINING_KINDS = ("train", "rounds", "open-round", "close-round", "align")
+TRAINING_KINDS = ("train", "rounds", "open-round", "close-round", "align", "align-plan")
 """The kinds of runs that train, or may."""
 LOCK_FILE = "training.lock"
 
@@ -46,7 +46,7 @@ def _already_training(store: Store, kind: str, clock: Clock) -> NotReadyError:
     run = next(iter(store.runs.newest(1, state="running", kinds=TRAINING_KINDS)), None)
     who = f"the run {run.id[:8]} ({run.kind})" if run else "another process"
     since = f" since {run.started_at:%Y-%m-%d %H:%M:%S} UTC" if run else ""
-    command = "train --rounds" if kind == "rounds" else kind
+    command = {"rounds": "train --rounds", "align-plan": "align --plan"}.get(kind, kind)
     return NotReadyError(
         f"{who} is training in this workspace{since}",
         expected="one training at a time, since two would share its checkpoints",

@@ -49,11 +49,11 @@ class ProbeShelf:
             }
             (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
-        write_whole_folder(target, write, is_whole=_is_whole)
+        write_whole_folder(target, write, is_whole=is_whole_probe)
         return str(target.relative_to(self.root))
 
     def holds(self, record: ModelRecord) -> bool:
-        return _is_whole(self.root / record.artifact)
+        return is_whole_probe(self.root / record.artifact)
 
     def load(self, record: ModelRecord) -> Probe:
         """Load a probe that scores exactly as when it was saved.
@@ -61,17 +61,19 @@ class ProbeShelf:
         Raises:
             ModelError: its files are missing or damaged, or it belongs to another encoder.
         """
-        folder = self.root / record.artifact
+        return self.read(record.id, self.root / record.artifact)
+
+    def read(self, model_id: str, folder: Path) -> Probe:
+        """Load the probe of this id from its folder; see `load`."""
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             weights = _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])
-            probe = self.trainer.restore(record.id, weights, settings)
+            return self.trainer.restore(model_id, weights, settings)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise ModelError(
-                f"the files of model {record.id} in {folder} are missing or damaged: {error!r}",
+                f"the files of model {model_id} in {folder} are missing or damaged: {error!r}",
                 remedy="run 'mars train' to train it again",
             ) from error
-        return probe
 
     def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
         """Write the probe's model card: what it learned from and reads, and what it is worth on pairs held out.
@@ -82,7 +84,8 @@ class ProbeShelf:
         replace_text(self.root / record.artifact / CARD_FILE, render_probe_card(record, evidence))
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole_probe(folder: Path) -> bool:
+    """Return whether a folder has all of a probe's files, undamaged."""
     try:
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         _read_weights(folder / WEIGHTS_FILE, settings["weights_sha256"])

@@ -19,7 +19,7 @@ from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FIL
 BACKUPS = f"{ARTIFACTS}/backups"
 KEPT_ARTIFACTS = (
     *("models", "probe-features.json", "rewardbench", "experiments", "keys.json"),
-    *("align/answers", "align/best-of-n", "align/policies", "alpaca-eval"),
+    *("align/answers", "align/best-of-n", "align/comparisons", "align/policies", "alpaca-eval"),
 )
 """Embeddings and maps are made again where they are missed; uploads, exports and logs are no part of a backup."""
 

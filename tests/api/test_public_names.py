@@ -13,7 +13,7 @@ NAMES = {
 }
 METHODS = {
     *("check", "close", "close_round", "compose", "evaluate", "export", "export_dataset", "figure", "history"),
-    *("advise", "advised"),
+    *("advise", "advised", "align_plan"),
     *("judge_forecast", "judge_labels", "undo_judge"),
     *("import_pairs", "map", "margins", "open_round", "pairs", "plan", "preview", "proposals", "propose", "report"),
     *("align", "best_of_n", "retry", "review", "rounds", "score", "status", "take_answers", "train", "write_requests"),

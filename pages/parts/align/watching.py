@@ -19,7 +19,7 @@ from pages.parts.frame.forms import verbatim
 from pages.parts.frame.page import presenting
 from pages.parts.train.run_panel import draw_ended, draw_queue, watch
 
-KINDS = ("align", "best-of-n", "alpaca-eval")
+KINDS = ("align", "align-plan", "best-of-n", "alpaca-eval")
 CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Reward", "reward units", ("reward", "watched reward", "watched gold reward")),
     ("KL from the reference", "nats a completion", ("KL", "watched KL")),

@@ -1,4 +1,4 @@
-"""The settings in data/align: all can be used, and have the paper's LoRA."""
+"""The settings in data/align: all can be used, and have the paper's LoRA. Plans are tested where they are read."""
 
 import tomllib
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from mars_engine.core.config import AlignConfig
 
-READY = sorted((Path(__file__).parents[3] / "data" / "align").glob("*.toml"))
+FOLDER = Path(__file__).parents[3] / "data" / "align"
+READY = sorted(path for path in FOLDER.glob("*.toml") if not path.stem.endswith("-plan"))
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)

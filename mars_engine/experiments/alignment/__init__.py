@@ -1,0 +1,1 @@
+"""Reward models compared by the policies that come of them: one plan, at equal KL and at equal steps."""
