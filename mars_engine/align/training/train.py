@@ -24,12 +24,13 @@ from mars_engine.align.training.policy import (
 )
 from mars_engine.align.training.ppo import PpoTraining
 from mars_engine.align.training.rewards import PolicyReward
+from mars_engine.align.training.training_distance import TrainingDistance
 from mars_engine.align.training.trl_methods import PlaceOfWork, require_trl, train_on_pairs, train_online
 from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, NotReadyError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.protocols import Encoder, Progress
 from mars_engine.core.records import Pair, Prompt, content_id, prompt_id
 from mars_engine.core.whole_folder import plain_write_errors, write_whole_folder
 from mars_engine.embeddings.model_folder import fingerprint_folder
@@ -62,6 +63,10 @@ class PolicyTask:
     """For DPO on the workspace's own pairs."""
 
 
+    trained_on: Sequence[str] = ()
+    """Responses that the reward models were trained on; none where that is not known."""
+    encoder: Encoder | None = None
+    """Tells how far answers lie from these."""
 def train_policy(
     config: AlignConfig,
     task: PolicyTask,
@@ -107,7 +112,12 @@ def train_policy(
         )
     watched, prompts = fitting.kept[: config.watched_prompts], fitting.kept[config.watched_prompts :]
     own = checkpoints / f"policy-{policy_id}"
-    watcher = Watcher(policy, watched, task.reward, config, own, task.gold, add_point, say)
+    distance = (
+        TrainingDistance.of(task.encoder, task.trained_on, progress=progress)
+        if task.encoder and task.trained_on
+        else None
+    )
+    watcher = Watcher(policy, watched, task.reward, config, own, task.gold, distance, add_point, say)
     resumed = last_whole_checkpoint(own) if own.is_dir() else None
     with graceful_interrupt() as interruption, progress.task("align", config.steps) as bar, quiet_transformers():
         in_bf16 = trains_in_bf16(config.precision, policy.device)
