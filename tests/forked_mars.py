@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from serving_app import free_port
+
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(["mars_engine.cli.main", "sentence_transformers", "transformers.trainer"])
 NUMBERS = itertools.count()
@@ -40,6 +42,15 @@ class ForkedMars:
         assert self.returncode is not None, f"it still runs after {timeout} s"
         output, errors = (path.read_text() if path.exists() else "" for path in self._streams)
         return output, errors
+
+
+def begin_two(workspace: Path, *command: str) -> list[ForkedMars]:
+    """Begin a command in two processes, told of each other as `accelerate launch` tells them."""
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "1"}
+    return [
+        ForkedMars(workspace, *command, environment=os.environ | told | {"RANK": rank, "LOCAL_RANK": rank})
+        for rank in "01"
+    ]
 
 
 def _run(arguments: list[str], environment: dict[str, str], streams: list[Path]) -> None:

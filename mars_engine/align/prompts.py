@@ -1,12 +1,12 @@
 """The prompts that a policy is asked: held-out ones or a file's, without those that reward models were trained on."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mars_engine.align.answers import AnsweredPrompt
 from mars_engine.core.errors import LoadError, NotReadyError
-from mars_engine.core.records import ModelRecord, Prompt, prompt_id
+from mars_engine.core.records import ModelRecord, Pair, Prompt, prompt_id
 from mars_engine.data.loaders.cells import Cells
 from mars_engine.data.loaders.drafts import Dropped
 from mars_engine.data.loaders.opening import open_rows, open_source
@@ -90,10 +90,14 @@ def _each_once(name: str, found: Sequence[Prompt], left_out: Counter[str], locat
 
 def trained_prompts(store: Store, models: Iterable[ModelRecord]) -> set[str]:
     """Return the ids of all prompts that some reward models of a workspace were trained on, paraphrased ones too."""
-    found = {pair.prompt_id for pair in store.pairs.stream("train")}
-    for composition_id in {model.composition_id for model in models} - {""}:
-        found |= {composed.pair.prompt_id for composed in store.compositions.pairs(composition_id)}
-    return found
+    return {pair.prompt_id for pair in trained_pairs(store, models)}
+
+
+def trained_pairs(store: Store, models: Iterable[ModelRecord]) -> Iterator[Pair]:
+    """Yield the pairs that some reward models of a workspace were trained on, composed ones too, with any label."""
+    yield from store.pairs.stream("train")
+    for composition_id in sorted({model.composition_id for model in models} - {""}):
+        yield from (composed.pair for composed in store.compositions.pairs(composition_id))
 
 
 def leave_out_trained(prompts: PromptSet, trained: Collection[str]) -> PromptSet:

@@ -5,9 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mars_engine.align.prompts import PromptSet, heldout_prompts, leave_out_trained, load_prompts, trained_prompts
+from mars_engine.align.prompts import (
+    PromptSet,
+    heldout_prompts,
+    leave_out_trained,
+    load_prompts,
+    trained_pairs,
+    trained_prompts,
+)
 from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
+from mars_engine.align.training.training_distance import draw_responses
 from mars_engine.core.records import ModelRecord, Pair, Prompt, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.store import Store
@@ -59,6 +67,8 @@ def align_policy(
             reward=PolicyReward(_sources(bench, records), config.reward),
             gold=_together(gold),
             pairs=_training_pairs(bench, records[-1]) if is_on_pairs else (),
+            trained_on=draw_responses(trained_pairs(bench.store, records), seed=config.seed),
+            encoder=bench.encoder,
         )
         return train_policy(
             config,

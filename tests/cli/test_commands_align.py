@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from fakes import make_pairs
-from forked_mars import ForkedMars
+from forked_mars import ForkedMars, begin_two
 from safetensors.numpy import load_file
 from tiny_policy import save_tiny_policy
 
+from mars_engine.align.training.facts import read_policy
+from mars_engine.align.training.looks import load_looks
 from mars_engine.cli.main import BAD_INPUT, INTERRUPTED, NOT_READY, UNUSABLE, mars
 from mars_engine.workspace.aligning import POLICIES_FOLDER
 from mars_engine.workspace.workspace import DATABASE_FILE, create_workspace
@@ -33,6 +35,9 @@ SMALL = {
     "checkpoint-every": 2,
 }
 OPTIONS = tuple(f"--align-{name}={value}" for name, value in SMALL.items())
+
+NEWEST_STEP = "SELECT max(step) FROM run_points WHERE metric = ?"
+VALUES = "SELECT value FROM run_points WHERE metric = ? ORDER BY step"
 
 
 def run(workspace: Path, *arguments: str) -> Result:
@@ -67,10 +72,10 @@ def own(workspace: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(workspace, tmp_path / "w"))
 
 
-def query(workspace: Path, statement: str) -> list[tuple[Any, ...]]:
+def query(workspace: Path, statement: str, *values: str) -> list[tuple[Any, ...]]:
     database = sqlite3.connect(workspace / DATABASE_FILE)
     try:
-        return database.execute(statement).fetchall()
+        return database.execute(statement, values).fetchall()
     finally:
         database.close()
 
@@ -97,6 +102,11 @@ def test_a_policy_is_trained_against_the_newest_reward_model(own: Path, policy: 
     points = dict(query(own, "SELECT metric, count(*) FROM run_points GROUP BY 1"))
     assert (points["reward"], points["KL"], points["entropy"]) == (3, 3, 3)
     assert (points["watched reward"], points["watched gold reward"]) == (3, 3)  # before, at step 2 and at the end
+    ratios = [value for (value,) in query(own, VALUES, "distance from training data")]
+    looks = load_looks(folder)
+    expected = [look.distance.mean() / looks[0].distance.mean() for look in looks]
+    assert ratios == pytest.approx(expected)
+    assert f"| {expected[-1]:.2f} |" in (folder / "README.md").read_text(encoding="utf-8").split("| 3 |")[1]
     again = run(own, *asked)
     assert json.loads(again.stdout) == found
 
@@ -118,10 +128,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def strike_after(process: ForkedMars, workspace: Path, step: int, how: signal.Signals) -> str:
+def strike_after(
+    process: ForkedMars, workspace: Path, step: int, how: signal.Signals, *, metric: str = "policy loss"
+) -> str:
     """Send a signal once the training has noted a step; return what the process said."""
     deadline = time.monotonic() + 300
-    while (query(workspace, "SELECT max(step) FROM run_points WHERE metric = 'policy loss'")[0][0] or 0) < step:
+    while (query(workspace, NEWEST_STEP, metric)[0][0] or 0) < step:
         assert process.returncode is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -158,6 +170,64 @@ def test_cancelled_and_killed_it_goes_on_exactly(
     assert found.keys() == expected.keys()
     for name, weight in expected.items():
         np.testing.assert_array_equal(found[name], weight, err_msg=name)
+
+
+def test_two_processes_train_one_policy(own: Path, policy: str) -> None:
+    sizes = {"completions": 8, "watched-prompts": 8, "kl-weight": 0.02}
+    options = [f"--align-{name}={value}" for name, value in (SMALL | sizes).items()]
+    train_in_two(own, "align", "--method", "rloo", "--policy", policy, "--steps", "12", *options)
+    facts = read_policy(next((own / POLICIES_FOLDER).iterdir())).facts
+    assert (facts.steps, facts.watched) == (12, 8)
+    assert facts.reward_after > facts.reward_before
+    assert adapter(own)
+    assert query(own, "SELECT state, count(*) FROM runs WHERE kind = 'align'") == [("finished", 1)]
+    steps = "SELECT step FROM run_points WHERE metric = ? ORDER BY step"
+    assert query(own, steps, "loss") == [(step,) for step in range(1, 13)]
+    assert query(own, steps, "watched reward") == [(step,) for step in range(0, 13, 2)]
+
+
+def train_in_two(workspace: Path, *command: str) -> None:
+    processes = begin_two(workspace, *command)
+    said = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+
+
+def test_dpo_of_two_processes_is_dpo_of_one(
+    workspace: Path, tmp_path: Path, policy: str, environment: dict[str, str]
+) -> None:
+    one, two = (Path(shutil.copytree(workspace, tmp_path / name)) for name in ("one", "two"))
+    sizes = {"completions": 4, "watched-prompts": 6, "learning-rate": 1e-3, "lora-dropout": 0, "precision": "fp32"}
+    options = [f"--align-{name}={value}" for name, value in (SMALL | sizes).items()]
+    command = ("align", "--method", "dpo", "--policy", policy, "--steps", "6", *options)
+    alone = ForkedMars(one, *command, environment=environment)
+    train_in_two(two, *command)
+    _, errors = alone.communicate()
+    assert alone.returncode == 0, errors
+    for metric in ("loss", "preference margin", "watched KL", "watched reward"):
+        found, expected = (np.array(query(each, VALUES, metric)) for each in (two, one))
+        assert len(expected) >= 4
+        np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=metric)
+    found, expected = adapter(two), adapter(one)
+    for name, weight in expected.items():
+        np.testing.assert_allclose(found[name], weight, atol=1e-3, err_msg=name)
+
+
+def test_two_processes_stop_together_and_go_on_from_their_checkpoint(own: Path, policy: str) -> None:
+    command = ("align", "--method", "rloo", "--policy", policy, "--steps", "8", *OPTIONS)
+    first, second = begin_two(own, *command)
+    said = strike_after(first, own, 3, signal.SIGINT, metric="loss")
+    second.strike(signal.SIGTERM)  # as the launcher does
+    second.communicate()
+    assert first.returncode == INTERRUPTED, said
+    reached = query(own, NEWEST_STEP, "loss")[0][0]
+    (training,) = (own / "artifacts" / "checkpoints").iterdir()
+    assert (training / f"checkpoint-{reached}").is_dir(), "the step that was under way is kept"
+    train_in_two(own, *command)
+    again = (
+        "SELECT min(step), max(step) FROM run_points JOIN runs ON id = run_id "
+        "WHERE metric = 'loss' AND kind = 'align' AND state = 'finished'"
+    )
+    assert query(own, again) == [(reached + 1, 8)]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from forked_mars import ForkedMars
-from serving_app import free_port
+from forked_mars import ForkedMars, begin_two
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.cli.main import BAD_INPUT, mars
@@ -82,15 +81,6 @@ def launch(workspace: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def begin_two(workspace: Path, *command: str) -> list[ForkedMars]:
-    """Begin a command in two processes, told of each other as `accelerate launch` tells them."""
-    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "1"}
-    return [
-        ForkedMars(workspace, *command, environment=os.environ | told | {"RANK": rank, "LOCAL_RANK": rank})
-        for rank in "01"
-    ]
 
 
 def train_in_two(workspace: Path) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from mars_engine.align.training.facts import PolicyFacts
-from mars_engine.align.training.guards import Look
+from mars_engine.align.training.guards import Look, distance_ratio
 from mars_engine.core.config import AlignConfig
-from mars_engine.core.records import Prompt
+from mars_engine.core.records import FloatArray, Prompt
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.reward_models.transformer.card import PACKAGED_BASES
 
@@ -59,16 +59,33 @@ def _front(base: str, facts: PolicyFacts) -> str:
 
 
 def _table(looks: Sequence[Look], watched: int) -> str:
-    lines = [
-        f"On {watched:,} prompts that were not trained on, one answer each:",
-        "",
-        "| step | reward | gold reward | KL (nats) |",
-        "|---|---|---|---|",
+    titles = ("step", "reward", "gold reward", "KL (nats)", "distance", "disagreement")
+    rows = [
+        (
+            f"{look.step:,}",
+            f"{look.rewards.mean():.3f}",
+            _mean(look.gold),
+            f"{look.kl.mean():.2f}",
+            "–" if (ratio := distance_ratio(looks[0], look)) is None else f"{ratio:.2f}",
+            _mean(look.disagreement),
+        )
+        for look in looks
     ]
-    for look in looks:
-        gold = "–" if look.gold is None else f"{look.gold.mean():.3f}"
-        lines.append(f"| {look.step:,} | {look.rewards.mean():.3f} | {gold} | {look.kl.mean():.2f} |")
-    return "\n".join(lines)
+    lines = [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)]
+    return "\n".join(
+        [
+            f"On {watched:,} prompts that were not trained on, one answer each:",
+            "",
+            *lines,
+            "",
+            "Distance: how far answers lie from the responses that the reward model was trained on, as a multiple of "
+            "the reference's. Disagreement: standard deviation of several reward models' rewards.",
+        ]
+    )
+
+
+def _mean(values: FloatArray | None) -> str:
+    return "–" if values is None else f"{values.mean():.3f}"
 
 
 def _samples(prompts: Sequence[Prompt], looks: Sequence[Look]) -> str:

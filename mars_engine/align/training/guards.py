@@ -2,7 +2,9 @@
 
 A policy that games a reward model finds what the model likes for its own sake: length above all, lists, repetition
 (Singhal et al. 2024, "A Long Way to Go: Investigating Length Correlations in RLHF", arXiv:2310.03716), and leaves the
-gold reward behind (Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", arXiv:2210.10760).
+gold reward behind (Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", arXiv:2210.10760). Where several
+reward models disagree, one of them at least is wrong (Coste et al. 2024, "Reward Model Ensembles Help Mitigate
+Overoptimization", arXiv:2310.02743).
 """
 
 import re
@@ -24,6 +26,12 @@ RELATED = 0.3
 """Rank correlation from which a reward is said to go with something."""
 FEWEST_RELATED = 8
 """Answers below which no correlation is told."""
+WENT_BY = 0.1
+"""Share by which the distance from the training data must have grown."""
+SMALLEST_DISTANCE = 1e-3
+"""Of the reference's answers, by which others are divided."""
+DISAGREED_BY = 0.2
+"""By how much the disagreement of reward models must have risen, in deviations of a reward."""
 REPEATED_WORDS = 3
 """Words in a row that count as repeated where they came before."""
 _LISTED = re.compile(r"\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
@@ -50,6 +58,10 @@ class Look:
     kl: FloatArray
     """log(π/π_ref) of each answer, in nats."""
     gold: FloatArray | None = None
+    distance: FloatArray | None = None
+    """From what the reward models were trained on; see `TrainingDistance`."""
+    disagreement: FloatArray | None = None
+    """Standard deviation of several reward models' rewards, each of deviation 1 on the workspace's own pairs."""
 
 
 def describe_texts(texts: Sequence[str]) -> Traits:
@@ -102,7 +114,7 @@ def alarms(first: Look, now: Look, between: Sequence[Look], texts: Sequence[str]
         _share_alarm(what, getattr(before, name), getattr(after, name), rank_correlation(getattr(late, name), rewards))
         for name, what in SHARES.items()
     ]
-    found.append(_gold_alarm(first, now, between))
+    found += [_distance_alarm(first, now), _disagreement_alarm(first, now), _gold_alarm(first, now, between)]
     return [sentence for sentence in found if sentence]
 
 
@@ -133,6 +145,35 @@ def _share_alarm(what: str, before: FloatArray, after: FloatArray, relation: flo
         return ""
     rewarded = f", and the reward goes with it (rank correlation {relation:+.2f})" if relation >= RELATED else ""
     return f"the share of {what} has risen from {before.mean():.0%} to {after.mean():.0%}{rewarded}"
+
+
+def distance_ratio(first: Look, now: Look) -> float | None:
+    """Return the mean distance from the training data as a multiple of the reference's; None where it is not known."""
+    if now.distance is None or first.distance is None:
+        return None
+    return float(now.distance.mean() / max(first.distance.mean(), SMALLEST_DISTANCE))
+
+
+def _distance_alarm(first: Look, now: Look) -> str:
+    ratio = distance_ratio(first, now)
+    if now.distance is None or first.distance is None or ratio is None:
+        return ""
+    if not _moved(now.distance - first.distance) or ratio < 1 + WENT_BY:
+        return ""
+    return (
+        f"answers have moved away from what the reward model was trained on, to {ratio:.2f} times the distance of the "
+        "reference's answers: there, a reward is a guess"
+    )
+
+
+def _disagreement_alarm(first: Look, now: Look) -> str:
+    before, after = first.disagreement, now.disagreement
+    if before is None or after is None or not _moved(after - before) or after.mean() - before.mean() < DISAGREED_BY:
+        return ""
+    return (
+        f"the reward models disagree more than on the reference's answers, by {after.mean():.2f} deviations and "
+        f"{before.mean():.2f} before: what one of them rewards, another does not"
+    )
 
 
 def _gold_alarm(first: Look, now: Look, between: Sequence[Look]) -> str:

@@ -1,7 +1,7 @@
 """Looks at a policy in training as they are kept, to be read without torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +38,28 @@ def _as_plain(look: Look) -> dict[str, Any]:
         "completions": list(look.texts),
         "rewards": look.rewards.tolist(),
         "kl": look.kl.tolist(),
-        "gold": None if look.gold is None else look.gold.tolist(),
+        **{name: None if values is None else values.tolist() for name, values in _measured(look).items()},
     }
+
+
+def _measured(look: Look) -> dict[str, FloatArray | None]:
+    """Return what not every look has."""
+    return {"gold": look.gold, "distance": look.distance, "disagreement": look.disagreement}
 
 
 def _look_of(line: str) -> Look:
     fields = json.loads(line)
-    gold: FloatArray | None = None if fields["gold"] is None else np.array(fields["gold"])
     return Look(
         step=fields["step"],
         texts=tuple(fields["completions"]),
         rewards=np.array(fields["rewards"]),
         kl=np.array(fields["kl"]),
-        gold=gold,
+        gold=_values(fields, "gold"),
+        distance=_values(fields, "distance"),
+        disagreement=_values(fields, "disagreement"),
     )
+
+
+def _values(fields: Mapping[str, Any], name: str) -> FloatArray | None:
+    """Return what a look measured; None where it did not, or was kept before that was measured."""
+    return None if fields.get(name) is None else np.array(fields[name], dtype=np.float64)

@@ -34,9 +34,9 @@ class ScoredCompletions:
     """Completions without a text: no reward model is asked for one; they get the lowest reward of the others."""
 
     @property
-    def disagreement(self) -> float:
-        """Mean deviation of the reward models' rewards of one completion; 0 for a single one."""
-        return float(self.by_model.std(axis=0).mean())
+    def disagreement(self) -> FloatArray | None:
+        """Standard deviation of the reward models' rewards of each completion, shape (n,); None for a single model."""
+        return self.by_model.std(axis=0) if len(self.by_model) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from mars_engine.align.training.policy import (
 )
 from mars_engine.align.training.ppo import PpoTraining
 from mars_engine.align.training.rewards import PolicyReward
+from mars_engine.align.training.share import share_training
+from mars_engine.align.training.training_distance import TrainingDistance
 from mars_engine.align.training.trl_methods import PlaceOfWork, require_trl, train_on_pairs, train_online
 from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, NotReadyError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.protocols import Encoder, Progress
 from mars_engine.core.records import Pair, Prompt, content_id, prompt_id
 from mars_engine.core.whole_folder import plain_write_errors, write_whole_folder
 from mars_engine.embeddings.model_folder import fingerprint_folder
@@ -40,7 +42,7 @@ from mars_engine.reward_models.transformer.checkpoints import (
     last_whole_checkpoint,
     step_of,
 )
-from mars_engine.reward_models.transformer.processes import process_count
+from mars_engine.reward_models.transformer.processes import broadcast, process_count
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, graceful_interrupt
 from mars_engine.store.workbench import AddPoint, forget_point
 
@@ -60,6 +62,10 @@ class PolicyTask:
     gold: PolicyReward | None = None
     pairs: Sequence[Pair] = ()
     """For DPO on the workspace's own pairs."""
+    trained_on: Sequence[str] = ()
+    """Responses that the reward models were trained on; none where that is not known."""
+    encoder: Encoder | None = None
+    """Tells how far answers lie from these."""
 
 
 def train_policy(
@@ -107,7 +113,12 @@ def train_policy(
         )
     watched, prompts = fitting.kept[: config.watched_prompts], fitting.kept[config.watched_prompts :]
     own = checkpoints / f"policy-{policy_id}"
-    watcher = Watcher(policy, watched, task.reward, config, own, task.gold, add_point, say)
+    distance = (
+        TrainingDistance.of(task.encoder, task.trained_on, progress=progress)
+        if task.encoder and task.trained_on
+        else None
+    )
+    watcher = Watcher(policy, watched, task.reward, config, own, task.gold, distance, add_point, say)
     resumed = last_whole_checkpoint(own) if own.is_dir() else None
     with graceful_interrupt() as interruption, progress.task("align", config.steps) as bar, quiet_transformers():
         in_bf16 = trains_in_bf16(config.precision, policy.device)
@@ -124,10 +135,10 @@ def train_policy(
 def _require_usable(config: AlignConfig) -> None:
     if config.method != "ppo":
         require_trl()
-    if process_count() > 1:
+    elif process_count() > 1:
         raise ConfigError(
-            f"{process_count()} processes were launched, and a policy is trained in one",
-            remedy="run 'mars align' without accelerate launch",
+            f"{process_count()} processes were launched, and 'ppo' trains a policy in one",
+            remedy="choose --method rloo, grpo or dpo, or run 'mars align' without accelerate launch",
         )
 
 
@@ -148,16 +159,20 @@ def _train(
 ) -> tuple[Any, list[str]]:
     if config.method == "ppo":
         return _train_by_ppo(policy, prompts, task.reward, config, work), []
+    shared = {"config": config, "checkpoints": work.checkpoints, "resumed": work.resumed}
     if config.method != "dpo":
+        broadcast(share_training, **shared, prompts=prompts)
         return train_online(policy, prompts, task.reward, config, work), []
     if config.dpo_pairs == "training":
         fitting = fitting_pairs(policy, task.pairs, config)
         remarks = [f"{fitting.too_long:,} pairs are too long and were left out"] if fitting.too_long else []
+        broadcast(share_training, **shared, pairs=fitting.kept)
         return train_on_pairs(policy, fitting.kept, config, work), remarks
     found = best_and_worst(
         policy, prompts, task.reward, config, kept=work.checkpoints / PAIRS_FILE, progress=SilentProgress()
     )
     remarks = [f"{found.without:,} prompts gave no pair: their completions got one reward"] if found.without else []
+    broadcast(share_training, **shared, pairs=found.pairs)
     return train_on_pairs(policy, found.pairs, config, work), remarks
 
 

@@ -2,6 +2,9 @@
 
 TRL gets the reward as a callable, never as a module: tokenizer, template and truncation stay those of the reward
 model. It wraps the policy itself, since then the reference is the policy with its adapter off, without a copy.
+
+Under `accelerate launch` each process samples and learns from its share of a step. The first alone scores completions
+and looks at the policy; meanwhile the others do their share of the scoring, where the reward model has it shared.
 """
 
 import importlib.util
@@ -11,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState
 
 from mars_engine.align.training.policy import Policy, lora_settings
@@ -21,6 +26,7 @@ from mars_engine.core.errors import ConfigError, ModelError
 from mars_engine.core.protocols import ProgressTask
 from mars_engine.core.records import Pair, Prompt
 from mars_engine.core.whole_folder import plain_write_errors
+from mars_engine.reward_models.transformer.processes import done_by_first, process_count, process_number
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, Interruption
 
 LOGGED = {
@@ -68,11 +74,12 @@ def train_online(
     trainer_type, config_type = (
         (names.RLOOTrainer, names.RLOOConfig) if config.method == "rloo" else (names.GRPOTrainer, names.GRPOConfig)
     )
-    in_one_pass = divisor_within(config.completions_per_step, config.micro_batch)
+    own_share = share_of_step(config.completions_per_step, "completions (prompts_per_step × completions)")
+    in_one_pass = divisor_within(own_share, config.micro_batch)
     args = config_type(
         **_common_arguments(config, work),
         per_device_train_batch_size=in_one_pass,
-        gradient_accumulation_steps=config.completions_per_step // in_one_pass,
+        gradient_accumulation_steps=own_share // in_one_pass,
         num_generations=config.completions,
         max_completion_length=config.max_new_tokens,
         temperature=config.temperature,
@@ -86,9 +93,8 @@ def train_online(
         train_dataset=Dataset.from_list(rows),
         processing_class=policy.tokenizer,
         peft_config=lora_settings(policy.model, config),
-        callbacks=[Reporter(work, config)],
     )
-    return _run(trainer, work)
+    return _run(trainer, config, work)
 
 
 def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, work: PlaceOfWork) -> Any:
@@ -96,12 +102,13 @@ def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, w
     import trl
     from datasets import Dataset
 
-    in_one_pass = divisor_within(config.prompts_per_step, config.micro_batch)
+    own_share = share_of_step(config.prompts_per_step, "pairs (prompts_per_step)")
+    in_one_pass = divisor_within(own_share, config.micro_batch)
     names: Any = trl  # it exports by name, lazily
     args = names.DPOConfig(
         **_common_arguments(config, work),
         per_device_train_batch_size=in_one_pass,
-        gradient_accumulation_steps=config.prompts_per_step // in_one_pass,
+        gradient_accumulation_steps=own_share // in_one_pass,
         max_length=None,
         beta=config.kl_weight,
         **_dpo_loss(config),
@@ -112,9 +119,8 @@ def train_on_pairs(policy: Policy, pairs: Sequence[Pair], config: AlignConfig, w
         train_dataset=Dataset.from_list([_as_row(policy, pair) for pair in pairs]),
         processing_class=policy.tokenizer,
         peft_config=lora_settings(policy.model, config),
-        callbacks=[Reporter(work, config)],
     )
-    return _run(trainer, work)
+    return _run(trainer, config, work)
 
 
 def _dpo_loss(config: AlignConfig) -> dict[str, Any]:
@@ -131,19 +137,44 @@ def _as_row(policy: Policy, pair: Pair) -> dict[str, Any]:
     return {"prompt": policy.turns(pair.prompt), **answers}
 
 
+def share_of_step(total: int, what: str) -> int:
+    """Return how much of a step one process has, so that a step stays a step however many share it.
+
+    Raises:
+        ConfigError: it cannot be shared evenly.
+    """
+    if total % process_count():
+        raise ConfigError(
+            f"{process_count()} processes cannot evenly share the {total:,} {what} of a step",
+            expected=f"a multiple of {process_count()}",
+            remedy="change them under [align] in mars.toml, or launch another number of processes",
+        )
+    return total // process_count()
+
+
 def divisor_within(total: int, most: int) -> int:
     """Return the largest divisor of `total` that is at most `most`."""
     return next(number for number in range(min(total, most), 0, -1) if total % number == 0)
 
 
 def reward_callable(prompts: Sequence[Prompt], reward: PolicyReward, watcher: Watcher) -> Callable[..., list[float]]:
-    """Return what TRL asks for the rewards of completions, whose prompts it names by their place."""
+    """Return what TRL asks for the rewards of completions, whose prompts it names by their place.
+
+    The first process scores those of all processes together.
+    """
 
     def reward_of(completions: Sequence[Any], place: Sequence[int], **_columns: Any) -> list[float]:
         texts = [each if isinstance(each, str) else each[-1]["content"] for each in completions]
-        scored = reward.score([prompts[each] for each in place], texts)
-        watcher.saw(texts, scored.rewards.tolist())
-        return [float(each) for each in scored.rewards]
+        asked: list[tuple[int, str]] = gather_object(list(zip(place, texts, strict=True)))
+        rewards = done_by_first(lambda: score(asked))
+        before = process_number() * len(texts)
+        return rewards[before : before + len(texts)]
+
+    def score(asked: Sequence[tuple[int, str]]) -> list[float]:
+        texts = [text for _, text in asked]
+        rewards: list[float] = reward.score([prompts[place] for place, _ in asked], texts).rewards.tolist()
+        watcher.saw(texts, rewards)
+        return rewards
 
     return reward_of
 
@@ -171,7 +202,8 @@ def _common_arguments(config: AlignConfig, work: PlaceOfWork) -> dict[str, Any]:
     }
 
 
-def _run(trainer: Any, work: PlaceOfWork) -> Any:
+def _run(trainer: Any, config: AlignConfig, work: PlaceOfWork) -> Any:
+    trainer.add_callback(Reporter(work, config, trainer.accelerator))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.args.report_to = []
@@ -190,21 +222,23 @@ class Reporter(TrainerCallback):
 
     work: PlaceOfWork
     config: AlignConfig
+    accelerator: Accelerator
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         del args, control, kwargs
         self.work.task.resume(state.global_step)
-        self.work.watcher.begin(model, state.global_step)
+        done_by_first(lambda: self.work.watcher.begin(model, state.global_step))
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> TrainerControl:
         del args, kwargs
         self.work.task.advance()
-        control.should_training_stop |= self.work.watcher.after_step(model, state.global_step)
-        if self.work.interruption.asked:
+        control.should_training_stop |= done_by_first(lambda: self.work.watcher.after_step(model, state.global_step))
+        if self.work.interruption.asked_anywhere(self.accelerator):
+            self.work.interruption.asked = True
             control.should_save = control.should_training_stop = True
         return control
 

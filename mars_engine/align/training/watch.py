@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from mars_engine.align.blind.sheets import write_sheet
-from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+from mars_engine.align.training.guards import Look, alarms, describe_texts, distance_ratio, rank_correlation
 from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks, policy_name, save_looks
 from mars_engine.align.training.policy import Policy
 from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.sampling import likelihoods, sample_completions
+from mars_engine.align.training.training_distance import TrainingDistance
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.records import Prompt
 from mars_engine.store.workbench import AddPoint, forget_point
@@ -30,6 +31,8 @@ class Watcher:
         config: the settings.
         folder: where the looks are kept.
         gold: another reward, which is not trained on; None for none.
+        distance: measures how far answers lie from what the reward models were trained on; None where that is not
+            known.
         add_point: notes figures.
         say: is told each alarm, once.
     """
@@ -40,6 +43,7 @@ class Watcher:
     config: AlignConfig
     folder: Path
     gold: PolicyReward | None = None
+    distance: TrainingDistance | None = None
     add_point: AddPoint = forget_point
     say: Callable[[str], None] = lambda _: None
     looks: list[Look] = field(default_factory=list)
@@ -78,13 +82,16 @@ class Watcher:
             with model.disable_adapter():
                 reference = likelihoods(model, answers.tokens, answers.attention, length, temperature=heat)
             model.train(was_training)
+        scored = self.reward.score(self.prompts, answers.texts)
         kl = ((own.logprobs - reference.logprobs) * answers.mask).sum(dim=1)
         now = Look(
             step=step,
             texts=answers.texts,
-            rewards=self.reward.score(self.prompts, answers.texts).rewards,
+            rewards=scored.rewards,
             kl=kl.double().cpu().numpy(),
             gold=self.gold.score(self.prompts, answers.texts).rewards if self.gold else None,
+            distance=self.distance.measure(answers.texts) if self.distance else None,
+            disagreement=scored.disagreement,
         )
         self._keep(now)
         self._note(now)
@@ -107,6 +114,11 @@ class Watcher:
         self.add_point("watched words", now.step, float(words.mean()))
         if now.gold is not None:
             self.add_point("watched gold reward", now.step, float(now.gold.mean()))
+        ratio = distance_ratio(self.looks[0], now)
+        if ratio is not None:
+            self.add_point("distance from training data", now.step, ratio)
+        if now.disagreement is not None:
+            self.add_point("disagreement", now.step, float(now.disagreement.mean()))
         texts, rewards = self._texts or list(now.texts), self._rewards or now.rewards.tolist()
         relation = rank_correlation(describe_texts(texts).words, np.array(rewards))
         self.add_point("reward against length", now.step, relation)

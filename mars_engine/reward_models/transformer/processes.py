@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from mars_engine.core.errors import MarsError
+
+Found = TypeVar("Found")
 
 LONGEST_WAIT = timedelta(days=30)
 """Between two pieces of work a person may review; a first process that dies ends the others at once in any case."""
@@ -76,6 +78,20 @@ def follow() -> None:
         except (MarsError, KeyboardInterrupt):
             time.sleep(SECONDS_FOR_THE_FIRST)  # it met the same, says and notes so, and ends all
             raise
+
+
+def done_by_first(work: Callable[[], Found]) -> Found:
+    """Return what the first process finds; the others do their share of what it tells meanwhile, and get the same."""
+    if process_count() == 1:
+        return work()
+    found: Any = None
+    if process_number() == 0:
+        found = work()
+        release_others()
+    else:
+        follow()
+    told: Found = _pass_on(found)
+    return told
 
 
 def _pass_on(told: Any) -> Any:

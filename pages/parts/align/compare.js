@@ -10,7 +10,6 @@ const ACTIONS = [
 const SAID = { left: "left is better", right: "right is better", tie: "neither", skip: "skipped" };
 const ROLES = { user: "User", assistant: "Assistant", system: "System" };
 
-const comparings = new WeakMap(); // by the element that Streamlit gives for the component
 let comparingWithKeys = null; // the one that was mounted last takes the keys
 
 class Comparing {
@@ -320,19 +319,4 @@ class Comparing {
   }
 }
 
-/** What Streamlit calls at the mount and at every change of the data. */
-export default function ({ parentElement, data, setStateValue }) {
-  let comparing = comparings.get(parentElement);
-  if (!comparing) {
-    comparing = new Comparing(parentElement);
-    comparings.set(parentElement, comparing);
-  }
-  comparing.calls = (comparing.calls || 0) + 1;
-  const call = comparing.calls;
-  comparing.receive(data, setStateValue);
-  return () => {
-    if (comparing.calls !== call) return; // a newer call is in charge
-    comparing.close();
-    comparings.delete(parentElement);
-  };
-}
+export default mounting(Comparing);

@@ -14,7 +14,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.card import FOLDER as CARD_FOLDER
 from pages.parts.card import mount_whole_run
 
-SHARED = ("element.js", "keyboard.js", "log.js")
+SHARED = ("element.js", "mounting.js", "keyboard.js", "log.js")
 """Scripts of Review's card that this one builds on."""
 
 _scripts = [(CARD_FOLDER / name).read_text(encoding="utf-8") for name in SHARED]

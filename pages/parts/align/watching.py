@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from mars_engine.align.training.guards import Look, distance_ratio
 from mars_engine.core.records import Run
 from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.jobs.run_history import Points
@@ -27,6 +28,8 @@ CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Length", "tokens; words where watched", ("completion tokens", "watched words")),
     ("Groups of equal rewards", "share of prompts", ("zero-variance groups",)),
     ("Reward against length", "rank correlation", ("reward against length",)),
+    ("Distance from the training data", "× that of the reference", ("distance from training data",)),
+    ("Disagreement of the reward models", "deviations of a reward", ("disagreement",)),
 )
 """The title, unit and metrics of each chart by step."""
 COLUMNS = 3
@@ -141,6 +144,8 @@ def _draw_looks(policy: WatchedPolicy, *, key: str) -> None:
         return
     st.text("Reward over the distance from the reference, on the watched prompts")
     draw(_over_root_kl(policy), key=f"root-kl-{key}")
+    for sentence in (*_gold_peak(looks), *_measured(looks[0], looks[-1])):
+        st.text(sentence)
     if not policy.prompts:
         return
     steps = [look.step for look in looks[1:]]
@@ -161,6 +166,35 @@ def _draw_looks(policy: WatchedPolicy, *, key: str) -> None:
         rows[:ANSWERS_SHOWN],
         numbers=("reward", "KL (nats)"),
     )
+
+
+def _gold_peak(looks: Sequence[Look]) -> list[str]:
+    """Return in words where the gold reward was highest, and whether it has fallen since."""
+    golds = [(look, float(look.gold.mean())) for look in looks if look.gold is not None]
+    if not golds:
+        return []
+    peak, highest = max(golds, key=lambda each: each[1])
+    last, newest = golds[-1]
+    root_kl = max(0.0, float(peak.kl.mean())) ** 0.5
+    since = "" if peak is last else f", and {_figure(newest)} after step {last.step:,}"
+    return [f"The gold reward peaked at {_figure(highest)} after step {peak.step:,}, at √KL {root_kl:.2f}{since}."]
+
+
+def _measured(first: Look, last: Look) -> list[str]:
+    """Return in words what the newest look measured beside rewards."""
+    said = []
+    ratio = distance_ratio(first, last)
+    if ratio is not None:
+        said.append(
+            f"After step {last.step:,}, answers lie {ratio:.2f} times as far from what the reward model was trained on "
+            "as the reference's."
+        )
+    if first.disagreement is not None and last.disagreement is not None:
+        said.append(
+            f"The reward models disagree by {last.disagreement.mean():.2f} deviations, on the reference's answers by "
+            f"{first.disagreement.mean():.2f}."
+        )
+    return said
 
 
 def _over_root_kl(policy: WatchedPolicy) -> go.Figure:

@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent
 SCRIPTS = (
     "words.js",
     "element.js",
+    "mounting.js",
     "keyboard.js",
     "difference.js",
     "log.js",

@@ -342,20 +342,4 @@ function whenIdle(task) {
   else window.setTimeout(task, 0);
 }
 
-/** What Streamlit calls at the mount and at every change of the data. */
-export default function (component) {
-  const { parentElement, data, setStateValue } = component;
-  let deck = decks.get(parentElement);
-  if (!deck) {
-    deck = new Deck(parentElement);
-    decks.set(parentElement, deck);
-  }
-  deck.calls = (deck.calls || 0) + 1;
-  const call = deck.calls;
-  deck.receive(data, setStateValue);
-  return () => {
-    if (deck.calls !== call) return; // a newer call is in charge
-    deck.close();
-    decks.delete(parentElement);
-  };
-}
+export default mounting(Deck);

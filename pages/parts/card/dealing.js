@@ -11,7 +11,6 @@ const NOTHING_DEALT = {
   progress: { decided: 0, waiting: 0, seconds_per_decision: null, accepted: 0, new_pairs: 0 },
 };
 
-const decks = new WeakMap(); // by the element that Streamlit gives for the component
 let keyboardOwner = null; // the deck that was mounted last takes the keys
 
 const NUDGE_AFTER = 5000; // milliseconds between questions for new cards while there are none

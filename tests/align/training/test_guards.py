@@ -1,22 +1,26 @@
 """What looks like a gamed reward, and what does not."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+from mars_engine.align.training.looks import LOOKS_FILE, load_looks, save_looks
 
 PROMPTS = 12
 DRAWS = np.random.default_rng(0)
 
 
-def look(step: int, texts: list[str], *, rewards: object = None, gold: object = None) -> Look:
+def look(step: int, texts: list[str], *, rewards: object = None, **measured: object) -> Look:
     nothing = np.zeros(len(texts))
     return Look(
         step,
         tuple(texts),
         nothing if rewards is None else np.asarray(rewards, dtype=float),
         nothing,
-        None if gold is None else np.asarray(gold, dtype=float),
+        **{name: np.asarray(values, dtype=float) for name, values in measured.items()},
     )
 
 
@@ -84,3 +88,43 @@ def test_a_gold_reward_that_falls_from_its_peak_is_alarming() -> None:
     assert "has fallen from" in told
     assert "at step 20" in told
     assert not alarms(first, peak, [first, peak], texts, peak.rewards)
+
+
+def test_answers_that_have_moved_away_from_the_training_data_are_alarming() -> None:
+    noise = DRAWS.normal(0, 0.02, PROMPTS)
+    texts = answers(8)
+    first, away = look(0, texts, distance=0.5 + noise), look(20, texts, distance=0.8 + noise * 2)
+    (told,) = alarms(first, away, [first, away], texts, away.rewards)
+    ratio = away.distance.mean() / first.distance.mean()
+    assert told.startswith("answers have moved away from what the reward model was trained on")
+    assert f"to {ratio:.2f} times the distance of the reference's answers" in told
+    for harmless in (0.51 + noise * 2, 0.8 + DRAWS.normal(0, 1, PROMPTS) * np.tile([1.0, -1.0], PROMPTS // 2)):
+        now = look(20, texts, distance=harmless)
+        assert not alarms(first, now, [first, now], texts, now.rewards), "too little, or not sure"
+    unmeasured = look(20, texts)
+    assert not alarms(first, unmeasured, [first, unmeasured], texts, unmeasured.rewards)
+
+
+def test_reward_models_that_come_to_disagree_are_alarming() -> None:
+    noise = np.abs(DRAWS.normal(0, 0.05, PROMPTS))
+    texts = answers(8)
+    first, now = look(0, texts, disagreement=0.1 + noise), look(20, texts, disagreement=0.5 + noise[::-1])
+    (told,) = alarms(first, now, [first, now], texts, now.rewards)
+    assert told.startswith("the reward models disagree more than on the reference's answers, by")
+    assert f"by {now.disagreement.mean():.2f} deviations and {first.disagreement.mean():.2f} before" in told
+    for harmless in (0.2 + noise[::-1], noise):
+        now = look(20, texts, disagreement=harmless)
+        assert not alarms(first, now, [first, now], texts, now.rewards), "too little, or less"
+
+
+def test_looks_are_kept_with_all_that_they_measured_and_older_ones_are_read(tmp_path: Path) -> None:
+    texts, values = answers(8), DRAWS.normal(size=PROMPTS)
+    save_looks(tmp_path, [look(0, texts), look(1, texts, gold=values, distance=values + 1, disagreement=values + 2)])
+    plain, full = load_looks(tmp_path)
+    assert (plain.gold, plain.distance, plain.disagreement) == (None, None, None)
+    for found, offset in ((full.gold, 0), (full.distance, 1), (full.disagreement, 2)):
+        assert found.tolist() == (values + offset).tolist()
+    older = {"step": 3, "completions": ["a"], "rewards": [1.0], "kl": [0.0], "gold": None}
+    (tmp_path / LOOKS_FILE).write_text(json.dumps(older) + "\n")
+    (read,) = load_looks(tmp_path)
+    assert (read.step, read.distance, read.disagreement) == (3, None, None)

@@ -12,7 +12,7 @@ from tiny_policy import PROMPTS
 from mars_engine.align.training.policy import fitting_prompts, load_policy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
 from mars_engine.align.training.train import PolicyTask, train_policy
-from mars_engine.align.training.trl_methods import divisor_within
+from mars_engine.align.training.trl_methods import divisor_within, share_of_step
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, ModelError, NotReadyError
 from mars_engine.core.progress import SilentProgress
@@ -90,3 +90,15 @@ def test_a_missing_package_is_told(tiny_policy: Path, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(("total", "most", "expected"), [(32, 8, 8), (12, 8, 6), (7, 4, 1), (4, 100, 4)])
 def test_a_pass_takes_an_even_share(total: int, most: int, expected: int) -> None:
     assert divisor_within(total, most) == expected
+
+
+def test_what_several_processes_cannot_share_is_told(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert share_of_step(12, "pairs") == 12
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert share_of_step(12, "pairs") == 6
+    with pytest.raises(ConfigError, match=r"2 processes cannot evenly share the 3 pairs of a step.*a multiple of 2"):
+        share_of_step(3, "pairs")
+    with pytest.raises(ConfigError, match=r"'ppo' trains a policy in one.*choose --method rloo, grpo or dpo"):
+        train(tiny_policy, tmp_path)

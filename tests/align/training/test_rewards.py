@@ -70,5 +70,6 @@ def test_several_models_come_to_their_mean_or_minimum_on_one_scale() -> None:
     mean, minimum = (PolicyReward((long, plain), how).score([HERE] * 2, texts) for how in ("mean", "minimum"))
     assert mean.rewards.tolist() == [2.5, 5.5]
     assert minimum.rewards.tolist() == [1.0, 3.0]
-    # deviations of (1, 4) and of (3, 8): 1.5 and 2.5
-    assert mean.disagreement == pytest.approx(2.0)
+    # deviations of (1, 4) and of (3, 8)
+    assert mean.disagreement.tolist() == [1.5, 2.5]
+    assert PolicyReward((long,)).score([HERE] * 2, texts).disagreement is None

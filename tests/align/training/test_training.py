@@ -1,6 +1,6 @@
 """The four methods on a tiny policy and a rule as the reward: they learn, keep near, resume, and save what loads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from mars_engine.align.training.guards import Look
 from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks
 from mars_engine.align.training.policy import Policy, load_policy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
-from mars_engine.align.training.sampling import sample_completions
+from mars_engine.align.training.sampling import likelihoods, sample_completions
 from mars_engine.align.training.train import PolicyTask, train_policy
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.records import Pair
+from mars_engine.core.records import Pair, Prompt
 
 pytestmark = [
     pytest.mark.model,
@@ -185,6 +185,68 @@ def test_a_policy_that_hacks_length_raises_an_alarm(tiny_policy: Path, tmp_path:
     assert any("answers have become longer" in sentence for sentence in told)
     card = (trained.folder / "README.md").read_text(encoding="utf-8")
     assert "* Alarm: answers have become longer" in card
+
+
+def test_an_ensemble_whose_members_part_raises_an_alarm(tiny_policy: Path, tmp_path: Path) -> None:
+    class Wordiness(SunshineModel):
+        def rate(self, text: str) -> float:
+            return float(len(text.split()))
+
+    told: list[str] = []
+    noted: list[float] = []
+    sources = (
+        RewardSource("words", Wordiness("words"), mean=4.0, deviation=1.5),
+        RewardSource("sunshine", SunshineModel(), mean=0.33, deviation=0.3),
+    )
+    trained = train(
+        tmp_path,
+        settings(tiny_policy, "ppo", watch_every=5),
+        PolicyTask(PROMPTS, PolicyReward(sources)),
+        say=told.append,
+        add_point=lambda name, _, value: noted.append(value) if name == "disagreement" else None,
+    )
+    before, *_, after = looks(trained)
+    by_hand = [
+        np.std([(len(text.split()) - 4.0) / 1.5, (sunshine(text) - 0.33) / 0.3])
+        for text in (*before.texts, *after.texts)
+    ]
+    assert [*before.disagreement, *after.disagreement] == pytest.approx(by_hand)
+    assert (noted[0], noted[-1]) == (before.disagreement.mean(), after.disagreement.mean())
+    assert any("the reward models disagree more" in sentence for sentence in told), noted
+    assert f"| {after.disagreement.mean():.3f} |" in (trained.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_plain_dpo_raises_the_margin_of_chosen_over_rejected(tiny_policy: Path, tmp_path: Path) -> None:
+    """Measured by hand on pairs that were not trained on, with the adapter on and off."""
+    pairs = [Pair.of(prompt, "sun warm", "rain cold") for prompt in PROMPTS]
+    task = PolicyTask(PROMPTS, TASK.reward, pairs=pairs[WATCHED:])
+    config = settings(tiny_policy, "dpo", dpo_pairs="training", dpo_sft_weight=0.0, steps=10)
+    trained = train(tmp_path, config, task)
+
+    from peft import AutoPeftModelForCausalLM
+
+    loaded = AutoPeftModelForCausalLM.from_pretrained(trained.folder)
+    policy = load_policy(config)
+    after = margins(policy, loaded, pairs[:WATCHED])
+    with loaded.disable_adapter():
+        before = margins(policy, loaded, pairs[:WATCHED])
+    assert (after > before).all(), (before, after)
+    assert "dpo_sft_weight = 0.0" in (trained.folder / "README.md").read_text(encoding="utf-8")
+
+
+def margins(policy: Policy, model: Any, pairs: Sequence[Pair]) -> np.ndarray:
+    """log π(chosen) − log π(rejected) of each pair, in nats."""
+
+    def log_probability(prompt: Prompt, text: str) -> float:
+        answer = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+        tokens = torch.tensor([[*policy.prompt_ids(prompt), *answer]])
+        with torch.no_grad():
+            found = likelihoods(model, tokens, torch.ones_like(tokens), len(answer), temperature=1.0)
+        return float(found.logprobs.sum())
+
+    return np.array(
+        [log_probability(each.prompt, each.chosen) - log_probability(each.prompt, each.rejected) for each in pairs]
+    )
 
 
 def test_dpo_tells_the_sides_of_given_pairs_apart(tiny_policy: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The Align page: empty states, what a start takes, what was trained and picked, and a blind comparison."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -9,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_workspaces import FAILED, make_workspace
+from click.testing import CliRunner
+from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
+from tiny_policy import save_tiny_policy
 
 from mars_engine.align.blind.comparing import AnswerSheet, begin_comparison
 from mars_engine.align.blind.sheets import write_sheet
@@ -18,12 +22,14 @@ from mars_engine.align.training.facts import FACTS_FILE, PolicyFacts
 from mars_engine.align.training.guards import Look
 from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, save_looks
 from mars_engine.cli.commands.align import align
-from mars_engine.core.records import Turn
+from mars_engine.cli.main import mars
+from mars_engine.core.records import Run, Turn
+from mars_engine.service.aligned import trained_policies
 from mars_engine.service.desk import Desk
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.aligning import POLICIES_FOLDER
-from mars_engine.workspace.workspace import find_workspace, utc_now
+from mars_engine.workspace.workspace import create_workspace, find_workspace, utc_now
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +121,56 @@ def test_the_button_starts_a_job_with_what_was_chosen(open_page, monkeypatch):
     assert {"7", "/p", "ppo"} <= {str(value) for value in asked.values()}, asked
 
 
+@pytest.mark.model
+def test_the_button_trains_a_policy_that_is_listed_afterwards(open_page, root, tmp_path):
+    policy = str(save_tiny_policy(tmp_path / "tiny", steps=20))
+    train_probe(root)
+    app, store = open_page()
+    app.segmented_control(key="method").set_value("ppo").run()
+    app.selectbox(key="align-policy").set_value("a folder").run()
+    app.text_input(key="align-policy-place").set_value(policy).run()
+    for name, value in {"steps": 2, "prompts-a-step": 2, "completions": 2, "train-tokens": 8, "watched": 2}.items():
+        app.number_input(key=f"align-{name}").set_value(value)
+    app.run().button(key="align-start").click().run()
+    assert not app.exception
+    run = until_ended(store)
+    assert (run.kind, run.state, run.error) == ("align", "finished", "")
+    (trained,) = trained_policies(find_workspace(root))
+    assert (trained.facts.method, trained.facts.policy, trained.facts.steps) == ("ppo", policy, 2)
+    assert [look.step for look in trained.looks] == [0, 1, 2]
+    app, _ = open_page(part="Runs and policies")
+    said = words(app)
+    assert "✓ finished: align" in said
+    assert "Trained policies" in said
+    assert f"{trained.facts.reward_before:.2f} → {trained.facts.reward_after:.2f}".replace("-", "−") in said
+    assert any(element.value == "Distance from the training data" for element in app.text)
+
+
+def train_probe(root: Path) -> None:
+    """Make a workspace with a real probe, which a job can load, and six held-out prompts."""
+    create_workspace(root)
+    pairs = make_pairs(46)
+    for split, some in (("train", pairs[:40]), ("heldout", pairs[40:])):
+        rows = [{"prompt": each.prompt[0].content, "chosen": each.chosen, "rejected": each.rejected} for each in some]
+        file = root.with_name(f"{split}.jsonl")
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        run_mars(root, "import", str(file), "--split", split)
+    run_mars(root, "train")
+
+
+def run_mars(root: Path, *command: str) -> None:
+    done = CliRunner().invoke(mars, ["--workspace", str(root), "--quiet", *command], prog_name="mars")
+    assert done.exit_code == 0, done.output
+
+
+def until_ended(store: Store) -> Run:
+    deadline = time.monotonic() + 120
+    while (run := store.runs.newest(1)[0]).state in ("queued", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return run
+
+
 # ------------------------------------------------------------------------------------------- what was trained
 
 
@@ -128,6 +184,8 @@ def keep_policy(root: Path) -> None:
             np.arange(3.0) + step,
             np.full(3, step / 10),
             np.arange(3.0) - step,
+            np.full(3, 0.5 + step / 100),
+            np.full(3, 0.1 + step / 10),
         )
         for step in (0, 10, 20)
     ]
@@ -150,6 +208,9 @@ def test_a_trained_policy_is_shown_with_alarms_and_answers_beside_the_references
     assert "1.00 → 21.00" in said
     assert "answers have become" in said
     assert "<b>longer" not in said
+    assert "answers lie 1.40 times as far from what the reward model was trained on" in said
+    assert "The gold reward peaked at 1.00 after step 0, at √KL 0.00, and −19.00 after step 20." in said
+    assert "The reward models disagree by 2.10 deviations, on the reference's answers by 0.10." in said
     assert "answer 2 after 0" in said
     assert "answer 2 after 20" in said
     app.select_slider(key=f"look-{'a1' * 16}").set_value(10).run()
