@@ -129,9 +129,7 @@ def _counts_of_new_pairs(store: Store, model: ModelRecord | None) -> list[StepCo
     composition = store.compositions.latest()
     composed = store.compositions.count(composition.id) if composition else 0
     return [
-        StepCount(
-            "composed", composed, None, "new pairs", _said_of_composition(composition) if composition else ""
-        ),
+        StepCount("composed", composed, None, "new pairs", _said_of_composition(composition) if composition else ""),
         StepCount(
             "trained",
             int(model.metrics["training_pairs"]) if model else 0,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs, record_review
+from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
 from mars_engine.advise.advisor import DEFAULT_SECONDS, advise, seconds_a_decision
 from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
@@ -109,8 +109,8 @@ def test_decisions_of_a_policy_are_told_from_those_of_people():
     bench = bench_of(make_pairs(60))
     advice = advise(bench)
     first, second, third, *_ = bench.store.pairs.pairs("train")
-    for pair, who in ((first, "ada"), (second, "policy:judge"), (third, "policy:judge")):
-        record_review(bench.store, "pair", pair.id, "label_right", annotator=who, clock=bench.clock)
+    record_review(bench.store, "pair", first.id, "label_right", annotator="ada", clock=bench.clock)
+    record_by_policy(bench.store, [second.id, third.id], "label_right", clock=bench.clock)
     now = standing_of(bench.store, PairIndexCache(bench.store).current())
     assert (now.decided, now.by_policy) == (3, 2)
     assert why_out_of_date(advice, now) == "3 more labels were decided, 2 of them by a policy alone"

@@ -4,8 +4,8 @@ from dataclasses import replace
 from math import nan
 
 import pytest
-from benchmarks.advisor import _first_choice
 
+from benchmarks.advisor import _first_choice
 from mars_engine.advise.advice import Step, best_first
 from mars_engine.advise.steps import say_gain, stop
 

@@ -21,9 +21,7 @@ SIZES = {"writing": 4, "safety": 2}
 def bench():
     bench = make_bench(MarsConfig())
     named = [name for name, size in SIZES.items() for _ in range(size)] + [""]
-    heldout = [
-        replace(pair, subset=name) for pair, name in zip(make_pairs(len(named), first=900), named, strict=True)
-    ]
+    heldout = [replace(pair, subset=name) for pair, name in zip(make_pairs(len(named), first=900), named, strict=True)]
     for split, pairs in (("train", make_pairs(40)), ("heldout", heldout)):
         import_pairs(ListSource(tuple(pairs)), bench.store, split=split, clock=bench.clock, progress=bench.progress)
     train_warm_up(bench)
@@ -55,7 +53,7 @@ def test_a_model_that_has_not_scored_all_is_left_out(bench, monkeypatch):
 def test_without_two_subsets_there_is_nothing_to_tell(monkeypatch):
     bench = make_bench(MarsConfig())
     for split, first in (("train", 0), ("heldout", 900)):
-        pairs = ListSource(tuple(make_pairs(30, first=first)))
+        pairs = ListSource([replace(pair, subset="one") for pair in make_pairs(30, first=first)])
         import_pairs(pairs, bench.store, split=split, clock=bench.clock, progress=bench.progress)
     train_warm_up(bench)
     assert scored(bench, monkeypatch, [1] * 30).models == ()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs, record_review
+from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
 from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
@@ -297,8 +297,7 @@ def test_the_story_tells_decisions_of_people_from_those_of_a_policy():
     source = ListSource(make_pairs(6))
     import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
     first, second, third, *_ = bench.store.pairs.pairs("train")
-    for pair in (first, second, third):
-        record_review(bench.store, "pair", pair.id, "label_right", annotator="policy:judge", clock=bench.clock)
+    record_by_policy(bench.store, [first.id, second.id, third.id], "label_right", clock=bench.clock)
     record_review(bench.store, "pair", first.id, "flip", annotator="ada", clock=bench.clock)
     index = index_of(bench)
     assert int(index.decided_by_policy.sum()) == 2

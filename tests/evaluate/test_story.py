@@ -94,7 +94,8 @@ def test_a_language_models_decisions_are_not_a_persons(told):
 
 def test_what_a_policy_decided_is_told_beside_what_people_did(told):
     policy = replace(told.reviewers[0], name="policy:judge", is_policy=True, labels=7, proposals=2)
-    content = replace(told, reviewers=(*told.reviewers, policy))
+    person = next(each for each in told.reviewers if not each.is_policy)
+    content = replace(told, reviewers=(person, policy))
     assert "A policy, a fixed rule, decided about 7 labels and 2 proposals" in says(content, "people")
     assert "1 person decided about 0 labels" in says(content, "people")
 

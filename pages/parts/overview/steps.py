@@ -9,8 +9,8 @@ from mars_engine.core.records import Run
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate.status import (
     CountName,
-    StepCount,
     Status,
+    StepCount,
     StepName,
     count_open_suspects,
     say_none_accepted,
