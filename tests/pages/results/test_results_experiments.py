@@ -87,7 +87,7 @@ def test_without_an_experiment_it_says_how_to_run_one(tmp_path, monkeypatch):
 def a_run(state: RunState) -> Run:
     """An experiment's run of this process, half done."""
     now, mine = utc_now(), psutil.Process()
-    progress = {"task": "train cells", "done": 6, "total": 12}
+    progress = {"task": "train cells", "done": 6, "total": 12, "seconds": 30.0}
     begun = mine.create_time()
     return Run("e" * 32, "experiment", state, {}, {}, "", mine.pid, begun, now, now, None, progress=progress)
 
