@@ -25,10 +25,10 @@ from scipy.stats import spearmanr
 
 from benchmarks.label_flips import load_pairs, swap
 from benchmarks.probe_features import real_sets
-from mars_engine.advise.advice import Step
+from mars_engine.advise.advice import Step, best_first
 from mars_engine.advise.estimates import Estimates
 from mars_engine.advise.rows import Material, in_their_span
-from mars_engine.advise.steps import COUNTS, StepMaker, best_first
+from mars_engine.advise.steps import COUNTS, StepMaker
 from mars_engine.advise.trials import NewRows, OtherFeatures, TrialRows, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
 from mars_engine.augment.allocation import allocate_budget
@@ -379,7 +379,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
         real = np.array([each["real"] for each in steps])
         expected = np.array([each["expected"] for each in steps])
         usual = np.array([means[_usual_name(each)] for each in steps])
-        first = int(np.argmax(expected))
+        first = steps.index(_first_choice(steps))
         choices = {"first": (real[first], usual[first]), "augment": (row["always augment"], augmenting)}
         checks = [place for place, each in enumerate(steps) if each["kind"] == CHECK]
         if checks:
@@ -396,6 +396,18 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     shares = ["{:.0%} / {:.0%}".format(*np.mean(hits[each], axis=0)) if each in hits else "–" for each in COMPARED]
     points = "; ".join(f"{each} {np.mean(gains[each]):+.1f}" for each in (*COMPARED, "best") if each in gains)
     return f"{np.mean(correlations):.2f} [{low:.2f}, {high:.2f}] | {' | '.join(shares)} | {points} | {len(rows)} draws"
+
+
+def _first_choice(steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the step that the advisor puts first among those that were scored."""
+    told = {_as_step(each): each for each in steps}
+    return told[best_first(list(told))[0]]
+
+
+def _as_step(scored: dict[str, Any]) -> Step:
+    name, kind, count = (scored[each] for each in ("name", "kind", "count"))
+    gain = (scored["expected"], scored["low"], scored["high"])
+    return Step(name, kind, count, "", *gain, minutes=0, cost="", how_known="", command="")
 
 
 def _usual_name(step: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
+from mars_engine.core.glossary import GLOSSARY
 from mars_engine.curate.check import CheckFigures, check_figures
 from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing
 from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.frame.words import explain
 from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
 
 NOT_YET = "–"
@@ -19,7 +21,7 @@ def draw_stakes(desk: Desk) -> None:
         return
     _draw_in_short(figures)
     with st.container(horizontal=True, gap="large", key="stakes"):
-        _metric("suspects unchecked", f"{figures.open:,} of {figures.suspects:,}", "Triage suspects their labels.")
+        _metric("suspects unchecked", f"{figures.open:,} of {figures.suspects:,}", GLOSSARY["suspect"])
         if figures.open_share is not None:
             _metric(
                 "of the budget at stake",
@@ -94,6 +96,7 @@ def draw(desk: Desk) -> None:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
         return
     draw_deck(desk, Dealing("pair", name, order, source), draw_stakes)
+    explain("suspect", "out-of-fold")
 
 
 with page("Check", purpose="Is the better answer really the one called chosen? One key a pair.") as desk:

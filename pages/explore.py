@@ -19,6 +19,7 @@ from pages.parts.explore.panel import draw_panel, pair_beside
 from pages.parts.explore.state import change, changing, current_view, hear_clicks
 from pages.parts.explore.table import draw_table
 from pages.parts.frame.page import empty_state, page, presenting, show_error
+from pages.parts.frame.words import explain
 from pages.parts.train.run_panel import watch
 
 MOST_NAMED = 3_000
@@ -196,6 +197,7 @@ def draw_controls(desk: Desk, scene: Scene) -> None:
                 help="Draws the map a second time, in the colours of another model's margins",
                 on_change=lambda: change(against=st.session_state["explore against"]),
             )
+    explain("out-of-fold", "suspect", "semantic distance")
 
 
 def _choose_map() -> None:

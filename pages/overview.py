@@ -9,7 +9,7 @@ from pages.parts.frame.page import page, presenting
 from pages.parts.frame.tour import offer_tour
 from pages.parts.overview.advice import draw_advice
 from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane, draw_runs
-from pages.parts.overview.steps import draw_funnel, draw_next_step
+from pages.parts.overview.steps import draw_counts, draw_next_step
 from pages.parts.overview.story import draw_story
 
 
@@ -30,7 +30,7 @@ def draw(desk: Desk) -> None:
     draw_headline(desk, status, desk.headline())
     left, right = st.columns(2, gap="large")
     with left:
-        draw_funnel(status)
+        draw_counts(status)
     with right:
         draw_margins(margin_histogram(index))
     draw_plane(margin_plane(index, allocation=desk.config.allocation, gate=desk.config.gate))

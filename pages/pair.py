@@ -19,6 +19,7 @@ from pages.parts.drawing.tables import draw_table, formatted
 from pages.parts.explore.filters import NAMES
 from pages.parts.explore.state import PAIR, carried_view
 from pages.parts.frame.page import empty_state, page, presenting
+from pages.parts.frame.words import explain
 
 NEAREST_BY = {
     "difference": "the difference of their answers",
@@ -71,6 +72,7 @@ def draw_figures(figures: PairFigures) -> None:
         with column.container(border=True, height="stretch"):
             st.metric(label, value)
             st.text(note)
+    explain("out-of-fold", "suspect", "semantic distance")
 
 
 def _plain(value: float) -> str:
@@ -119,7 +121,8 @@ def draw_trajectories(dossier: Dossier) -> None:
         )
     figure.add_hline(0, line={"color": "gray", "width": 1})
     figure.update_xaxes(dtick=1)
-    charts.draw(charts.styled(figure, x="epoch", y="score margin (reward units)", height=280), key="trajectories")
+    height = charts.HEIGHTS["small"]
+    charts.draw(charts.styled(figure, x="epoch", y="score margin (reward units)", height=height), key="trajectories")
 
 
 def draw_trails(dossier: Dossier) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from mars_engine.core.records import ModelRecord, Split
+from mars_engine.evaluate.heldout_sections import score_sections
 from mars_engine.evaluate.results import (
     Movement,
     Results,
@@ -114,7 +115,8 @@ def draw(desk: Desk) -> None:
     draw_models_compared(desk)
     draw_probe_choice(desk)
     draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
-    draw_rewardbench(benchmarked_models(desk.store))
+    models = with_distinct_labels(desk.store.models.all())
+    draw_rewardbench(benchmarked_models(desk.store), score_sections(desk.store, desk.index(), models))
     draw_win_rates(desk)
 
 

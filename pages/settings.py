@@ -16,6 +16,7 @@ from mars_engine.workspace.workspace import CONFIG_FILE, save_config
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import in_words, section_form, verbatim
 from pages.parts.frame.page import page, presenting
+from pages.parts.frame.words import explain
 from pages.parts.review.settings_keys import draw_keys
 from pages.parts.train.run_panel import as_text
 
@@ -52,6 +53,7 @@ def draw_method(desk: Desk) -> None:
         "They hold for everything that is done from now on, in the app and on the command line. A run can have its own "
         "on the Train page."
     )
+    explain("suspect", "out-of-fold", "law", "signed", "absolute", "uniform", "fisher", "τ", "refined", "composed")
     config = desk.config
     # Under a new name when mars.toml has changed, so that the form shows what it says now.
     changes = section_form(config, METHOD_SECTIONS, f"settings-{_stamp(config)}", submit="Save")

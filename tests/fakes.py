@@ -1,7 +1,7 @@
 """Small deterministic stand-ins for models and files, so that the method's steps are tested without them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,7 +15,8 @@ from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Clock, Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import Embeddings, GeneratorCard, ModelEvidence, ModelRecord, Pair, Passage, Prompt, Turn
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
-from mars_engine.curate.review import Decision, record_decisions
+from mars_engine.curate.judging.deciding import JUDGE_POLICY
+from mars_engine.curate.review import Decision, next_sequence, record_decisions
 from mars_engine.embeddings.context import render_context
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.store import Store, open_store
@@ -192,3 +193,10 @@ def record_review(
     """Store what a person decides about one item; `said` is what a decision says beside its action."""
     (event,) = record_decisions(store, kind, {item_id: Decision(action, **said)}, annotator=annotator, clock=clock)
     return event
+
+
+def record_by_policy(store: Store, pair_ids: Iterable[str], action: ReviewAction, *, clock: Clock) -> None:
+    """Store what the policy of a judge decides about labels."""
+    at = clock()
+    sequence = next_sequence(store, JUDGE_POLICY, at)
+    store.reviews.append([ReviewEvent("pair", pair_id, action, JUDGE_POLICY, sequence, at) for pair_id in pair_ids])

@@ -1,6 +1,6 @@
 """Advice: what each possible next step is expected to gain, what it costs, and how that is known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite, nan
@@ -9,6 +9,9 @@ from typing import Any, Literal
 from mars_engine.core.notebook import ShownAsTable
 
 StepKind = Literal["check", "label", "leave out", "augment", "features", "fine-tune", "stop"]
+Prospect = Literal["expected to gain", "may gain, not shown", "not expected to gain", "not known"]
+RANKS: tuple[Prospect, ...] = ("expected to gain", "may gain, not shown", "not expected to gain", "not known")
+"""Of steps, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Step(ShownAsTable):
     """One possible next step. What is not known is NaN."""
 
     name: str
-    """Such as "check 25 suspects"."""
+    """Such as "check 25 labels"."""
     kind: StepKind
     count: int
     """Pairs to read or to label, or new pairs to train on; 0 where that says nothing."""
@@ -40,9 +43,40 @@ class Step(ShownAsTable):
         return isfinite(self.gain)
 
     @property
+    def prospect(self) -> Prospect:
+        """What to expect of it, in four words at the most."""
+        return prospect_of(self.gain, self.low)
+
+    @property
     def helps(self) -> bool:
-        """Whether it is expected to help: the whole interval lies above 0."""
-        return self.is_known and self.low > 0
+        """Whether it is expected to help: the whole interval lies above 0, as it is shown."""
+        return self.prospect == "expected to gain"
+
+
+def prospect_of(gain: float, low: float) -> Prospect:
+    """Return what to expect of a gain whose interval begins at `low`, both in points.
+
+    Points are shown to a tenth, so that an interval that begins at +0.0 is not clear of 0.
+    """
+    if not isfinite(gain):
+        return "not known"
+    if round(low, 1) > 0:
+        return "expected to gain"
+    return "may gain, not shown" if gain > 0 else "not expected to gain"
+
+
+def best_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return the steps with the best choice first.
+
+    A smaller gain that is shown stands before a larger one that is not: steps whose interval is clear of 0 come first,
+    then those that may gain, then those that are not expected to, and last those of which nothing is known. Within
+    each group the larger gain comes first, and the cheaper step among equals.
+    """
+
+    def rank(step: Step) -> tuple[int, float, float]:
+        return RANKS.index(step.prospect), *((-step.gain, step.minutes) if step.is_known else (0.0, 0.0))
+
+    return tuple(sorted(steps, key=rank))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +88,17 @@ class Standing:
     pairs: int
     """Training pairs."""
     decided: int
-    """Pairs about whose label somebody decided."""
+    """Pairs about whose label somebody decided, a person or a policy."""
     model_id: str
     """The newest trained model then; empty for none."""
     model_label: str
+    by_policy: int = 0
+    """Of those decided: by a policy alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice(ShownAsTable):
-    """The possible next steps, best first; those of which nothing is known come last."""
+    """The possible next steps, as `best_first` orders them."""
 
     steps: tuple[Step, ...]
     pairs: int

@@ -5,11 +5,11 @@ from statistics import median
 
 import numpy as np
 
-from mars_engine.advise.advice import Advice, Step
+from mars_engine.advise.advice import Advice, Step, best_first
 from mars_engine.advise.estimates import Estimates, Gain, drawn_to_nothing
 from mars_engine.advise.kept import keep_advice, standing_of
 from mars_engine.advise.rows import gather_material
-from mars_engine.advise.steps import StepMaker, best_first
+from mars_engine.advise.steps import StepMaker
 from mars_engine.advise.trials import FOLDS, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
 from mars_engine.core.protocols import RewardModelTrainer

@@ -58,13 +58,15 @@ def standing_of(store: Store, index: PairIndex) -> Standing:
     digest = hashlib.sha256()
     for column in columns:
         digest.update(np.ascontiguousarray(column).tobytes())
+    decided = ~np.isin(index.decision, UNDECIDED) & train
     newest = next(reversed(store.models.all()), None)
     return Standing(
         digest=digest.hexdigest()[:16],
         pairs=int(train.sum()),
-        decided=int((~np.isin(index.decision[train], UNDECIDED)).sum()),
+        decided=int(decided.sum()),
         model_id=newest.id if newest else "",
         model_label=newest.label if newest else "",
+        by_policy=int((decided & index.decided_by_policy).sum()),
     )
 
 
@@ -152,8 +154,10 @@ def _oriented(difference: Interval, *, flipped: bool) -> Interval:
 
 def _changes(then: Standing, now: Standing) -> str:
     checked, added = now.decided - then.decided, now.pairs - then.pairs
+    by_policy = max(0, now.by_policy - then.by_policy)
+    who = f", {by_policy:,} of them by a policy alone" if by_policy else ""
     said = [
-        f"{checked:,} more labels were decided" if checked > 0 else "",
+        f"{checked:,} more labels were decided{who}" if checked > 0 else "",
         f"{-checked:,} decisions were taken back" if checked < 0 else "",
         f"{added:,} training pairs were added" if added > 0 else "",
         f"{-added:,} training pairs were removed" if added < 0 else "",

@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 
-from mars_engine.advise.advice import Step, StepKind
+from mars_engine.advise.advice import Step, StepKind, prospect_of
 from mars_engine.advise.estimates import Estimates, Gain
 from mars_engine.advise.rows import Material
 from mars_engine.advise.trials import LEFT_OUT
@@ -35,21 +35,25 @@ class StepMaker:
         return [*self.checks(), *self.labels(), self.leaving_out(), self.augmenting(), *self.features(), stop()]
 
     def checks(self) -> list[Step]:
-        """Return a step for some numbers of suspects: undecided pairs whose out-of-fold margin is negative."""
+        """Return a step for some numbers of undecided pairs whose out-of-fold margin is negative.
+
+        Triage suspects fewer of them: those whose margin is negative under each draw, and not near 0.
+        """
         margins = self.estimates.trials.margins.mean(axis=0)
         rows = self.material.rows
-        suspects = np.flatnonzero(rows.open & (margins < 0))
-        order: IntArray = suspects[np.argsort(margins[suspects])]
+        doubted = np.flatnonzero(rows.open & (margins < 0))
+        order: IntArray = doubted[np.argsort(margins[doubted])]
         scale = self.material.pairs / len(rows)
         there = round(len(order) * scale)
-        return [self._check(order, count, scale) for count in _suspects(there)]
+        return [self._check(order, count, scale) for count in _up_to(there)]
 
     def _check(self, order: IntArray, count: int, scale: float) -> Step:
         places = order[: max(1, round(count / scale))]
         wrong, _ = self.estimates.wrong.among(places)
-        expected = f"of the {count:,} labels with the lowest margins about {wrong * scale:,.0f} are wrong"
+        which = f"of the {count:,} undecided labels with the lowest out-of-fold margins"
+        expected = f"{which} about {wrong * scale:,.0f} are wrong"
         return self._step(
-            f"check {count:,} suspects",
+            f"check {count:,} labels",
             "check",
             count,
             self.estimates.checking(places, len(self.material.rows)),
@@ -177,24 +181,17 @@ class StepMaker:
 def say_gain(gain: float, low: float, high: float) -> str:
     """Say in plain words whether a step is expected to help, and by how much."""
     points = f"{gain:+.1f} points ({low:+.1f} to {high:+.1f})".replace("-", "−")
-    if low > 0:
-        return f"Expected to help, by {points}"
+    prospect = prospect_of(gain, low)
+    if prospect == "may gain, not shown":
+        return f"May gain {points}, not shown: the interval reaches down to no gain"
     if high < 0:
-        return f"Expected to harm, by {points}"
-    if gain <= 0:
-        return f"Not expected to help, {points}"
-    return f"May help, {points}, but no gain lies in the interval too"
+        return f"Not expected to gain, but to lose: {points}"
+    return f"{prospect.capitalize()}{',' if gain <= 0 else ''} {points}"
 
 
 def stop() -> Step:
-    said = "Nothing more is done: it gains nothing and costs nothing. Steps below it are not expected to help."
+    said = "Nothing more is done: it gains nothing and costs nothing. Steps below it are not expected to gain."
     return Step("stop", "stop", 0, said, 0.0, 0.0, 0.0, 0.0, "nothing", "by definition", "")
-
-
-def best_first(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps by expected gain, the cheaper first among equals; those that are not known last."""
-    known = sorted((each for each in steps if each.is_known), key=lambda step: (-step.gain, step.minutes))
-    return (*known, *[each for each in steps if not each.is_known])
 
 
 def _counts(there: int) -> list[int]:
@@ -202,8 +199,8 @@ def _counts(there: int) -> list[int]:
     return [count for count in COUNTS if count <= there]
 
 
-def _suspects(there: int) -> list[int]:
-    """Return how many of some suspects to check: usual numbers, and all of them where these are not many."""
+def _up_to(there: int) -> list[int]:
+    """Return how many labels to check: usual numbers, and all that there are where these are not many."""
     usual = _counts(there)
     return [*usual, there] if 0 < there < COUNTS[-1] and there not in usual else usual
 

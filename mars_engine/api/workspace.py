@@ -165,7 +165,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         return pairs_frame(self._open, self._current())
 
     def status(self) -> Status:
-        """Return the funnel from imported pairs to a trained model, and the next step.
+        """Return how many there are at each step from imported pairs to a trained model, and what is next.
 
         Raises:
             StoreError: the workspace is closed.

@@ -28,6 +28,7 @@ from mars_engine.embeddings.maps import MapShelf, UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM, is_packaged_lm_installed
 from mars_engine.evaluate.heldout import Evaluation, evaluate
+from mars_engine.evaluate.heldout_sections import score_sections
 from mars_engine.evaluate.overview import headline, say_gain
 from mars_engine.evaluate.results import first_model
 from mars_engine.evaluate.status import Status, workspace_status
@@ -49,7 +50,7 @@ DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("de
 REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
 """Rewrites of the demo pairs, and doubts about their labels, that were recorded; and who wrote them."""
 READINGS_FILE = "demo-readings.jsonl"
-"""Decisions of two readers about some labels, likewise."""
+"""Decisions of recorded readers about some labels, likewise."""
 MAPS: tuple[MapKind, ...] = MAP_KINDS[:2]
 DEMO_CONFIG = MarsConfig(
     allocation=AllocationConfig(scale="standard", budget_per_pair=1 / 3),
@@ -127,6 +128,7 @@ def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
     opinion, readings, checked = _second_opinion(bench, stage)
     evaluation = evaluate(bench, [warm_up, checked])
     stage.tell(evaluation)
+    stage.tell(score_sections(bench.store, PairIndexCache(bench.store).current(), [warm_up, checked]))
     gain = say_gain(headline(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate))
     if gain is not None:
         stage.tell(f"In short: {gain.title.lower()}. {gain.words[0]}\n")
@@ -201,8 +203,8 @@ def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int,
         "mars score",
     )
     stage.tell(
-        f"Recorded are the doubts of {WRITER} about labels, and what two readers decided. By policy:judge labels are "
-        "decided where these doubts and the out-of-fold margins agree."
+        f"Recorded are the doubts of {WRITER} about labels, and what recorded readers decided. By policy:judge labels "
+        "are decided where these doubts and the out-of-fold margins agree."
     )
     opinion = second_opinion(
         bench,
@@ -212,7 +214,10 @@ def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int,
     )
     stage.tell(opinion)
     readings = _record_readings(bench)
-    stage.tell(f"Two recorded readers decided {readings:,} times about labels; People shows how far they agree.")
+    stage.tell(
+        f"Recorded readers, all of them large language models, decided {readings:,} times about labels; People shows "
+        "how far they agree, and what two readings by different rules dispute."
+    )
     checked = train_warm_up(bench)
     stage.tell(checked)
     stage.tell(score_model(bench, checked))

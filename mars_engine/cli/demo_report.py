@@ -18,6 +18,7 @@ from mars_engine.core.import_records import ImportReport
 from mars_engine.core.records import ModelRecord
 from mars_engine.curate.review import ReviewReport
 from mars_engine.evaluate.heldout import Comparison, Evaluation
+from mars_engine.evaluate.heldout_sections import HeldoutSections
 from mars_engine.evaluate.results import say_comparison, say_log_loss
 from mars_engine.evaluate.status import Status
 from mars_engine.reward_models.score import ScoreReport
@@ -33,6 +34,16 @@ def _show_sentence(console: Console, sentence: object) -> None:
 
 def _show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(f"{say_comparison(comparison)} {say_log_loss(comparison)}")
+
+
+def _show_sections(console: Console, found: HeldoutSections) -> None:
+    names = [section.name for section in found.models[0].sections]
+    rows = [
+        [model.label, *(f"{100 * section.score:.1f}" for section in model.sections), f"{100 * model.overall:.1f}"]
+        for model in found.models
+    ]
+    title = "In RewardBench's manner, on the demo's held-out pairs (%; not RewardBench itself)"
+    printing.table(console, title, ["model", *names, "mean"], rows)
 
 
 def _show_advice(console: Console, advice: Advice) -> None:
@@ -56,6 +67,7 @@ SHOWN_BY: Mapping[type, Callable[[Console, Any], None]] = {
     ComposeReport: printing.show_compose,
     SecondOpinion: show_second_opinion,
     Evaluation: printing.show_evaluation,
+    HeldoutSections: _show_sections,
     Advice: _show_advice,
     Outcome: _show_outcome,
     Comparison: _show_comparison,

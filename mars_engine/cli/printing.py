@@ -334,7 +334,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def show_status(console: Console, status: Status) -> None:
-    rows = [[step.name, f"{step.count:,}", step.unit, step.note] for step in status.funnel]
-    table(console, "Funnel", ["step", "count", "of", "note"], rows)
+    rows = [[step.name, f"{step.count:,}", step.said] for step in status.counts]
+    table(console, "How many there are at each step", ["step", "count", ""], rows)
     console.print(f"held-out pairs: {status.heldout_pairs:,}")
     console.print(f"next: {status.next_step}")

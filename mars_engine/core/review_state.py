@@ -156,6 +156,12 @@ def label_decision(events: Sequence[AnyMark]) -> LabelDecision | None:
     return action if action in ("label_right", "flip", "drop", "ambiguous") else None
 
 
+def is_by_policy_alone(events: Sequence[AnyMark]) -> bool:
+    """Whether policies decided about an item and no person did."""
+    names = decisions_that_count(events)
+    return bool(names) and all(name.startswith(POLICY_PREFIX) for name in names)
+
+
 def label_decisions(pairs: Sequence[Pair], events: Mapping[str, Sequence[ReviewEvent]]) -> dict[str, LabelDecision]:
     """Return the decided pairs' decisions by pair id."""
     decided = {pair.id: label_decision(events.get(pair.id, ())) for pair in pairs}

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.columns import IdArray, PlanColumns, WordArray
-from mars_engine.core.records import ModelRecord, Plan
+from mars_engine.core.records import BoolArray, ModelRecord, Plan
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import (
     ProposalStatus,
+    is_by_policy_alone,
     label_decision,
     label_is_disputed,
     plain_status,
@@ -81,6 +82,8 @@ class PairIndex:
     """Index into GATE_CODES, under the newest plan."""
     decision: Codes
     """Index into DECISION_CODES: what was decided of its label."""
+    decided_by_policy: BoolArray
+    """Whether a policy decided that, and no person."""
     proposals: Counts
     pending: Counts
     accepted: Counts
@@ -230,6 +233,7 @@ class _Reader:
             changed = set(SUBJECTS)
             self.pairs = self._pairs()
             self.decision = np.zeros(len(self.pairs.ids), dtype=np.int16)
+            self.by_policy = np.zeros(len(self.pairs.ids), dtype=bool)
             self.proposals = _NO_PROPOSALS
             self.reviews_read = 0
         if changed & {"models", "scores"}:
@@ -271,6 +275,7 @@ class _Reader:
             budget=planned.budget,
             gate=planned.gate,
             decision=self.decision,
+            decided_by_policy=self.by_policy,
             proposals=self.proposals.per_pair(count, *STATUS_CODES),
             pending=self.proposals.per_pair(count, "pending"),
             accepted=self.proposals.per_pair(count, "accepted"),
@@ -343,12 +348,14 @@ class _Reader:
     def _follow_reviews(self) -> None:
         """Derive the states of what was reviewed since the last time; arrays that were handed out stay as they are."""
         reviewed = self.store.browse.reviewed(after=self.reviews_read)
-        decision, status = self.decision.copy(), self.proposals.status.copy()
+        decision, by_policy, status = self.decision.copy(), self.by_policy.copy(), self.proposals.status.copy()
         for group in _groups(reviewed.pair_ids):
             events = self.store.reviews.events("pair", group)
             places = self.pairs.places(_as_ids(group))
             codes = np.array([_decision_code(events[pair_id]) for pair_id in group], dtype=np.int16)
+            alone = np.array([is_by_policy_alone(events[pair_id]) for pair_id in group], dtype=bool)
             decision[_found(places)] = codes[places >= 0]
+            by_policy[_found(places)] = alone[places >= 0]
         unplaced: list[str] = []
         for group in _groups(reviewed.proposal_ids | self.unplaced):
             places = positions_of(self.proposals.ids, self.proposals.order, _as_ids(group))
@@ -356,7 +363,7 @@ class _Reader:
             unplaced += [proposal_id for proposal_id, place in zip(group, places, strict=True) if place < 0]
             codes = np.array([STATUS_CODES.index(state) for state in self._statuses(group)], dtype=np.int16)
             status[_found(places)] = codes[places >= 0]
-        self.decision = decision
+        self.decision, self.by_policy = decision, by_policy
         self.proposals = replace(self.proposals, status=status)
         self.reviews_read, self.unplaced = reviewed.newest, frozenset(unplaced)
 

@@ -222,8 +222,12 @@ def tell_story(index: PairIndex) -> tuple[str, ...]:
         )
     decided = sum(decisions.values()) - decisions[""]
     if decided:
-        turned = f", {decisions['flip']:,} of them turned round" if decisions["flip"] else ""
-        told.append(f"{decided:,} labels were decided about, by people or by a policy{turned}.")
+        by_policy = int(index.decided_by_policy[training].sum())
+        turned = f"; {decisions['flip']:,} of them turned round" if decisions["flip"] else ""
+        told.append(
+            f"{decided:,} labels were decided about: {decided - by_policy:,} by people, {by_policy:,} by a policy alone"
+            f"{turned}."
+        )
     proposed, accepted, waiting = (int(each.sum()) for each in (index.proposals, index.accepted, index.pending))
     if proposed:
         told.append(f"{proposed:,} augmented pairs were proposed: {accepted:,} accepted, {waiting:,} wait to be read.")

@@ -1,4 +1,4 @@
-"""Status: the funnel from imported pairs to a trained model, and what to do next."""
+"""Status: how many there are at each step from imported pairs to a trained model, and what to do next."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,15 +13,28 @@ from mars_engine.store import Store
 StepName = Literal[
     "import", "warm up", "score", "propose", "review", "propose otherwise", "compose", "retrain", "evaluate"
 ]
-FunnelName = Literal["pairs", "suspected", "low-margin", "refined", "proposed", "accepted", "composed", "trained"]
+CountName = Literal["pairs", "suspected", "low-margin", "refined", "proposed", "accepted", "composed", "trained"]
+
+SUSPECTED_SAID = "suspected mislabels nobody has decided about"
 
 
 @dataclass(frozen=True, slots=True)
-class FunnelStep:
-    name: FunnelName
+class StepCount:
+    """How many there are at a step. Steps count different things, so that their numbers need not become fewer."""
+
+    name: CountName
     count: int
+    whole: int | None
+    """What these are a part of; None where they are no part of anything counted here."""
     unit: str
-    note: str
+    """Of the whole where there is one, else of the count."""
+    note: str = ""
+
+    @property
+    def said(self) -> str:
+        """Return what is counted, in words, such as "of 360 training pairs · nobody has decided about them"."""
+        of = self.unit if self.whole is None else f"of {self.whole:,} {self.unit}"
+        return f"{of} · {self.note}" if self.note else of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +49,19 @@ class NextStep:
 class Status(ShownAsTable):
     """Where a workspace stands."""
 
-    funnel: tuple[FunnelStep, ...]
+    counts: tuple[StepCount, ...]
     heldout_pairs: int
     model_label: str
     step: StepName
     next_step: str
 
-    def count(self, name: FunnelName) -> int:
-        """How many there are at a step of the funnel."""
-        return next(step.count for step in self.funnel if step.name == name)
+    def count(self, name: CountName) -> int:
+        """How many there are at a step."""
+        return next(step.count for step in self.counts if step.name == name)
 
 
 def workspace_status(store: Store, *, index: PairIndex | None = None) -> Status:
-    """Return the funnel pairs → suspected → low-margin → refined → proposed → accepted → composed → trained.
+    """Return how many are imported, suspected, low-margin, refined, proposed, accepted, composed and trained on.
 
     Args:
         store: the workspace's memory.
@@ -58,7 +71,7 @@ def workspace_status(store: Store, *, index: PairIndex | None = None) -> Status:
     model = store.models.latest()
     next_step = _next_step(store, index, model)
     return Status(
-        funnel=(*_funnel_of_pairs(store, index), *_funnel_of_proposals(index), *_funnel_of_new_pairs(store, model)),
+        counts=(*_counts_of_pairs(store, index), *_counts_of_proposals(index), *_counts_of_new_pairs(store, model)),
         heldout_pairs=int((index.split == SPLIT_CODES.index("heldout")).sum()),
         model_label=model.label if model else "",
         step=next_step.name,
@@ -77,48 +90,50 @@ def _is_training(index: PairIndex) -> BoolArray:
     return np.equal(index.split, SPLIT_CODES.index("train"))
 
 
-def _funnel_of_pairs(store: Store, index: PairIndex) -> list[FunnelStep]:
+def _counts_of_pairs(store: Store, index: PairIndex) -> list[StepCount]:
     plan, refinements = index.plan, store.browse.refinements()
     unrefined = refinements.get("unrefined", 0)
+    refined = refinements.get("refined_rejected", 0) + refinements.get("refined_chosen", 0)
+    pairs = int(_is_training(index).sum())
+    low_margin = int(plan.summary["low_margin"]) if plan else 0
     return [
-        FunnelStep("pairs", int(_is_training(index).sum()), "training pairs", ""),
-        FunnelStep("suspected", count_open_suspects(index), "pairs", "suspected mislabels nobody has decided about"),
-        FunnelStep(
+        StepCount("pairs", pairs, None, "training pairs"),
+        StepCount("suspected", count_open_suspects(index), pairs, "training pairs", SUSPECTED_SAID),
+        StepCount(
             "low-margin",
-            int(plan.summary["low_margin"]) if plan else 0,
-            "pairs",
-            f"more than an equal share of the budget ({plan.law})" if plan else "",
+            low_margin,
+            pairs,
+            "training pairs",
+            f"more than an equal share of the budget ({plan.law} law)" if plan else "",
         ),
-        FunnelStep(
+        StepCount(
             "refined",
-            refinements.get("refined_rejected", 0) + refinements.get("refined_chosen", 0),
-            "pairs",
+            refined,
+            refined + unrefined,
+            "pairs whose answers are too close",
             f"{unrefined:,} could not be" if unrefined else "",
         ),
     ]
 
 
-def _funnel_of_proposals(index: PairIndex) -> list[FunnelStep]:
+def _counts_of_proposals(index: PairIndex) -> list[StepCount]:
     proposed, pending = int(index.proposals.sum()), int(index.pending.sum())
     accepted, rejected = int(index.accepted.sum()), int(index.rejected.sum())
     return [
-        FunnelStep("proposed", proposed, "proposals", f"{pending:,} wait for review" if pending else ""),
-        FunnelStep("accepted", accepted, "proposals", f"{rejected:,} rejected" if rejected else ""),
+        StepCount("proposed", proposed, None, "proposals", f"{pending:,} wait for review" if pending else ""),
+        StepCount("accepted", accepted, proposed, "proposals", f"{rejected:,} rejected" if rejected else ""),
     ]
 
 
-def _funnel_of_new_pairs(store: Store, model: ModelRecord | None) -> list[FunnelStep]:
+def _counts_of_new_pairs(store: Store, model: ModelRecord | None) -> list[StepCount]:
     composition = store.compositions.latest()
+    composed = store.compositions.count(composition.id) if composition else 0
     return [
-        FunnelStep(
-            "composed",
-            store.compositions.count(composition.id) if composition else 0,
-            "new pairs",
-            _said_of_composition(composition) if composition else "",
-        ),
-        FunnelStep(
+        StepCount("composed", composed, None, "new pairs", _said_of_composition(composition) if composition else ""),
+        StepCount(
             "trained",
             int(model.metrics["training_pairs"]) if model else 0,
+            None,
             "training pairs",
             model.label if model else "",
         ),

@@ -158,8 +158,11 @@ def _tell_people(content: ReportContent) -> StoryStep:
         labels = sum(each.labels for each in judges)
         says.append(f"A language model as a judge, or a recording of one, decided about {_count(labels, 'label')}.")
     if policies:
-        proposals = sum(each.proposals for each in policies)
-        says.append(f"A policy, a fixed rule, decided about {_count(proposals, 'proposal')} where no person did.")
+        labels, proposals = (sum(getattr(each, name) for each in policies) for name in ("labels", "proposals"))
+        says.append(
+            f"A policy, a fixed rule, decided about {_count(labels, 'label')} and {_count(proposals, 'proposal')}; "
+            "where a person decided too, the person's decision holds."
+        )
     for each in content.agreements:
         if each.raw.interval is not None:
             about = "proposals" if each.kind == "proposal" else "labels"

@@ -5,7 +5,7 @@ Lines and bars of several models have theirs from the engine, whose report shows
 
 from mars_engine.evaluate.series import DASHES, RIGHT, SERIES, WRONG
 
-__all__ = ["DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "TIED", "WRONG"]
+__all__ = ["AXIS_INK", "DASHES", "GROUND", "INK", "MARGIN_SCALE", "PALE", "RIGHT", "RIM", "SERIES", "TIED", "WRONG"]
 
 TIED = "#8c8c8c"
 """The middle of that scale: neither."""
@@ -31,6 +31,9 @@ RIM = {"light": "rgba(31, 36, 51, 0.5)", "dark": "rgba(240, 242, 246, 0.5)"}
 INK = {"light": "#1f2433", "dark": "#f0f2f6"}
 GROUND = {"light": "#ffffff", "dark": "#12171e"}
 """Of text over a figure, and of the page behind it, by theme."""
+
+AXIS_INK = {"light": "#434b5a", "dark": "#c6ced8"}
+"""Of a figure's axes, legend and scale, by theme."""
 
 LABEL_GROUND = {"light": "rgba(255, 255, 255, 0.6)", "dark": "rgba(18, 23, 30, 0.6)"}
 """Behind a label over points, by theme: they shine through, and the words stay readable."""

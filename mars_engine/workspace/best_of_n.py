@@ -90,9 +90,10 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
     with ExitStack() as stack:
         gold = stack.enter_context(_judge(bench, request, recorded))
         answered, fingerprint = _answers(bench, root, request, recorded, prompts)
+        picking = frozenset(trained_prompts(bench.store, records))
         loaded = {label_among(record, records): bench.shelf.load(record) for record in records}
         report = best_of_n(answered, loaded, gold.judge, config=bench.config.evaluate, progress=bench.progress)
-    report = replace(report, remarks=(*report.remarks, *_said_of_judge(gold, answered)))
+    report = replace(report, remarks=(*report.remarks, *_said_of_judge(gold, answered, picking)))
     key = content_id(
         fingerprint,
         [prompt_id(prompt) for prompt in prompts.prompts],
@@ -172,15 +173,23 @@ def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers 
         yield _Gold(GoldRewards(named.label, named.model), named.model.id, named.trained_on)
 
 
-def _said_of_judge(gold: _Gold, answered: PolicyAnswers) -> list[str]:
+def _said_of_judge(gold: _Gold, answered: PolicyAnswers, picking: frozenset[str]) -> list[str]:
+    """Say what the judge was trained on of the prompts asked, and of those that the picking models were trained on."""
     if gold.trained_on is None:
         return []
-    shared = sum(row.prompt_id in gold.trained_on for row in answered.rows)
-    if not shared:
-        return []
-    return [
-        f"{shared:,} of {len(answered.rows):,} prompts are among those that the judge {gold.judge.name} was trained on."
-    ]
+    said = []
+    if seen := sum(row.prompt_id in gold.trained_on for row in answered.rows):
+        said.append(
+            f"{seen:,} of {len(answered.rows):,} prompts are among those that the judge {gold.judge.name} was trained "
+            "on."
+        )
+    if shared := len(gold.trained_on & picking):
+        said.append(
+            f"The judge {gold.judge.name} is not independent: it learned from pairs of {shared:,} of the "
+            f"{len(picking):,} prompts that the models it judges learned from, and shares their mistakes. A model of "
+            "another workspace or of the hub (--judge) would be."
+        )
+    return said
 
 
 # ---------------------------------------------------------------------------------------------------------- files

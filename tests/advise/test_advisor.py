@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs, record_review
+from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
 from mars_engine.advise.advisor import DEFAULT_SECONDS, advise, seconds_a_decision
 from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
@@ -43,7 +43,7 @@ def test_flipped_labels_make_checking_the_advice_and_their_share_is_known():
     advice = advise(bench_of(pairs))
     assert kind_of_first(advice) == "check"
     assert advice.first.helps
-    assert "Expected to help, by +" in advice.first.sentence
+    assert "Expected to gain +" in advice.first.sentence
     assert advice.wrong_low <= wrong.mean() <= advice.wrong_high
     assert advice["stop"].gain == 0
 
@@ -105,6 +105,17 @@ def test_augmenting_is_not_known_until_proposals_are_there_and_measured_then():
     assert "accepted proposals" in step.sentence
 
 
+def test_decisions_of_a_policy_are_told_from_those_of_people():
+    bench = bench_of(make_pairs(60))
+    advice = advise(bench)
+    first, second, third, *_ = bench.store.pairs.pairs("train")
+    record_review(bench.store, "pair", first.id, "label_right", annotator="ada", clock=bench.clock)
+    record_by_policy(bench.store, [second.id, third.id], "label_right", clock=bench.clock)
+    now = standing_of(bench.store, PairIndexCache(bench.store).current())
+    assert (now.decided, now.by_policy) == (3, 2)
+    assert why_out_of_date(advice, now) == "3 more labels were decided, 2 of them by a policy alone"
+
+
 def test_too_few_pairs_are_refused():
     with pytest.raises(NotReadyError, match="20 training pairs of 20 prompts, too few"):
         advise(bench_of(make_pairs(20)))
@@ -127,7 +138,7 @@ def test_what_then_happened_is_told_beside_what_was_expected():
     assert why_out_of_date(advice, standing_of(bench.store, index.current())) == "25 more labels were decided"
     (told,) = outcomes(bench.store, index.current(), config=bench.config.evaluate)
     assert told.done == "25 more labels were decided"
-    assert told.expected == pytest.approx(advice["check 25 suspects"].gain)
+    assert told.expected == pytest.approx(advice["check 25 labels"].gain)
     assert told.happened is not None
     heldout = bench.store.pairs.pairs("heldout")
     accuracies = []

@@ -84,7 +84,13 @@ def test_import_reports_and_status_goes_on(workspace):
     assert result.exit_code == 0
     assert "360 rows read as trl, 360 new train pairs kept" in result.output
     status = json.loads(run("--workspace", workspace, "status", "--json").stdout)
-    assert status["funnel"][0] == {"name": "pairs", "count": 360, "unit": "training pairs", "note": ""}
+    assert status["counts"][0] == {
+        "name": "pairs",
+        "count": 360,
+        "whole": None,
+        "unit": "training pairs",
+        "note": "",
+    }
     assert status["next_step"].startswith("mars train")
 
 
@@ -114,7 +120,7 @@ def test_a_folder_that_is_no_workspace_is_said_so(tmp_path, arguments, code, wor
 
 def counts(workspace: str) -> dict[str, int]:
     status = json.loads(run("--workspace", workspace, "status", "--json").stdout)
-    return {"train": status["funnel"][0]["count"], "heldout": status["heldout_pairs"]}
+    return {"train": status["counts"][0]["count"], "heldout": status["heldout_pairs"]}
 
 
 def test_a_dry_run_shows_the_report_and_the_first_pairs_and_stores_nothing(workspace):
@@ -163,7 +169,7 @@ def test_a_missing_file_is_bad_input_and_leaves_nothing(workspace):
     assert result.exit_code == BAD_INPUT
     assert "absent.jsonl" in result.output
     assert "Traceback" not in result.output
-    assert json.loads(run("--workspace", workspace, "status", "--json").stdout)["funnel"][0]["count"] == 0
+    assert json.loads(run("--workspace", workspace, "status", "--json").stdout)["counts"][0]["count"] == 0
 
 
 def test_errors_are_json_too_when_asked_for(workspace):

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mars_engine.cli.main import BAD_INPUT, mars
+from mars_engine.core.config import EvaluateConfig
+from mars_engine.curate.agreement import agreement
 from mars_engine.curate.people import contributions
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
@@ -42,15 +44,20 @@ def composed(demo, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
 
 def test_each_act_left_something_to_look_at(demo):
     workspace, report = demo
-    funnel = {step["name"]: step["count"] for step in report["status"]["funnel"]}
-    assert funnel["pairs"] == 360
-    assert funnel["proposed"] >= 60, "the open round's, all of them waiting"
-    assert funnel["accepted"] == funnel["composed"] == 0
-    assert funnel["suspected"] >= 15
+    counts = {step["name"]: step["count"] for step in report["status"]["counts"]}
+    assert counts["pairs"] == 360
+    assert counts["proposed"] >= 60, "the open round's, all of them waiting"
+    assert counts["accepted"] == counts["composed"] == 0
+    assert counts["suspected"] >= 15
     assert [drawn["pairs"] for drawn in report["maps"]] == [612, 612]
     with open_workspace_store(find_workspace(workspace)) as store:
         people = {each.name: each.decisions for each in contributions(store.browse.review_tallies())}
-    assert people["recorded reader A"] == people["recorded reader B"] == report["readings"] / 2
+        disputed = agreement(store, "pair", config=EvaluateConfig()).disputed
+        assert len(disputed) == 1, "the one over which two readings by different rules part"
+        assert set(disputed[0].answers) == {"recorded reader C", "recorded reader D"}
+    read = [people[f"recorded reader {name}"] for name in "ABCD"]
+    assert read == [36, 36, 48, 12]
+    assert sum(read) == report["readings"]
     assert people["judge"] > 100
 
 

@@ -359,7 +359,7 @@ def test_what_somebody_is_writing_meanwhile_is_read_too(filled):
         done = hindered(filled, "status", "--json")
         _allow(filled, folders=0o755, files=0o644)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["funnel"][0]["count"] == 612
+    assert json.loads(done.stdout)["counts"][0]["count"] == 612
 
 
 def test_a_full_disk_is_named_by_what_writes_the_database(tmp_path):

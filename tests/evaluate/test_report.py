@@ -132,7 +132,7 @@ def test_it_says_the_figures_in_plain_words_and_how_examples_were_chosen(page, c
     assert content.results.comparisons[0].verdict in page.text
     assert "Chosen by a rule, not by hand" in page.text
     assert "stand-in" in page.text
-    for step in content.status.funnel:
+    for step in content.status.counts:
         assert f"{step.count:,}" in page.text
     for model in content.results.models:
         assert model.record.id in page.text

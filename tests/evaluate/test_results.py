@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from fakes import ListSource, make_bench, make_pairs, record_review
+from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
 from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
@@ -290,6 +290,21 @@ def test_the_story_counts_what_is_there(two_rounds):
     said = " ".join(tell_story(index))
     assert said.startswith("Of 40 training pairs ")
     assert f"{int(index.proposals.sum()):,} augmented pairs were proposed" in said
+
+
+def test_the_story_tells_decisions_of_people_from_those_of_a_policy():
+    bench = make_bench(MarsConfig())
+    source = ListSource(make_pairs(6))
+    import_pairs(source, bench.store, split="train", clock=bench.clock, progress=bench.progress)
+    first, second, third, *_ = bench.store.pairs.pairs("train")
+    record_by_policy(bench.store, [first.id, second.id, third.id], "label_right", clock=bench.clock)
+    record_review(bench.store, "pair", first.id, "flip", annotator="ada", clock=bench.clock)
+    index = index_of(bench)
+    assert int(index.decided_by_policy.sum()) == 2
+    said = " ".join(tell_story(index))
+    assert "3 labels were decided about: 1 by people, 2 by a policy alone; 1 of them turned round." in said
+    record_review(bench.store, "pair", first.id, "undo", annotator="ada", clock=bench.clock)
+    assert "0 by people, 3 by a policy alone." in " ".join(tell_story(index_of(bench)))
 
 
 def test_the_histogram_counts_the_training_pairs_alone(two_rounds):

@@ -92,6 +92,14 @@ def test_a_language_models_decisions_are_not_a_persons(told):
     assert "a judge, or a recording of one, decided about 7 labels" in says(content, "people")
 
 
+def test_what_a_policy_decided_is_told_beside_what_people_did(told):
+    policy = replace(told.reviewers[0], name="policy:judge", is_policy=True, labels=7, proposals=2)
+    person = next(each for each in told.reviewers if not each.is_policy)
+    content = replace(told, reviewers=(person, policy))
+    assert "A policy, a fixed rule, decided about 7 labels and 2 proposals" in says(content, "people")
+    assert "1 person decided about 0 labels" in says(content, "people")
+
+
 def a_run(name: str, kind: str, start: int, end: int | None) -> Run:
     begun = NOON + timedelta(seconds=start)
     ended = None if end is None else NOON + timedelta(seconds=end)

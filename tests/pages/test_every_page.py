@@ -181,4 +181,4 @@ def test_the_token_is_asked_for_before_anything_is_shown(workspaces, monkeypatch
     assert "not the token" in shown(app)
     app.text_input[0].set_value(token)
     app.button[0].click().run()
-    assert "Funnel" in shown(app) or "Overview" in shown(app)
+    assert "Step by step" in shown(app) or "Overview" in shown(app)

@@ -66,6 +66,7 @@ def test_a_model_of_the_workspace_may_judge_and_what_it_has_seen_is_said(bench, 
     report = run_best_of_n(bench, tmp_path, request).report
     assert report.judge == model.label
     assert any("5 of 5 prompts are among those that the judge" in remark for remark in report.remarks)
+    assert any("is not independent: it learned from pairs of" in remark for remark in report.remarks)
     with pytest.raises(ModelError, match=r"no reward model .other."):
         run_best_of_n(bench, tmp_path, BestOfNRequest(answers=answers, n=4, judge=model.id, models=("other",)))
 

@@ -402,7 +402,7 @@ def test_status_walks_the_steps_in_their_order():
     score_model(bench, bench.store.models.latest())
     status = workspace_status(bench.store)
     assert status.next_step.startswith("mars evaluate")
-    counts = {step.name: step.count for step in status.funnel}
+    counts = {step.name: step.count for step in status.counts}
     assert counts["pairs"] == 20
     assert counts["composed"] == 100
     assert counts["trained"] == 120

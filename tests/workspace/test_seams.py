@@ -85,7 +85,7 @@ def test_two_laws_that_come_to_the_same_pairs_share_a_model_that_is_the_later_on
     score_model(bench, trained[-1])
     status = workspace_status(bench.store)
     assert status.step == "evaluate"
-    (note,) = [step.note for step in status.funnel if step.name == "composed"]
+    (note,) = [step.note for step in status.counts if step.name == "composed"]
     assert re.fullmatch(r"round 1: all that the approved variants give, [\d,]+ short of the budget", note)
 
 

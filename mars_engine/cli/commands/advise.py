@@ -41,7 +41,7 @@ class AdviceReport:
 def advise_(session: Session, extra: tuple[str, ...], overrides: Overrides) -> Any:
     """Say what each possible next step is expected to gain, and what it costs.
 
-    From the training pairs alone, by nested cross-validation over prompts: checking suspects, labelling new pairs,
+    From the training pairs alone, by nested cross-validation over prompts: checking labels, labelling new pairs,
     leaving suspects out, augmenting by the proposals at hand, other features, fine-tuning. The advice is kept with its
     date; what then happened on held-out pairs is shown beside it. docs/advising.md says how it is known.
     """
@@ -63,9 +63,9 @@ def show_advice(console: Console, report: AdviceReport) -> None:
     console.print()
     console.print(
         f"By {advice.pairs:,} training pairs of {advice.prompts:,} prompts, cross-validated accuracy "
-        f"{advice.accuracy:.1%}; about {advice.wrong_share:.0%} of the labels are wrong ({advice.wrong_low:.0%} to "
-        f"{advice.wrong_high:.0%}). {advice.fits:,} fits in {advice.seconds:.1f} s; {advice.level:.0%} intervals; no "
-        "held-out pair was looked at."
+        f"{advice.accuracy:.1%}; of the labels as they are decided now about {advice.wrong_share:.0%} are wrong "
+        f"({advice.wrong_low:.0%} to {advice.wrong_high:.0%}). {advice.fits:,} fits in {advice.seconds:.1f} s; "
+        f"{advice.level:.0%} intervals; no held-out pair was looked at."
     )
     told = [each for each in report.outcomes if each.done or each.happened]
     if told:
@@ -74,8 +74,8 @@ def show_advice(console: Console, report: AdviceReport) -> None:
 
 def show_steps(console: Console, steps: Sequence[Step]) -> None:
     """Print steps as a table, in the order given."""
-    rows = [[each.name, _points(each), _minutes(each.minutes), each.command] for each in steps]
-    table(console, "Where the next hour pays", ["step", "points gained", "minutes", "command"], rows)
+    rows = [[each.name, each.prospect, _points(each), _minutes(each.minutes), each.command] for each in steps]
+    table(console, "Where the next hour pays", ["step", "prospect", "points", "minutes", "command"], rows)
 
 
 def show_outcomes(console: Console, told: Sequence[Outcome]) -> None:
@@ -86,7 +86,7 @@ def show_outcomes(console: Console, told: Sequence[Outcome]) -> None:
 
 def _points(step: Step) -> str:
     if not step.is_known:
-        return "not known"
+        return "–"
     return f"{step.gain:+.1f} ({step.low:+.1f} to {step.high:+.1f})".replace("-", "−")
 
 

@@ -248,7 +248,7 @@ def export(
 @click.command()
 @reporting
 def status(session: Session) -> Any:
-    """Show the funnel from imported pairs to a trained model, and what is next.
+    """Show how many there are at each step from imported pairs to a trained model, and what is next.
 
     pairs → suspected → low-margin → refined → proposed → accepted → composed → trained
     """

@@ -19,8 +19,9 @@ from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 def report(session: Session, path: Path, overwrite: bool) -> Any:
     """Write a report for people who were not there to PATH: one HTML file that works offline and prints well.
 
-    It says what was done in plain words, the funnel, figures with intervals, who decided, examples, settings and
-    lineage. It compares the newest warm-up and the newest model by their stored scores; no model is loaded.
+    It says what was done in plain words, how many there are at each step, figures with intervals, who decided,
+    examples, settings and lineage. It compares the newest warm-up and the newest model by their stored scores; no model
+    is loaded.
     """
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:

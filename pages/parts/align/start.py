@@ -36,6 +36,11 @@ DOES = {
 }
 NOBODY, ELSEWHERE = "", "another"
 OWN_FOLDER = "a folder"
+NOT_INDEPENDENT = (
+    "⚠ Not independent: this judge learned from the labels that the reward model learned from, so it shares its "
+    "mistakes and cannot see what both get wrong. A model that learned from other pairs is independent: make a "
+    "workspace of other pairs, train there, and name its folder under “a model elsewhere”."
+)
 WATCHED = 10
 """Prompts that are kept to be watched, so that ten can be compared blind afterwards."""
 
@@ -113,7 +118,9 @@ def _choose_models(models: list[ModelRecord], method: str) -> tuple[ModelRecord,
     chosen = left.selectbox(
         "Reward model", list(by_id), format_func=lambda model_id: by_id[model_id].label, key="align-model"
     )
+    # A judge of another kind shares the labels, but not the features: it comes first.
     others = [model.id for model in models if model.id != chosen]
+    others.sort(key=lambda each: by_id[each].kind == by_id[chosen].kind)
     names = {NOBODY: "nobody", ELSEWHERE: "a model elsewhere"} | {each: by_id[each].label for each in others}
     what = "Judge of the picks" if method == "best-of-n" else "Gold reward model, only asked"
     options = [*others, ELSEWHERE] if method == "best-of-n" else [NOBODY, *others]
@@ -130,6 +137,8 @@ def _choose_models(models: list[ModelRecord], method: str) -> tuple[ModelRecord,
         judge = right.text_input(
             "Folder of another workspace or a reward model, or a hub id on this machine", key="align-judge-place"
         ).strip()
+    elif judge in others:
+        st.text(NOT_INDEPENDENT)
     return by_id[chosen], judge
 
 

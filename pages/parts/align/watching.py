@@ -13,7 +13,7 @@ from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.jobs.run_history import Points
 from mars_engine.service.aligned import WatchedPolicy, best_of_n_results, policy_at_work, trained_policies
 from mars_engine.service.desk import Desk
-from pages.parts.drawing.charts import draw, styled
+from pages.parts.drawing.charts import HEIGHTS, draw, styled
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import verbatim
@@ -94,7 +94,7 @@ def _step_chart(points: Points, unit: str, metrics: Sequence[str]) -> go.Figure:
             line={"color": SERIES[place], "dash": DASHES[place]},
             hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
         )
-    return styled(figure, x="optimizer step", y=unit, height=240, legend=len(figure.data) > 1)
+    return styled(figure, x="optimizer step", y=unit, height=HEIGHTS["small"], legend=len(figure.data) > 1)
 
 
 # ------------------------------------------------------------------------------------------- policies and their looks
@@ -217,7 +217,7 @@ def _over_root_kl(policy: WatchedPolicy) -> go.Figure:
     if "gold reward" in series:
         peak = max(range(len(looks)), key=series["gold reward"].__getitem__)
         figure.add_vline(distances[peak], line={"dash": "dot", "color": "gray"}, annotation_text="gold peak")
-    return styled(figure, x="√KL (√nats)", y="mean reward", height=300, legend=len(series) > 1)
+    return styled(figure, x="√KL (√nats)", y="mean reward", legend=len(series) > 1)
 
 
 def _figure(value: float | None) -> str:
@@ -272,7 +272,7 @@ def _best_of_n_chart(report: Mapping[str, Any]) -> go.Figure:
             text=[f"n = {point['n']}" for point in points],
             hovertemplate=f"{escape(curve['selector'])}, %{{text}}: %{{y:.3f}}<extra></extra>",
         )
-    return styled(figure, x="√KL, upper bound (√nats)", y=f"judged by {escape(report['judge'])}", height=320)
+    return styled(figure, x="√KL, upper bound (√nats)", y=f"judged by {escape(report['judge'])}")
 
 
 def _interval(interval: Mapping[str, float], *, form: str = ".3f") -> str:

@@ -26,7 +26,8 @@ from mars_engine.explore.plots import (
 from mars_engine.explore.shades import Shade, margin_shade
 from mars_engine.explore.view import Box, Interval, Region
 from pages.parts.drawing import charts
-from pages.parts.drawing.margin_points import ground, ink, label, label_size, theme
+from pages.parts.drawing.margin_points import label, label_size
+from pages.parts.drawing.theme import ground, ink, theme
 from pages.parts.explore.density import density_image
 from pages.parts.explore.labels import place_names
 from pages.parts.explore.state import brushed
@@ -42,15 +43,14 @@ NAME_WIDTH = 44
 CUT_AT = 4.0
 """Where the selection is small, the axis of the counts ends at so many times its highest bar."""
 
-HISTOGRAM_HEIGHT, CLOUD_HEIGHT = 240, 460
-MAP_HEIGHT = CLOUD_HEIGHT - 44
+MAP_HEIGHT = charts.HEIGHTS["plane"] - charts.MARGIN_OF_LEGEND - charts.MARGIN
 """Without the margins above and below the map, which has no axes."""
 
 
 def show_histogram(histogram: Histogram, brush: Interval | None) -> None:
     """Draw the margins; a box drawn on them selects a range."""
     figure = histogram_figure(histogram)
-    charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=HISTOGRAM_HEIGHT)
+    charts.styled(figure, x=MARGIN_AXIS, y="pairs", height=charts.HEIGHTS["small"])
     figure.update_layout(
         dragmode="select",
         selectdirection="h",
@@ -88,7 +88,7 @@ def show_map(
     assert places is not None  # noqa: S101 (a cloud of the map has places)
     shade = shade or margin_shade(scene.index)
     figure = _cloud_figure(scene, cloud, places.x, places.y, shade, questions, bar=True)
-    charts.styled(figure, x="", y="", height=CLOUD_HEIGHT)
+    charts.styled(figure, x="", y="", height=charts.HEIGHTS["plane"])
     bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False}
     # All at once: adding them one by one takes plotly ten times as long.
     figure.update_layout(
@@ -136,7 +136,7 @@ def show_plane(
     index = scene.index
     shade = shade or margin_shade(index)
     figure = _cloud_figure(scene, cloud, index.margin, index.distance, shade, questions, bar=False)
-    charts.styled(figure, x=MARGIN_AXIS, y=DISTANCE_AXIS, height=CLOUD_HEIGHT)
+    charts.styled(figure, x=MARGIN_AXIS, y=DISTANCE_AXIS, height=charts.HEIGHTS["plane"])
     figure.update_layout(
         xaxis={"range": [cloud.window.x.low, cloud.window.x.high]},
         yaxis={"range": [cloud.window.y.low, cloud.window.y.high]},

@@ -13,10 +13,10 @@ from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.frame.page import presenting
+from pages.parts.frame.words import explain
 from pages.parts.train.run_panel import begin
 
 FEWEST_PAIRS = 40
-HEIGHT_OF_A_STEP, HEIGHT_OF_AXIS = 34, 70
 PAGE_OF: dict[StepKind, tuple[str, str]] = {
     "check": ("pages/check.py", "Check labels"),
     "label": ("pages/data.py", "Import new pairs"),
@@ -36,7 +36,7 @@ def draw_advice(desk: Desk) -> None:
     changed = why_out_of_date(advice, standing_of(desk.store, desk.index())) if advice else ""
     if advice is None:
         st.text(
-            "What is each next step expected to gain: checking suspects, new labels, augmenting, other features? "
+            "What is each next step expected to gain: checking labels, new labels, augmenting, other features? "
             "The training pairs can tell, in seconds; held-out pairs are not looked at."
         )
     elif changed:
@@ -57,11 +57,13 @@ def _draw_steps(advice: Advice) -> None:
     if first.kind in PAGE_OF and not presenting():
         path, label = PAGE_OF[first.kind]
         st.page_link(path, label=label, icon=":material/arrow_forward:")
+    explain("out-of-fold", "suspect", "law", "signed", "absolute", "uniform")
     charts.draw(_bars(advice), key="advice")
     known = [step for step in advice.steps if step.is_known]
     st.dataframe(
         {
             "step": [step.name for step in advice.steps],
+            "prospect": [step.prospect for step in advice.steps],
             "expected": [step.sentence for step in advice.steps],
             "costs": [step.cost for step in advice.steps],
             "known by": [step.how_known for step in advice.steps],
@@ -72,14 +74,15 @@ def _draw_steps(advice: Advice) -> None:
     )
     st.text(
         f"{len(known)} of {len(advice.steps)} steps measured on {advice.pairs:,} training pairs, "
-        f"{advice.made_at:%Y-%m-%d %H:%M} UTC, in {advice.seconds:.0f} s; {advice.level:.0%} intervals. About "
-        f"{advice.wrong_share:.0%} of the labels are estimated to be wrong ({advice.wrong_low:.0%} to "
-        f"{advice.wrong_high:.0%})."
+        f"{advice.made_at:%Y-%m-%d %H:%M} UTC, in {advice.seconds:.0f} s; {advice.level:.0%} intervals. Of "
+        f"the labels as they were decided then about {advice.wrong_share:.0%} are estimated to be wrong "
+        f"({advice.wrong_low:.0%} to {advice.wrong_high:.0%}). “Check” counts undecided labels by the lowest "
+        "out-of-fold margins, as long as these are negative: more than triage suspects."
     )
 
 
 def _bars(advice: Advice) -> go.Figure:
-    """Expected gains with their intervals, best on top; a pattern tells what is not expected to help."""
+    """Expected gains with their intervals, first choice on top; a pattern tells those that are not shown."""
     steps = [step for step in advice.steps if step.is_known and step.kind != "stop"][::-1]
     figure = go.Figure(
         go.Bar(
@@ -101,8 +104,8 @@ def _bars(advice: Advice) -> go.Figure:
             hovertemplate="%{y}: %{x:+.1f} points<br>%{customdata}<extra></extra>",
         )
     )
-    height = HEIGHT_OF_AXIS + HEIGHT_OF_A_STEP * len(steps)
-    axis = "expected gain in accuracy (points; hatched: the interval holds 0)"
+    height = charts.height_of_rows(len(steps))
+    axis = "expected gain in accuracy (points; hatched: not shown, the interval reaches 0)"
     return charts.styled(figure, x=axis, y="", height=height, legend=False)
 
 

@@ -15,9 +15,10 @@ from mars_engine.explore.colours import LABEL_GROUND, RIGHT, WRONG
 from mars_engine.explore.plots import MARGIN_AXIS, add_points, colour_axis, reach_of, size_for
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.margin_points import ink, theme
 from pages.parts.drawing.numbers import change_of, true_minus
+from pages.parts.drawing.theme import PRESENTED_SIZE, ink, theme
 from pages.parts.frame.page import empty_state, presenting
+from pages.parts.frame.words import explain
 
 RUNS_SHOWN = 5
 DENSITY_SCALE = ((0.0, "rgba(0, 114, 178, 0.12)"), (1.0, "rgba(0, 114, 178, 1)"))
@@ -133,7 +134,7 @@ def draw_margins(histogram: MarginHistogram | None) -> None:
         )
     figure.update_layout(bargap=0, barmode="overlay")
     figure.update_yaxes(tickformat=",")
-    charts.draw(charts.styled(figure, x=MARGIN_AXIS, y="training pairs", height=340), key="margins")
+    charts.draw(charts.styled(figure, x=MARGIN_AXIS, y="training pairs"), key="margins")
 
 
 # ------------------------------------------------------------------------------------------------------------ the plane
@@ -149,10 +150,15 @@ def draw_plane(plane: Plane | None) -> None:
         f"{plane.pairs:,} training pairs. Left of the line: more than an equal share of the budget. "
         "Below the line: the answers are too close, and are refined first."
     )
+    explain("semantic distance", "refined")
     figure = _points(plane) if len(plane.margins) else _density(plane)
     _add_quadrants(figure, plane)
     shown = charts.styled(
-        figure, x=MARGIN_AXIS, y="semantic distance (1 − cosine)", height=460, legend=bool(len(plane.margins))
+        figure,
+        x=MARGIN_AXIS,
+        y="semantic distance (1 − cosine)",
+        height=charts.HEIGHTS["plane"],
+        legend=bool(len(plane.margins)),
     )
     charts.draw(shown, key="plane")
 
@@ -207,7 +213,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
             showarrow=False,
             bgcolor=LABEL_GROUND[theme()],
             borderpad=3,
-            font={"size": charts.PRESENTED_SIZE - 2 if presenting() else 12, "color": ink()},
+            font={"size": PRESENTED_SIZE - 2 if presenting() else 12, "color": ink()},
         )
 
 

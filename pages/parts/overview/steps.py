@@ -1,4 +1,4 @@
-"""The Overview's steps: the funnel, each step with a link to its page, and what to do next as one button."""
+"""The Overview's steps: how many there are at each, with a link to its page, and what to do next as one button."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,9 +8,9 @@ import streamlit as st
 from mars_engine.core.records import Run
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate.status import (
-    FunnelName,
-    FunnelStep,
+    CountName,
     Status,
+    StepCount,
     StepName,
     count_open_suspects,
     say_none_accepted,
@@ -20,9 +20,10 @@ from mars_engine.jobs.jobs import queued_runs, retry_job
 from mars_engine.service.desk import Desk
 from pages.parts.data.import_form import draw_import
 from pages.parts.frame.page import presenting
+from pages.parts.frame.words import explain
 from pages.parts.train.run_panel import begin
 
-PAGE_OF: dict[FunnelName, str] = {
+PAGE_OF: dict[CountName, str] = {
     "pairs": "pages/data.py",
     "suspected": "pages/check.py",
     "low-margin": "pages/explore.py",
@@ -49,35 +50,37 @@ BAR_STYLE = f"""
 """
 
 
-# ---------------------------------------------------------------------------------------------------------- the funnel
+# ---------------------------------------------------------------------------------------------------------- the counts
 
 
-def draw_funnel(status: Status) -> None:
-    """Draw the steps as bars of one scale, under each other; their names lead to their pages."""
-    st.subheader("Funnel", anchor=False)
+def draw_counts(status: Status) -> None:
+    """Draw how many there are at each step, under each other; their names lead to their pages."""
+    st.subheader("Step by step", anchor=False)
+    st.text("How many there are at each step. A bar shows the part of the whole that its line names.")
+    explain("suspect", "low-margin", "law", "signed", "refined", "composed")
     st.html(BAR_STYLE)
-    most = max(1, *(step.count for step in status.funnel))
-    for step in status.funnel:
+    for step in status.counts:
         with st.container(horizontal=True, vertical_alignment="top", gap="small"):
             with st.container(width=130):
                 if presenting():
                     st.text(step.name)
                 else:
                     st.page_link(PAGE_OF[step.name], label=step.name)
-            st.html(step_bar(step, most), width="stretch")
+            st.html(step_bar(step), width="stretch")
 
 
-def step_bar(step: FunnelStep, most: int) -> str:
-    """A step's bar, number and note as HTML; what comes from the workspace is escaped."""
-    share = step.count / most
-    # A step that nothing reached has no bar at all: the narrowest would look like a few.
-    fill = f'<div class="mars-fill" style="width:{share:.2%}"></div>' if step.count else ""
-    note = " · ".join(part for part in (step.unit, step.note) if part)
+def step_bar(step: StepCount) -> str:
+    """A step's number, what it counts, and its part of the whole as a bar, as HTML; all words are escaped."""
+    track = '<div aria-hidden="true"></div>'
+    if step.whole is not None:
+        # A step that nothing reached has no bar at all: the narrowest would look like a few.
+        share = step.count / step.whole if step.whole else 0.0
+        fill = f'<div class="mars-fill" style="width:{share:.2%}"></div>' if step.count else ""
+        track = f'<div class="mars-track" aria-hidden="true">{fill}</div>'
     return (
-        '<div class="mars-step">'
-        f'<div class="mars-track" aria-hidden="true">{fill}</div>'
+        f'<div class="mars-step">{track}'
         f'<div class="mars-count">{step.count:,}</div>'
-        f'<div class="mars-note">{escape(note)}</div></div>'
+        f'<div class="mars-note">{escape(step.said)}</div></div>'
     )
 
 

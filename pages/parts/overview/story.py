@@ -60,7 +60,7 @@ def _interval(gain: Gain, found: Interval) -> go.Figure:
     figure.add_vline(0, line={"dash": "dash", "width": 1.5, "color": "gray"})
     unit = "points" if is_accuracy else "nats; less is better"
     title = f"change of {gain.measure} ({unit})"
-    figure = charts.styled(figure, x=title, y="", height=150, legend=False)
+    figure = charts.styled(figure, x=title, y="", height=charts.HEIGHTS["strip"], legend=False)
     reach = max(abs(low), abs(high)) * 1.25 or 1.0
     figure.update_xaxes(range=[-reach, reach])
     left, right = ("worse", "better") if is_accuracy else ("better", "worse")

@@ -17,7 +17,7 @@ from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.explore.figures import show_map
 from pages.parts.frame.page import PRESENTED
-from pages.parts.overview.steps import draw_funnel
+from pages.parts.overview.steps import draw_counts
 from pages.parts.present.figures import gain_figure, machine_figure
 from pages.parts.results.figures import interval_text
 from pages.parts.results.movement import movement_figure
@@ -46,7 +46,7 @@ def _say(step: StoryStep) -> None:
 
 
 def _show_story(_desk: Desk, content: ReportContent) -> None:
-    draw_funnel(content.status)
+    draw_counts(content.status)
 
 
 def _show_map(desk: Desk, content: ReportContent) -> None:
@@ -107,7 +107,7 @@ def _show_gain(_desk: Desk, content: ReportContent) -> None:
     newest = results.models[-1].label
     found = [each for each in results.comparisons if each.first == newest]
     if found:
-        height = 160 + 110 * len(found)
+        height = charts.HEIGHTS["strip"] + 110 * len(found)
         shown = charts.styled(
             gain_figure(found),
             x="difference in held-out pairs ranked right (points)",
@@ -168,7 +168,7 @@ def _show_cost(_desk: Desk, content: ReportContent) -> None:
     if costs.by_kind:
         with st.expander("Details"):
             bars = machine_figure(costs.by_kind)
-            height = 110 + 34 * len(costs.by_kind)
+            height = charts.height_of_rows(len(costs.by_kind))
             charts.draw(charts.styled(bars, x="time (minutes)", y="", height=height, legend=False), key="story machine")
             st.text("A run that starts others counts beside them.")
 

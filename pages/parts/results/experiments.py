@@ -21,6 +21,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, presenting
+from pages.parts.results.under_way import draw_under_way, run_under_way
 
 PRESENTED_MATCHING = "steps"
 COUNTS = ("steps", "training pairs", "wrong labels' share of the loss", "tokens written", "seconds to train")
@@ -31,8 +32,12 @@ ROW_SHIFT = 0.16
 def draw_experiments(desk: Desk) -> None:
     """Draw the newest experiment, or say how to run one; an audience is not told how."""
     experiment = newest_experiment(desk.store)
+    under_way = None if presenting() else run_under_way(desk, "experiment")
+    if under_way is not None:
+        st.subheader("Experiments", anchor=False)
+        draw_under_way(desk, under_way, what="An experiment")
     if experiment is None:
-        if not presenting():
+        if under_way is None and not presenting():
             st.subheader("Experiments", anchor=False)
             empty_state(
                 "No experiment has been run yet.",
@@ -40,7 +45,8 @@ def draw_experiments(desk: Desk) -> None:
                 "data/experiments/baselines.toml is a plan to begin with.",
             )
         return
-    st.subheader("Experiments", anchor=False)
+    if under_way is None:
+        st.subheader("Experiments", anchor=False)
     results = experiment.results
     made = experiment.record.created_at.strftime("%Y-%m-%d")
     st.text(f"{results.name}, {made}: {results.finished:,} of {results.cells:,} cells are finished.")
@@ -126,7 +132,7 @@ def _draw_forest(comparison: Comparison) -> None:
             hovertemplate=f"%{{customdata[0]}} less {baseline}<br>%{{x:+.2f}}: %{{customdata[1]}}<extra></extra>",
         )
     figure.add_vline(0, line={"width": 1.5, "color": "gray"})
-    height = 120 + 44 * len(methods)
+    height = charts.height_of_rows(len(methods), row=charts.ROW["marks"], legend=True)
     shown = charts.styled(figure, x="difference in held-out accuracy (percentage points)", y="", height=height)
     shown.update_yaxes(tickvals=list(range(len(methods))), ticktext=methods, autorange="reversed", zeroline=False)
     charts.draw(shown, key=f"forest {comparison.data} {comparison.matching}")

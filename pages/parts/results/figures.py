@@ -20,10 +20,11 @@ from mars_engine.evaluate.results import (
 from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.stats.intervals import Interval
 from pages.parts.drawing import charts
-from pages.parts.drawing.margin_points import ground
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
+from pages.parts.drawing.theme import ground
 from pages.parts.frame.page import empty_state, presenting
+from pages.parts.frame.words import explain
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 SUBSETS_DRAWN = 16
@@ -67,6 +68,7 @@ def draw_words(results: Results) -> None:
 def draw_models(results: Results) -> None:
     st.subheader("Held-out accuracy", anchor=False)
     st.text(f"{results.pairs:,} held-out pairs of {results.prompts:,} prompts. Intervals resample whole prompts.")
+    explain("law", "signed", "absolute", "uniform", "fisher", "log-loss")
     _draw_intervals(results)
     accuracy = f"{results.level:.0%} interval"
     numbers = (
@@ -126,7 +128,7 @@ def _draw_intervals(results: Results) -> None:
     line = {"dash": "dot", "width": 1.5, "color": "gray"}
     figure.add_vline(50, line=line, layer="below", annotation_text="chance", annotation_position="bottom right")
     figure.update_layout(annotations=[*figure.layout.annotations, *map(_figure_above, range(len(rows)), rows)])
-    height = 110 + 56 * len(rows)
+    height = charts.height_of_rows(len(rows), row=charts.ROW["words"])
     shown = charts.styled(figure, x="held-out pairs ranked right (%)", y="", height=height, legend=False)
     shown.update_yaxes(range=[len(rows) - 0.5, -0.8])
     charts.draw(shown, key="intervals")
@@ -223,7 +225,7 @@ def _draw_subset_intervals(results: Results, names: Sequence[str]) -> None:
             customdata=[escape(name) for name in names],
             hovertemplate="%{customdata}<br>%{x:.1f}%<extra></extra>",
         )
-    height = 120 + 22 * len(names) * max(2, len(results.models))
+    height = charts.height_of_rows(len(names), row=max(charts.ROW["marks"], 22 * len(results.models)), legend=True)
     shown = charts.styled(figure, x="held-out pairs ranked right (%)", y="", height=height)
     shown.update_yaxes(tickvals=rows, ticktext=[escape(name) for name in names], autorange="reversed", zeroline=False)
     shown.update_xaxes(range=[-3, 103])
@@ -256,7 +258,8 @@ def draw_calibration(results: Results) -> None:
             customdata=[each.pairs for each in bins],
             hovertemplate="sure %{x:.1f}%<br>right %{y:.1f}%<br>%{customdata:,} pairs<extra></extra>",
         )
-    shown = charts.styled(figure, x="how sure the model is (%)", y="pairs ranked right (%)", height=420)
+    height = charts.HEIGHTS["plane"]
+    shown = charts.styled(figure, x="how sure the model is (%)", y="pairs ranked right (%)", height=height)
     shown.update_xaxes(range=[48, 102])
     shown.update_yaxes(range=[-3, 103])
     charts.draw(shown, key="calibration")
@@ -287,6 +290,7 @@ def _draw_bins(results: Results) -> None:
 def draw_lineage(results: Results) -> None:
     """List round by round what each model was trained on, and the curvature of its loss there."""
     st.subheader("Where the models come from", anchor=False)
+    explain("curvature", "effective rank")
     numbers = (
         "round",
         "budget",

@@ -60,13 +60,12 @@ def movement_figure(movement: Movement, *, models: int) -> go.Figure:
             fillcolor="rgba(128, 128, 128, 0.2)",
             hovertemplate="margin from %{x:.3f}<br>%{y:,} pairs<extra></extra>",
         )
-    # The words stand above the bars, which reach to the top of the figure otherwise.
-    words_at = {"annotation_text": "ranked right →", "annotation_yshift": 20, "annotation_position": "top right"}
+    words_at = {"annotation_text": "ranked right →", "annotation_position": "top right"}
     figure.add_vline(0, line={"width": 1.5, "color": "gray"}, **words_at)
-    figure.update_yaxes(tickformat=",")
-    shown = charts.styled(figure, x="score margin (reward units)", y=SPLIT_WORDS[movement.split], height=400)
-    shown.update_layout(margin={"t": 64}, legend={"y": 1.1})
-    return shown
+    # Above the bars there is room for the words.
+    highest = max(1, int(movement.counts_before.max()), int(movement.counts_after.max()))
+    figure.update_yaxes(tickformat=",", range=[0, 1.15 * highest])
+    return charts.styled(figure, x="score margin (reward units)", y=SPLIT_WORDS[movement.split])
 
 
 NOW = {1.0: "▲ right now", 0.5: "◆ a tie now", 0.0: "▼ wrong now"}

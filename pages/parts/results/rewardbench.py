@@ -6,6 +6,7 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
+from mars_engine.evaluate.heldout_sections import HeldoutSections
 from mars_engine.evaluate.rewardbench import BenchmarkedModel
 from mars_engine.evaluate.rewardbench_scores import SectionScore, SubsetScore
 from mars_engine.explore.colours import SERIES
@@ -25,8 +26,13 @@ EXPLANATIONS = {
 }
 
 
-def draw_rewardbench(found: Mapping[int, Sequence[BenchmarkedModel]]) -> None:
-    """Show what `mars rewardbench` found, by version; where it found nothing yet, how to run it."""
+def draw_rewardbench(found: Mapping[int, Sequence[BenchmarkedModel]], heldout: HeldoutSections) -> None:
+    """Show what `mars rewardbench` found, by version; where it found nothing yet, how to run it.
+
+    Args:
+        found: evaluations on RewardBench itself.
+        heldout: what the held-out pairs say in its manner.
+    """
     if not any(found.values()) and not presenting():
         st.subheader("RewardBench", anchor=False)
         empty_state(
@@ -37,6 +43,34 @@ def draw_rewardbench(found: Mapping[int, Sequence[BenchmarkedModel]]) -> None:
     for version, models in found.items():
         if models:
             _draw_version(version, models)
+    if heldout.models:
+        _draw_heldout(heldout)
+
+
+def _draw_heldout(heldout: HeldoutSections) -> None:
+    names = [section.name for section in heldout.models[0].sections]
+    st.subheader("In RewardBench’s manner, on the held-out pairs", anchor=False)
+    st.text(
+        "Each subset of the held-out pairs is a section: how often the better answer gets the greater reward, a tie "
+        "being a loss. The mean weighs all sections alike. This is not RewardBench: these are other prompts, and no "
+        "figure here can stand beside a published one."
+    )
+    numbers = (*names, "mean", "rows", "ties")
+    draw_table(
+        "Models on the held-out pairs in RewardBench’s manner, in percent",
+        ("model", *numbers),
+        [
+            (
+                model.label,
+                *(f"{100 * section.score:.1f}" for section in model.sections),
+                f"{100 * model.overall:.1f}",
+                f"{model.rows:,}",
+                f"{model.ties:,}",
+            )
+            for model in heldout.models
+        ],
+        numbers=numbers,
+    )
 
 
 def _draw_version(version: int, models: Sequence[BenchmarkedModel]) -> None:
@@ -100,7 +134,7 @@ def _draw_subsets(version: int, models: Sequence[BenchmarkedModel]) -> None:
             annotation_text="chance",
             annotation_position="bottom right",
         )
-    height = 120 + len(names) * max(24, 14 * len(models))
+    height = charts.height_of_rows(len(names), row=max(24, 14 * len(models)), legend=True)
     shown = charts.styled(figure, x="rows ranked right (%)" if version == 1 else "score (%)", y="", height=height)
     shown.update_layout(barmode="group", bargap=0.25)
     shown.update_xaxes(range=[0, 103])

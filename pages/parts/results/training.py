@@ -34,7 +34,6 @@ NEVER = Band("right after no epoch", "x", WRONG)
 SOME = Band("right after some", "diamond", MARGIN_SCALE[len(MARGIN_SCALE) // 2][1])
 EVERY = Band("right after every epoch", "circle", RIGHT)
 
-MAP_HEIGHT = 500
 CORNERS = (
     (0.01, 0.99, "easy to learn", "left", "top"),
     (0.99, 0.5, "ambiguous", "right", "middle"),
@@ -50,7 +49,7 @@ HELPS = {
     "variability": "Standard deviation of that probability over the epochs.",
     "right epochs": "After how many epochs the pair was ranked right; a tie counts half.",
     "forgotten": "How often it was ranked right after an epoch and not after the next.",
-    "label": "What people have decided of the label, before the training or since.",
+    "label": "What people or a policy have decided of the label, before the training or since.",
 }
 
 
@@ -141,7 +140,7 @@ def _map_figure(found: TrainingMap, drawn: IntArray) -> go.Figure:
         figure,
         x="variability (standard deviation of the probability)",
         y="mean confidence (probability)",
-        height=MAP_HEIGHT,
+        height=charts.HEIGHTS["plane"],
     )
     reach = max(float(places.variability.max()), 0.01)
     # Beyond the probabilities there is room for the names of the corners.

@@ -10,6 +10,7 @@ from mars_engine.curate.live import LiveFigures
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.numbers import change_of, true_minus
 from pages.parts.frame.page import annotator, show_error
+from pages.parts.frame.words import explain
 
 MILLISECONDS_BETWEEN_LOOKS = 2_000
 
@@ -127,6 +128,7 @@ def _show(figures: LiveFigures, opened: LiveFigures, *, of_unread: bool) -> None
         if moved is not None:
             _metric("margin of your last item (reward units)", moved.after, moved.before, "{:+.3f}".format)
     st.text(true_minus("\n".join(_lines(figures))))
+    explain("curvature", "effective rank")
 
 
 def _metric(

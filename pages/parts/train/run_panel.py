@@ -15,7 +15,7 @@ from mars_engine.explore.colours import DASHES, PALE, SERIES
 from mars_engine.jobs.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, queued_runs, retry_job
 from mars_engine.jobs.run_history import Curves, Pace, curves, pace, run_seconds
 from mars_engine.service.desk import Desk
-from pages.parts.drawing.charts import draw, styled
+from pages.parts.drawing.charts import HEIGHTS, draw, styled
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.frame.page import presenting, show_error
 
@@ -82,7 +82,7 @@ def draw_running(desk: Desk, run: Run) -> None:
     with st.container(border=True):
         st.subheader("At work", anchor=False)
         st.text(f"{run.kind}, for {duration(run_seconds(run, desk.clock()))}, since {moment(run.started_at)}")
-        _draw_progress(run)
+        draw_progress(run)
         draw_curves(curves(desk.store.runs, run), key=f"curves-{run.id}")
         _draw_log(desk, run)
         if not presenting():
@@ -141,7 +141,8 @@ def begin(start: Callable[[], Run]) -> None:
     st.rerun()
 
 
-def _draw_progress(run: Run) -> None:
+def draw_progress(run: Run) -> None:
+    """Draw how far a run is with its present task."""
     task = pace(run.progress)
     if task is None:
         st.progress(0.0)
@@ -186,7 +187,7 @@ def _step_chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure
             line={"color": SERIES[position], "dash": DASHES[position]},
             hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
         )
-    styled(figure, x="optimizer step", y=unit, height=240, legend=len(figure.data) > 1)
+    styled(figure, x="optimizer step", y=unit, height=HEIGHTS["small"], legend=len(figure.data) > 1)
     _limit(figure, metrics)
     return figure
 
@@ -205,7 +206,7 @@ def _chart(figures: Curves, unit: str, metrics: Sequence[str]) -> go.Figure:
             marker={"size": 9, "symbol": ["circle-open"] * len(before) + ["circle"] * len(own)},
             hovertemplate="round %{x}: %{y:.4f}<extra></extra>",
         )
-    styled(figure, x="round (0: warm-up)", y=unit, height=240, legend=len(metrics) > 1)
+    styled(figure, x="round (0: warm-up)", y=unit, height=HEIGHTS["small"], legend=len(metrics) > 1)
     rounds = {step for metric in metrics for step, _ in [*figures.before.get(metric, []), *figures.own.get(metric, [])]}
     if rounds and max(rounds) <= LONGEST_ROUNDS_WITH_EACH_TICK:
         figure.update_xaxes(dtick=1, range=[min(rounds) - 0.3, max(rounds) + 0.3])

@@ -20,6 +20,7 @@ from mars_engine.jobs.run_history import durations
 from mars_engine.service.desk import Desk
 from pages.parts.frame.forms import section_fields
 from pages.parts.frame.page import show_error
+from pages.parts.frame.words import explain
 from pages.parts.train.run_panel import begin, duration
 
 MOST_ROUNDS = 20
@@ -148,10 +149,11 @@ def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
         ("Flipped", f"{base.flipped:,}"),
         ("Undecided suspects", f"{base.suspects:,}"),
     )
+    explain("suspect", "out-of-fold", "law", "τ", "composed")
     softened = f" With a softened label: {base.softened:,}." if base.softened else ""
     st.text(
-        f"Of {base.imported:,} imported pairs people dropped {base.dropped:,}, and the policy "
-        f"{config.triage.policy!r} leaves out {base.left_out:,}. Each pair has the same weight.{softened}"
+        f"Of {base.imported:,} imported pairs {base.dropped:,} were dropped by people or a policy, and "
+        f"{config.triage.policy!r} leaves out {base.left_out:,} suspects. Each pair has the same weight.{softened}"
     )
 
 

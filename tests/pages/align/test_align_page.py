@@ -89,6 +89,13 @@ def test_what_best_of_n_takes_is_said_before_it_starts(open_page):
     assert not app.button(key="align-start").disabled
 
 
+def test_a_judge_of_the_same_labels_is_said_not_to_be_independent(open_page):
+    app, _ = open_page("complete")
+    assert "Not independent: this judge learned from the labels" in words(app)
+    app.selectbox(key="align-judge-True").set_value("another").run()
+    assert "Not independent" not in words(app)
+
+
 def test_an_earlier_training_tells_how_long_the_next_takes(open_page):
     _, store = open_page("complete")
     settings = {"policy": "/p", "steps": 10, "prompts_per_step": 2, "completions": 4, "max_new_tokens": 50}

@@ -1,5 +1,8 @@
 """What figures look like: colours that are seen on both grounds, and limits that their quantities have."""
 
+import re
+import tomllib
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -9,6 +12,9 @@ from mars_engine.evaluate import report_charts, series
 from mars_engine.explore import colours
 from mars_engine.explore.plots import add_points, reach_of
 from mars_engine.jobs.run_history import Curves
+from mars_engine.service.shipped import shipped
+from pages.parts.drawing import charts, theme
+from pages.parts.drawing.charts import height_of_rows, styled
 from pages.parts.drawing.numbers import change_of, true_minus
 from pages.parts.drawing.tables import formatted
 from pages.parts.explore.density import _margin_colours
@@ -16,6 +22,8 @@ from pages.parts.train.run_panel import _chart, _step_chart
 
 LEAST_CONTRAST = 3.0
 """What WCAG 2 asks of graphics."""
+LEAST_OF_TEXT = 4.5
+"""And of text."""
 
 
 def luminance(colour: tuple[int, ...]) -> float:
@@ -102,3 +110,40 @@ def test_tables_write_a_minus_sign_and_keep_numbers():
     assert table.data["margin"].dtype == np.float64
     assert "−0.25" in table.to_html()
     assert ">-a<" in table.to_html()
+
+
+@pytest.mark.parametrize("seen", ["light", "dark"])
+def test_axes_legend_and_scale_are_readable_on_the_pages_grounds(seen, monkeypatch):
+    monkeypatch.setattr(theme, "theme", lambda: seen)
+    monkeypatch.setattr(charts, "presenting", lambda: False)
+    layout = styled(go.Figure(), x="margin", y="pairs").layout
+    told = [
+        *(axis.tickfont.color for axis in (layout.xaxis, layout.yaxis)),
+        *(axis.title.font.color for axis in (layout.xaxis, layout.yaxis)),
+        layout.legend.font.color,
+        layout.font.color,
+        layout.coloraxis.colorbar.tickfont.color,
+        layout.coloraxis.colorbar.title.font.color,
+    ]
+    assert set(told) == {colours.AXIS_INK[seen]}
+    settings = tomllib.loads((shipped("app.py").parent / ".streamlit" / "config.toml").read_text("utf-8"))
+    grounds = [settings["theme"][seen][name] for name in ("backgroundColor", "secondaryBackgroundColor")]
+    for page in map(ImageColor.getrgb, grounds):
+        assert contrast(ImageColor.getrgb(colours.AXIS_INK[seen]), page) >= LEAST_OF_TEXT
+        assert contrast(ImageColor.getrgb(colours.INK[seen]), page) >= LEAST_OF_TEXT
+
+
+def test_pages_take_heights_from_one_place_and_set_no_margins():
+    folder = shipped("app.py").parent / "pages"
+    files = [path for path in folder.rglob("*.py") if path.name != "charts.py"]
+    assert len(files) > 40
+    for path in files:
+        text = path.read_text("utf-8")
+        assert not re.search(r"styled\([^)]*height=\d", text), path
+        assert not re.search(r"margin=\{", text), path
+        assert "st.plotly_chart" not in text, path
+
+
+def test_a_row_has_the_same_height_in_each_figure():
+    assert height_of_rows(5) - height_of_rows(4) == charts.ROW["bar"]
+    assert height_of_rows(4, legend=True) - height_of_rows(4) == charts.MARGIN_OF_LEGEND

@@ -10,7 +10,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.evaluate.status import FunnelStep
+from mars_engine.evaluate.status import StepCount
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import open_round
@@ -47,7 +47,7 @@ def test_an_empty_workspace_offers_to_import(tmp_path, monkeypatch):
     assert "no training pairs yet" in words(open_app())
 
 
-def test_a_trained_workspace_shows_figures_funnel_margins_and_plane(tmp_path, monkeypatch):
+def test_a_trained_workspace_shows_figures_counts_margins_and_plane(tmp_path, monkeypatch):
     monkeypatch.setenv("MARS_WORKSPACE", str(make_workspace(tmp_path / "w", "complete")))
     app = open_app()
     shown = words(app)
@@ -136,11 +136,17 @@ def test_a_failed_job_shows_its_error_as_it_is_and_can_be_tried_again(tmp_path, 
     assert "Try again" in words(app)
 
 
-def test_a_step_of_the_funnel_escapes_what_comes_from_the_workspace():
-    bar = step_bar(FunnelStep("trained", 5, "pairs", "<script>x</script>"), 10)
+def test_a_step_escapes_what_comes_from_the_workspace():
+    bar = step_bar(StepCount("suspected", 5, 10, "pairs", "<script>x</script>"))
     assert "<script>" not in bar
     assert "&lt;script&gt;" in bar
     assert "width:50.00%" in bar
+    assert "of 10 pairs" in bar
+
+
+def test_a_step_has_a_bar_only_where_it_is_a_part_of_a_whole():
+    assert "mars-track" not in step_bar(StepCount("trained", 360, None, "training pairs"))
+    assert "mars-fill" not in step_bar(StepCount("accepted", 0, 0, "proposals"))
 
 
 def test_the_server_imports_no_torch():

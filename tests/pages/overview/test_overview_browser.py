@@ -38,7 +38,7 @@ def browser(request) -> Iterator[Any]:
         yield driver
 
 
-def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser, tmp_path):
+def test_the_page_draws_counts_and_histogram_within_the_screen(address, browser, tmp_path):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -46,7 +46,7 @@ def test_the_page_draws_funnel_and_histogram_within_the_screen(address, browser,
     waiting = WebDriverWait(browser, 60)
     waiting.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .barlayer .point"))
     body = browser.find_element(By.TAG_NAME, "body").text
-    for words in ("Funnel", "low-margin", "composed", "signed round 1 ranks", "Next:"):
+    for words in ("Step by step", "low-margin", "composed", "signed round 1 ranks", "Next:"):
         assert words in body
     axes = browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot").text
     assert "reward units" in axes

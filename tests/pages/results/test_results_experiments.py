@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from app_workspaces import make_workspace, open_results
 from experiment_fakes import make_plan, make_tools
@@ -10,11 +11,11 @@ from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.cli.frame import as_plain
-from mars_engine.core.records import EvaluationRecord
+from mars_engine.core.records import EvaluationRecord, Run, RunState
 from mars_engine.experiments.draws import DatasetPairs
 from mars_engine.experiments.experiment import run_experiment
 from mars_engine.experiments.results import ExperimentResults, summarize_experiment
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,30 @@ def test_without_an_experiment_it_says_how_to_run_one(tmp_path, monkeypatch):
     assert "No experiment has been run yet." in shown
     assert "Run mars experiment PLAN in a terminal" in shown
     assert "xperiment" not in words(open_results(root, monkeypatch, present="1"))
+
+
+def a_run(state: RunState) -> Run:
+    """An experiment's run of this process, half done."""
+    now, mine = utc_now(), psutil.Process()
+    progress = {"task": "train cells", "done": 6, "total": 12, "seconds": 30.0}
+    begun = mine.create_time()
+    return Run("e" * 32, "experiment", state, {}, {}, "", mine.pid, begun, now, now, None, progress=progress)
+
+
+def test_an_experiment_that_runs_is_said_to_run_with_how_far_it_is(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "w", "without a model")
+    with open_workspace_store(find_workspace(root)) as store:
+        store.runs.start(a_run("running"))
+    app = open_results(root, monkeypatch)
+    shown = words(app)
+    assert "No experiment has been run yet." not in shown
+    assert "An experiment is at work" in shown
+    assert "train cells: 6 of 12" in shown
+    assert "fills by itself" in shown
+    with open_workspace_store(find_workspace(root)) as store:
+        store.runs.finish("e" * 32, "finished", utc_now(), summary={})
+    app.run()
+    assert "An experiment is at work" not in words(app)
 
 
 def test_wrong_labels_are_drawn_where_some_are_known(tmp_path, monkeypatch):
