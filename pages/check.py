@@ -7,6 +7,7 @@ from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing
 from pages.parts.frame.page import empty_state, page, presenting
 from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
+from pages.parts.review.second_opinion import draw_second_opinion
 
 NOT_YET = "–"
 
@@ -94,6 +95,7 @@ def draw(desk: Desk) -> None:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
         return
     draw_deck(desk, Dealing("pair", name, order, source), draw_stakes)
+    draw_second_opinion(desk)
 
 
 with page("Check", purpose="Is the better answer really the one called chosen? One key a pair.") as desk:
