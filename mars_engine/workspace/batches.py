@@ -226,7 +226,11 @@ def tell_use(collected: Collected, taken: Sequence[TakenAnswer], tally: Tally) -
     """Count the answers that were kept: those that the plan asked for and that can be read, and the others."""
     config = collected.bench.config
     # A small model is asked for one rewrite at a time.
-    wanted = 1 if config.chat.is_small else min(config.chat.candidates, max(config.propose.variants, config.propose.refine_tries))
+    wanted = (
+        1
+        if config.chat.is_small
+        else min(config.chat.candidates, max(config.propose.variants, config.propose.refine_tries))
+    )
     for each in taken:
         if each.kept.request_id not in collected.correspondence.asked_for:
             reason = "kept, but the newest plan under the present settings does not ask for it"

@@ -18,6 +18,7 @@ def parameters_by_name(name: str) -> float | None:
     """
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     sizes = [
-        int(size["experts"] or 1) * float(size["number"]) * _UNITS[size["unit"].lower()] for size in _SIZE.finditer(last)
+        int(size["experts"] or 1) * float(size["number"]) * _UNITS[size["unit"].lower()]
+        for size in _SIZE.finditer(last)
     ]
     return max(sizes, default=None)

@@ -78,7 +78,9 @@ def _draw_asking(desk: Desk, *, waits: bool) -> None:
             help="Suspects first, the lowest margins before all. What was judged is not asked again.",
         )
         every_pair = st.checkbox(
-            "Not suspects alone", key="judge-all", help="On other labels too, agreement with the margin tells something."
+            "Not suspects alone",
+            key="judge-all",
+            help="On other labels too, agreement with the margin tells something.",
         )
         label = "Ask, once its turn has come" if waits else "Ask the judge"
         if st.button(label, icon=":material/gavel:", key="ask-judge"):

@@ -1,4 +1,4 @@
-"""A small chat model behind a server: one rewrite of a passage a request, in plain text, several samples, echoes none."""
+"""A small chat model behind a server: one rewrite of a passage a request, in plain text, echoes none."""
 
 import pytest
 from chat_tools import QUICK, chat_bench, chat_config

@@ -46,7 +46,8 @@ def keys(app: AppTest) -> list[str]:
     return [button.key for button in app.button]
 
 
-def test_where_nobody_judges_the_page_says_what_to_do(root):
+@pytest.mark.usefixtures("root")
+def test_where_nobody_judges_the_page_says_what_to_do():
     app = opened()
     assert "Nobody judges yet. Set 'by' under judge" in texts(app)
     assert "ask-judge" not in keys(app)

@@ -1,4 +1,4 @@
-"""How small instruct models are asked, whoever runs them: a passage a request, several samples, answers as plain text."""
+"""How small instruct models are asked, whoever runs them: a passage a request, several samples, plain text."""
 
 import re
 from collections.abc import Callable, Sequence

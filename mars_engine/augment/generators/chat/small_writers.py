@@ -186,8 +186,8 @@ class SmallChatGenerator:
                 **{setting: getattr(self.manner, setting) for setting in (*MANNER, *own)},
             },
             stand_in=False,
-            note=f"a small chat model, {self.config.model or 'not named yet'}, asked passage by passage for one rewrite "
-            "at a time; it knows neither the prompt nor the other answer",
+            note=f"a small chat model, {self.config.model or 'not named yet'}, asked passage by passage for one "
+            "rewrite at a time; it knows neither the prompt nor the other answer",
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mars_engine.augment.generators.seq2seq.fitness import choose_different, find_fault
 from mars_engine.augment.generators.seq2seq.layout import Layout, lay_out, with_ending, with_line_breaks
-from mars_engine.augment.generators.seq2seq.writing import Asked, Origin, PassageWriter, Search, Written
+from mars_engine.augment.generators.seq2seq.writing import NO_ORIGIN, Asked, Origin, PassageWriter, Search, Written
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.protocols import Generation, Progress
 from mars_engine.core.records import JsonValue
@@ -25,7 +25,7 @@ class Wanted:
     seed: int
     fill: Callable[[str], str]
     """Returns all that the model is to read for a passage of the text."""
-    origin: Origin = Origin()
+    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,7 @@ def _answer(wanted: Wanted, layout: Layout | None, answers: Answers, rules: Rule
     texts = () if failure else _put_together(wanted, layout, options)
     if not failure and len(texts) < wanted.count:
         failure = f"only {len(texts)} of {wanted.count} different rewritings were fit to use"
-    return Generation(
-        wanted.key, texts, failure=passing or failure, retryable=bool(passing), provenance=provenance
-    )
+    return Generation(wanted.key, texts, failure=passing or failure, retryable=bool(passing), provenance=provenance)
 
 
 def _options(passage: str, candidates: Sequence[Written], count: int, rules: Rules) -> Options:

@@ -43,13 +43,16 @@ class Origin:
     """Of the source pair."""
 
 
+NO_ORIGIN = Origin()
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """All that a model reads at once, and the seed of what is drawn for it."""
 
     text: str
     seed: int
-    origin: Origin = field(default=Origin(), compare=False)
+    origin: Origin = field(default=NO_ORIGIN, compare=False)
     """Of the text that it was asked for first."""
 
 
