@@ -9,6 +9,7 @@ from pages.parts.card import Dealing
 from pages.parts.frame.page import empty_state, page, presenting
 from pages.parts.frame.words import explain
 from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented
+from pages.parts.review.second_opinion import draw_second_opinion
 
 NOT_YET = "–"
 
@@ -96,6 +97,7 @@ def draw(desk: Desk) -> None:
         empty_state("Say who you are.", to_do="Write your name above and press Enter: the first pair comes up.")
         return
     draw_deck(desk, Dealing("pair", name, order, source), draw_stakes)
+    draw_second_opinion(desk)
     explain("suspect", "out-of-fold")
 
 

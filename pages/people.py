@@ -4,7 +4,6 @@ import streamlit as st
 
 from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.agreement import AgreementReport, agreement
-from mars_engine.curate.judging.agreement import JudgeAgreement, judge_agreement
 from mars_engine.curate.people import Contribution, contributions
 from mars_engine.data.pair_index import revision_of
 from mars_engine.service.desk import Desk
@@ -12,7 +11,7 @@ from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, page, presenting
 from pages.parts.people.agreement import draw_agreement
 from pages.parts.people.disputes import draw_disputes
-from pages.parts.people.judges import draw_judges
+from pages.parts.people.judges import draw_judges_of
 
 KINDS: dict[str, ItemKind] = {"Check": "pair", "Review": "proposal"}
 """What people decide, by the page where they do; these names stand in the address too."""
@@ -57,16 +56,11 @@ def _agreement(root: str, kind: ItemKind, revision: str, settings: str, _desk: D
     return agreement(_desk.store, kind, config=_desk.config.evaluate)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Comparing judges")
-def _judges(root: str, revision: str, settings: str, _desk: Desk) -> JudgeAgreement:  # noqa: ARG001
-    return judge_agreement(_desk.store, config=_desk.config.evaluate)
-
-
 def draw(desk: Desk) -> None:
     people = contributions(desk.store.browse.review_tallies())
     if not people:
         _draw_nobody(desk)
-        _draw_judges(desk)
+        draw_judges_of(desk)
         return
     draw_contributions(people)
     kind = _chosen_kind(people)
@@ -74,13 +68,8 @@ def draw(desk: Desk) -> None:
     report = _agreement(str(desk.root), kind, revision, desk.config.evaluate.model_dump_json(), desk)
     draw_agreement(report)
     if kind == "pair":
-        _draw_judges(desk)
+        draw_judges_of(desk)
     draw_disputes(desk, kind, report.disputed)
-
-
-def _draw_judges(desk: Desk) -> None:
-    revision = revision_of(desk.store, "reviews", "opinions", "triage", "removals")
-    draw_judges(_judges(str(desk.root), revision, desk.config.evaluate.model_dump_json(), desk))
 
 
 def _chosen_kind(people: list[Contribution]) -> ItemKind:

@@ -106,14 +106,17 @@ def most_chat_requests(receivers: int, config: MarsConfig) -> int:
     """Return how many requests chat models get at most for so many source pairs; 0 where none writes or judges.
 
     Three texts of a pair are paraphrased, both sides of it refined, and each proposal judged in both orders. What is
-    answered already is counted too.
+    answered already is counted too. Of a small model one passage a text is counted; longer texts have more.
     """
-    at_once = config.chat.candidates
-    paraphrasing = 3 * -(-config.propose.variants // at_once) if config.propose.paraphraser == "chat" else 0
-    refining = 2 * -(-config.propose.refine_tries // at_once) if config.propose.refiner == "chat" else 0
+    paraphrasing = 3 * _requests_a_text(config.propose.variants, config) if config.propose.paraphraser == "chat" else 0
+    refining = 2 * _requests_a_text(config.propose.refine_tries, config) if config.propose.refiner == "chat" else 0
     is_judged = config.quality.judge and config.quality.judge_by == "chat"
     judging = 2 * (config.propose.variants + 1) if is_judged else 0
     return receivers * (paraphrasing + refining + judging)
+
+
+def _requests_a_text(wanted: int, config: MarsConfig) -> int:
+    return wanted + config.causal.spare if config.chat.is_small else -(-wanted // config.chat.candidates)
 
 
 def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | None:

@@ -34,6 +34,8 @@ def forecast_lines(forecast: GenerationForecast, config: ChatConfig) -> list[str
         f"Proposing for {forecast.sources:,} source pairs asks {model} {_range(low.requests, high.requests)} requests, "
         f"{_range(low.answered, high.answered)} of which are answered already"
     ]
+    if high.requests:
+        lines.append(f"it is asked under {config.profile_in_words}")
     if high.to_ask:
         lines.append(
             f"still to ask: {_range(low.to_ask, high.to_ask)} requests, about "

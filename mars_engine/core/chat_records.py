@@ -22,7 +22,8 @@ class ChatRequest:
     template: str
     """The prompt's template: name, version and the beginning of its hash."""
     schema: Mapping[str, JsonValue]
-    """JSON schema that the answer should follow, where the server can see to it; no part of the id."""
+    """JSON schema that the answer should follow, where the server can see to it; no part of the id.
+    Empty where it is plain text."""
 
     @property
     def prompt_hash(self) -> str:

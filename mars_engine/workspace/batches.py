@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.augment.drafting import settings_of_generation
-from mars_engine.augment.generators.chat import ChatJudge, ChatParaphraser, ChatRefiner, Correspondence
+from mars_engine.augment.generators.chat import ASKING, Correspondence
 from mars_engine.augment.generators.chat.batch import (
     NO_ANSWER_YET,
     Failed,
@@ -71,7 +71,7 @@ def collecting(bench: Workbench) -> Collected:
     Raises:
         ConfigError: no chat model is to write or judge.
     """
-    if not any(isinstance(each, (ChatParaphraser, ChatRefiner, ChatJudge)) for each in _asking(bench)):
+    if not any(isinstance(each, ASKING) for each in _asking(bench)):
         raise ConfigError(
             "neither the paraphraser nor the refiner nor a judge is a chat model, so there are no requests",
             expected='"chat" as propose.paraphraser, propose.refiner or quality.judge_by, and a name as chat.model',
@@ -93,7 +93,7 @@ def _asking(bench: Workbench) -> list[Any]:
 
 
 def _through(correspondence: Correspondence, generator: Any) -> Any:
-    if isinstance(generator, (ChatParaphraser, ChatRefiner, ChatJudge)):
+    if isinstance(generator, ASKING):
         return replace(generator, correspondence=correspondence)
     return generator
 
@@ -225,7 +225,12 @@ def _outcomes(lines: Sequence[AnswerLine], known: Mapping[_Key, KeptAnswer], tal
 def tell_use(collected: Collected, taken: Sequence[TakenAnswer], tally: Tally) -> None:
     """Count the answers that were kept: those that the plan asked for and that can be read, and the others."""
     config = collected.bench.config
-    wanted = min(config.chat.candidates, max(config.propose.variants, config.propose.refine_tries))
+    # A small model is asked for one rewrite at a time.
+    wanted = (
+        1
+        if config.chat.is_small
+        else min(config.chat.candidates, max(config.propose.variants, config.propose.refine_tries))
+    )
     for each in taken:
         if each.kept.request_id not in collected.correspondence.asked_for:
             reason = "kept, but the newest plan under the present settings does not ask for it"

@@ -16,6 +16,8 @@ from mars_engine.augment.generators.chat import (
     ChatParaphraser,
     ChatRefiner,
     Correspondence,
+    SmallChatParaphraser,
+    SmallChatRefiner,
     load_prompt,
 )
 from mars_engine.augment.generators.chat.backend import ChatBackend
@@ -87,6 +89,8 @@ def _make_paraphraser(
     match config.propose.paraphraser:
         case "rules":
             return RuleParaphraser()
+        case "chat" if config.chat.is_small:
+            return SmallChatParaphraser(correspondence, config.chat, config.causal)
         case "chat":
             return ChatParaphraser(correspondence, config.chat, load_prompt("paraphrase", own_prompts))
         case "seq2seq":
@@ -106,6 +110,8 @@ def _make_refiner(
     match config.propose.refiner:
         case "extractive":
             return ExtractiveRefiner(encoder, progress=progress)
+        case "chat" if config.chat.is_small:
+            return SmallChatRefiner(correspondence, config.chat, config.causal)
         case "chat":
             return ChatRefiner(
                 correspondence,

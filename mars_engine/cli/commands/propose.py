@@ -10,12 +10,13 @@ from mars_engine.augment.drafting import settings_of_generation
 from mars_engine.augment.failures import group_failures
 from mars_engine.augment.generation_forecast import forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
-from mars_engine.augment.plan import draft_plan, make_plan
+from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import Retry, make_proposals, validate_yield
 from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.forecast_reading import SECTIONS
 from mars_engine.cli.frame import Overrides, Session, looking, reporting, working
+from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
@@ -103,7 +104,7 @@ def propose(
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
             if not session.as_json:
-                printing.show_plan(printing.make_console(), plan)
+                _show_beginning(printing.make_console(), plan, bench.config)
             proposed = make_proposals(bench, plan.plan)
             notes.summary |= headlines.of_plan(plan)
         else:
@@ -118,6 +119,13 @@ def propose(
         printing.show_generators(console, cards)
 
     return {"plan": plan, "propose": proposed, "generators": cards}, show
+
+
+def _show_beginning(console: Console, plan: PlanReport, config: MarsConfig) -> None:
+    """Show, before anything is written, what it is written for, and how a chat model is asked."""
+    printing.show_plan(console, plan)
+    if config.propose.by_chat:
+        console.print(f"The chat model {config.chat.model!r} is asked under {config.chat.profile_in_words}.")
 
 
 def _refuse_beside(chosen: str, **given: Any) -> None:

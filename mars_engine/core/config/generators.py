@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mars_engine.core.config.model_sizes import SMALL_BELOW, parameters_by_name
 from mars_engine.core.config.models import Precision
 from mars_engine.core.config.section import Section
 
 ParaphraserName = Literal["rules", "chat", "seq2seq", "causal"]
 RefinerName = Literal["extractive", "chat", "seq2seq", "causal"]
 ChatBackendName = Literal["server", "transformers"]
+Profile = Literal["auto", "small", "large"]
 StructuredOutput = Literal["auto", "on", "off"]
 Decoding = Literal["diverse", "beam", "sample"]
 TEMPLATE_FIELDS = frozenset({"prompt", "answer", "other"})
@@ -40,6 +42,11 @@ class ProposeConfig(Section):
     chunk: Annotated[int, Field(ge=1)] = 32
     """Source pairs that are generated, embedded and stored at a time."""
 
+    @property
+    def by_chat(self) -> bool:
+        """Whether the chat model writes."""
+        return "chat" in (self.paraphraser, self.refiner)
+
 
 class ChatConfig(Section):
     """A chat model that paraphrases, refines or judges: behind an OpenAI-compatible server, or loaded here."""
@@ -51,6 +58,10 @@ class ChatConfig(Section):
     model: str = ""
     """The model, by the name that the server knows; for 'transformers' a folder, or the hub id of a model that is on
     this machine."""
+    profile: Profile = "auto"
+    """How the model is asked to write: 'large' (several rewrites a request, as JSON, by the prompts of 'mars prompts'),
+    'small' (one rewrite of a passage a request, in plain text, as [causal] says), or 'auto': small where the model's
+    name says that it has fewer than 3 billion parameters."""
     judge_model: str = ""
     """The model that judges; empty means the same."""
     api_key_variable: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] = "MARS_CHAT_API_KEY"
@@ -101,6 +112,27 @@ class ChatConfig(Section):
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Token budget of one batch in transformers, answers included. 0 is what suits the device: 2,048 on a processor,
     16,384 on a GPU."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the model is asked as small ones are."""
+        if self.profile == "auto":
+            return (parameters_by_name(self.model) or SMALL_BELOW) < SMALL_BELOW
+        return self.profile == "small"
+
+    @property
+    def profile_in_words(self) -> str:
+        """Which profile the model has, and why."""
+        size = parameters_by_name(self.model)
+        name = "small" if self.is_small else "large"
+        if self.profile != "auto":
+            why = "as it is set"
+        elif size is None:
+            why = "as its name tells no size"
+        else:
+            why = f"by its name it has {size / 1e9:,.3g} billion parameters"
+        how = "one rewrite of a passage a request, in plain text" if self.is_small else "several rewrites a request"
+        return f"the profile '{name}' (chat.profile; {why}): {how}"
 
     @property
     def has_budget(self) -> bool:

@@ -2,11 +2,24 @@
 
 import streamlit as st
 
-from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement
+from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement, judge_agreement
+from mars_engine.data.pair_index import revision_of
+from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import draw_table
 from pages.parts.people.agreement import in_words
 
 SAID = ("label right", "label wrong", "ties", "by order", "unread")
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing judges")
+def _judges(root: str, revision: str, settings: str, _desk: Desk) -> JudgeAgreement:  # noqa: ARG001
+    return judge_agreement(_desk.store, config=_desk.config.evaluate)
+
+
+def draw_judges_of(desk: Desk) -> None:
+    """Draw what the judges of a workspace said, compared once until something of it changes."""
+    revision = revision_of(desk.store, "reviews", "opinions", "triage", "removals")
+    draw_judges(_judges(str(desk.root), revision, desk.config.evaluate.model_dump_json(), desk))
 
 
 def draw_judges(report: JudgeAgreement) -> None:

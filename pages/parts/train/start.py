@@ -178,6 +178,9 @@ def _draw_budget(desk: Desk, index: PairIndex, overrides: Overrides, config: Mar
             f"{model} gets up to {requests:,} requests for it, those included that are answered already and cost "
             "nothing."
         )
+        if config.propose.by_chat:
+            more = "; texts of several passages take more of them" if config.chat.is_small else ""
+            st.text(f"It is asked under {config.chat.profile_in_words}{more}.")
         _draw_estimate(desk, overrides, config)
 
 

@@ -8,8 +8,8 @@ from tiny_causal import CHAT_TEMPLATE, save_tiny_causal
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.augment.generators.causal import CausalParaphraser, CausalRefiner
-from mars_engine.augment.generators.causal.generators import echoes_of, refine_search
-from mars_engine.augment.generators.causal.writer import load_writer, without_lead_in
+from mars_engine.augment.generators.causal.manner import echoes_of, plain_rewriting, refine_search
+from mars_engine.augment.generators.causal.writer import load_writer
 from mars_engine.augment.generators.seq2seq.fitness import find_fault
 from mars_engine.augment.generators.seq2seq.writing import Written
 from mars_engine.core.config import CausalConfig
@@ -136,7 +136,7 @@ def test_an_answer_that_repeats_the_instruction_is_none():
     ],
 )
 def test_an_announcement_before_the_rewriting_is_left_out(answer, text):
-    assert without_lead_in(answer) == text
+    assert plain_rewriting(answer) == text
 
 
 def test_the_card_names_the_model_and_all_that_texts_depend_on(tiny):

@@ -291,8 +291,7 @@ def test_noise_has_the_moments_of_gumbels_law_and_depends_on_seed_step_and_token
 
 
 def test_more_candidates_change_no_seeds_that_were_there():
-    from mars_engine.augment.generators.seq2seq.model import seeds_of
-    from mars_engine.augment.generators.seq2seq.writing import Asked
+    from mars_engine.augment.generators.seq2seq.writing import Asked, seeds_of
 
     assert seeds_of(Asked("text", 3), 4)[:2] == seeds_of(Asked("text", 3), 2)
     seeds = [*seeds_of(Asked("text", 3), 4), *seeds_of(Asked("text", 4), 4), *seeds_of(Asked("other", 3), 4)]

@@ -1,6 +1,7 @@
 """Small instruct models as generators: one rewriting a request, in plain text, passage by passage.
 
 generators.py   the paraphraser and the refiner, their cards and settings
+manner.py       how such a model is asked, whoever runs it: instructions, samples, echoes, announcements
 writer.py       the model: its chat template, batches by length, several samples, answers
 fluency.py      how likely the model finds a text in its place
 ranking.py      the same, loaded when it is needed, and paraphrases ranked by it

@@ -1,29 +1,23 @@
 """A small instruct model as paraphraser and as refiner. Nothing heavy is loaded before they write."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mars_engine.augment.generators.causal.manner import (
+    MANNER,
+    paraphrase_search,
+    paraphrases_wanted,
+    refine_search,
+    refinements_wanted,
+    rules_of,
+)
 from mars_engine.augment.generators.named_model import causal_model
-from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, rewrite
+from mars_engine.augment.generators.seq2seq.rewriting import Wanted, rewrite
 from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
 from mars_engine.core.records import GeneratorCard, JsonValue
-
-COMMON = (
-    "instructions",
-    "spare",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "list_items",
-    "min_length_percent",
-    "precision",
-)
-"""Settings that texts depend on; batch_tokens and device are none of them."""
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class CausalGenerator:
@@ -42,19 +36,12 @@ class CausalGenerator:
         self._config, self._progress = config, progress
         self._model = causal_model(config, progress=progress, may_download=may_download)
 
-    def _rewrite(self, wanted: Sequence[Wanted], search: Callable[[int], Search], work: str) -> list[Generation]:
+    def _rewrite(
+        self, wanted: Sequence[Wanted], search: Callable[[CausalConfig, int], Search], work: str
+    ) -> list[Generation]:
         if not wanted:
             return []
-        config = self._config
-        rules = Rules(
-            most_tokens=config.max_tokens,
-            list_items=config.list_items,
-            min_length_percent=config.min_length_percent,
-            instructions=echoes_of(config.instruction_lines),
-            search=search,
-            work=work,
-        )
-        return rewrite(wanted, self._load(), rules, progress=self._progress)
+        return rewrite(wanted, self._load(), rules_of(self._config, search, work), progress=self._progress)
 
     def _load(self) -> PassageWriter:
         from mars_engine.augment.generators.causal.writer import load_writer
@@ -79,7 +66,7 @@ class CausalGenerator:
 
     def _settings(self, *own: str) -> Mapping[str, JsonValue]:
         settings: dict[str, Any] = {"model": self._model.short_name, "weights": self._model.fingerprint}
-        return settings | {name: getattr(self._config, name) for name in (*COMMON, *own)}
+        return settings | {name: getattr(self._config, name) for name in (*MANNER, "precision", *own)}
 
 
 class CausalParaphraser(CausalGenerator):
@@ -98,8 +85,7 @@ class CausalParaphraser(CausalGenerator):
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
         """Answer each request, in order; a text of which nothing can be rewritten gives a failure."""
-        wanted = [Wanted(each.key, each.text, each.count, each.seed, str) for each in requests]
-        return self._rewrite(wanted, lambda count: paraphrase_search(self._config, count), "paraphrase")
+        return self._rewrite(paraphrases_wanted(requests), paraphrase_search, "paraphrase")
 
 
 class CausalRefiner(CausalGenerator):
@@ -122,32 +108,4 @@ class CausalRefiner(CausalGenerator):
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
         """Answer each request, in order: the tries of the lowest temperature first."""
-        wanted = [
-            Wanted(each.key, each.chosen if each.side == "chosen" else each.rejected, each.count, each.seed, str)
-            for each in requests
-        ]
-        return self._rewrite(wanted, lambda count: refine_search(self._config, count), "refine")
-
-
-def echoes_of(instructions: Sequence[str]) -> tuple[str, ...]:
-    """Return with what an answer begins that repeats an instruction: the whole of it, or any sentence of it."""
-    return tuple(dict.fromkeys(part for each in instructions for part in (each, *_SENTENCE_END.split(each)) if part))
-
-
-def paraphrase_search(config: CausalConfig, count: int) -> Search:
-    """Return how so many paraphrases are drawn."""
-    return _sample(config, (config.temperature,) * (count + config.spare))
-
-
-def refine_search(config: CausalConfig, count: int) -> Search:
-    """Return how so many tries of refining are drawn: at temperatures that rise evenly from the first to the last."""
-    last = max(1, count + config.spare - 1)
-    rise = config.refiner_temperature - config.temperature
-    return _sample(config, tuple(config.temperature + rise * place / last for place in range(last + 1)))
-
-
-def _sample(config: CausalConfig, temperatures: tuple[float, ...]) -> Search:
-    """Return a search that draws. No run of tokens is forbidden, since those of the passage would count as well."""
-    return Search(
-        decoding="sample", temperatures=temperatures, top_p=config.top_p, diversity_penalty=0.0, no_repeat_ngram=0
-    )
+        return self._rewrite(refinements_wanted(requests), refine_search, "refine")

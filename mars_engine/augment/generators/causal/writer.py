@@ -1,6 +1,5 @@
 """A small instruct model as a writer of passages: its chat template, batches by length, samples by seed."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
 
+from mars_engine.augment.generators.causal.manner import messages_of, plain_rewriting
 from mars_engine.augment.generators.seq2seq.decoding import SeededSampling, end_ids
-from mars_engine.augment.generators.seq2seq.model import computes_in_bf16, most_written, seeds_of
-from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written
+from mars_engine.augment.generators.seq2seq.model import computes_in_bf16
+from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
@@ -27,7 +27,6 @@ from mars_engine.reward_models.transformer.backbone import (
 
 EXPECTED = "a causal language model saved by transformers that was trained to follow instructions"
 REMEDY = "check 'model' under [causal] in mars.toml"
-_LEAD_IN = re.compile(r"\A(?:sure|certainly|here(?:'s| is| are))\b[^\n:]{0,120}:\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class CausalWriter:
         ]
 
     def _tokenize(self, instruction: str, passage: str) -> tuple[int, ...]:
-        turns = [{"role": "system", "content": instruction}, {"role": "user", "content": passage}]
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages_of(instruction, passage)]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
@@ -162,15 +161,7 @@ class CausalWriter:
     def _read(self, tokens: Sequence[int], ends: Sequence[int]) -> Written:
         length = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
         text = self.tokenizer.decode(list(tokens[:length]), skip_special_tokens=True)
-        return Written(without_lead_in(" ".join(text.split())), finished=length < len(tokens))
-
-
-def without_lead_in(answer: str) -> str:
-    """Return an answer without an announcement such as "Here is a more concise version:" and quotes around the rest."""
-    rest = _LEAD_IN.sub("", answer)
-    if rest == answer:
-        return answer
-    return rest[1:-1] if len(rest) > 2 and rest[0] == rest[-1] == '"' and rest.count('"') == 2 else rest
+        return Written(plain_rewriting(text), finished=length < len(tokens))
 
 
 def _ordered(samples: Sequence[Sample], search: Search) -> tuple[Written, ...]:

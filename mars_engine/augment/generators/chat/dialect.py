@@ -43,7 +43,7 @@ class Dialect:
         arguments |= {name: given[name] for name in ("temperature", "top_p") if name in given}
         if SEED not in without:
             arguments[SEED] = seed_of(order)
-        if SCHEMA not in without:
+        if request.schema and SCHEMA not in without:
             name = request.purpose.replace(" ", "_")
             schema = {"name": name, "schema": dict(request.schema), "strict": True}
             arguments[SCHEMA] = {"type": "json_schema", "json_schema": schema}

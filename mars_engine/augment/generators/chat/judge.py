@@ -7,7 +7,7 @@ from mars_engine.augment.generators.chat.backend import Reply
 from mars_engine.augment.generators.chat.correspondence import Correspondence
 from mars_engine.augment.generators.chat.prompts import PromptTemplate
 from mars_engine.augment.generators.chat.reading import SCHEMA_OF_JUDGEMENT, read_judgement
-from mars_engine.augment.generators.chat.writers import READING_VERSION, make_request
+from mars_engine.augment.generators.chat.writers import make_request
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.protocols import Judgement, JudgeRequest
@@ -15,6 +15,8 @@ from mars_engine.core.records import GeneratorCard
 
 CHARACTERS_OF_ANSWER = 20
 """About, for an estimate: it names the better answer and no more."""
+READING_VERSION = "2"
+"""Of how judgements are read; part of the card."""
 TEMPERATURE = 0.0
 SEED = 0
 

@@ -27,6 +27,9 @@ SCHEMA_OF_JUDGEMENT: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+EXAMPLES = frozenset({"first rewrite", "second rewrite"})
+"""What stands for the rewrites in the packaged prompts' example; weak models repeat it."""
+
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 _THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>")
@@ -209,9 +212,11 @@ def vet_rewrites(reading: Reading, *, source: str, others: Sequence[str], wanted
             faults["empty"] += 1
         elif key in forbidden:
             faults[forbidden[key]] += 1
+        elif key in EXAMPLES:
+            faults["the example of the prompt"] += 1
         elif len(text) > longest:
             faults[f"longer than {longest:,} characters"] += 1
-        elif not _is_plain_text(text):
+        elif not is_plain_text(text):
             faults["with characters that are no text"] += 1
         elif key in usable:
             faults["said twice"] += 1
@@ -223,7 +228,7 @@ def vet_rewrites(reading: Reading, *, source: str, others: Sequence[str], wanted
     return Vetted(kept, "" if len(kept) >= wanted else _shortfall(len(kept), wanted, +faults))
 
 
-def _is_plain_text(text: str) -> bool:
+def is_plain_text(text: str) -> bool:
     """Whether every database can keep a text: no half of a surrogate pair, no NUL."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 

@@ -16,7 +16,7 @@ from mars_engine.core.records import GeneratorCard, JsonValue, Prompt
 
 CHARACTERS_BESIDE = 40
 """Of an answer, beside its rewrites."""
-READING_VERSION = "2"
+READING_VERSION = "3"
 """Of how answers are read; part of the cards, since another reading makes other texts of the same answers."""
 
 

@@ -24,8 +24,8 @@ VARIETY = 0.5
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
-def find_fault(written: Written, passage: str, *, instructions: Sequence[str], min_length_percent: int) -> Fault | None:
-    """Return why a candidate cannot stand for its passage, None where it can.
+def find_fault(written: Written, passage: str, *, instructions: Sequence[str], min_length_percent: int) -> str | None:
+    """Return why a candidate cannot stand for its passage, None where it can: a `Fault`, or why none was written.
 
     Args:
         written: the candidate.
@@ -33,6 +33,8 @@ def find_fault(written: Written, passage: str, *, instructions: Sequence[str], m
         instructions: what the model read before the passage, and may repeat instead of following it.
         min_length_percent: fewest letters and digits, in percent of the passage's.
     """
+    if written.failure:
+        return written.failure
     words, source = bare_words(written.text), bare_words(passage)
     repeats = any(normalized(written.text).startswith(normalized(each)) for each in instructions if each.strip())
     faults: dict[Fault, bool] = {

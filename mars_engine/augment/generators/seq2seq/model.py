@@ -1,6 +1,5 @@
 """A sequence-to-sequence model as a writer of passages: loading it, batches by length, tokens to text and back."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from mars_engine.augment.generators.seq2seq.decoding import decode, end_ids
-from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written
+from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
@@ -25,17 +24,8 @@ from mars_engine.reward_models.transformer.backbone import (
     trains_in_bf16,
 )
 
-LIMIT_STEP = 32
 EXPECTED = "a sequence-to-sequence model saved by transformers, such as T5, BART or Pegasus"
 SETTING = "'model' under [seq2seq] in mars.toml"
-
-
-def most_written(tokens_read: int) -> int:
-    """Return how many tokens may be written for so many that were read: half as many more, and some.
-
-    In steps, so that texts of similar length share a limit, and a batch that ends with its longest text cuts no other.
-    """
-    return -(-(tokens_read + tokens_read // 2 + 8) // LIMIT_STEP) * LIMIT_STEP
 
 
 @dataclass(frozen=True)
@@ -119,16 +109,6 @@ class Seq2SeqWriter:
         length = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
         text = self.tokenizer.decode(list(tokens[:length]), skip_special_tokens=True)
         return Written(" ".join(text.split()), finished=length < min(len(tokens), limit - 1))
-
-
-def seeds_of(asked: Asked, candidates: int) -> list[int]:
-    """Return the seeds that decide what is drawn for a text, one a candidate, as signed 64-bit integers.
-
-    They depend on the text and its own seed alone; more candidates change none of those that were there.
-    """
-    contents = [f"{asked.seed}\n{candidate}\n{asked.text}" for candidate in range(candidates)]
-    digests = [hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest() for content in contents]
-    return [int.from_bytes(digest[:8], "big", signed=True) for digest in digests]
 
 
 def load_writer(folder: Path, *, device: str, precision: Precision, batch_tokens: int) -> Seq2SeqWriter:

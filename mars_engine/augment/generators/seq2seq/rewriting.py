@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from mars_engine.augment.generators.seq2seq.fitness import choose_different, find_fault
 from mars_engine.augment.generators.seq2seq.layout import Layout, lay_out, with_ending, with_line_breaks
-from mars_engine.augment.generators.seq2seq.writing import Asked, PassageWriter, Search, Written
+from mars_engine.augment.generators.seq2seq.writing import NO_ORIGIN, Asked, Origin, PassageWriter, Search, Written
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.protocols import Generation, Progress
+from mars_engine.core.records import JsonValue
 
 LEAST_REWRITTEN = 0.5
 """Share of the letters of all passages in passages for which something fit was written."""
@@ -24,6 +25,7 @@ class Wanted:
     seed: int
     fill: Callable[[str], str]
     """Returns all that the model is to read for a passage of the text."""
+    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,15 @@ def rewrite(wanted: Sequence[Wanted], writer: PassageWriter, rules: Rules, *, pr
 
     The k-th rewriting of a text is put together from the k-th of its passages' candidates. A passage for which nothing
     fit was written stays as it is, as long as most of the text is rewritten; what was kept, and what was refused and
-    why, is told in the answer's provenance. A passage that is wanted several times is written once.
+    why, is told in the answer's provenance. A passage that is wanted several times is written once. Where asking once
+    more may help, the answer says so as its failure, whatever was written.
     """
-    layouts = [_lay_out(each, writer, rules) for each in wanted]
+    layouts = [layout_of(each, writer, rules) for each in wanted]
     written = _write(wanted, layouts, writer, rules, progress)
     return [_answer(each, layout, written, rules) for each, layout in zip(wanted, layouts, strict=True)]
 
 
-def _lay_out(wanted: Wanted, writer: PassageWriter, rules: Rules) -> Layout | None:
+def layout_of(wanted: Wanted, writer: PassageWriter, rules: Rules) -> Layout | None:
     """Return the layout of a text, None where what stands around its passages leaves no room for any."""
     reader = FillingReader(writer, wanted.fill, rules.most_tokens)
     return lay_out(wanted.text, reader, list_items=rules.list_items) if reader.fits("") else None
@@ -101,7 +104,7 @@ def _write(
     asked: dict[int, dict[Asked, None]] = defaultdict(dict)
     for each, layout in zip(wanted, layouts, strict=True):
         for passage in layout.passages if layout else ():
-            asked[each.count][Asked(each.fill(passage), each.seed)] = None
+            asked[each.count].setdefault(Asked(each.fill(passage), each.seed, each.origin))
     answers: Answers = {}
     for count, some in asked.items():
         found = writer.write(list(some), rules.search(count), name=rules.work, progress=progress)
@@ -114,30 +117,35 @@ def _answer(wanted: Wanted, layout: Layout | None, answers: Answers, rules: Rule
         return Generation(
             wanted.key, (), failure=f"what surrounds the passage leaves it no room in {rules.most_tokens:,} tokens"
         )
+    written = [answers[wanted.count, Asked(wanted.fill(passage), wanted.seed)] for passage in layout.passages]
     options = [
-        _options(passage, answers[wanted.count, Asked(wanted.fill(passage), wanted.seed)], wanted.count, rules)
-        for passage in layout.passages
+        _options(passage, candidates, wanted.count, rules)
+        for passage, candidates in zip(layout.passages, written, strict=True)
     ]
     faults = sum((each.faults for each in options), Counter[str]())
-    provenance = {
+    provenance: dict[str, JsonValue] = {
         "passages": len(options),
         "passages left as they were": sum(not each.texts for each in options),
         "sentences cut between words": layout.cut_sentences,
         "kept": dict(layout.kept),
         "refused": dict(faults.most_common()),
     }
+    every = [candidate for candidates in written for candidate in candidates]
+    if kept := [candidate.answer_id for candidate in every if candidate.answer_id]:
+        provenance["answers"] = kept
+    passing = next((candidate.failure for candidate in every if candidate.retryable), "")
     failure = _why_none(wanted, layout, options, faults)
     texts = () if failure else _put_together(wanted, layout, options)
     if not failure and len(texts) < wanted.count:
         failure = f"only {len(texts)} of {wanted.count} different rewritings were fit to use"
-    return Generation(wanted.key, texts, failure=failure, provenance=provenance)
+    return Generation(wanted.key, texts, failure=passing or failure, retryable=bool(passing), provenance=provenance)
 
 
 def _options(passage: str, candidates: Sequence[Written], count: int, rules: Rules) -> Options:
     fit: dict[str, None] = {}
     faults: Counter[str] = Counter()
     for candidate in candidates:
-        fault: str | None = find_fault(
+        fault = find_fault(
             candidate, passage, instructions=rules.instructions, min_length_percent=rules.min_length_percent
         )
         text = with_line_breaks(with_ending(candidate.text, passage), passage)

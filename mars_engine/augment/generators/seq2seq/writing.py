@@ -1,11 +1,15 @@
 """What is asked of a model that rewrites passages, and what it answers."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mars_engine.core.config import Decoding
 from mars_engine.core.protocols import Progress
+
+LIMIT_STEP = 32
+"""Tokens between the limits of answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,25 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a text is written for: told to a model that keeps its answers by it."""
+
+    purpose: str = ""
+    source_id: str = ""
+    """Of the source pair."""
+
+
+NO_ORIGIN = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """All that a model reads at once, and the seed of what is drawn for it."""
 
     text: str
     seed: int
+    origin: Origin = field(default=NO_ORIGIN, compare=False)
+    """Of the text that it was asked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,30 @@ class Written:
 
     text: str
     finished: bool
+    failure: str = ""
+    """Why nothing was written at all; empty where the model answered."""
+    retryable: bool = False
+    """Whether that has to do with the moment, so that asking once more may help."""
+    answer_id: str = ""
+    """Of the request whose answer is kept, where it is."""
+
+
+def most_written(tokens_read: int) -> int:
+    """Return how many tokens may be written for so many that were read: half as many more, and some.
+
+    In steps, so that texts of similar length share a limit, and a batch that ends with its longest text cuts no other.
+    """
+    return -(-(tokens_read + tokens_read // 2 + 8) // LIMIT_STEP) * LIMIT_STEP
+
+
+def seeds_of(asked: Asked, candidates: int) -> list[int]:
+    """Return the seeds that decide what is drawn for a text, one a candidate, as signed 64-bit integers.
+
+    They depend on the text and its own seed alone; more candidates change none of those that were there.
+    """
+    contents = [f"{asked.seed}\n{candidate}\n{asked.text}" for candidate in range(candidates)]
+    digests = [hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest() for content in contents]
+    return [int.from_bytes(digest[:8], "big", signed=True) for digest in digests]
 
 
 class PassageWriter(Protocol):
