@@ -113,9 +113,7 @@ def _dataset(bench: Workbench, say: Say) -> DatasetPairs:
     return DatasetPairs(kept, heldout)
 
 
-def _comparison_id(
-    plan: AlignmentPlan, experiment: WorkspaceExperiment, prompts: PromptSet, gold: NamedModel
-) -> str:
+def _comparison_id(plan: AlignmentPlan, experiment: WorkspaceExperiment, prompts: PromptSet, gold: NamedModel) -> str:
     """Return the id of what the finished policies depend on; methods, seeds and ways may be added to a plan."""
     from mars_engine.align.training.policy import EXPECTED_POLICY, POLICY_SETTING
 
