@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from mars_engine.core.glossary import GLOSSARY
 from mars_engine.curate.check import CheckFigures, check_figures
 from mars_engine.service.desk import Desk
 from pages.parts.card import Dealing
+from pages.parts.frame.glossary import GLOSSARY
 from pages.parts.frame.page import empty_state, page, presenting
 from pages.parts.frame.words import explain
 from pages.parts.review.reading import WHAT_TO_READ, ask_name, choose_order, choose_source, draw_deck, presented

@@ -4,7 +4,7 @@ from html import escape
 
 import streamlit as st
 
-from mars_engine.core.glossary import GLOSSARY, Word
+from pages.parts.frame.glossary import GLOSSARY, Word
 
 STYLE = """
 <style>

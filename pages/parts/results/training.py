@@ -22,7 +22,8 @@ from mars_engine.reward_models.training_map import (
 )
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
-from pages.parts.drawing.margin_points import label, theme
+from pages.parts.drawing.margin_points import label
+from pages.parts.drawing.theme import theme
 from pages.parts.explore.filters import NAMES
 from pages.parts.frame.page import presenting
 from pages.parts.results.pairs import choose, draw_pairs, rows_shown

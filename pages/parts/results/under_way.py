@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from mars_engine.core.records import Run
+from mars_engine.core.records import Run, RunState
 from mars_engine.service.desk import Desk
 from pages.parts.train.run_panel import draw_progress
 
-AT_WORK_OR_WAITING = ("running", "queued")
+AT_WORK_OR_WAITING: tuple[RunState, ...] = ("running", "queued")
 
 
 def run_under_way(desk: Desk, kind: str) -> Run | None:
