@@ -43,11 +43,11 @@ COMMON: dict[str, Any] = {
 RUNS: dict[str, dict[str, Any]] = {
     "dpo": {
         "method": "dpo",
-        "steps": 36,
+        "steps": 24,
         "prompts_per_step": 4,
         "completions": 4,
         "max_new_tokens": 48,
-        "learning_rate": 2e-4,
+        "learning_rate": 5e-4,
         "kl_weight": 0.1,
     },
     "rloo": {
