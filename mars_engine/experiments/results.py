@@ -306,7 +306,7 @@ def say_how_many(results: Counted) -> str:
     """Say how many comparisons were made, and how many would look like differences by chance alone."""
     return (
         f"{results.differences:,} comparisons were made; in {results.shown:,} of them the {results.level:.0%} interval "
-        f"misses 0. If no method differed from any other, that would happen about {results.expected_by_chance:.0f} "
+        f"misses 0. If no method differed from any other, that would happen about {results.expected_by_chance:.2g} "
         "times by chance; the intervals are not corrected for it."
     )
 
