@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from mars_engine.core.records import ModelRecord, Split
-from mars_engine.evaluate.heldout_sections import score_sections
+from mars_engine.evaluate.heldout_sections import HeldoutSections, score_sections
 from mars_engine.evaluate.results import (
     Movement,
     Results,
@@ -51,6 +51,12 @@ def _movement(root: str, revision: str, ids: tuple[str, str], split: Split, _des
     assert before is not None  # noqa: S101 (models are never deleted)
     assert after is not None  # noqa: S101
     return margin_movement(_desk.store, _desk.index(), before, after, split)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Scoring the held-out subsets")
+def _sections(root: str, revision: str, _desk: Desk) -> HeldoutSections:  # noqa: ARG001
+    models = with_distinct_labels(_desk.store.models.all())
+    return score_sections(_desk.store, _desk.index(), models)
 
 
 def choose_models(models: Sequence[ModelRecord]) -> tuple[str, ...]:
@@ -115,8 +121,8 @@ def draw(desk: Desk) -> None:
     draw_models_compared(desk)
     draw_probe_choice(desk)
     draw_training_dynamics(desk, is_trained=desk.store.models.latest() is not None)
-    models = with_distinct_labels(desk.store.models.all())
-    draw_rewardbench(benchmarked_models(desk.store), score_sections(desk.store, desk.index(), models))
+    sections = _sections(str(desk.root), results_revision(desk.store), desk)
+    draw_rewardbench(benchmarked_models(desk.store), sections)
     draw_win_rates(desk)
 
 

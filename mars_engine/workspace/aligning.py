@@ -16,7 +16,7 @@ from mars_engine.align.prompts import (
 from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
 from mars_engine.align.training.training_distance import draw_responses
-from mars_engine.core.records import ModelRecord, Pair, Prompt, prompt_id
+from mars_engine.core.records import ModelRecord, Pair, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.store import Store
 from mars_engine.store.workbench import Workbench
@@ -60,7 +60,8 @@ def align_policy(
     is_on_pairs = config.method == "dpo" and config.dpo_pairs == "training"
     with ExitStack() as stack:
         gold = [stack.enter_context(open_named_model(bench, name, role="gold model")) for name in request.gold]
-        for remark in filter(None, (_said_of_gold(model, prompts.prompts) for model in gold)):
+        asked = [prompt_id(prompt) for prompt in prompts.prompts]
+        for remark in (each for model in gold for each in model.prompts_seen(asked, role="gold model")):
             say(remark)
         task = PolicyTask(
             prompts=prompts.prompts,
@@ -82,15 +83,9 @@ def align_policy(
 
 
 def _together(gold: Sequence[NamedModel]) -> PolicyReward | None:
-    scales = [model.scale if len(gold) > 1 else (0.0, 1.0) for model in gold]
+    scales = [model.read_scale() if len(gold) > 1 else (0.0, 1.0) for model in gold]
     sources = [RewardSource(model.label, model.model, *scale) for model, scale in zip(gold, scales, strict=True)]
     return PolicyReward(tuple(sources), "mean") if sources else None
-
-
-def _said_of_gold(gold: NamedModel, prompts: Sequence[Prompt]) -> str:
-    """Return how many of the prompts the gold model was trained on; empty where it was on none, or nobody knows."""
-    shared = sum(prompt_id(prompt) in (gold.trained_on or ()) for prompt in prompts)
-    return f"{shared:,} of {len(prompts):,} prompts are among those that {gold.label} was trained on" if shared else ""
 
 
 def _prompts(store: Store, request: AlignRequest, records: Sequence[ModelRecord]) -> PromptSet:

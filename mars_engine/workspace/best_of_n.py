@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,10 +21,10 @@ from mars_engine.align.prompts import (
 from mars_engine.align.sampling import SamplingSettings
 from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.records import ModelRecord, content_id, prompt_id
+from mars_engine.core.records import content_id, prompt_id
 from mars_engine.core.whole_file import completed_file
 from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.named_models import chosen_models, label_among, open_named_model
+from mars_engine.workspace.named_models import NamedModel, chosen_models, label_among, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 
 ANSWERS_FOLDER = f"{ARTIFACTS}/align/answers"
@@ -86,20 +86,20 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
         )
     records = chosen_models(bench, request.models)
     recorded = load_recorded_answers(request.answers) if request.answers else None
-    prompts = _prompts(bench, request, recorded, records)
+    picking = trained_prompts(bench.store, records)
+    prompts = _prompts(bench, request, recorded, picking)
     with ExitStack() as stack:
-        gold = stack.enter_context(_judge(bench, request, recorded))
+        judge, named = stack.enter_context(_judge(bench, request, recorded))
         answered, fingerprint = _answers(bench, root, request, recorded, prompts)
-        picking = frozenset(trained_prompts(bench.store, records))
         loaded = {label_among(record, records): bench.shelf.load(record) for record in records}
-        report = best_of_n(answered, loaded, gold.judge, config=bench.config.evaluate, progress=bench.progress)
-    report = replace(report, remarks=(*report.remarks, *_said_of_judge(gold, answered, picking)))
+        report = best_of_n(answered, loaded, judge, config=bench.config.evaluate, progress=bench.progress)
+    report = replace(report, remarks=(*report.remarks, *_said_of_judge(named, answered, picking)))
     key = content_id(
         fingerprint,
         [prompt_id(prompt) for prompt in prompts.prompts],
         request.n,
         [record.id for record in records],
-        gold.identity,
+        named.model.id if named else RECORDED,
     )
     folder = _write(root / RESULTS_FOLDER / key, report)
     _write_picks(folder / PICKS, report, answered)
@@ -110,7 +110,7 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
 
 
 def _prompts(
-    bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None, records: Sequence[ModelRecord]
+    bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None, trained: set[str]
 ) -> PromptSet:
     if request.prompts:
         prompts = load_prompts(request.prompts)
@@ -119,7 +119,7 @@ def _prompts(
     else:
         prompts = heldout_prompts(bench.store)
     if not request.include_trained:
-        prompts = leave_out_trained(prompts, trained_prompts(bench.store, records))
+        prompts = leave_out_trained(prompts, trained)
     return replace(prompts, prompts=prompts.prompts[: request.most_prompts or None])
 
 
@@ -148,17 +148,11 @@ def _answers(
 # ------------------------------------------------------------------------------------------------------ who judges
 
 
-@dataclass(frozen=True)
-class _Gold:
-    """A judge, what identifies it, and the prompts that it was trained on, where that is known."""
-
-    judge: AnswerJudge
-    identity: str
-    trained_on: frozenset[str] | None = None
-
-
 @contextmanager
-def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None) -> Iterator[_Gold]:
+def _judge(
+    bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers | None
+) -> Iterator[tuple[AnswerJudge, NamedModel | None]]:
+    """Open the judge, and the reward model that it is, if it is one."""
     name = request.judge or (RECORDED if recorded is not None and recorded.have_preferences else "")
     if not name:
         raise ConfigError(
@@ -167,25 +161,20 @@ def _judge(bench: Workbench, request: BestOfNRequest, recorded: RecordedAnswers 
             remedy="name one with --judge: a model of the workspace, another workspace, a folder or a hub id",
         )
     if name == RECORDED:
-        yield _Gold(RecordedPreferences(), RECORDED)
+        yield RecordedPreferences(), None
         return
     with open_named_model(bench, name, role="judge", download=request.download) as named:
-        yield _Gold(GoldRewards(named.label, named.model), named.model.id, named.trained_on)
+        yield GoldRewards(named.label, named.model), named
 
 
-def _said_of_judge(gold: _Gold, answered: PolicyAnswers, picking: frozenset[str]) -> list[str]:
+def _said_of_judge(judge: NamedModel | None, answered: PolicyAnswers, picking: set[str]) -> list[str]:
     """Say what the judge was trained on of the prompts asked, and of those that the picking models were trained on."""
-    if gold.trained_on is None:
+    if judge is None or judge.trained_on is None:
         return []
-    said = []
-    if seen := sum(row.prompt_id in gold.trained_on for row in answered.rows):
+    said = judge.prompts_seen([row.prompt_id for row in answered.rows], role="judge")
+    if shared := len(judge.trained_on & picking):
         said.append(
-            f"{seen:,} of {len(answered.rows):,} prompts are among those that the judge {gold.judge.name} was trained "
-            "on."
-        )
-    if shared := len(gold.trained_on & picking):
-        said.append(
-            f"The judge {gold.judge.name} is not independent: it learned from pairs of {shared:,} of the "
+            f"The judge {judge.label} is not independent: it learned from pairs of {shared:,} of the "
             f"{len(picking):,} prompts that the models it judges learned from, and shares their mistakes. A model of "
             "another workspace or of the hub (--judge) would be."
         )

@@ -1,6 +1,6 @@
 """Reward models by name: those of the workspace, the newest of another, and those from a folder or the hub."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,14 @@ class NamedModel:
     model: RewardModel
     trained_on: frozenset[str] | None = None
     """Ids of prompts."""
-    scale: tuple[float, float] = (0.0, 1.0)
-    """Mean and deviation of its rewards of the workspace's own pairs."""
+    read_scale: Callable[[], tuple[float, float]] = lambda: (0.0, 1.0)
+    """Reads mean and deviation of its rewards of the workspace's own pairs."""
+
+    def prompts_seen(self, prompts: Collection[str], *, role: str) -> list[str]:
+        """Say how many of some prompts, by their ids, it was trained on; nothing where on none, or nobody knows."""
+        seen = sum(prompt in (self.trained_on or ()) for prompt in prompts)
+        said = f"{seen:,} of {len(prompts):,} prompts are among those that the {role} {self.label} was trained on."
+        return [said] if seen else []
 
 
 def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
@@ -91,7 +97,7 @@ def open_named_model(bench: Workbench, name: str, *, role: str, download: bool =
 
 def _stored_model(bench: Workbench, record: ModelRecord, label: str) -> NamedModel:
     trained = frozenset(trained_prompts(bench.store, [record]))
-    return NamedModel(label, bench.shelf.load(record), trained, scale_of(bench.store, record))
+    return NamedModel(label, bench.shelf.load(record), trained, lambda: scale_of(bench.store, record))
 
 
 def scale_of(store: Store, record: ModelRecord) -> tuple[float, float]:

@@ -185,12 +185,7 @@ def _said_of_judge(bench: Workbench, gold: NamedModel, prompts: Collection[str])
             f"The judge {gold.label} is a model of this workspace, trained on the same pairs as the reward models "
             "that it compares: it shares their errors."
         )
-    shared = len(gold.trained_on & set(prompts)) if gold.trained_on else 0
-    if shared:
-        said.append(
-            f"{shared:,} of {len(prompts):,} prompts are among those that the judge {gold.label} was trained on."
-        )
-    return said
+    return [*said, *gold.prompts_seen(prompts, role="judge")]
 
 
 def _store(bench: Workbench, plan: AlignmentPlan, results: AlignmentResults, key: str, folder: Path) -> AlignmentReport:
