@@ -1,13 +1,15 @@
 """The engine on real preference pairs: accuracy, allocation, and triage of labels that the test flips itself."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
-from fakes import make_bench
+from fakes import ListSource, make_bench
 
-from benchmarks.label_flips import study_flips
+from benchmarks.label_flips import load_pairs, study_flips
 from mars_engine.augment.plan import compare_laws
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProbeConfig
 from mars_engine.core.records import ModelRecord
@@ -23,6 +25,8 @@ from mars_engine.store.workbench import Workbench
 
 pytestmark = [pytest.mark.realdata, pytest.mark.model]
 
+SOME = {"train": 600, "heldout": 300}
+"""Of the alpaca pairs: reading all 4,700 long answers takes minutes; docs/experiments.md has figures of the whole."""
 FLIP_SEEDS = 2 if "MARS_SAME_EXAMPLES" in os.environ else 1
 CONFIG = MarsConfig(allocation=AllocationConfig(budget=5000))
 
@@ -34,11 +38,12 @@ class Trained:
     report: ScoreReport
 
 
-def train_on_files(name: str, folder: Path, encoder) -> Trained:
+def train_on_files(name: str, folder: Path, encoder, most: Mapping[str, int] = MappingProxyType({})) -> Trained:
     trainer = ProbeTrainer(CONFIG.probe, encoder)
     bench = replace(make_bench(CONFIG), encoder=encoder, trainer=trainer, probe_trainer=trainer)
     for part, split in (("train", "train"), ("test", "heldout")):
-        source = open_source(str(folder / f"{name}-{part}.jsonl.gz"))
+        path = folder / f"{name}-{part}.jsonl.gz"
+        source = ListSource(tuple(load_pairs(path)[: most[split]])) if most else open_source(str(path))
         report = import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
         assert report.kept + sum(report.dropped.values()) == report.rows_read
     record = train_warm_up(bench)
@@ -52,10 +57,10 @@ def harmless(real_data, packaged_encoder) -> Trained:
 
 @pytest.fixture(scope="module")
 def alpaca(real_data, packaged_encoder) -> Trained:
-    return train_on_files("alpaca-pairs", real_data, packaged_encoder)
+    return train_on_files("alpaca-pairs", real_data, packaged_encoder, SOME)
 
 
-@pytest.mark.parametrize(("name", "least"), [("harmless", 0.61), ("alpaca", 0.72)])
+@pytest.mark.parametrize(("name", "least"), [("harmless", 0.61), ("alpaca", 0.69)])
 def test_heldout_accuracy_is_that_of_the_prototype_and_above_length_alone(name, least, request):
     trained: Trained = request.getfixturevalue(name)
     evaluation = evaluate(trained.bench, [trained.record])
@@ -79,8 +84,8 @@ def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
     assert len({round(size, 3) for size in sizes}) == 3
 
 
-@pytest.mark.parametrize(("name", "least_auc"), [("harmless", 0.66), ("alpaca", 0.79)])
-def test_out_of_fold_margins_find_flipped_labels(name, least_auc, request, packaged_encoder):
+@pytest.mark.parametrize(("name", "least_auc", "most_lost"), [("harmless", 0.66, 0.03), ("alpaca", 0.77, 0.05)])
+def test_out_of_fold_margins_find_flipped_labels(name, least_auc, most_lost, request, packaged_encoder):
     """A quarter of flipped labels costs the probe next to nothing, so that there is little to win back by reading;
     docs/experiments.md has what it was with sentence embeddings."""
     store: Store = request.getfixturevalue(name).bench.store
@@ -88,5 +93,5 @@ def test_out_of_fold_margins_find_flipped_labels(name, least_auc, request, packa
     study = study_flips(train, heldout, packaged_encoder, ProbeConfig(reading="response"), seeds=FLIP_SEEDS)
     print(f"{name}: {study}")
     assert study.detection_auc >= least_auc
-    assert study.accuracy_lost < 0.03
+    assert study.accuracy_lost < most_lost
     assert study.accuracy_won_back >= -0.005
