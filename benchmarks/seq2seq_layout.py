@@ -17,7 +17,7 @@ from typing import Any
 import click
 import sentencepiece
 
-from mars_engine.augment.generators.seq2seq.layout import lay_out
+from mars_engine.augment.generators.passages.layout import lay_out
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.data.loaders import open_source
 

@@ -11,8 +11,8 @@ import numpy as np
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import ModelRecord
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex
-from mars_engine.evaluate.results import stored_rewards
 from mars_engine.evaluate.rewardbench_scores import SubsetScore, score_pairwise
+from mars_engine.reward_models.score import stored_rewards
 from mars_engine.store import Store
 
 FEWEST_SUBSETS = 2

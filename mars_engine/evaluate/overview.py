@@ -20,9 +20,9 @@ from mars_engine.evaluate.results import (
     say_accuracy,
     say_comparison,
     say_log_loss,
-    stored_rewards,
 )
 from mars_engine.evaluate.status import count_open_suspects
+from mars_engine.reward_models.score import stored_rewards
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import TIE, margin_bin_edges
 from mars_engine.store import Store

@@ -38,11 +38,11 @@ from mars_engine.evaluate.results import (
     compare_models,
     default_models,
     margin_movement,
-    stored_rewards,
 )
 from mars_engine.evaluate.rewardbench import BenchmarkedModel, benchmarked_models
 from mars_engine.evaluate.status import Status, workspace_status
 from mars_engine.evaluate.win_rates import KeptWinRate, kept_win_rates
+from mars_engine.reward_models.score import stored_rewards
 from mars_engine.store import Store
 
 KINDS: tuple[ItemKind, ItemKind] = ("proposal", "pair")

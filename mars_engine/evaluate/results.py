@@ -26,6 +26,7 @@ from mars_engine.evaluate.heldout import (
     evaluate_model,
 )
 from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.reward_models.score import stored_rewards
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import ReliabilityBin, correctness, margin_bin_edges, reliability
 from mars_engine.store import Store
@@ -213,18 +214,6 @@ def margin_movement(store: Store, index: PairIndex, before: ModelRecord, after: 
         crossed_before=first[crossed],
         crossed_after=second[crossed],
     )
-
-
-def stored_rewards(store: Store, index: PairIndex, model_id: str, split: Split) -> Rewards:
-    """Return a model's rewards of a split's pairs, in the order of their import; NaN where it has not scored them."""
-    columns = store.browse.rewards(model_id, split)
-    places = positions_of(index.ids, index.id_order, columns.pair_ids)
-    chosen, rejected = np.full(len(index), np.nan), np.full(len(index), np.nan)
-    # What was imported since the index was read is not in it.
-    chosen[places[places >= 0]] = columns.chosen[places >= 0]
-    rejected[places[places >= 0]] = columns.rejected[places >= 0]
-    is_wanted = index.split == SPLIT_CODES.index(split)
-    return Rewards(chosen[is_wanted], rejected[is_wanted])
 
 
 def trace_lineage(store: Store, model: ModelRecord) -> Lineage:

@@ -10,7 +10,8 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import Encoder, Progress
-from mars_engine.core.records import IntArray, ModelRecord, Pair, Split, TriageRow, TriageVerdict
+from mars_engine.core.records import IntArray, ModelRecord, Pair, Rewards, Split, TriageRow, TriageVerdict
+from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
@@ -113,3 +114,15 @@ def triage_labels(bench: Workbench, warm_up: ModelRecord) -> None:
         for index, pair in enumerate(pairs)
     ]
     bench.store.models.save_triage(warm_up.id, rows)
+
+
+def stored_rewards(store: Store, index: PairIndex, model_id: str, split: Split) -> Rewards:
+    """Return a model's rewards of a split's pairs, in the order of their import; NaN where it has not scored them."""
+    columns = store.browse.rewards(model_id, split)
+    places = positions_of(index.ids, index.id_order, columns.pair_ids)
+    chosen, rejected = np.full(len(index), np.nan), np.full(len(index), np.nan)
+    # What was imported since the index was read is not in it.
+    chosen[places[places >= 0]] = columns.chosen[places >= 0]
+    rejected[places[places >= 0]] = columns.rejected[places >= 0]
+    is_wanted = index.split == SPLIT_CODES.index(split)
+    return Rewards(chosen[is_wanted], rejected[is_wanted])

@@ -15,7 +15,7 @@ from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import decided_by_people, decisions_that_count, proposal_state
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape
-from mars_engine.data.hub import LINEAGE, PushResult, data_file, push_pairs
+from mars_engine.data.hub_export import LINEAGE, PushResult, data_file, push_pairs
 from mars_engine.data.sources import refined_sides
 from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.store import Store

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.augment.quality.text_facts import REFUSALS
+from mars_engine.augment.quality.text_facts import REFUSALS, repeated_share
 from mars_engine.core.records import FloatArray
 
 SURE_ERRORS = 2.0
@@ -68,16 +68,10 @@ def describe_texts(texts: Sequence[str]) -> Traits:
     refusal = REFUSALS["refusal"]
     return Traits(
         words=np.array([float(len(text.split())) for text in texts]),
-        repeated=np.array([_repeated_share(text) for text in texts]),
+        repeated=np.array([repeated_share(text.casefold().split(), REPEATED_WORDS) for text in texts]),
         listed=np.array([_listed_share(text) for text in texts]),
         refused=np.array([float(bool(refusal.search(text))) for text in texts]),
     )
-
-
-def _repeated_share(text: str) -> float:
-    words = text.casefold().split()
-    runs = [tuple(words[place : place + REPEATED_WORDS]) for place in range(len(words) - REPEATED_WORDS + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def _listed_share(text: str) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mars_engine.augment.generators.passages import at_sentence_start, gaps, protected_spans
+from mars_engine.augment.generators.passages.sentences import at_sentence_start, gaps, protected_spans
 from mars_engine.core.errors import GenerationError
 
 SHIPPED_PHRASES = Path(__file__).with_name("phrases.toml")

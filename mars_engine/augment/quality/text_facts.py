@@ -6,7 +6,7 @@ alone; in other languages none are found, and nothing is said of them.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 NUMBER = re.compile(r"(?:(?<![\w)\]])[-−])?\d+(?:[.,]\d+)*")
 """With a minus sign before it, which a hyphen behind a word is not."""
@@ -198,6 +198,12 @@ def _said_words(sentence: str) -> frozenset[str]:
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one | other else 1.0
+
+
+def repeated_share(words: Sequence[str], length: int) -> float:
+    """Return the share of the runs of so many neighbouring words that came before; 0 where there is no run."""
+    runs = [tuple(words[place : place + length]) for place in range(len(words) - length + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def code_spans(text: str) -> Counter[str]:

@@ -10,8 +10,8 @@ from tiny_transformers import save_tiny_backbone
 from mars_engine.augment.generators.causal import CausalParaphraser, CausalRefiner
 from mars_engine.augment.generators.causal.manner import echoes_of, plain_rewriting, refine_search
 from mars_engine.augment.generators.causal.writer import load_writer
-from mars_engine.augment.generators.seq2seq.fitness import find_fault
-from mars_engine.augment.generators.seq2seq.writing import Written
+from mars_engine.augment.generators.passages.fitness import find_fault
+from mars_engine.augment.generators.passages.writing import Written
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError, ModelError
 from mars_engine.core.progress import SilentProgress

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mars_engine.augment.generators import ExtractiveRefiner
-from mars_engine.augment.generators.passages import split_sentences
+from mars_engine.augment.generators.passages.sentences import split_sentences
 from mars_engine.core.protocols import Generation, Progress, ProgressTask, Refiner, RefineRequest
 from mars_engine.core.records import Embeddings, Passage, Side, Turn
 

@@ -11,9 +11,9 @@ import pytest
 from tiny_seq2seq import POSITIONS, save_tiny_bart, save_tiny_t5
 from tiny_transformers import save_tiny_backbone
 
+from mars_engine.augment.generators.passages.writing import Search
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.augment.generators.seq2seq.generators import refine_search
-from mars_engine.augment.generators.seq2seq.writing import Search
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError, GenerationError, ModelError
 from mars_engine.core.progress import SilentProgress
@@ -291,7 +291,7 @@ def test_noise_has_the_moments_of_gumbels_law_and_depends_on_seed_step_and_token
 
 
 def test_more_candidates_change_no_seeds_that_were_there():
-    from mars_engine.augment.generators.seq2seq.writing import Asked, seeds_of
+    from mars_engine.augment.generators.passages.writing import Asked, seeds_of
 
     assert seeds_of(Asked("text", 3), 4)[:2] == seeds_of(Asked("text", 3), 2)
     seeds = [*seeds_of(Asked("text", 3), 4), *seeds_of(Asked("text", 4), 4), *seeds_of(Asked("other", 3), 4)]

@@ -12,8 +12,8 @@ from mars_engine.augment.generators.causal.manner import (
     rules_of,
 )
 from mars_engine.augment.generators.named_model import causal_model
-from mars_engine.augment.generators.seq2seq.rewriting import Wanted, rewrite
-from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
+from mars_engine.augment.generators.passages.rewriting import Wanted, rewrite
+from mars_engine.augment.generators.passages.writing import PassageWriter, Search
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Sequence
 
-from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted
-from mars_engine.augment.generators.seq2seq.writing import Origin, Search
+from mars_engine.augment.generators.passages.rewriting import Rules, Wanted
+from mars_engine.augment.generators.passages.writing import Origin, Search
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Prompt, Turn

@@ -19,9 +19,9 @@ from mars_engine.augment.generators.chat.correspondence import CHARACTERS_A_TOKE
 from mars_engine.augment.generators.chat.local_models import weights_fingerprint
 from mars_engine.augment.generators.chat.reading import CUT_OFF, is_plain_text, read_rewrites
 from mars_engine.augment.generators.chat.writers import READING_VERSION
-from mars_engine.augment.generators.seq2seq.fitness import find_fault
-from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, layout_of, rewrite
-from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written, most_written
+from mars_engine.augment.generators.passages.fitness import find_fault
+from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, layout_of, rewrite
+from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import CausalConfig, ChatConfig
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest

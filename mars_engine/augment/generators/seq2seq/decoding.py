@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
-from mars_engine.augment.generators.seq2seq.writing import Search
+from mars_engine.augment.generators.passages.writing import Search
 
 MOST_TOKENS_DRAWN_FROM = 512
 """The likeliest ones, of which sampling draws from the share `top_p`; sorting a whole vocabulary would take long."""

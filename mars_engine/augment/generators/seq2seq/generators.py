@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mars_engine.augment.generators.named_model import NamedModel
-from mars_engine.augment.generators.seq2seq.rewriting import Rules, Wanted, rewrite
-from mars_engine.augment.generators.seq2seq.writing import PassageWriter, Search
+from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, rewrite
+from mars_engine.augment.generators.passages.writing import PassageWriter, Search
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
+from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.augment.generators.seq2seq.decoding import decode, end_ids
-from mars_engine.augment.generators.seq2seq.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError

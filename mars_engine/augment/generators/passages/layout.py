@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
-from mars_engine.augment.generators.passages import Sentence, holds_literal, split_sentences
+from mars_engine.augment.generators.passages.sentences import Sentence, holds_literal, split_sentences
 
 _KEPT_KINDS = {"fenced": "code", "item": "list items", "lines": "tables and quotations", "heading": "headings"}
 _LITERAL = "code, formulas and addresses"

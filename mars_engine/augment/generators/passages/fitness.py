@@ -3,11 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
-from mars_engine.augment.generators.seq2seq.writing import Written
-from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.augment.generators.passages.writing import Written
+from mars_engine.augment.quality.text_facts import normalized, repeated_share
 
 Fault = Literal[
     "empty",
@@ -43,7 +42,7 @@ def find_fault(written: Written, passage: str, *, instructions: Sequence[str], m
         "a copy of the passage": words == source,
         "a repetition of the instruction": repeats,
         "too short": 100 * sum(map(len, words)) < min_length_percent * sum(map(len, source)),
-        "full of repetitions": repeated_share(words) > repeated_share(source) + MOST_REPEATED,
+        "full of repetitions": repeated_share(words, 2) > repeated_share(source, 2) + MOST_REPEATED,
     }
     return next((fault for fault, found in faults.items() if found), None)
 
@@ -51,12 +50,6 @@ def find_fault(written: Written, passage: str, *, instructions: Sequence[str], m
 def bare_words(text: str) -> list[str]:
     """Return the words of a text in their order, without case and punctuation."""
     return _WORD.findall(text.casefold())
-
-
-def repeated_share(words: Sequence[str]) -> float:
-    """Return the share of the pairs of neighbouring words that came before; 0 where there is no pair."""
-    pairs = list(pairwise(words))
-    return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
 def choose_different(candidates: Sequence[str], passage: str, count: int) -> tuple[str, ...]:
