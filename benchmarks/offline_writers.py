@@ -1,11 +1,12 @@
 """What the offline paraphrasers write: how fast, what passes the quality gates, and texts to read by hand.
 
     .venv/bin/python -m benchmarks.offline_writers ../shared/data WORK [--pairs 100] [--sets demo,alpaca-pairs]
-        [--writers rules,ranked,causal]
+        [--writers rules,ranked,causal,llama.cpp]
 
 One paraphrase of each answer of so many training pairs, by the phrase list, by the phrase list with candidates ranked
-by the packaged language model, and by that model itself. WORK is a folder that is made; in it stand the answers, so
-that a run that was stopped goes on, and passed-WRITER-SET.txt: at most 50 pairs of answers that passed every gate.
+by the packaged language model, and by that model itself, which transformers or llama.cpp runs. WORK is a folder that is
+made; in it stand the answers, so that a run that was stopped goes on, and passed-WRITER-SET.txt: at most 50 pairs of
+answers that passed every gate.
 """
 
 import argparse
@@ -13,28 +14,32 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.causal import CausalFluency, CausalParaphraser, rank_paraphrases
 from mars_engine.augment.quality.gatekeeper import Candidate, last_turn, make_gatekeeper
-from mars_engine.core.config import CausalConfig, MarsConfig
+from mars_engine.core.config import CausalConfig, ChatConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
 from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.stats.intervals import wilson_interval
 from mars_engine.store.workbench import Workbench
+from mars_engine.workspace.generators import open_generators
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
 
 DEMO = Path(__file__).parent.parent / "data" / "demo-train.jsonl"
-WRITERS = ("rules", "ranked", "causal")
+WRITERS = ("rules", "ranked", "causal", "llama.cpp")
 RANK_SPARE, CAUSAL_SPARE = 8, 1
 CHUNK, READ, SEED = 16, 50, 0
+LLAMA_CPP = ChatConfig(backend="llama.cpp", model=PACKAGED_LM, profile="small", timeout_seconds=600)
 SILENT = SilentProgress()
 
 
@@ -42,24 +47,31 @@ Judged = tuple[Pair, Pair, tuple[str, ...]]
 """A source, its new pair, and the reasons against it."""
 
 
-def make_writer(name: str) -> Paraphraser:
+@contextmanager
+def open_writer(name: str, bench: Workbench, root: Path) -> Iterator[Paraphraser]:
     config = CausalConfig(spare=CAUSAL_SPARE)
     match name:
         case "rules":
-            return RuleParaphraser()
+            yield RuleParaphraser()
         case "ranked":
-            return rank_paraphrases(RuleParaphraser(), CausalFluency(config, progress=SILENT), RANK_SPARE)
+            yield rank_paraphrases(RuleParaphraser(), CausalFluency(config, progress=SILENT), RANK_SPARE)
+        case "causal":
+            yield CausalParaphraser(config, progress=SILENT)
         case _:
-            return CausalParaphraser(config, progress=SILENT)
+            settings = MarsConfig(propose=ProposeConfig(paraphraser="chat"), chat=LLAMA_CPP, causal=config)
+            with open_generators(
+                root, settings, bench.encoder, bench.store.chat, progress=SILENT, clock=utc_now
+            ) as generators:
+                yield generators.paraphraser
 
 
-def write(name: str, texts: Sequence[str], kept: Path) -> tuple[dict[str, str], float, float]:
+def write(writer: Paraphraser, name: str, texts: Sequence[str], kept: Path) -> tuple[dict[str, str], float, float]:
     """Return the paraphrase of each text ("" for none), the seconds of writing, and those of loading."""
     answers: dict[str, Any] = {"texts": {}, "seconds": 0.0, "load": 0.0}
     if kept.is_file():
         answers = json.loads(kept.read_text())
     left = [text for text in dict.fromkeys(texts) if text not in answers["texts"]]
-    writer, progress = make_writer(name), PlainProgress()
+    progress = PlainProgress()
     if left:
         start = time.perf_counter()
         writer.paraphrase([ParaphraseRequest("warm", "It is a good idea to begin with a small thing.", 1, SEED)])
@@ -141,7 +153,8 @@ def main() -> None:
             pairs = random.Random(SEED).sample(everything, min(options.pairs, len(everything)))  # noqa: S311
             for writer in options.writers.split(","):
                 texts = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
-                found, seconds, load = write(writer, texts, folder / f"{writer}.json")
+                with open_writer(writer, bench, folder) as paraphraser:
+                    found, seconds, load = write(paraphraser, writer, texts, folder / f"{writer}.json")
                 found = {text: found[text] for text in texts}
                 judged = judge(bench, pairs, found)
                 show(f"{name}, {writer}", len(pairs), found, seconds, load, judged)

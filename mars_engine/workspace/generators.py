@@ -160,11 +160,12 @@ def _open_backend(config: ChatConfig, store: ChatStore, progress: Progress, cloc
         return LocalModels(config, store.keep, clock, progress)
     from mars_engine.augment.generators.chat.server import ChatServer
 
-    return ChatServer(
-        config,
-        key=_read_key(config.api_key_variable),
-        keep=store.keep,
-        spent=store.spent,
-        rng=np.random.default_rng(),  # waits need not be the same again
-        clock=clock,
-    )
+    def connect(config: ChatConfig, key: str = "") -> ChatServer:
+        rng = np.random.default_rng()  # waits need not be the same again
+        return ChatServer(config, key=key, keep=store.keep, spent=store.spent, rng=rng, clock=clock)
+
+    if config.backend == "llama.cpp":
+        from mars_engine.augment.generators.chat.llama_cpp import LlamaCppModels
+
+        return LlamaCppModels(config, connect)
+    return connect(config, _read_key(config.api_key_variable))

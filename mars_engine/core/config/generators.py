@@ -11,7 +11,7 @@ from mars_engine.core.config.section import Section
 
 ParaphraserName = Literal["rules", "chat", "seq2seq", "causal"]
 RefinerName = Literal["extractive", "chat", "seq2seq", "causal"]
-ChatBackendName = Literal["server", "transformers"]
+ChatBackendName = Literal["server", "transformers", "llama.cpp"]
 Profile = Literal["auto", "small", "large"]
 StructuredOutput = Literal["auto", "on", "off"]
 Decoding = Literal["diverse", "beam", "sample"]
@@ -52,12 +52,12 @@ class ChatConfig(Section):
     """A chat model that paraphrases, refines or judges: behind an OpenAI-compatible server, or loaded here."""
 
     backend: ChatBackendName = "server"
-    """Where the model runs: behind a 'server' with OpenAI's interface, or here, by 'transformers'."""
+    """Where the model runs: behind a 'server' with OpenAI's interface, or here, by 'transformers' or 'llama.cpp'."""
     base_url: Annotated[str, Field(pattern='^https?://[!"$->A-~]+$')] = "http://127.0.0.1:8000/v1"
     """Address of the server, with its /v1 where it has one, and without a user, '?' or any key in it."""
     model: str = ""
-    """The model, by the name that the server knows; for 'transformers' a folder, or the hub id of a model that is on
-    this machine."""
+    """The model, by the name that the server knows; for 'transformers' 'packaged-lm', a folder, or the hub id of a
+    model that is on this machine; for 'llama.cpp' 'packaged-lm' or the path of a GGUF file."""
     profile: Profile = "auto"
     """How the model is asked to write: 'large' (several rewrites a request, as JSON, by the prompts of 'mars prompts'),
     'small' (one rewrite of a passage a request, in plain text, as [causal] says), or 'auto': small where the model's

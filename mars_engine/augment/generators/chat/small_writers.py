@@ -16,9 +16,8 @@ from mars_engine.augment.generators.causal.manner import (
 )
 from mars_engine.augment.generators.chat.backend import Reply
 from mars_engine.augment.generators.chat.correspondence import CHARACTERS_A_TOKEN, Correspondence
-from mars_engine.augment.generators.chat.local_models import weights_fingerprint
 from mars_engine.augment.generators.chat.reading import CUT_OFF, is_plain_text, read_rewrites
-from mars_engine.augment.generators.chat.writers import READING_VERSION
+from mars_engine.augment.generators.chat.writers import READING_VERSION, weights_of
 from mars_engine.augment.generators.passages.fitness import find_fault
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, layout_of, rewrite
 from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written
@@ -175,7 +174,7 @@ class SmallChatGenerator:
         return rules_of(self.manner, search, "chat model")
 
     def _card(self, name: str, *own: str) -> GeneratorCard:
-        weights = weights_fingerprint(self.config.model) if self.config.backend == "transformers" else ""
+        weights = weights_of(self.config)
         return GeneratorCard(
             name=name,
             version=READING_VERSION,

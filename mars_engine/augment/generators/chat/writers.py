@@ -6,6 +6,7 @@ from typing import Any
 
 from mars_engine.augment.generators.chat.backend import Reply
 from mars_engine.augment.generators.chat.correspondence import Correspondence
+from mars_engine.augment.generators.chat.llama_cpp import gguf_fingerprint
 from mars_engine.augment.generators.chat.local_models import weights_fingerprint
 from mars_engine.augment.generators.chat.prompts import PromptTemplate
 from mars_engine.augment.generators.chat.reading import SCHEMA_OF_REWRITES, read_rewrites, vet_rewrites
@@ -151,8 +152,19 @@ def make_request(
     )
 
 
+def weights_of(config: ChatConfig) -> str:
+    """Return a fingerprint of the model's files; empty where it is a server that has them."""
+    match config.backend:
+        case "transformers":
+            return weights_fingerprint(config.model)
+        case "llama.cpp":
+            return gguf_fingerprint(config.model)
+        case "server":
+            return ""
+
+
 def _card(name: str, config: ChatConfig, prompts: Sequence[PromptTemplate]) -> GeneratorCard:
-    weights = weights_fingerprint(config.model) if config.backend == "transformers" else ""
+    weights = weights_of(config)
     return GeneratorCard(
         name=name,
         version=READING_VERSION,
