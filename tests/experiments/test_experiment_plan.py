@@ -123,9 +123,7 @@ def test_a_backbone_of_the_plans_own_gets_the_adapters_of_training_and_the_encod
     usual = RewardModelConfig()
     assert (plan.lora_config.lora, plan.lora_config.max_tokens) == (True, 128)
     assert (plan.lora_config.lora_r, plan.lora_config.lora_alpha) == (usual.lora_r, usual.lora_alpha)
-    assert plan.backbone_note == (
-        "packaged-lm through LoRA (rank 16, α 32, above layer 1) with a new head, texts of up to 128 tokens"
-    )
+    assert plan.backbone_note == "packaged-lm through LoRA (rank 16, α 32, above layer 1), texts of up to 128 tokens"
     own = load(tmp_path, LORA + BACKBONE + "max_tokens = 1024\nfrozen_layers = 0\n")
     assert own.lora_config.max_tokens == 1024
     assert "layer" not in own.backbone_note

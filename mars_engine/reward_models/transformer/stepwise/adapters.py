@@ -1,4 +1,4 @@
-"""Fine-tuning any transformer through LoRA for a given number of steps: adapters on upper layers, and a new head."""
+"""Fine-tuning any transformer through LoRA for a given number of steps: adapters on upper layers, and the head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
