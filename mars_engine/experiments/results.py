@@ -118,6 +118,8 @@ class ExperimentResults:
     comparisons: tuple[Comparison, ...]
     differences: int
     """How many differences were looked at: those of methods that are not the same, the baselines' own once."""
+    trained: str = ""
+    """What was trained, where the plan names a backbone of its own."""
 
     @property
     def expected_by_chance(self) -> float:
@@ -191,6 +193,7 @@ def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) 
         resamples=plan.evaluate.resamples,
         comparisons=whole,
         differences=len(list(each_difference(result for comparison in whole for result in comparison.methods))),
+        trained=plan.backbone_note,
     )
 
 

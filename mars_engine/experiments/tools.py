@@ -34,12 +34,20 @@ class TrainedMargins:
 
 
 class FineTune(Protocol):
-    """Fine-tunes an encoder from the probe of a training set."""
+    """Fine-tunes a transformer on a training set."""
 
     def __call__(
         self, linear: LinearTrainer, training_set: TrainingSet, heldout: Sequence[Pair], *, steps: int, seed: int
     ) -> TrainedMargins:
-        """Take so many optimizer steps, and return margins; nothing is kept of the model."""
+        """Take so many optimizer steps, and return margins; nothing is kept of the model.
+
+        Args:
+            linear: the probe of the draw, for those that start from it.
+            training_set: what is trained on.
+            heldout: what is ranked beside it.
+            steps: how many optimizer steps.
+            seed: fixes a new head, dropout and the order of the pairs.
+        """
         ...
 
 

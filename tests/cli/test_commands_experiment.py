@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tiny_transformers import save_tiny_backbone
 
 from mars_engine.cli.main import BAD_INPUT, UNUSABLE, mars
 from mars_engine.experiments.plan import BASELINES
@@ -143,3 +144,65 @@ def test_a_plan_that_cannot_be_used_is_refused_in_plain_words(tmp_path):
     missing.write_text(PLAN.format(path="no-such-file.jsonl", changes=""), encoding="utf-8")
     assert "there is no file no-such-file.jsonl" in experiment(tmp_path / "w", str(missing), "--dry-run").output
     assert experiment(tmp_path / "nowhere", str(missing)).exit_code == UNUSABLE
+
+
+LORA = """train = "fine-tuned"
+matchings = ["steps"]
+methods = ["none", "uniform"]
+[training]
+epochs = 1
+batch_size = 6
+learning_rate = 1e-3
+frozen_layers = 1
+backbone = "{backbone}"
+"""
+
+
+@pytest.mark.model
+def test_a_backbone_beside_the_plan_is_trained_through_lora_and_named(workspace, tmp_path):
+    lines = (shipped("data") / "demo-train.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line)["chosen"][0]["content"] for line in lines]
+    save_tiny_backbone(tmp_path / "tiny", "llama", texts)
+    plan = write_plan(tmp_path, LORA.format(backbone="tiny"))
+    ahead = " ".join(experiment(workspace, plan, "--dry-run").output.split())
+    note = "tiny through LoRA (rank 16, α 32, above layer 1), texts of up to 32 tokens"
+    assert f"trained: {note}" in ahead
+    assert "the 2 missing cells each train a transformer" in ahead
+    result = experiment(workspace, plan, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["results"]["trained"] == note
+    folder = Path(report["folder"])
+    (none, uniform) = map(json.loads, (folder / "cells.jsonl").read_text().splitlines())
+    assert none["steps"] == uniform["steps"] > 2
+    assert uniform["training_pairs"] > none["training_pairs"] == 12
+    assert none["log_loss"] != uniform["log_loss"]
+    assert f"{note}, is trained on it and measured on" in (folder / "report.html").read_text("utf-8")
+    assert f"Trained: {note}." in " ".join(experiment(workspace, plan, "--report-only").output.split())
+    assert "take under a minute" in " ".join(experiment(workspace, plan, "--dry-run").output.split())
+
+    save_tiny_backbone(tmp_path / "tiny", "gpt2", texts)
+    other = json.loads(experiment(workspace, plan, "--dry-run", "--json").stdout)
+    assert other["id"] != report["id"], "another model in the same folder"
+    assert other["forecast"]["finished"] == 0
+
+
+@pytest.mark.parametrize("backbone", ["no/such-backbone", "../nowhere"])
+def test_a_backbone_that_is_nowhere_is_refused_and_a_look_ahead_downloads_none(tmp_path, monkeypatch, backbone):
+    asked = []
+
+    def refuse(name, *, local_files_only):
+        asked.append(local_files_only)
+        raise ValueError(f"nothing is called {name}")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    create_workspace(tmp_path / "w")
+    plan = write_plan(tmp_path, LORA.format(backbone=backbone))
+    for arguments in (["--dry-run"], ["--report-only"], []):
+        result = experiment(tmp_path / "w", plan, *arguments)
+        said = " ".join(result.output.split())
+        assert result.exit_code == UNUSABLE, result.output
+        assert f"backbone '{backbone}' is neither a folder nor a model that the hub" in said
+        assert "'backbone' under [training] of" in said
+        assert "Traceback" not in said
+    assert asked == [True, True, False]

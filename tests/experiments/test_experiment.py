@@ -12,7 +12,7 @@ from mars_engine.core.records import Pair
 from mars_engine.experiments.draws import DatasetPairs, draw_pairs
 from mars_engine.experiments.experiment import experiment_id, forecast_experiment, run_experiment, wanted_cells
 from mars_engine.experiments.methods import Laboratory
-from mars_engine.experiments.plan import METHODS, DatasetPlan, ExperimentPlan, Method
+from mars_engine.experiments.plan import METHODS, DatasetPlan, ExperimentPlan, Method, TrainingSettings
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.stats.metrics import sigmoid
 
@@ -257,6 +257,14 @@ def test_the_outlook_counts_what_is_missing(finished):
     assert forecast_experiment(plan, DATA, cells).seconds == 0
 
 
+def test_how_long_transformers_take_is_said_by_finished_cells_alone(finished):
+    _, _, cells = finished
+    plan = make_plan(train="fine-tuned", methods=("none", "uniform"), matchings=("steps",))
+    assert forecast_experiment(plan, DATA, []).seconds is None
+    done = [cell for cell in cells if cell.key.matching == "steps" and cell.key.method == "none"]
+    assert forecast_experiment(plan, DATA, done).seconds > 0
+
+
 def test_a_fine_tuned_cell_is_trained_on_the_methods_texts_for_equal_steps():
     plan = make_plan(methods=("none", "uniform", "mars_signed"), seeds=(0,), matchings=("steps",), train="fine-tuned")
     asked = []
@@ -271,3 +279,15 @@ def test_a_fine_tuned_cell_is_trained_on_the_methods_texts_for_equal_steps():
     assert [(cell.accuracy, cell.steps) for cell in cells] == [(0.75, 24)] * 3
     head = make_plan(methods=plan.methods, seeds=(0,), matchings=("steps",))
     assert head.decisive_settings() != plan.decisive_settings()
+
+
+def test_another_backbone_is_another_experiment():
+    training = TrainingSettings(learning_rate=2e-4, backbone="a/b")
+    plans = [
+        make_plan(train="fine-tuned", methods=("none",), matchings=("steps",), training=each)
+        for each in (training, training.model_copy(update={"backbone": "here/b"}))
+    ]
+    ids = [experiment_id(each, DATA, encoder="e", generators=["g"], backbone="f1") for each in plans]
+    assert ids[0] == ids[1], "the same files under another name"
+    assert experiment_id(plans[0], DATA, encoder="e", generators=["g"], backbone="f2") != ids[0]
+    assert experiment_id(plans[0], DATA, encoder="e", generators=["g"]) != ids[0]

@@ -1,7 +1,10 @@
 """Plans of experiments: what is read, what is refused and how it is said."""
 
+import re
+
 import pytest
 
+from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.experiments.plan import (
     BASELINES,
@@ -109,3 +112,53 @@ def test_without_the_semantic_layer_every_pair_passes_the_gate(tmp_path):
 def test_what_cannot_be_fine_tuned_is_refused(tmp_path, setting):
     with pytest.raises(ConfigError, match="fine-tun"):
         load(tmp_path, f'train = "fine-tuned"\n{setting}\n' + LEAST)
+
+
+LORA = 'train = "fine-tuned"\nmatchings = ["steps"]\nmethods = ["none", "uniform"]\n' + LEAST
+BACKBONE = '[training]\nlearning_rate = 2e-4\nbackbone = "packaged-lm"\n'
+
+
+def test_a_backbone_of_the_plans_own_gets_the_adapters_of_training_and_the_encoders_length_or_its_own(tmp_path):
+    plan = load(tmp_path, LORA + BACKBONE + "[encoder]\nmax_tokens = 128\n")
+    usual = RewardModelConfig()
+    assert (plan.lora_config.lora, plan.lora_config.max_tokens) == (True, 128)
+    assert (plan.lora_config.lora_r, plan.lora_config.lora_alpha) == (usual.lora_r, usual.lora_alpha)
+    assert plan.backbone_note == "packaged-lm through LoRA (rank 16, α 32, above layer 1), texts of up to 128 tokens"
+    own = load(tmp_path, LORA + BACKBONE + "max_tokens = 1024\nfrozen_layers = 0\n")
+    assert own.lora_config.max_tokens == 1024
+    assert "layer" not in own.backbone_note
+    assert load(tmp_path, LORA).backbone_note == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LEAST + BACKBONE, 'training.backbone is named, but train = "head" trains none'),
+        (LORA + BACKBONE.replace("packaged-lm", "probe"), 'training.backbone = "probe" is no transformer'),
+        (LORA + BACKBONE.replace("packaged-lm", ""), "training.backbone = ''"),
+        (LORA + '[training]\nbackbone = "packaged-lm"\n', "set one for LoRA, as 0.0002 to begin with"),
+        (LORA + BACKBONE + "max_tokens = 15\n", "training.max_tokens is below 16"),
+        (LORA + "[training]\nmax_tokens = 64\n", "training.max_tokens is for another backbone"),
+        (LORA.replace('"steps"', '"convex"') + BACKBONE, "fine-tuning has no exact fit"),
+    ],
+)
+def test_a_backbone_that_makes_no_sense_is_refused_with_the_reason(tmp_path, text, says):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load(tmp_path, text)
+
+
+def test_plans_without_a_backbone_of_their_own_decide_what_they_decided_before(tmp_path):
+    """Their finished cells are found again: a plan's id depends on these keys and values."""
+    training = {"epochs": 5.0, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01, "frozen_layers": 1}
+    assert load(tmp_path, LEAST).decisive_settings()["training"] == training
+    with_length = load(tmp_path, LORA + BACKBONE + "max_tokens = 64\n").decisive_settings()["training"]
+    assert with_length == training | {"learning_rate": 2e-4, "max_tokens": 64}
+
+
+@pytest.mark.parametrize("name", ["fine-tuned", "fine-tuned-lm"])
+def test_the_shipped_plans_of_transformers_can_be_used(name):
+    path = shipped("data") / "experiments" / f"{name}.toml"
+    plan = load_experiment_plan(path)
+    assert plan.train == "fine-tuned"
+    assert plan.training.takes_lora == (name == "fine-tuned-lm")
+    assert all(find_dataset_file(each, path).is_file() for dataset in plan.datasets for each in dataset.paths)

@@ -12,7 +12,7 @@ from experiment_fakes import make_plan
 from mars_engine.cli.frame import as_plain
 from mars_engine.core.errors import MarsError
 from mars_engine.experiments.cells import CellKey, ExperimentCell
-from mars_engine.experiments.plan import MATCHINGS, Method
+from mars_engine.experiments.plan import MATCHINGS, Method, TrainingSettings
 from mars_engine.experiments.results import (
     cells_as_csv,
     points,
@@ -129,6 +129,15 @@ def test_results_survive_being_stored_as_json(results):
     assert np.isnan(again.comparisons[0].methods[0].accuracy.deviation)
     with pytest.raises(KeyError):
         results_from_plain({"name": "other"})
+
+
+def test_results_name_a_backbone_of_the_plans_own_and_older_ones_named_none(results):
+    assert results.trained == ""
+    older = {name: value for name, value in as_plain(results).items() if name != "trained"}
+    assert results_from_plain(older) == results
+    training = TrainingSettings(learning_rate=2e-4, backbone="owner/name")
+    plan = make_plan(methods=METHODS, seeds=(1,), matchings=("steps",), train="fine-tuned", training=training)
+    assert summarize_experiment(plan, CELLS).trained.startswith("owner/name through LoRA (rank 16")
 
 
 def test_the_tables_have_a_row_for_each_method_and_each_cell(results):

@@ -15,9 +15,10 @@ from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.transformer.backbone import load_probe_backbone
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
-from mars_engine.reward_models.transformer.frozen_layers import FrozenTuning, UpperLayers
 from mars_engine.reward_models.transformer.model import score_tokenized
 from mars_engine.reward_models.transformer.probe_start import start_of
+from mars_engine.reward_models.transformer.stepwise.frozen_layers import FrozenTuning, UpperLayers
+from mars_engine.reward_models.transformer.stepwise.training import StepTraining
 
 PROGRESS = SilentProgress()
 pytestmark = pytest.mark.model
@@ -32,7 +33,7 @@ def fitted(tmp_path_factory):
 
 
 def tuning(frozen: int) -> FrozenTuning:
-    return FrozenTuning(find_backbone_folder("packaged"), frozen, batch_size=4, learning_rate=1e-3, weight_decay=0.01)
+    return FrozenTuning(find_backbone_folder("packaged"), frozen, StepTraining(4, 1e-3, 0.01))
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 2, 9])

@@ -61,18 +61,18 @@ def experiment(session: Session, plan_path: Path, dry_run: bool, report_only: bo
     the database, the page Results, and artifacts/experiments/ (two CSV tables, one HTML report).
 
     What is trained are heads on the packaged encoder, cheap enough for many seeds, or with train = "fine-tuned" the
-    encoder itself, its lower layers frozen; other transformers are compared by 'mars train' with one law or another,
-    and 'mars evaluate'.
+    encoder itself, its lower layers frozen, or through LoRA another transformer that the plan names. One of the hub is
+    downloaded where it is not on this machine, not for --dry-run or --report-only.
     """
     if dry_run:
         with _unrecorded(session) as bench:
-            found = open_experiment(session.root, plan_path, bench)
+            found = open_experiment(session.root, plan_path, bench, download=False)
             forecast = forecast_experiment(found.plan, found.datasets, found.cells.load())
         facts = {"id": found.id, "forecast": forecast}
         return facts, lambda console: _show_forecast(console, found, forecast)
     if report_only:
         with _unrecorded(session) as bench:
-            found = open_experiment(session.root, plan_path, bench)
+            found = open_experiment(session.root, plan_path, bench, download=False)
             report = store_results(found, plan_cells(found.plan, found.cells.load()))
     else:
         with working(session, "experiment") as (bench, notes):
@@ -152,9 +152,15 @@ def _show_forecast(console: Console, experiment: WorkspaceExperiment, forecast: 
             f"  {dataset.name}: {len(pairs):,} pairs of {len({pair.prompt_id for pair in pairs}):,} prompts; under "
             f"each seed {dataset.base_pairs:,} base and {heldout:,} held-out pairs"
         )
+    if plan.backbone_note:
+        console.print(f"  trained: {plan.backbone_note}")
+    takes = (
+        f"take {_about(forecast.seconds)} (a rough guess)"
+        if forecast.seconds is not None
+        else "each train a transformer: how long that takes is said once one is finished"
+    )
     console.print(
-        f"  at most {forecast.texts_to_embed:,} texts to embed; the {forecast.missing:,} missing cells take "
-        f"{_about(forecast.seconds)} (a rough guess)"
+        f"  at most {forecast.texts_to_embed:,} texts to embed; the {forecast.missing:,} missing cells {takes}"
     )
 
 
@@ -216,6 +222,8 @@ def _show_report(console: Console, report: ExperimentReport) -> None:
             console.print(f"  {say_verdict(result, results.level)}")
         _show_costs(console, comparison)
         console.print()
+    if results.trained:
+        console.print(f"Trained: {results.trained}.")
     console.print(say_how_many(results))
     console.print(
         f"{results.finished:,} of {results.cells:,} cells are finished; report: {report.folder / REPORT_FILE}"

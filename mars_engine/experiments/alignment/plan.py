@@ -52,6 +52,8 @@ class AlignmentPlan(MethodsPlan):
             raise ValueError('align.dpo_pairs = "training" asks no reward model, so that none could be compared')
         if BEST_OF_N in self.ways and self.align.template == "plain":
             raise ValueError('ways names "best-of-n", which asks in the chat template: leave out align.template')
+        if self.training.takes_lora:
+            raise ValueError("training.backbone is named, but the reward models compared are heads: leave it out")
         if "judge" in self.methods:
             raise ValueError('methods names "judge", which needs labels that are known to be wrong: leave it out')
         if "self_training" in self.methods and not self.base_pairs:

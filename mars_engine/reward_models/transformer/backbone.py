@@ -1,8 +1,9 @@
 """Loading a transformer with one output: from a backbone, with a fresh head, or from a checkpoint of ours."""
 
 import logging as standard_logging
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,11 +194,18 @@ def head_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
-def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
-    """Return the model with low-rank adapters on all linear layers of its base; head and new modules train whole.
+def add_lora(backbone: Backbone, config: RewardModelConfig, *, frozen_layers: int = 0) -> Any:
+    """Return the model with low-rank adapters on the linear layers of its base; head and new modules train whole.
+
+    Args:
+        backbone: the model.
+        config: rank, scale and dropout of the adapters.
+        frozen_layers: blocks from below that get no adapters, so that no gradient is computed in or below them; what
+            stands before the first block gets none either then. 0: adapters on all linear layers.
 
     Raises:
         ModelError: the base has no linear layer.
+        ConfigError: it has no block above the frozen ones.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -222,13 +230,29 @@ def add_lora(backbone: Backbone, config: RewardModelConfig) -> Any:
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=targets,
+        target_modules=_above(targets, frozen_layers),
         modules_to_save=whole,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     with warnings.catch_warnings():  # peft still asks transformers by a name that it is giving up
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         return get_peft_model(model, adapters)
+
+
+def _above(modules: Sequence[str], frozen_layers: int) -> list[str]:
+    """Return those of some modules, given from below to above, that stand above the lowest blocks."""
+    if frozen_layers == 0:
+        return list(modules)
+    blocks = [int(found[1]) if (found := re.search(r"\.(\d+)\.", name)) else -1 for name in modules]
+    first = next((place for place, block in enumerate(blocks) if block >= frozen_layers), None)
+    if first is None:
+        raise ConfigError(
+            f"frozen_layers = {frozen_layers}, but the backbone has {max(blocks) + 1} layers, so that nothing of it "
+            "would be trained",
+            expected=f"a number from 0 to {max(blocks)}",
+            remedy="lower frozen_layers under [training] of the plan",
+        )
+    return list(modules[first:])
 
 
 # ---------------------------------------------------------------------------------------------------------- loading
@@ -357,7 +381,7 @@ def _require_positions(model: PreTrainedModel, max_tokens: int, folder: Path) ->
     positions = most_positions(model)
     if positions is not None and max_tokens > positions:
         raise ConfigError(
-            f"reward_model.max_tokens = {max_tokens}, but {folder} takes {positions} tokens at most",
+            f"max_tokens = {max_tokens}, but {folder} takes {positions} tokens at most",
             expected=f"a number from 16 to {positions}",
-            remedy="lower max_tokens under [reward_model] in mars.toml",
+            remedy="lower max_tokens under [reward_model] in mars.toml, or under [training] of a plan",
         )

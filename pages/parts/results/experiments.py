@@ -50,6 +50,8 @@ def draw_experiments(desk: Desk) -> None:
     results = experiment.results
     made = experiment.record.created_at.strftime("%Y-%m-%d")
     st.text(f"{results.name}, {made}: {results.finished:,} of {results.cells:,} cells are finished.")
+    if results.trained:
+        st.text(f"Trained: {results.trained}.")
     st.text(say_how_many(results))
     for comparison in _chosen(results):
         _draw_comparison(comparison, results)

@@ -50,6 +50,10 @@ def test_each_policy_has_the_plans_settings_with_its_own_way_and_seed(tmp_path: 
         (LEAST + 'ways = ["ppo"]\n[align]\nppo_minibatches = 3\n', "cannot share 16 completions a step"),
         (LEAST + 'ways = ["dpo"]\n[align]\ndpo_pairs = "training"\n', "asks no reward model"),
         (LEAST + 'ways = ["best-of-n"]\n[align]\ntemplate = "plain"\n', "asks in the chat template"),
+        (
+            LEAST + '[training]\nbackbone = "packaged-lm"\nlearning_rate = 2e-4\n',
+            "the reward models compared are heads",
+        ),
         (LEAST + 'methods = ["judge"]\n', "needs labels that are known to be wrong"),
         (LEAST + 'methods = ["self_training"]\n', "name base_pairs"),
         (LEAST + 'datasets = "x"\n', "datasets = 'x'"),

@@ -1,5 +1,6 @@
 """The Results page's section on experiments: the newest, for readers and for an audience, and where there is none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def results() -> ExperimentResults:
 
 @pytest.fixture
 def workspace(results, tmp_path) -> Path:
-    root = make_workspace(tmp_path / "w", "without a model")
+    return keep(results, tmp_path / "w")
+
+
+def keep(results: ExperimentResults, root: Path) -> Path:
+    """Make a workspace with an experiment's results."""
+    make_workspace(root, "without a model")
     artifact = "artifacts/experiments/one"
     (root / artifact).mkdir(parents=True)
     for name in ("report.html", "results.csv"):
@@ -49,6 +55,7 @@ def test_the_newest_experiment_is_shown_with_its_table_and_files(results, worksp
     shown = words(app)
     assert "a <b>bold</b> plan, 2026-01-02: 18 of 18 cells are finished." in shown
     assert f"{results.differences} comparisons were made" in shown
+    assert "Trained:" not in shown
     (choice,) = [each for each in app.selectbox if each.key == "experiment-comparison"]
     assert choice.options == ["fake, equal epochs", "fake, equal steps", "fake, exact fit"]
     tables = "".join(element.body for element in app.get("html"))
@@ -59,6 +66,11 @@ def test_the_newest_experiment_is_shown_with_its_table_and_files(results, worksp
     choice.select("fake, exact fit").run()
     assert not app.exception
     assert "the exact fit: each method's convex problem" in words(app)
+
+
+def test_a_backbone_of_the_plans_own_is_named(results, tmp_path, monkeypatch):
+    root = keep(replace(results, trained="owner/name through LoRA"), tmp_path / "w")
+    assert "Trained: owner/name through LoRA." in words(open_results(root, monkeypatch))
 
 
 def test_an_audience_sees_equal_steps_and_no_controls(workspace, monkeypatch):

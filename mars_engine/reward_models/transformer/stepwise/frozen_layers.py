@@ -8,25 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from mars_engine.core.protocols import Progress
 from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.reward_models.transformer.backbone import Backbone, load_probe_backbone
 from mars_engine.reward_models.transformer.probe_start import ProbeStart
+from mars_engine.reward_models.transformer.stepwise.training import StepTraining, TunedMargins
 from mars_engine.reward_models.transformer.tokenize import TokenizedSide
 
-WARMUP = 0.1
-"""Share of the steps in which the learning rate rises; then it falls to 0."""
 TEXTS_AT_ONCE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class TunedMargins:
-    """What a fine-tuned model says of the pairs that it learned from, and of held-out ones; each of shape (n,)."""
-
-    train: FloatArray
-    heldout: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +26,12 @@ class FrozenTuning:
     Attributes:
         folder: the encoder.
         frozen_layers: layers from below that stay as they are, beside the embeddings; at most all that the probe reads.
-        batch_size: pairs a step; every batch is full, passes over the pairs follow each other without a break.
-        learning_rate: AdamW's, after the warm-up.
-        weight_decay: AdamW's.
+        training: how it is trained.
     """
 
     folder: Path
     frozen_layers: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
+    training: StepTraining
 
     def margins(
         self,
@@ -67,40 +53,16 @@ class FrozenTuning:
             upper = UpperLayers(load_probe_backbone(self.folder, start), self.frozen_layers)
             pairs = list(training_set.pairs)
             texts = upper.lower_states([*pairs, *heldout], progress=progress)
-            self._train(upper, texts[: len(pairs)], training_set, steps=steps, seed=seed)
+            self.training.train(
+                upper.model,
+                lambda batch: upper.margins([texts[place] for place in batch]),
+                training_set,
+                steps=steps,
+                seed=seed,
+                progress=progress,
+            )
             margins = upper.score(texts)
         return TunedMargins(margins[: len(pairs)], margins[len(pairs) :])
-
-    def _train(
-        self,
-        upper: "UpperLayers",
-        texts: Sequence[tuple["LowerStates", "LowerStates"]],
-        training_set: TrainingSet,
-        *,
-        steps: int,
-        seed: int,
-    ) -> None:
-        weights = torch.tensor(training_set.weights / training_set.weights.mean(), dtype=torch.float32)
-        labels = torch.tensor(training_set.label_confidence, dtype=torch.float32)
-        optimizer = torch.optim.AdamW(upper.trained, lr=self.learning_rate, weight_decay=self.weight_decay)
-        rising = max(1, round(WARMUP * steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min((step + 1) / rising, (steps - step) / max(1, steps - rising))
-        )
-        rng, waiting = np.random.default_rng(seed), np.zeros(0, dtype=np.int64)
-        count = min(self.batch_size, len(texts))
-        upper.model.train()
-        for _ in range(steps):
-            if len(waiting) < count:
-                waiting = np.concatenate([waiting, rng.permutation(len(texts))])
-            batch, waiting = waiting[:count], waiting[count:]
-            margins = upper.margins([texts[place] for place in batch])
-            losses = cross_entropy(margins, labels[batch], reduction="none")
-            optimizer.zero_grad()
-            (weights[batch] * losses).mean().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-        upper.model.eval()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +100,6 @@ class UpperLayers:
             parameter.requires_grad_(False)
         for layer in self._stack[self._frozen :]:
             layer.requires_grad_(True)
-        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def lower_states(self, pairs: Sequence[Pair], *, progress: Progress) -> list[tuple[LowerStates, LowerStates]]:
