@@ -2,22 +2,25 @@
 
     .venv/bin/python -m benchmarks.fine_tuning ../shared/data [--sets demo,hh-harmless] [--seeds 3]
     .venv/bin/python -m benchmarks.fine_tuning ../shared/data --choose
+    .venv/bin/python -m benchmarks.fine_tuning ../shared/data --sets hh-harmless --lora 300 --heldout 200 --epochs 1
 
 The first prints, for each set, way and seed, held-out accuracy and log-loss after each epoch and the seconds until
 then, with nothing cached, loading and the choice of features included, measuring not. The second prints the out-of-fold
-log-loss of the head 'probe' after each epoch by learning rate, from training pairs alone.
+log-loss of the head 'probe' after each epoch by learning rate, from training pairs alone. The third trains the packaged
+language model through LoRA on so many training pairs, beside the packaged encoder from its probe and through LoRA.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from benchmarks.label_flips import load_pairs
@@ -25,10 +28,12 @@ from mars_engine.core.config import EncoderConfig, ProbeConfig, RewardModelConfi
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.transformer.backbone import (
     Backbone,
+    add_lora,
     find_device,
     load_backbone,
     load_probe_backbone,
@@ -46,6 +51,8 @@ from mars_engine.stats.metrics import pairwise_accuracy
 
 DEMO = Path(__file__).parent.parent / "data"
 PROGRESS = SilentProgress()
+LORA_RATE = 2e-4
+"""Ten times what whole transformers are trained at, as adapters are usually."""
 RATES = (1e-5, 2e-5, 5e-5, 1e-4)
 FOLDS = 3
 MOST_TO_CHOOSE_BY = 400
@@ -144,15 +151,19 @@ def tune(
 
         def measure() -> None:
             rows = backbone.pairs.tokenize(heldout, progress=PROGRESS)
-            scored = score_tokenized(backbone.model, rows, backbone.padding, batch_tokens=0, progress=PROGRESS)
+            scored = score_tokenized(trained, rows, backbone.padding, batch_tokens=0, progress=PROGRESS)
             points.append(Point(epoch, seconds, scored.margins))
 
         watch.pause(measure)
 
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
         in_bf16 = trains_in_bf16(config.precision, find_device(config.device))
+        if hasattr(backbone.model.config, "use_cache"):
+            backbone.model.config.use_cache = False
+        torch.manual_seed(config.seed)
+        trained = add_lora(backbone, config) if config.lora else backbone.model
         trainer = PairTrainer(
-            backbone.model,
+            trained,
             config=config,
             args=training_arguments(config, Path(folder), bf16=in_bf16, use_cpu=True),
             collator=PairCollator(backbone.padding, with_sources=False),
@@ -186,6 +197,33 @@ def compare(pair_set: PairSet, seeds: int, epochs: int) -> None:
         theirs = config.model_copy(update={"seed": seed})
         points = tune(load_backbone(folder, theirs), theirs, pair_set.train, pair_set.heldout, watch)
         tell("default head", seed, points)
+
+
+def compare_lora(pair_set: PairSet, seeds: int, epochs: int) -> None:
+    """Print the packaged language model and encoder, each through LoRA, and the encoder trained from its probe."""
+
+    def tell(way: str, seed: int, points: Sequence[Point]) -> None:
+        for point in points:
+            print(f"{pair_set.name:12} {way:24} {seed:>4} {point.told()}", flush=True)
+
+    config = RewardModelConfig(epochs=epochs, device="cpu", checkpoint_every=1_000_000)
+    with tempfile.TemporaryDirectory() as cache:
+        start, frozen = fit_probe(pair_set.train, pair_set.heldout, Path(cache))
+    tell("probe", 0, [frozen])
+    for seed in range(seeds):
+        watch = StopWatch()
+        watch.begun -= frozen.seconds
+        mine = config.model_copy(update={"backbone": "packaged", "head": "probe", "seed": seed})
+        backbone = load_probe_backbone(find_backbone_folder("packaged"), start)
+        tell("packaged, from the probe", seed, tune(backbone, mine, pair_set.train, pair_set.heldout, watch))
+    for name in ("packaged", PACKAGED_LM):
+        for seed in range(seeds):
+            watch = StopWatch()
+            mine = config.model_copy(
+                update={"backbone": name, "lora": True, "learning_rate": LORA_RATE, "seed": seed, "max_tokens": 256}
+            )
+            backbone = load_backbone(find_backbone_folder(name), mine)
+            tell(f"{name}, LoRA", seed, tune(backbone, mine, pair_set.train, pair_set.heldout, watch))
 
 
 def choose(pair_set: PairSet, rates: Sequence[float], decay: float, epochs: int, cache: Path) -> None:
@@ -223,6 +261,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=RewardModelConfig().epochs)
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="learning rates to choose from")
     parser.add_argument("--decay", type=float, default=RewardModelConfig().weight_decay)
+    parser.add_argument("--lora", type=int, default=0, help="compare LoRA on so many training pairs")
+    parser.add_argument("--heldout", type=int, default=0, help="measure on so many held-out pairs; 0: on all")
     parser.add_argument("--choose", action="store_true", help="compare learning rates on training pairs")
     asked = parser.parse_args()
     for name in asked.sets.split(","):
@@ -231,6 +271,11 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as cache:
                 rates = [float(rate) for rate in asked.rates.split(",")]
                 choose(pair_set, rates, asked.decay, asked.epochs, Path(cache))
+            continue
+        if asked.heldout:
+            pair_set = replace(pair_set, heldout=pair_set.heldout[: asked.heldout])
+        if asked.lora:
+            compare_lora(replace(pair_set, train=pair_set.train[: asked.lora]), asked.seeds, asked.epochs)
             continue
         compare(pair_set, asked.seeds, asked.epochs)
 

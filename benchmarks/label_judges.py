@@ -147,7 +147,7 @@ def run_cell(cell: Cell, clean: Sequence[Pair], heldout: Sequence[Pair], encoder
 
 def print_tables(found: Mapping[Cell, Mapping[str, Outcome]], sizes: Mapping[str, int]) -> None:
     """Print a table for each set: means over the seeds, accuracy with its interval over seeds."""
-    for name in SETS:
+    for name in dict.fromkeys(cell.name for cell in found):
         print(f"\n{name}, {sizes[name]:,} training pairs\n")
         print("| flipped | policy | set right | spoilt | wrong labels left | held-out accuracy | against nothing |")
         print("|---|---|---|---|---|---|---|")
@@ -182,14 +182,14 @@ def _interval(values: FloatArray) -> str:
 
 def run(data: Path, work: Path, seconds: float, sets: Sequence[str] = SETS) -> None:
     """Run the cells that are not there yet, as far as the time goes; then print."""
-    cells = [Cell(name, share, seed) for name in SETS for share in SHARES for seed in range(SEEDS)]
+    cells = [Cell(name, share, seed) for name in sets for share in SHARES for seed in range(SEEDS)]
     kept = work / "cells"
     kept.mkdir(parents=True, exist_ok=True)
     encoder = CachedEncoder(SentenceEncoder(EncoderConfig()), work / "embeddings")
-    pairs = {name: tuple(load_pairs(data / f"{name}-{part}.jsonl.gz") for part in ("train", "test")) for name in SETS}
+    pairs = {name: tuple(load_pairs(data / f"{name}-{part}.jsonl.gz") for part in ("train", "test")) for name in sets}
     end = time.monotonic() + seconds
     for cell in cells:
-        if cell.name not in sets or (kept / cell.file_name).exists():
+        if (kept / cell.file_name).exists():
             continue
         if time.monotonic() > end:
             break
@@ -204,7 +204,7 @@ def run(data: Path, work: Path, seconds: float, sets: Sequence[str] = SETS) -> N
         print(f"{len(missing)} of {len(cells)} cells are still to run: give the same command again")
         return
     found = {cell: _read_cell(kept / cell.file_name) for cell in cells}
-    print_tables(found, {name: len(pairs[name][0]) for name in SETS})
+    print_tables(found, {name: len(pairs[name][0]) for name in sets})
 
 
 def _read_cell(path: Path) -> dict[str, Outcome]:
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help=f"the folder of {', '.join(SETS)}")
     parser.add_argument("work", type=Path, help="keeps embeddings and finished cells")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after so many")
-    parser.add_argument("--set", action="append", choices=SETS, help="run cells of this set alone, in this run")
+    parser.add_argument("--set", action="append", choices=SETS, help="run and print this set alone")
     parser.add_argument("--packaged", type=int, default=0, help="try the packaged language model on so many demo pairs")
     arguments = parser.parse_args()
     if arguments.packaged:
