@@ -262,8 +262,8 @@ def _open_round(bench: Workbench, checked: ModelRecord, stage: Stage) -> tuple[P
     return plan, proposed
 
 
-def later_jobs(report: DemoReport) -> list[list[str]]:
-    """Return the commands that take minutes, for the background.
+def later_jobs(*, warm_up: str, checked: str) -> list[list[str]]:
+    """Return the commands that take minutes, for the background, by the ids of the models before and after the checks.
 
     An experiment of MARS, uniform, leaving out and none; a fine-tuning whose dynamics Results shows; and, where the
     packaged language model is installed, best-of-n by the models before and after the checks and a small alignment.
@@ -275,7 +275,6 @@ def later_jobs(report: DemoReport) -> list[list[str]]:
         ["score"],
     ]
     if is_packaged_lm_installed():
-        before, after = report.warm_up.id, report.checked.id
-        jobs.append(["best-of-n", *SMALL_POLICY, "--n", "4", "--model", before, "--model", after, *BEST_OF_N])
-        jobs.append(["align", *SMALL_POLICY, "--reward-model", after, "--gold", before, *ALIGN])
+        jobs.append(["best-of-n", *SMALL_POLICY, "--n", "4", "--model", warm_up, "--model", checked, *BEST_OF_N])
+        jobs.append(["align", *SMALL_POLICY, "--reward-model", checked, "--gold", warm_up, *ALIGN])
     return jobs

@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from mars_engine.cli.commands import app as commands
 from mars_engine.cli.main import BAD_INPUT, mars
 from mars_engine.core.config import EvaluateConfig
+from mars_engine.core.progress import SilentProgress, WatchedProgress
+from mars_engine.core.protocols import Clock
 from mars_engine.curate.agreement import agreement
 from mars_engine.curate.people import contributions
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+from mars_engine.jobs.recorded_run import recorded_run
+from mars_engine.store import Store
+from mars_engine.workspace.workspace import Workspace, find_workspace, open_workspace_store
 
 pytestmark = pytest.mark.model
 
@@ -71,6 +76,25 @@ def test_the_models_before_and_after_the_checks_are_compared_on_the_same_pairs(d
     (comparison,) = evaluation["comparisons"]
     assert comparison["log_loss"]["high"] < 0, "checked labels make it surer of the better answers"
     assert 0.45 <= evaluation["longer_wins"]["estimate"] <= 0.55
+
+
+def test_what_takes_minutes_begins_when_the_app_is_first_served_and_only_then(demo, tmp_path, monkeypatch):
+    workspace = tmp_path / "workspace"
+    shutil.copytree(demo[0], workspace)
+    begun: list[list[str]] = []
+
+    def note(_: Workspace, store: Store, command: list[str], *, clock: Clock) -> None:
+        begun.append(command)
+        with recorded_run(store, command[0], {}, clock, progress=WatchedProgress(SilentProgress())):
+            pass
+
+    monkeypatch.setattr(commands, "start_job", note)
+    monkeypatch.setattr(commands, "serve_app", lambda *_: None)
+    assert "Going on in the background" in run(workspace, "demo").output
+    assert [command[0] for command in begun[:3]] == ["experiment", "train", "score"]
+    everything = len(begun)
+    assert "Going on in the background" not in run(workspace, "demo").output
+    assert len(begun) == everything
 
 
 def test_a_second_run_gives_the_same_report_without_loading_torch(demo, quiet_environment):

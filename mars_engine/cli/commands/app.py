@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from mars_engine.cli import printing
-from mars_engine.cli.frame import Session, reporting
+from mars_engine.cli.frame import Session, as_plain, reporting
 from mars_engine.cli.kept_demo import keep_demo, kept_demo
 from mars_engine.core.errors import JobError
 from mars_engine.jobs.jobs import start_job
@@ -28,28 +28,29 @@ def demo(session: Session, serve: bool, port: int) -> Any:
     """
     root = session.root if session.root != Path() else Path("demo-workspace")
     kept = kept_demo(root)
-    played = _play_demo(session, root) if kept is None else None
-    report = json.loads(kept[0]) if kept is not None else played
+    report = json.loads(kept[0]) if kept is not None else as_plain(_play_demo(session, root))
 
     def show(console: Console) -> None:
         if kept is not None:
             console.print(kept[1])
             console.print(f"So it went when it ran here first; remove the folder {root} to run it anew.")
-        if serve and played is not None:
-            _begin_later(console, root, played)
         if serve:
+            _begin_later(console, root, warm_up=report["warm_up"]["id"], checked=report["checked"]["id"])
             serve_app(root, port)
 
     return report, show
 
 
-def _begin_later(console: Console, root: Path, report: Any) -> None:
+def _begin_later(console: Console, root: Path, *, warm_up: str, checked: str) -> None:
+    """Begin what takes minutes, unless it, or anything else, was begun there before."""
     from mars_engine.cli.demo import later_jobs
 
     workspace = find_workspace(root)
-    console.rule("Going on in the background, on the page Train")
     with open_workspace_store(workspace) as store:
-        for command in later_jobs(report):
+        if any(run.kind != "demo" for run in store.runs.all()):
+            return
+        console.rule("Going on in the background, on the page Train")
+        for command in later_jobs(warm_up=warm_up, checked=checked):
             console.print(f"  $ mars {shlex.join(command)}")
             try:
                 start_job(workspace, store, command, clock=utc_now)
