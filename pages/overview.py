@@ -37,5 +37,9 @@ def draw(desk: Desk) -> None:
     draw_runs(desk)
 
 
-with page("Overview", purpose="Where the reward model is unsure, and what was done about it.") as desk:
+with page(
+    "Overview",
+    purpose="A reward model learns from pairs which of two answers people prefer. Here is where it is unsure, and what "
+    "was done about it.",
+) as desk:
     draw(desk)

@@ -131,7 +131,7 @@ def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
     stage.tell(score_sections(bench.store, PairIndexCache(bench.store).current(), [warm_up, checked]))
     gain = say_gain(headline(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate))
     if gain is not None:
-        stage.tell(f"In short: {gain.title.lower()}. {gain.words[0]}\n")
+        stage.tell(f"In short: {gain.title.lower()}. {gain.words[0]} {gain.last_step}".rstrip() + "\n")
     for outcome in outcomes(bench.store, PairIndexCache(bench.store).current(), config=bench.config.evaluate)[:1]:
         stage.tell(outcome)
     plan, proposed = _open_round(bench, checked, stage)

@@ -327,7 +327,9 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             for measure, difference, verdict in (
                 ("accuracy", each.difference, each.verdict),
                 ("log-loss", each.log_loss, each.log_loss_verdict),
+                ("log-loss at best scale", each.log_loss_at_best_scale, ""),
             )
+            if difference is not None
         ]
         columns = ["comparison", "of", f"difference [{level:.0%}]", "verdict"]
         table(console, "Differences on the same pairs", columns, compared)

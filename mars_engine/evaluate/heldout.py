@@ -11,7 +11,14 @@ from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Pair, Rewards
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.stats.intervals import Interval, bootstrap_mean, paired_difference
-from mars_engine.stats.metrics import MarginMetrics, correctness, log_losses, longer_wins, summarize_margins
+from mars_engine.stats.metrics import (
+    MarginMetrics,
+    correctness,
+    log_losses,
+    log_losses_at_best_scale,
+    longer_wins,
+    summarize_margins,
+)
 from mars_engine.store.workbench import Workbench
 
 
@@ -69,6 +76,8 @@ class Comparison:
     """Of the log-loss, in nats; below 0 where the first is surer of the better answers, or less sure of the worse."""
     kinds: tuple[str, str] | None = None
     """Of the first and the second, where they are of different kinds: that is then part of the difference."""
+    log_loss_at_best_scale: Interval | None = None
+    """Likewise, each model's margins at the scale that suits the pairs best; None where it is not known."""
 
     @property
     def caveat(self) -> str:
@@ -90,7 +99,17 @@ class Comparison:
         if not self.log_loss.excludes_zero:
             return "no difference shown"
         better = self.first if self.log_loss.estimate < 0 else self.second
+        if self.is_scale_alone:
+            return f"{better} is better calibrated, by the size of its margins alone"
         return f"{better} is surer of the better answers"
+
+    @property
+    def is_scale_alone(self) -> bool:
+        """Whether the log-losses differ, and no longer so once each model's margins are at their best scale."""
+        scaled = self.log_loss_at_best_scale
+        if scaled is None or not self.log_loss.excludes_zero:
+            return False
+        return not scaled.excludes_zero or (scaled.estimate < 0) != (self.log_loss.estimate < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +206,27 @@ def compare(
     config: EvaluateConfig,
 ) -> Comparison:
     """Return accuracy and log-loss of the first model less those of the second, on the same pairs."""
-    accuracy, log_loss = (
+    accuracy, log_loss, at_best_scale = (
         paired_difference(
-            measure(rewards[first.id].margins),
-            measure(rewards[second.id].margins),
+            measure(rewards[first.id].margins, heldout.prompts),
+            measure(rewards[second.id].margins, heldout.prompts),
             rng=np.random.default_rng(config.seed),
             groups=heldout.prompts,
             resamples=config.resamples,
             level=config.confidence,
         )
-        for measure in (correctness, log_losses)
+        for measure in (_correctness, _log_losses, log_losses_at_best_scale)
     )
     kinds = (first.kind, second.kind) if first.kind != second.kind else None
-    return Comparison(first.label, second.label, accuracy, log_loss, kinds)
+    return Comparison(first.label, second.label, accuracy, log_loss, kinds, at_best_scale)
+
+
+def _correctness(margins: FloatArray, _prompts: IntArray) -> FloatArray:
+    return correctness(margins)
+
+
+def _log_losses(margins: FloatArray, _prompts: IntArray) -> FloatArray:
+    return log_losses(margins)
 
 
 def accuracy_interval(margins: FloatArray, prompts: IntArray, *, config: EvaluateConfig) -> Interval:

@@ -18,7 +18,9 @@ from mars_engine.evaluate.results import (
     compare_models,
     default_models,
     say_accuracy,
+    say_change,
     say_comparison,
+    say_last_step,
     say_log_loss,
 )
 from mars_engine.evaluate.status import count_open_suspects
@@ -90,6 +92,8 @@ class Headline:
     mis_ranked_now: float
     """Share of the training pairs with a negative margin under the newest model; NaN where it has no scores."""
     mis_ranked_before: float
+    last_step: Comparison | None = None
+    """The newest less the one before it, where that is not the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class Gain:
     """Whether the interval misses 0."""
     words: tuple[str, ...]
     """Sentences that need no statistics."""
+    last_step: str = ""
+    """What the newest step alone did, as a sentence; empty where there was one step."""
 
 
 def margin_histogram(index: PairIndex) -> MarginHistogram | None:
@@ -166,8 +172,9 @@ def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headl
     shares = [_mis_ranked_share(store, index, model) for model in (newest, before)]
     pair = [model for model in (before, newest) if model is not None]
     if not (index.split == SPLIT_CODES.index("heldout")).any():
-        return Headline(None, None, None, *shares)
+        return Headline(None, None, None, shares[0], shares[1])
     results = compare_models(store, index, pair, config=config)
+    last = compare_models(store, index, models[-2:], config=config).comparisons if len(models) > 2 else ()
     scored = {result.record.id: result for result in results.models}
     return Headline(
         now=scored.get(newest.id),
@@ -175,6 +182,7 @@ def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headl
         difference=results.comparisons[0] if results.comparisons else None,
         mis_ranked_now=shares[0],
         mis_ranked_before=shares[1],
+        last_step=next(iter(last), None),
     )
 
 
@@ -190,20 +198,24 @@ def say_gain(found: Headline) -> Gain | None:
         words = (say_accuracy(now), "It is the first model: nothing was done yet that could have gained something.")
         return Gain("Where it begins", "accuracy", None, is_shown=False, words=words)
     words = (say_comparison(difference), say_log_loss(difference))
+    title = say_change(difference)
+    last = say_last_step(found.last_step) if found.last_step else ""
     if difference.difference.excludes_zero:
-        title = "Right more often" if difference.difference.estimate > 0 else "Right less often"
-        return Gain(title, "accuracy", difference.difference, is_shown=True, words=words)
+        return Gain(title, "accuracy", difference.difference, is_shown=True, words=words, last_step=last)
     if difference.log_loss.excludes_zero:
-        gained = difference.log_loss.estimate < 0
-        sure = "Surer" if gained else "Less sure"
-        title = f"{sure} of the better answers; not shown to be right more or less often"
         then, today = (each.evaluation.metrics.typical_probability for each in (before, now))
         typical = (
             f"On a typical pair (geometric mean) it gives the better answer a probability of {today:.0%}; the first "
             f"gave {then:.0%}."
         )
-        return Gain(title, "log-loss", difference.log_loss, is_shown=True, words=(typical, *reversed(words)))
-    return Gain("No gain is shown yet", "accuracy", difference.difference, is_shown=False, words=words)
+        if difference.is_scale_alone:
+            typical += (
+                " That is the size of its margins alone: with both models' margins at their best scale, it is not "
+                "shown to know the better answer any better."
+            )
+        told = (typical, *reversed(words))
+        return Gain(title, "log-loss", difference.log_loss, is_shown=True, words=told, last_step=last)
+    return Gain("No gain is shown yet", "accuracy", difference.difference, is_shown=False, words=words, last_step=last)
 
 
 def tell_story(index: PairIndex) -> tuple[str, ...]:

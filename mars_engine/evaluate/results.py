@@ -298,6 +298,41 @@ def say_log_loss(comparison: Comparison) -> str:
         f"Its log-loss on them is {abs(difference.estimate):.3f} {less_or_more} than that of {comparison.second} "
         f"({difference.level:.0%} interval {signed_nats(difference.low)} to {signed_nats(difference.high)}): "
         f"{comparison.log_loss_verdict}."
+        + (f" {say_best_scale(scaled)}" if (scaled := comparison.log_loss_at_best_scale) is not None else "")
+    )
+
+
+def say_best_scale(difference: Interval) -> str:
+    """Say how much of a difference of log-losses is more than the size of the margins."""
+    shown = "" if difference.excludes_zero else ": no difference shown"
+    return (
+        f"With each model's margins at their best scale the difference is {signed_nats(difference.estimate)} "
+        f"({signed_nats(difference.low)} to {signed_nats(difference.high)}){shown}."
+    )
+
+
+def say_change(comparison: Comparison) -> str:
+    """Say in a few words how one model differs from another, as far as that is shown."""
+    if comparison.difference.excludes_zero:
+        return "Right more often" if comparison.difference.estimate > 0 else "Right less often"
+    if comparison.log_loss.excludes_zero:
+        is_better = comparison.log_loss.estimate < 0
+        if comparison.is_scale_alone:
+            return f"{'Better' if is_better else 'Worse'} calibrated; not shown to be right more or less often"
+        return (
+            f"{'Surer' if is_better else 'Less sure'} of the better answers; not shown to be right more or less often"
+        )
+    return "No difference is shown"
+
+
+def say_last_step(comparison: Comparison) -> str:
+    """Say what the newest step alone did: what was gained since the first model may be an earlier step's."""
+    points, nats = comparison.difference, comparison.log_loss
+    return (
+        f"The newest step alone, from {comparison.second} to {comparison.first}: {say_change(comparison).lower()} "
+        f"(accuracy {signed_points(points.estimate)} points, {signed_points(points.low)} to "
+        f"{signed_points(points.high)}; log-loss {signed_nats(nats.estimate)}, {signed_nats(nats.low)} to "
+        f"{signed_nats(nats.high)}, less is better)."
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from mars_engine.core.judge_records import JUDGE_PREFIX
 from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.report import ReportContent, Reviewer
+from mars_engine.evaluate.results import say_last_step
 
 StepKey = Literal["story", "map", "margins", "pairs", "gain", "people", "cost"]
 
@@ -237,11 +238,17 @@ def _main_words(content: ReportContent) -> list[str]:
         says.append(f"{say_gain(each)} {each.caveat}".rstrip())
         if each.log_loss.excludes_zero:
             then, now = (model.evaluation.metrics.typical_probability for model in (results.models[0], newest))
-            how = "surer" if each.log_loss.estimate < 0 else "less sure"
-            says.append(
-                f"It is {how} of the better answers: on a typical pair it gives them {now:.0%}, where {first} gave "
-                f"{then:.0%}. That is more than chance explains."
-            )
+            is_better = each.log_loss.estimate < 0
+            gives = f"on a typical pair it gives the better answer {now:.0%}, where {first} gave {then:.0%}"
+            if each.is_scale_alone:
+                how = "better" if is_better else "worse"
+                says.append(f"It is {how} calibrated: {gives}. That is the size of its margins, not a better order.")
+            else:
+                how = "surer" if is_better else "less sure"
+                says.append(f"It is {how} of the better answers: {gives}. That is more than chance explains.")
+    if len(results.models) > 2:
+        last = (newest.label, results.models[-2].label)
+        says += [say_last_step(each) for each in results.comparisons if (each.first, each.second) == last]
     return says
 
 

@@ -278,11 +278,41 @@ def test_a_gain_is_told_by_what_is_shown_alone(two_rounds):
         (unshown, shown, "Less sure of the better answers; not shown to be right more or less often", "log-loss"),
         (unshown, unshown, "No gain is shown yet", "accuracy"),
     ):
-        gain = say_gain(replace(found, difference=replace(found.difference, difference=accuracy, log_loss=log_loss)))
+        measured = {"difference": accuracy, "log_loss": log_loss, "log_loss_at_best_scale": log_loss}
+        gain = say_gain(replace(found, difference=replace(found.difference, **measured)))
         assert (gain.title, gain.measure, gain.is_shown) == (title, measure, title[:2] != "No")
     first = say_gain(replace(found, difference=None, before=None))
     assert (first.title, first.difference) == ("Where it begins", None)
     assert say_gain(replace(found, now=None)) is None
+
+
+def test_a_gain_in_the_size_of_margins_alone_is_told_as_calibration(two_rounds):
+    found = headline(two_rounds.store, index_of(two_rounds), config=CONFIG)
+    unshown, gained = Interval(0.001, -0.01, 0.01, 0.95), Interval(-0.05, -0.06, -0.04, 0.95)
+    for scaled, title in (
+        (unshown, "Better calibrated; not shown to be right more or less often"),
+        (Interval(0.05, 0.04, 0.06, 0.95), "Better calibrated; not shown to be right more or less often"),
+        (gained, "Surer of the better answers; not shown to be right more or less often"),
+    ):
+        comparison = replace(found.difference, difference=unshown, log_loss=gained, log_loss_at_best_scale=scaled)
+        gain = say_gain(replace(found, difference=comparison))
+        assert gain.title == title
+        assert ("size of its margins alone" in gain.words[0]) == comparison.is_scale_alone == (scaled is not gained)
+        assert "at their best scale" in " ".join(gain.words)
+
+
+def test_what_the_newest_step_did_alone_is_told_beside_what_was_gained_since_the_first(two_rounds):
+    bench = two_rounds
+    models = default_models(bench.store.models.all())
+    found = headline(bench.store, index_of(bench), config=CONFIG)
+    if len(models) == 2:
+        assert found.last_step is None
+        assert say_gain(found).last_step == ""
+    worse = Comparison("round 1", "checked", Interval(-0.008, -0.03, 0.01, 0.95), Interval(0.016, 0.004, 0.026, 0.95))
+    assert say_gain(replace(found, last_step=worse)).last_step == (
+        "The newest step alone, from checked to round 1: less sure of the better answers; not shown to be right more "
+        "or less often (accuracy −0.8 points, −3.0 to +1.0; log-loss +0.016, +0.004 to +0.026, less is better)."
+    )
 
 
 def test_the_story_counts_what_is_there(two_rounds):

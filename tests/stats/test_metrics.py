@@ -12,8 +12,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mars_engine.core.records import FloatArray
 from mars_engine.stats.metrics import (
     auc,
+    best_scale,
     calibration_error,
     correctness,
+    log_losses,
+    log_losses_at_best_scale,
     longer_wins,
     margin_bin_edges,
     pairwise_accuracy,
@@ -163,3 +166,28 @@ def test_a_bin_edge_lies_at_zero():
 
 def test_a_margin_within_the_noise_of_batching_is_a_tie():
     np.testing.assert_array_equal(correctness(np.array([0.0, 1e-7, -1e-7, 1e-3, -1e-3])), [0.5, 0.5, 0.5, 1.0, 0.0])
+
+
+@given(st.floats(0.05, 20), st.integers(0, 2**32 - 1))
+def test_the_size_of_margins_changes_nothing_at_their_best_scale(factor, seed):
+    rng = np.random.default_rng(seed)
+    margins, groups = rng.normal(0.4, 1.0, 60), np.arange(60) // 2
+    at_best = log_losses_at_best_scale(margins, groups)
+    assert log_losses_at_best_scale(factor * margins, groups) == pytest.approx(at_best, abs=1e-4)
+    assert best_scale(factor * margins) * factor == pytest.approx(best_scale(margins), rel=1e-4)
+
+
+def test_the_best_scale_is_that_of_the_least_loss_and_is_found_on_other_groups():
+    margins = np.random.default_rng(0).normal(0.5, 2.0, 200)
+    scale = best_scale(margins)
+    least = log_losses(scale * margins).mean()
+    assert all(least <= log_losses(scale * by * margins).mean() for by in (0.5, 0.9, 1.1, 2.0))
+    groups = np.arange(200) % 2
+    halves = log_losses_at_best_scale(margins, groups)
+    expected = log_losses(best_scale(margins[groups == 1]) * margins[groups == 0])
+    assert halves[groups == 0] == pytest.approx(expected)
+
+
+def test_where_there_are_no_other_groups_margins_stay_as_they_are():
+    margins = np.array([0.5, -0.25, 2.0])
+    assert (log_losses_at_best_scale(margins, np.zeros(3, dtype=np.int64)) == log_losses(margins)).all()

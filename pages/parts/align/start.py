@@ -263,7 +263,7 @@ def _draw_outlook(desk: Desk, choice: Choice, counted: PromptsAtHand) -> None:
     rate, is_measured = tokens_a_second(desk.store.runs.newest(50), choice.policy)
     tokens = choice.completions * choice.tokens
     source = (
-        "as the newest such training here went" if is_measured else "a guess for two cores; the first run will tell"
+        "as the newest run with this policy went" if is_measured else "a guess for two cores; the first run will tell"
     )
     lines = [
         f"It samples up to {choice.completions:,} completions of at most {choice.tokens:,} tokens: {tokens:,} tokens, "

@@ -99,7 +99,7 @@ function count(number, one, many) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/** "12 decided · 300 wait · 4 s each · about 20 min left · 5 accepted give up to 35 pairs" */
+/** "12 decided · 300 wait · 4 s each · about 20 min left · 5 accepted make up to 35 new pairs" */
 function progressLine(progress, kind) {
   const parts = [`${progress.decided.toLocaleString("en")} decided`, `${progress.waiting.toLocaleString("en")} wait`];
   const pace = progress.seconds_per_decision;
@@ -108,7 +108,7 @@ function progressLine(progress, kind) {
     if (progress.waiting) parts.push(`about ${duration(pace * progress.waiting)} left`);
   }
   if (kind === "proposal" && progress.accepted) {
-    const gives = progress.new_pairs === null ? "(their pairs are being counted)" : `give up to ${count(progress.new_pairs, "pair", "pairs")}`;
+    const gives = progress.new_pairs === null ? "(their pairs are being counted)" : `make up to ${count(progress.new_pairs, "new pair", "new pairs")}`;
     parts.push(`${progress.accepted.toLocaleString("en")} accepted ${gives}`);
   }
   return parts.join(" · ");

@@ -46,8 +46,12 @@ def draw_advice(desk: Desk) -> None:
             st.text(f"It takes {FEWEST_PAIRS} training pairs at least; there are {training:,}.")
         elif st.button("Ask the advisor", icon=":material/lightbulb:", key="ask-advisor"):
             begin(lambda: desk.start_job("advise"))
-    if advice is not None:
+    if advice is not None and changed:
+        with st.expander("What it advised then"):
+            _draw_steps(advice)
+    elif advice is not None:
         _draw_steps(advice)
+    if advice is not None:
         _draw_outcomes(desk)
 
 
@@ -105,7 +109,7 @@ def _bars(advice: Advice) -> go.Figure:
         )
     )
     height = charts.height_of_rows(len(steps))
-    axis = "expected gain in accuracy (points; hatched: not shown, the interval reaches 0)"
+    axis = "expected gain in accuracy (points; hatched: may be no gain, as the interval begins at 0.0 or below)"
     return charts.styled(figure, x=axis, y="", height=height, legend=False)
 
 

@@ -28,6 +28,8 @@ def draw_story(desk: Desk, index: PairIndex) -> None:
             st.text(f"On held-out pairs, against the first model; {gain.difference.level:.0%} interval.")
             charts.draw(_interval(gain, gain.difference), key="gain")
         st.text(gain.words[0])
+        if gain.last_step:
+            st.text(gain.last_step)
         if len(gain.words) > 1:
             with st.expander("In figures"):
                 for sentence in gain.words[1:]:

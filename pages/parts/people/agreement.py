@@ -68,7 +68,7 @@ def _draw_each_two(report: AgreementReport, items: str) -> None:
 def _draw_coefficient(label: str, coefficient: Coefficient, explains: str) -> None:
     interval = coefficient.interval
     with st.container(width=_figure_width(), gap=None):
-        value = "undefined" if interval is None else f"{interval.estimate:.2f}".replace("-", "−")
+        value = "–" if interval is None else f"{interval.estimate:.2f}".replace("-", "−")
         st.metric(label, value, help=None if presenting() else explains)
         if interval is not None:
             st.text(f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−"))

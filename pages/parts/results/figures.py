@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.results import (
     ModelResult,
     Results,
@@ -163,9 +164,10 @@ def draw_comparisons(results: Results) -> None:
         return
     st.subheader("Differences on the same pairs", anchor=False)
     interval, nats = f"{results.level:.0%} interval (points)", f"{results.level:.0%} interval (nats)"
+    scale = "at best scale (nats)"
     draw_table(
         "Differences in held-out accuracy and log-loss",
-        ("comparison", "difference (points)", interval, "verdict", "log-loss", nats, "verdict on log-loss"),
+        ("comparison", "difference (points)", interval, "verdict", "log-loss", nats, scale, "verdict on log-loss"),
         [
             (
                 f"{each.first} − {each.second}",
@@ -174,12 +176,20 @@ def draw_comparisons(results: Results) -> None:
                 each.verdict,
                 signed_nats(each.log_loss.estimate),
                 f"{signed_nats(each.log_loss.low)} to {signed_nats(each.log_loss.high)}",
+                _at_best_scale(each),
                 each.log_loss_verdict,
             )
             for each in results.comparisons
         ],
-        numbers=("difference (points)", interval, "log-loss", nats),
+        numbers=("difference (points)", interval, "log-loss", nats, scale),
     )
+
+
+def _at_best_scale(comparison: Comparison) -> str:
+    found = comparison.log_loss_at_best_scale
+    if found is None:
+        return "–"
+    return f"{signed_nats(found.estimate)} ({signed_nats(found.low)} to {signed_nats(found.high)})"
 
 
 # -------------------------------------------------------------------------------------------------------------- subsets

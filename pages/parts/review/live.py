@@ -160,7 +160,7 @@ def _lines(figures: LiveFigures) -> list[str]:
         f"effective rank {curvature.effective_rank:.1f}."
     )
     lines.append(
-        f"{figures.decisions:,} decisions counted: refitted on {figures.base_pairs:,} pairs and {figures.proposals:,} "
+        f"Decisions counted: {figures.decisions:,}. Refitted on {figures.base_pairs:,} pairs and {figures.proposals:,} "
         f"accepted proposals in {figures.seconds:.1f} s. Changes are since this page was opened, your last item's "
         "since the refit before."
     )

@@ -53,8 +53,8 @@ def what_to_do(config: MarsConfig) -> str:
     match config.judge.by:
         case "":
             return (
-                "Nobody judges yet. Set 'by' under judge: 'causal' for the small language model on this machine, "
-                "'chat' for the model under chat, or the id, label or folder of a reward model."
+                "No judge is set that could be asked. Set 'by' under judge: 'causal' for the small language model on "
+                "this machine, 'chat' for the model under chat, or the id, label or folder of a reward model."
             )
         case "recorded":
             return (

@@ -222,7 +222,7 @@ def _draw_new_pairs(desk: Desk, index: PairIndex, config: MarsConfig) -> None:
 def _draw_cost(desk: Desk, task: Task) -> None:
     took = durations(desk.store.runs.newest(None, state="finished", kinds=(task.kind,)), task.kind)
     if took is None:
-        st.text("How long it takes is unknown until one has run here.")
+        st.text("None of its kind has ended here yet, so that how long it takes is not known.")
         return
     if took.runs == 1:
         spread = f"The one earlier run of this kind took {duration(took.median)}."

@@ -108,7 +108,7 @@ def test_an_earlier_training_tells_how_long_the_next_takes(open_page):
     app.text_input(key="align-policy-place").set_value("/p").run()
     # 100 steps × 4 prompts × 4 completions and 6 looks at 10 prompts, of 64 tokens each, at 100 tokens a second.
     assert "up to 1,660 completions of at most 64 tokens: 106,240 tokens, about 18 min" in words(app)
-    assert "as the newest such training here went" in words(app)
+    assert "as the newest run with this policy went" in words(app)
 
 
 def test_the_button_starts_a_job_with_what_was_chosen(open_page, monkeypatch):

@@ -83,7 +83,7 @@ def test_agreement_that_is_undefined_says_why(at_work):
     pairs = store.pairs.pairs("train")
     decide(store, pairs[0].id, "flip", ADA)
     app = open_people(**{"decided-on": "Check"})
-    assert figure(app, "Krippendorff’s α") == "undefined"
+    assert figure(app, "Krippendorff’s α") == "–"
     assert "Krippendorff’s α is undefined: no item has answers of two people." in words(app)
     assert "Overlap percent" in words(app)
     decide(store, pairs[0].id, "flip", "bob")

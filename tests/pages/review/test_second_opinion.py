@@ -49,13 +49,13 @@ def keys(app: AppTest) -> list[str]:
 @pytest.mark.usefixtures("root")
 def test_where_nobody_judges_the_page_says_what_to_do():
     app = opened()
-    assert "Nobody judges yet. Set 'by' under judge" in texts(app)
+    assert "No judge is set that could be asked. Set 'by' under judge" in texts(app)
     assert "ask-judge" not in keys(app)
 
 
 @pytest.mark.parametrize(
     ("by", "words"),
-    [("", "Nobody judges yet"), ("recorded", "--opinions FILE"), ("chat", "none is named"), ("causal", ""), ("a", "")],
+    [("", "No judge is set"), ("recorded", "--opinions FILE"), ("chat", "none is named"), ("causal", ""), ("a", "")],
 )
 def test_what_stands_in_the_way_of_asking_is_told(by, words):
     said = what_to_do(MarsConfig(judge=JudgeConfig(by=by)))

@@ -90,7 +90,7 @@ def test_without_pairs_it_says_where_to_import_some(open_page):
 
 def test_before_any_run_the_cost_is_said_to_be_unknown(open_page):
     app, _ = open_page("without a model")
-    assert "How long it takes is unknown until one has run here." in words(app)
+    assert "None of its kind has ended here yet" in words(app)
     assert "not known before a model has read the margins" in words(app)
     assert figure(app, "Base pairs trained on") == "20"
     assert app.button(key="start").label == "Open a round"
