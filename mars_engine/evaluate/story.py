@@ -148,8 +148,8 @@ def _tell_people(content: ReportContent) -> StoryStep:
     if people:
         labels, proposals = (sum(getattr(each, name) for each in people) for name in ("labels", "proposals"))
         says.append(
-            f"{_count(len(people), 'person', 'people')} decided about {_count(labels, 'label')} and "
-            f"{_count(proposals, 'proposal')}."
+            f"{_count(len(people), 'person', 'people')} made {_count(labels + proposals, 'decision')}: {labels:,} "
+            f"about labels, {proposals:,} about proposals{' (each person counted)' if len(people) > 1 else ''}."
         )
         if undone := sum(each.undone for each in people):
             says.append(f"{_count(undone, 'decision')} {_were(undone)} taken back.")

@@ -73,7 +73,9 @@ def test_a_whole_workspace_has_each_step_but_the_map(told):
     steps = tell(told)
     assert [step.key for step in steps] == list(TITLES)
     assert [step.key for step in steps if step.missing] == ["map"]
-    assert "1 person decided about 0 labels and 1 proposal. 1 decision was taken back." in says(told, "people")
+    assert "1 person made 1 decision: 0 about labels, 1 about proposals. 1 decision was taken back." in says(
+        told, "people"
+    )
     assert "People read for 90 seconds, 90 seconds a decision." in says(told, "cost")
     assert "12 pairs to learn from, and 12 pairs that it never learns from" in says(told, "story")
 
@@ -88,7 +90,7 @@ def test_without_a_model_each_step_says_what_would_be_there():
 def test_a_language_models_decisions_are_not_a_persons(told):
     judged = replace(told.reviewers[0], name="judge:recorded", labels=7)
     content = replace(told, reviewers=(*told.reviewers, judged))
-    assert "1 person decided" in says(content, "people")
+    assert "1 person made 1 decision" in says(content, "people")
     assert "a judge, or a recording of one, decided about 7 labels" in says(content, "people")
 
 
@@ -97,7 +99,7 @@ def test_what_a_policy_decided_is_told_beside_what_people_did(told):
     person = next(each for each in told.reviewers if not each.is_policy)
     content = replace(told, reviewers=(person, policy))
     assert "A policy, a fixed rule, decided about 7 labels and 2 proposals" in says(content, "people")
-    assert "1 person decided about 0 labels" in says(content, "people")
+    assert "0 about labels" in says(content, "people")
 
 
 def a_run(name: str, kind: str, start: int, end: int | None) -> Run:
