@@ -102,6 +102,8 @@ def draw_models_compared(desk: Desk) -> None:
     if not results.models:
         return
     draw_words(results)
+    if not presenting():
+        draw_downloads(desk, results)
     draw_models(results)
     draw_comparisons(results)
     if len(results.models) > 1:
@@ -113,8 +115,6 @@ def draw_models_compared(desk: Desk) -> None:
     draw_subsets(results)
     draw_calibration(results)
     draw_lineage(results)
-    if not presenting():
-        draw_downloads(desk, results)
 
 
 def draw(desk: Desk) -> None:

@@ -1,5 +1,7 @@
 """Train: start rounds, watch what is at work, and look back at earlier runs."""
 
+import streamlit as st
+
 from mars_engine.core.records import Run
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import empty_state, page, presenting
@@ -11,9 +13,11 @@ from pages.parts.train.start import draw_start
 
 def draw(desk: Desk) -> None:
     running = desk.running_job()
-    if running is not None:
-        watch(desk, running)
-    draw_queue(desk)
+    under_way = st.empty()  # always there, so that what stands below keeps its place and the focus of the keyboard
+    with under_way.container():
+        if running is not None:
+            watch(desk, running)
+        draw_queue(desk)
     if not presenting():
         _draw_start(desk, running)
         draw_failures(desk, running)

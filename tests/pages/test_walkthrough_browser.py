@@ -1,13 +1,9 @@
-"""From an empty workspace to a trained probe, in the browser alone; its pictures stand in the README.
-
-With MARS_SCREENSHOTS naming a folder the pictures are kept there, and show a round of the default budget.
-"""
+"""A stranger in the finished demo, by keyboard alone: ten decisions, a round closed, its result, its report."""
 
 import os
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +11,39 @@ from browsing import open_browser
 from card_driving import CardDriver
 from serving_app import MARS, serve
 
-from mars_engine.core.config import AllocationConfig, MarsConfig
-from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+from pages.parts.frame.sign_in import offered_name
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
-CHECKS = "rfrra"
-REVIEWS = "aaxa12aaxa"
-SMALL_ROUND = MarsConfig(allocation=AllocationConfig(budget=60))
+REVIEWS = "aaxaa12aax"
+SECONDS_TO_THE_FIRST_DECISION = 60
+MOST_TABS = 12
+"""To what a page is there for, from where its keys begin."""
+
+FOCUSED = """
+let at = document.activeElement;
+while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+const style = getComputedStyle(at);
+return {
+  words: (at.getAttribute('aria-label') || at.innerText || at.value || '').trim(),
+  is_there: !arguments[0] || at.matches(arguments[0]),
+  is_seen: (style.outlineStyle !== 'none' && style.outlineWidth !== '0px') || style.boxShadow !== 'none',
+};
+"""
+"""What has the focus, whether a selector matches it, and whether a ring around it shows that."""
+
+SETTLED = """
+return !document.querySelector('[data-testid=stSkeleton]') &&
+  document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning';
+"""
 
 
-class Visitor:
-    """Somebody who uses the app, and takes a picture now and then."""
+class Keyboard:
+    """Somebody without a mouse."""
 
-    def __init__(self, browser: Any, address: str, pictures: Path) -> None:
-        self.browser, self.address, self.pictures = browser, address, pictures
-        self.card = CardDriver(browser)
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
 
     @property
     def text(self) -> str:
@@ -42,87 +55,95 @@ class Visitor:
         deadline = time.monotonic() + seconds
         while not is_so():
             assert time.monotonic() < deadline, f"after {seconds} s still not: {what}; the page says: {self.text}"
-            time.sleep(0.2)
+            time.sleep(0.1)
 
-    def open(self, page: str, words: str) -> None:
-        self.browser.get(f"{self.address}/{page}")
-        self.wait(lambda: words in self.text, words)
+    def wait_for(self, words: str, *, seconds: float = 60) -> None:
+        """Wait until the page says these words and has settled."""
+        self.wait(lambda: words in self.text and self.browser.execute_script(SETTLED), words, seconds=seconds)
 
-    def click(self, label: str, *, among: str = "button") -> None:
-        named = "b => b.innerText.trim().endsWith(arguments[0])"
-        find = f"return [...document.querySelectorAll('{among}')].filter({named}).pop()"
-        self.wait(lambda: self.browser.execute_script(find, label), f"a button {label!r}")
-        self.browser.execute_script("arguments[0].click()", self.browser.execute_script(find, label))
+    def wait_for_page(self, words: str) -> None:
+        """Wait for another page, from whose beginning keys go on."""
+        self.wait_for(words)
+        self.wait(lambda: self.focused("#stMain")["is_there"], "keys begin at the page", seconds=5)
 
-    def picture(self, name: str) -> None:
-        settled = (
-            "const empty = [...document.querySelectorAll('[data-testid=stPlotlyChart]')].filter(chart => "
-            "!chart.querySelector('.main-svg')); return !document.querySelector('[data-testid=stSkeleton]') && "
-            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning' && !empty.length"
-        )
-        self.wait(lambda: self.browser.execute_script(settled), "the page has settled")
-        time.sleep(1)  # figures fade in
-        assert self.browser.save_screenshot(str(self.pictures / f"{name}.png"))
+    def focused(self, among: str = "") -> dict[str, Any]:
+        return dict(self.browser.execute_script(FOCUSED, among))
+
+    def tab_to(self, words: str, *, among: str = "") -> None:
+        """Press Tab until what says these words has the focus, soon enough and with a ring around it."""
+        passed = []
+        for _ in range(MOST_TABS):
+            self.press("\ue004")
+            focused = self.focused(among)
+            passed.append(focused["words"])
+            if words in focused["words"] and focused["is_there"]:
+                assert focused["is_seen"], f"{words!r} has the focus, and nothing shows it"
+                return
+        raise AssertionError(f"{MOST_TABS} times Tab led to {passed}, not to {words!r}")
+
+    def enter(self) -> None:
+        self.press("\ue007")
+
+    def press(self, key: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.browser, duration=0).send_keys(key).perform()
+
+    def errors(self) -> list[str]:
+        """What the browser's console calls an error; Streamlit looks for its server below each page first."""
+        log = self.browser.get_log("browser")
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE" and "_stcore" not in entry["message"]]
 
 
-def test_from_an_empty_workspace_to_a_trained_probe(tmp_path, finished_demo):
-    kept = os.environ.get("MARS_SCREENSHOTS")
-    pictures = Path(kept or tmp_path)
-    pictures.mkdir(parents=True, exist_ok=True)
-    root = create_workspace(tmp_path / "workspace", MarsConfig() if kept else SMALL_ROUND).root
-    # The demo has embedded the same pairs; what the round's proposals say is embedded here.
-    shutil.copytree(finished_demo / "workspace" / "artifacts" / "embeddings", root / "artifacts" / "embeddings")
+def test_a_stranger_decides_closes_the_round_and_takes_its_report_by_keyboard_alone(tmp_path, finished_demo):
+    root = tmp_path / "workspace"
+    shutil.copytree(finished_demo / "workspace", root)
     with serve(MARS, root, environment=os.environ, folder=tmp_path) as address, open_browser() as browser:
         downloads = {"behavior": "allow", "downloadPath": str(tmp_path / "downloads")}
         browser.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
-        visitor = Visitor(browser, address, pictures)
+        keyboard, card = Keyboard(browser), CardDriver(browser)
 
-        visitor.open("", "no training pairs yet")
-        visitor.picture("empty")
-        visitor.click("Import the demo pairs")
-        visitor.wait(lambda: "Open the round" in visitor.text, "the demo pairs are there", seconds=120)
-        visitor.click("Open the round")
-        visitor.wait(lambda: "wait for a decision" in visitor.text, "the round is open", seconds=400)
-        visitor.picture("overview")
-        visitor.open("explore", "pairs selected")
-        visitor.click("Make the map")
-        visitor.wait(
-            lambda: "There is no map" not in visitor.text and "At work" not in visitor.text, "a map", seconds=300
-        )
-        visitor.picture("explore")
+        opened = time.monotonic()
+        browser.get(address)
+        keyboard.wait_for("wait for a decision")
+        keyboard.tab_to("Skip to main content")
+        keyboard.enter()
+        keyboard.tab_to("Review proposals", among="button")
+        keyboard.enter()
+        card.wait_for_card()
+        card.press_next(REVIEWS[0])
+        assert time.monotonic() - opened < SECONDS_TO_THE_FIRST_DECISION
 
-        visitor.card.open(f"{address}/check?who=ada")
-        visitor.picture("check")
-        for key in CHECKS:
-            visitor.card.press_next(key)
-        visitor.card.wait_until_saved()
+        for key in REVIEWS[1:-1]:
+            card.press_next(key)
+        keyboard.wait_for("decisions counted: refitted", seconds=120)  # a first refit, before which there is none
+        card.press_next(REVIEWS[-1])
+        card.wait(lambda: "Last: rejected. Its margin, refitted: " in card.text(".banner"), "how it moved", seconds=120)
+        card.wait_until_saved()
+        keyboard.tab_to("Train on what is accepted")
+        keyboard.enter()
 
-        visitor.card.open(f"{address}/review?who=ada")
-        visitor.picture("review")
-        for key in REVIEWS:
-            visitor.card.press_next(key)
-        visitor.card.wait_until_saved()
+        keyboard.wait_for_page("Wait for review")
+        # What is chosen above has the name of the button that starts it.
+        keyboard.tab_to("Close the round and retrain", among=".st-key-start button")
+        keyboard.enter()
+        keyboard.wait_for("finished: close-round", seconds=300)
+        assert keyboard.focused(".st-key-start button")["is_there"]
+        keyboard.tab_to("See what the last round gained")
+        keyboard.enter()
 
-        visitor.open("train", "Close the round and retrain")
-        # What is chosen above has the name of the button that starts it, and is there before it.
-        visitor.click("Close the round and retrain", among=".st-key-start button")
-        visitor.wait(lambda: "finished: close-round" in visitor.text, "the round is closed", seconds=300)
-        visitor.picture("train")
-
-        visitor.open("results", "Held-out accuracy")
-        visitor.picture("results")
-        visitor.click("Report (one HTML file)")
+        keyboard.wait_for_page("The reward model signed round 1 ranks")
+        keyboard.tab_to("Report (one HTML file)")
+        keyboard.enter()
         report = tmp_path / "downloads" / "mars-report.html"
-        visitor.wait(report.exists, "the report is downloaded")
+        keyboard.wait(report.exists, "the report is downloaded")
         page = report.read_text(encoding="utf-8")
         assert page.lower().startswith("<!doctype html>")
         assert "held-out pairs" in page
+        assert not keyboard.errors()
 
     with open_workspace_store(find_workspace(root)) as store:
-        checks = [event for events in store.reviews.events("pair").values() for event in events]
-        reviews = [event for events in store.reviews.events("proposal").values() for event in events]
-        assert len(checks) == len(CHECKS)
-        assert len(reviews) == len(REVIEWS)
-        assert {event.annotator for event in [*checks, *reviews]} == {"ada"}
+        events = [event for each in store.reviews.events("proposal").values() for event in each]
+        assert len([event for event in events if event.annotator == offered_name()]) == len(REVIEWS)
         assert store.models.latest().round == 1
-        assert all(run.state == "finished" for run in store.runs.all())
+        assert [run.state for run in store.runs.all() if run.kind == "close-round"] == ["finished"]

@@ -176,6 +176,7 @@ class Deck extends Deciding {
     this.saving.classList.toggle("waits", unsaved > 0);
     this.saving.title = this.log.isKept ? "" : "This browser keeps nothing: leave the tab open until all is saved.";
     this.root.dataset.unsaved = unsaved;
+    this.onward.classList.toggle("waits", !rest.accepted);
     this.drawGain();
     if (!this.shown && !this.isGrid && this.editing === null) {
       const empty = this.stage.querySelector(".empty");
@@ -223,13 +224,32 @@ class Deck extends Deciding {
     if (!last) return "";
     const many = last.many || last.items.length;
     const done = many > 1 ? `${DONE[last.action]} (${count(many, "card", "cards")})` : DONE[last.action];
+    const moved = this.movedWords();
     const card = this.cards.get(last.items[0]);
     const second = card && many === 1 && last.action !== "skip" ? opinionWords(card.opinions, last.action) : "";
-    if (!card || !last.presented || last.presented === "open" || !revealsLabels(last)) return `Last: ${done}.${second}`;
+    if (!card || !last.presented || last.presented === "open" || !revealsLabels(last)) return `Last: ${done}.${moved}${second}`;
     const chosen = last.presented === "blind_swapped" ? "B" : "A";
     const margin = card.figures[0];
     const figure = margin ? `, ${margin.label} ${number(margin.before)} ${margin.unit || ""}` : "";
-    return `Last: ${done}. ${chosen} was labelled chosen${figure}.${second}`;
+    return `Last: ${done}. ${chosen} was labelled chosen${figure}.${moved}${second}`;
+  }
+
+  /** How the newest refit moved the margin of the card that was decided last when it began; see `live.py`. */
+  movedWords() {
+    const moved = window.marsMoved;
+    const place = moved ? this.history.findLastIndex((act) => act.items.includes(moved.item)) : -1;
+    if (place < 0 || (this.blind && !revealsLabels(this.history[place]))) return "";
+    const later = this.history.length - 1 - place;
+    const whose = later === 0 ? "Its margin" : later === 1 ? "Margin of the one before" : `Margin of the one ${later} before`;
+    return ` ${whose}, refitted: ${number(moved.before)} → ${number(moved.after)}.`;
+  }
+
+  tellMoved() {
+    const moved = JSON.stringify(window.marsMoved);
+    if (!this.data || this.toldMoved === moved) return;
+    this.toldMoved = moved;
+    this.drawBanner();
+    this.live.textContent = this.movedWords();
   }
 
   say(words) {
@@ -315,6 +335,13 @@ class Deck extends Deciding {
     );
     this.help.replaceChildren(element("table", {}, element("tbody", {}, ...rows)));
   }
+}
+
+/** Go to Train by Streamlit's own link where it is on the page, so that it need not be loaded anew. */
+function goToTrain() {
+  const link = document.querySelector('[data-testid="stSidebarNavLink"][href$="/train"]');
+  if (link) link.click();
+  else window.location.assign("train");
 }
 
 /** Whether who did this knows the labels of its items since: a decision says what it meant, a blind skip does not. */

@@ -44,6 +44,8 @@ class Dealing {
     window.addEventListener("keydown", this.onKey, true);
     window.addEventListener("beforeunload", this.onLeave);
     window.addEventListener("online", this.onReturn);
+    this.onMoved = () => this.tellMoved();
+    window.addEventListener("mars:moved", this.onMoved);
     this.onOtherTab = (event) => this.hearOtherTab(event);
     this.onLook = () => this.catchUp();
     window.addEventListener("storage", this.onOtherTab);
@@ -56,6 +58,7 @@ class Dealing {
     window.removeEventListener("keydown", this.onKey, true);
     window.removeEventListener("beforeunload", this.onLeave);
     window.removeEventListener("online", this.onReturn);
+    window.removeEventListener("mars:moved", this.onMoved);
     window.removeEventListener("storage", this.onOtherTab);
     document.removeEventListener("visibilitychange", this.onLook);
     window.clearInterval(this.timer);
@@ -70,17 +73,20 @@ class Dealing {
     this.tools = element("div", { class: "tools", role: "group", "aria-label": "View" });
     this.problem = element("div", { class: "problem", role: "alert", hidden: true });
     this.banner = element("p", { class: "banner" });
+    this.onward = element("button", { type: "button", class: "onward" }, "Train on what is accepted →");
+    this.onward.addEventListener("click", () => goToTrain());
     this.stage = element("div", { class: "stage" });
     this.noted = element("div", { class: "noted" });
     this.bar = element("div", { class: "bar", role: "group", "aria-label": "Decisions" });
     this.help = element("div", { class: "help", role: "region", "aria-label": "Keys", hidden: true });
     this.live = element("p", { class: "unseen", "aria-live": "polite" });
     const top = element("div", { class: "top" }, this.progress, this.saving, this.tools);
+    const said = element("div", { class: "said" }, this.banner, this.onward);
     const foot = element("div", { class: "foot" }, this.noted, this.bar);
     this.root = element(
       "section",
       { class: "deck", role: "region", tabindex: "-1" },
-      ...[top, this.help, this.problem, this.banner, this.stage, foot, this.live],
+      ...[top, this.help, this.problem, said, this.stage, foot, this.live],
     );
     this.host.append(this.root);
   }
@@ -141,6 +147,7 @@ class Dealing {
       const made = count(elsewhere, "decision", "decisions");
       this.complain(`${made} made in this browser under another name or page wait to be saved: open that one again.`);
     }
+    this.onward.hidden = data.kind === "pair";
     this.root.setAttribute("aria-label", data.kind === "pair" ? "Pairs to check" : "Proposals to review");
   }
 

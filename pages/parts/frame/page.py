@@ -1,5 +1,6 @@
 """The frame of every page: sign-in, the page list, the desk, who is reading, present mode, errors in plain words."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ WORDMARK = Path(__file__).with_name("wordmark.svg")
 
 PRESENT_STYLE = """
 <style>
-  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early, > .st-key-keyboard) { display: none; }
   html { font-size: 20px; }
   [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
   [data-testid="stMetricValue"] { font-size: 2.6rem; }
@@ -50,14 +51,28 @@ PRESENT_STYLE = """
 """
 NUMBER_STYLE = """
 <style>
-  [data-testid="stLayoutWrapper"]:has(> .st-key-early) { display: none; }
+  [data-testid="stLayoutWrapper"]:has(> .st-key-early, > .st-key-keyboard) { display: none; }
   [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .mars-way { color: inherit !important; text-decoration: none; padding: .25rem .5rem; font-size: .88rem; }
   .mars-way:hover { text-decoration: underline; }
+  a[data-testid="stSidebarNavLink"]:focus-visible, a[data-testid="stPageLink-NavLink"]:focus-visible,
+  button[data-testid="stBaseButton-elementToolbar"]:focus-visible {
+    outline: 2px solid #3b82c4; outline-offset: -2px; }
   .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
+KEYBOARD_SCRIPT = """
+<script>
+  {
+    const page = %s;
+    if (window.marsPage && window.marsPage !== page) document.getElementById("stMain")?.focus({ preventScroll: true });
+    window.marsPage = page;
+  }
+</script>
+"""
+"""After a change of page Tab goes on from the beginning of the new one: Streamlit leaves it at the link in the page
+list, or nowhere where a button of the page before led here. It runs once a page, as its text differs there."""
 DARK_STYLE = """
 <style>
   [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p,
@@ -172,7 +187,9 @@ def page(title: str, *, purpose: str) -> Iterator[Desk]:
     _insist_on_frame()
     if not is_signed_in():
         st.stop()
-    st.title(title)
+    with st.container(key="keyboard"):
+        st.html(KEYBOARD_SCRIPT % json.dumps(title), unsafe_allow_javascript=True)
+    st.title(title, anchor=False)
     if purpose and not presenting():
         with st.container(key="purpose"):
             st.text(purpose)

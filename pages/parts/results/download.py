@@ -9,7 +9,6 @@ from mars_engine.service.desk import Desk
 
 def draw_downloads(desk: Desk, results: Results) -> None:
     """Offer the table and the report; the report is made when it is asked for."""
-    st.subheader("Take it with you", anchor=False)
     workspace = desk.workspace
     ids = [model.record.id for model in results.models]
     with st.container(horizontal=True):

@@ -19,6 +19,8 @@ const timers = new WeakMap();
 
 export default function ({ parentElement, data, setTriggerValue }) {
   parentElement.querySelector("span").textContent = data.says;
+  window.marsMoved = data.moved;
+  window.dispatchEvent(new Event("mars:moved"));
   window.clearInterval(timers.get(parentElement));
   if (!data.milliseconds) return;
   const look = () => {
@@ -35,7 +37,8 @@ PULSE_STYLE = "span { font: 0.875rem var(--st-font); color: var(--st-text-color)
 _pulse = st.components.v2.component("mars_live_pulse", html="<span role='status'></span>", css=PULSE_STYLE, js=PULSE)
 """Runs the fragment again every now and then, if asked to. A fragment's own timer cannot be ended without running the
 whole page. Two requests in one moment become one, which runs the fragment of the first alone; so this and the card's
-log (`dealing.js`) each tell on `window` when they asked, and keep out of the other's way."""
+log (`dealing.js`) each tell on `window` when they asked, and keep out of the other's way. How the last item's margin
+moved is told there too, for the card to say it where one looks."""
 
 QUEUE_NAMES: dict[ItemKind, str] = {"pair": "undecided suspects", "proposal": "sources of pending proposals"}
 UNREAD_NAME = "sources of proposals that no person has read"
@@ -72,6 +75,7 @@ def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None,
     if view.error is not None:
         show_error(view.error)
         return
+    is_under_way = view.under_way or is_more_under_way
     with st.container(border=True):
         if figures is not None:
             opened: LiveFigures = st.session_state.setdefault(f"{_name(kind)}-opened", figures)
@@ -83,11 +87,19 @@ def _draw(desk: Desk, kind: ItemKind, draw_first: Callable[[Desk], bool] | None,
             _show(figures, opened, of_unread=of_unread)
         _pulse(
             key=f"{_name(kind)}-pulse",
-            data={"milliseconds": MILLISECONDS_BETWEEN_LOOKS, "says": "Refitting …"}
-            if view.under_way or is_more_under_way
-            else {"milliseconds": 0, "says": "Up to date."},
+            data={
+                "milliseconds": MILLISECONDS_BETWEEN_LOOKS if is_under_way else 0,
+                "says": "Refitting …" if is_under_way else "Up to date.",
+                "moved": _last_moved(figures),
+            },
             on_look_change=_nothing,
         )
+
+
+def _last_moved(figures: LiveFigures | None) -> dict[str, str | float] | None:
+    """How the margin of the item moved that the annotator decided last, for the card to tell; None if not known."""
+    moved = figures.moved.get(annotator()) if figures is not None else None
+    return {"item": moved.item_id, "before": moved.before, "after": moved.after} if moved is not None else None
 
 
 def _nothing() -> None:

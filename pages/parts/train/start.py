@@ -71,6 +71,8 @@ ROUNDS = Task(
     "better, and what people decided already stands.",
 )
 TASKS = {task.name: task for task in (OPEN, CLOSE, ROUNDS)}
+RETRAINS = (CLOSE.kind, ROUNDS.kind)
+"""Kinds of runs after which there is a new model to look at on Results."""
 CLOSES: tuple[StepName, ...] = ("review", "compose", "retrain")
 
 
@@ -115,12 +117,17 @@ def _chosen_task(usual: Task) -> Task:
 
 
 def _draw_button(desk: Desk, task: Task, command: Sequence[str], running: Run | None, *, obstacle: str) -> None:
+    why = st.empty()  # always there, so that the button keeps its place and the focus of the keyboard
     if obstacle:
-        st.text(obstacle)
+        why.text(obstacle)
     elif running is not None:
-        st.text(f"A run ({running.kind}) is at work. Your job starts when it finishes.")
+        why.text(f"A run ({running.kind}) is at work. Your job starts when it finishes.")
     label = f"{task.label}, once its turn has come" if running is not None else task.label
-    pressed = st.button(label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        pressed = st.button(label, type="primary", icon=":material/play_arrow:", key="start", disabled=bool(obstacle))
+        newest = desk.store.runs.newest(1)
+        if newest and newest[0].state == "finished" and newest[0].kind in RETRAINS:
+            st.page_link("pages/results.py", label="See what the last round gained", icon=":material/arrow_forward:")
     if pressed:
         begin(lambda: desk.start_job(*command))
 
