@@ -1,5 +1,7 @@
 """Train: start rounds, watch what is at work, and look back at earlier runs."""
 
+import streamlit as st
+
 from mars_engine.core.records import Run
 from mars_engine.service.desk import Desk
 from pages.parts.frame.page import empty_state, page, presenting
@@ -22,7 +24,8 @@ def draw(desk: Desk) -> None:
 
 def _draw_start(desk: Desk, running: Run | None) -> None:
     if desk.store.pairs.count("train"):
-        draw_start(desk, running)
+        with st.container(key="train-start"):
+            draw_start(desk, running)
     else:
         empty_state(
             "There are no training pairs yet, so there is nothing to train on.",
