@@ -17,7 +17,7 @@ from pages.parts.drawing.charts import HEIGHTS, draw, styled
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import verbatim
-from pages.parts.frame.page import presenting
+from pages.parts.frame.page import empty_state, presenting
 from pages.parts.train.run_panel import draw_ended, draw_queue, watch
 
 KINDS = ("align", "align-plan", "best-of-n", "alpaca-eval")
@@ -67,7 +67,10 @@ def draw_followed(desk: Desk) -> None:
     if picked:
         _draw_best_of_n(picked)
     if not (ended or policies or picked or running):
-        st.text("Nothing was trained or picked here yet: choose a method under Pick or train.")
+        empty_state(
+            "Nothing was trained or picked here yet.",
+            to_do="Choose a method under Pick or train: best-of-n trains nothing, and is the first thing to try.",
+        )
 
 
 # ------------------------------------------------------------------------------------------------- figures by step
