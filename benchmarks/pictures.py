@@ -39,7 +39,18 @@ README_PAGES = {
     "present": "present?present=1&step=gain",
 }
 """Pictures of the README, and their addresses."""
-OTHER_PAGES = {"people": "people", "data": "data", "settings": "settings"}
+OTHER_PAGES = {
+    "check-unnamed": "check",
+    "review-grid": "review?who=visitor&view=Grid",
+    "people": "people",
+    "align": "align",
+    "align-follow": "align?part=Runs+and+policies",
+    "align-compare": "align?part=Compare+blind",
+    "data": "data",
+    "data-import": "data?section=Import",
+    "data-export": "data?section=Export",
+    "settings": "settings",
+}
 RECORDED_WIDTH = 960
 RECORDING = "tour.webp"
 PATIENCE = 60.0
@@ -158,12 +169,18 @@ def take_readme_pictures(address: str, into: Path) -> list[Path]:
     return written
 
 
-def take_every_page(address: str, store: Store, folder: Path) -> int:
-    """Take each page at both sizes, light and dark, the story's steps too; how many pictures."""
+def pages_of(store: Store) -> dict[str, str]:
+    """All pages and the story's steps, and a pair where there is one: their addresses by the pictures' names."""
     steps = {f"present-{key}": f"present?present=1&step={key}" for key in TITLES}
     pages = README_PAGES | OTHER_PAGES | steps
     if pairs := store.pairs.pairs("train")[:1]:
         pages = pages | {"pair": f"pair?id={pairs[0].id}", "explore-pair": f"explore?id={pairs[0].id}"}
+    return pages
+
+
+def take_every_page(address: str, store: Store, folder: Path) -> int:
+    """Take each page at both sizes, light and dark; how many pictures."""
+    pages = pages_of(store)
     folder.mkdir(parents=True, exist_ok=True)
     for label, size in (("large", LARGE), ("small", SMALL)):
         for scheme in ("light", "dark"):

@@ -27,7 +27,7 @@ def draw_datasets(desk: Desk) -> None:
         "Datasets",
         ("no.", "name", "format", "for", "pairs", "dropped", "imported (UTC)"),
         [_row(number, dataset) for number, dataset in enumerate(datasets, start=1)],
-        numbers=("no.", "pairs", "dropped"),
+        numbers=("pairs", "dropped"),
     )
     if presenting():
         return

@@ -74,7 +74,8 @@ def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | N
     if not presenting():
         draw_controls(desk, scene)
         hear_clicks(scene.index.ids)
-    left, right = st.columns((3, 2) if beside else 2)
+    with st.container(key="explore-figures"):
+        left, right = st.columns((3, 2) if beside else 2)
     with left:
         draw_map(desk, scene, shade)
         if beside and before is not None:
@@ -88,6 +89,8 @@ def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | N
             draw_plane(desk, scene, shade)
     if beside or before is not None:
         draw_plane(desk, scene, shade)
+    if not presenting():
+        explain("out-of-fold", "suspect", "semantic distance")
 
 
 def margins_before(desk: Desk, scene: Scene) -> Float32Array | None:
@@ -133,8 +136,8 @@ def draw_map(desk: Desk, scene: Scene, shade: Shade) -> None:
     if cloud is None:
         st.text("No pair lies in this part of the map.")
     else:
-        st.text(_describe(cloud, shade))
         show_map(scene, cloud, shade, questions_of(desk, scene, cloud))
+        st.text(_describe(cloud, shade))
     _draw_zoom("map_brush", "map_zoom", scene.view)
     missing = len(scene.index) - scene.places.placed
     if missing and not presenting():
@@ -197,7 +200,6 @@ def draw_controls(desk: Desk, scene: Scene) -> None:
                 help="Draws the map a second time, in the colours of another model's margins",
                 on_change=lambda: change(against=st.session_state["explore against"]),
             )
-    explain("out-of-fold", "suspect", "semantic distance")
 
 
 def _choose_map() -> None:
@@ -238,6 +240,7 @@ def draw_plane(desk: Desk, scene: Scene, shade: Shade) -> None:
         _draw_zoom("plane_brush", "plane_zoom", view)
         return
     parted = quadrants(scene, allocation=desk.config.allocation, gate=desk.config.gate)
+    show_plane(scene, cloud, parted, shade, questions_of(desk, scene, cloud))
     if parted is not None and not presenting():
         st.session_state["explore quadrant"] = None
         st.segmented_control(
@@ -248,7 +251,6 @@ def draw_plane(desk: Desk, scene: Scene, shade: Shade) -> None:
             on_change=lambda: _choose_quadrant(parted, draw_cloud(index.margin, index.distance, scene)),
         )
     st.text(_describe(cloud, shade))
-    show_plane(scene, cloud, parted, shade, questions_of(desk, scene, cloud))
     _draw_zoom("plane_brush", "plane_zoom", view)
 
 

@@ -12,6 +12,16 @@ from pages.parts.overview.figures import draw_headline, draw_margins, draw_plane
 from pages.parts.overview.steps import draw_counts, draw_next_step
 from pages.parts.overview.story import draw_story
 
+STYLE = """
+<style>
+  @media (max-width: 640px) {
+    .st-key-overview-top > * > * > [data-testid="stColumn"]:last-child { order: -1; }
+    .st-key-overview-top [data-testid="stHeading"] h3 { font-size: 1.2rem; }
+  }
+</style>
+"""
+"""On a small screen the next step stands first."""
+
 
 def draw(desk: Desk) -> None:
     index = desk.index()
@@ -19,7 +29,9 @@ def draw(desk: Desk) -> None:
     if not len(index):
         draw_next_step(desk, status, index)
         return
-    story, next_step = st.columns([2, 1], gap="medium")
+    st.html(STYLE)
+    with st.container(key="overview-top"):
+        story, next_step = st.columns([2, 1], gap="medium")
     with story:
         draw_story(desk, index)
     with next_step:

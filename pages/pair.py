@@ -27,6 +27,19 @@ NEAREST_BY = {
     "chosen": "their chosen answers",
     "rejected": "their rejected answers",
 }
+FIGURES_STYLE = """
+<style>
+  @media (max-width: 640px) {
+    .st-key-pair-figures [data-testid="stHorizontalBlock"] { display: grid; gap: .5rem;
+      grid-template-columns: 1fr 1fr; }
+    .st-key-pair-figures [data-testid="stColumn"] { width: auto; min-width: 0; }
+    .st-key-pair-figures [data-testid="stColumn"] > * > * > * { border: 0; padding: 0; gap: 0; }
+    .st-key-pair-figures [data-testid="stMetricValue"] { font-size: 1.2rem; }
+    .st-key-pair-figures [data-testid="stText"] { font-size: .8rem; line-height: 1.3; }
+  }
+</style>
+"""
+"""On a small screen the figures stand close, so that the pair itself is seen at once."""
 
 
 def draw(desk: Desk) -> None:
@@ -60,7 +73,9 @@ def number(value: float) -> str:
 
 
 def draw_figures(figures: PairFigures) -> None:
-    columns = st.columns(5)
+    st.html(FIGURES_STYLE)
+    with st.container(key="pair-figures"):
+        columns = st.columns(5)
     facts = (
         ("Score margin", number(figures.margin), f"reward units, {figures.model_label}" if figures.model_label else ""),
         ("Out-of-fold margin", number(figures.out_of_fold_margin), _spread(figures)),

@@ -19,10 +19,7 @@ STYLE = """
   .st-key-story-steps button { padding: 0 .5rem; min-height: 2rem; }
   .st-key-story-steps button p { font-size: .8rem; }
   @media (max-width: 900px) { .st-key-story-steps { display: none; } }
-  @media (max-width: 640px) {
-    html { font-size: 16px; }
-    .st-key-story-all { display: none; }
-  }
+  @media (max-width: 640px) { .st-key-story-all { display: none; } }
   @media print {
     @page { size: A4 landscape; margin: 12mm; }
     html { font-size: 15px !important; }

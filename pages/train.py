@@ -26,7 +26,8 @@ def draw(desk: Desk) -> None:
 
 def _draw_start(desk: Desk, running: Run | None) -> None:
     if desk.store.pairs.count("train"):
-        draw_start(desk, running)
+        with st.container(key="train-start"):
+            draw_start(desk, running)
     else:
         empty_state(
             "There are no training pairs yet, so there is nothing to train on.",

@@ -270,7 +270,7 @@ def say_accuracy(result: ModelResult) -> str:
     """Say how often a model is right, in words that need no statistics."""
     accuracy = result.evaluation.accuracy
     return (
-        f"The reward model {result.label} ranks {accuracy.estimate:.1%} of held-out pairs correctly; "
+        f"The reward model “{result.label}” ranks {accuracy.estimate:.1%} of held-out pairs correctly; "
         f"with {accuracy.level:.0%} confidence between {accuracy.low:.1%} and {accuracy.high:.1%}."
     )
 
@@ -284,8 +284,8 @@ def say_comparison(comparison: Comparison) -> str:
     if points == "0.0":
         change, than = "as many", "as"
     return (
-        f"The reward model {comparison.first} ranks {change} held-out pairs correctly {than} "
-        f"{comparison.second} ({difference.level:.0%} interval {signed_points(difference.low)} to "
+        f"The reward model “{comparison.first}” ranks {change} held-out pairs correctly {than} "
+        f"“{comparison.second}” ({difference.level:.0%} interval {signed_points(difference.low)} to "
         f"{signed_points(difference.high)} points): {comparison.verdict}. {comparison.caveat}".rstrip()
     )
 
@@ -295,7 +295,7 @@ def say_log_loss(comparison: Comparison) -> str:
     difference = comparison.log_loss
     less_or_more = "less" if difference.estimate < 0 else "more"
     return (
-        f"Its log-loss on them is {abs(difference.estimate):.3f} {less_or_more} than that of {comparison.second} "
+        f"Its log-loss on them is {abs(difference.estimate):.3f} {less_or_more} than that of “{comparison.second}” "
         f"({difference.level:.0%} interval {signed_nats(difference.low)} to {signed_nats(difference.high)}): "
         f"{comparison.log_loss_verdict}."
         + (f" {say_best_scale(scaled)}" if (scaled := comparison.log_loss_at_best_scale) is not None else "")

@@ -175,7 +175,9 @@ def _tell_people(content: ReportContent) -> StoryStep:
 def _tell_cost(content: ReportContent) -> StoryStep:
     costs = content.costs
     says = []
-    if costs.decisions:
+    if costs.decisions and not costs.read_seconds:
+        says.append("How long people read was not kept: their decisions came without times.")
+    elif costs.decisions:
         mean = costs.seconds_per_decision
         each = f", {mean:,.0f} seconds a decision" if mean else ""
         says.append(f"People read for {say_time(costs.read_seconds)}{each}.")

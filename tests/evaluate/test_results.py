@@ -105,7 +105,7 @@ NO_LOSS = Interval(0.0, -0.1, 0.1, 0.95)
 def test_log_loss_is_said_with_who_is_surer_where_that_is_shown():
     surer = Comparison("b", "a", NO_LOSS, Interval(-0.09, -0.12, -0.05, 0.95))
     assert say_log_loss(surer) == (
-        "Its log-loss on them is 0.090 less than that of a (95% interval −0.120 to −0.050): "
+        "Its log-loss on them is 0.090 less than that of “a” (95% interval −0.120 to −0.050): "
         "b is surer of the better answers."
     )
     assert say_log_loss(Comparison("b", "a", NO_LOSS, Interval(0.02, -0.1, 0.1, 0.95))).endswith("no difference shown.")
@@ -120,11 +120,11 @@ def test_a_comparison_is_said_with_its_sign_and_never_as_minus_zero():
         for estimate in (0.034, -0.034, -0.0001)
     }
     assert said[0.034].startswith(
-        "The reward model b ranks 3.4 percentage points more held-out pairs correctly than a (95% interval −6.6 to"
+        "The reward model “b” ranks 3.4 percentage points more held-out pairs correctly than “a” (95% interval −6.6 to"
     )
-    assert said[-0.034].startswith("The reward model b ranks 3.4 percentage points fewer")
+    assert said[-0.034].startswith("The reward model “b” ranks 3.4 percentage points fewer")
     assert said[-0.0001].startswith(
-        "The reward model b ranks as many held-out pairs correctly as a (95% interval −10.0 to +20.0 points)"
+        "The reward model “b” ranks as many held-out pairs correctly as “a” (95% interval −10.0 to +20.0 points)"
     )
 
 

@@ -80,6 +80,12 @@ def test_a_whole_workspace_has_each_step_but_the_map(told):
     assert "12 pairs to learn from, and 12 pairs that it never learns from" in says(told, "story")
 
 
+def test_reading_whose_time_was_not_kept_is_not_said_to_have_taken_none(told):
+    content = replace(told, costs=replace(told.costs, read_seconds=0.0))
+    assert "How long people read was not kept" in says(content, "cost")
+    assert "0 seconds" not in says(content, "cost")
+
+
 def test_without_a_model_each_step_says_what_would_be_there():
     steps = {step.key: step for step in tell(content_of(a_bench()))}
     assert [key for key, step in steps.items() if step.missing] == ["map", "margins", "pairs", "gain", "people"]

@@ -1,6 +1,7 @@
 """axe-core finds no serious violation on the pages' own elements."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def browser(request):
         yield driver
 
 
+IS_DRAWN = """
+return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+  && !document.querySelector('[data-testid=stStatusWidget]') && !!document.querySelector('h1')
+  && !document.querySelector('[data-testid=stSkeleton]')
+  && document.getAnimations().every(each => each.playState !== 'running');
+"""
+"""The page's script has ended, all its parts are loaded (its own styles come with one of them), and nothing fades."""
+
 READING = (
     "check?who=axe",
     "review?who=axe&set=unread",
@@ -45,6 +54,36 @@ READING = (
 """Pages with what they are there for: a card to read, many small ones, a pair."""
 
 
+def contrast(first: str, second: str) -> float:
+    """The ratio of contrast of two colours as a browser writes them, "rgb(r, g, b)", by WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(each) / 255 for each in re.findall(r"\d+", colour)[:3]]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_the_words_of_primary_buttons_can_be_read_enabled_and_disabled(address, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(f"{address}/settings")
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(IS_DRAWN))
+    enabled, disabled = browser.execute_script(
+        """
+        const button = document.querySelector('[data-testid^=stBaseButton-primary]'), words = button.querySelector('p');
+        const page = getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor;
+        const enabled = [getComputedStyle(words).color, getComputedStyle(button).backgroundColor];
+        button.disabled = true;
+        return [enabled, [getComputedStyle(words).color, page]];
+        """
+    )
+    assert contrast(*enabled) >= 4.5
+    assert contrast(*disabled) > 1.5, "they are written in the page's own colour"
+
+
 @pytest.mark.parametrize("page", [*PAGES, *READING])
 def test_no_serious_violation(page, address, browser):
     from selenium.webdriver.common.by import By
@@ -52,8 +91,7 @@ def test_no_serious_violation(page, address, browser):
 
     browser.get(address if page == "overview" else f"{address}/{page}")
     WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(By.TAG_NAME, "h1"))
-    idle = "return !document.querySelector('[data-testid=stStatusWidget]') && document.querySelector('h1') !== null"
-    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(idle))
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(IS_DRAWN))
     if "who=" in page:
         deck = (
             "return document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot?.querySelector('.deck')"

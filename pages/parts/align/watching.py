@@ -17,16 +17,18 @@ from pages.parts.drawing.charts import HEIGHTS, draw, styled
 from pages.parts.drawing.numbers import true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import verbatim
-from pages.parts.frame.page import presenting
+from pages.parts.frame.page import empty_state, presenting
 from pages.parts.train.run_panel import draw_ended, draw_queue, watch
 
 KINDS = ("align", "align-plan", "best-of-n", "alpaca-eval")
+SHARE = "share of prompts"
+"""The unit of an axis from 0 to 1."""
 CHARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Reward", "reward units", ("reward", "watched reward", "watched gold reward")),
     ("KL from the reference", "nats a completion", ("KL", "watched KL")),
     ("Entropy", "nats a token", ("entropy",)),
     ("Length", "tokens; words where watched", ("completion tokens", "watched words")),
-    ("Groups of equal rewards", "share of prompts", ("zero-variance groups",)),
+    ("Groups of equal rewards", SHARE, ("zero-variance groups",)),
     ("Reward against length", "rank correlation", ("reward against length",)),
     ("Distance from the training data", "× that of the reference", ("distance from training data",)),
     ("Disagreement of the reward models", "deviations of a reward", ("disagreement",)),
@@ -67,7 +69,10 @@ def draw_followed(desk: Desk) -> None:
     if picked:
         _draw_best_of_n(picked)
     if not (ended or policies or picked or running):
-        st.text("Nothing was trained or picked here yet: choose a method under Pick or train.")
+        empty_state(
+            "Nothing was trained or picked here yet.",
+            to_do="Choose a method under Pick or train: best-of-n trains nothing, and is the first thing to try.",
+        )
 
 
 # ------------------------------------------------------------------------------------------------- figures by step
@@ -94,6 +99,8 @@ def _step_chart(points: Points, unit: str, metrics: Sequence[str]) -> go.Figure:
             line={"color": SERIES[place], "dash": DASHES[place]},
             hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
         )
+    if unit == SHARE:
+        figure.update_yaxes(range=[-0.05, 1.05])
     return styled(figure, x="optimizer step", y=unit, height=HEIGHTS["small"], legend=len(figure.data) > 1)
 
 
@@ -109,7 +116,9 @@ def _draw_policies(policies: Sequence[WatchedPolicy]) -> None:
             " · ".join(each.facts.rewards),
             f"{each.facts.steps:,}",
             f"{_figure(each.facts.reward_before)} → {_figure(each.facts.reward_after)}",
-            f"{_figure(each.facts.gold_before)} → {_figure(each.facts.gold_after)}",
+            "–"
+            if each.facts.gold_after is None
+            else f"{_figure(each.facts.gold_before)} → {_figure(each.facts.gold_after)}",
             _figure(each.facts.kl),
             f"{len(each.facts.alarms):,}",
         )
@@ -217,7 +226,7 @@ def _over_root_kl(policy: WatchedPolicy) -> go.Figure:
     if "gold reward" in series:
         peak = max(range(len(looks)), key=series["gold reward"].__getitem__)
         figure.add_vline(distances[peak], line={"dash": "dot", "color": "gray"}, annotation_text="gold peak")
-    return styled(figure, x="√KL (√nats)", y="mean reward", legend=len(series) > 1)
+    return styled(figure, x="√KL (√nats)", y="mean reward (reward units)", legend=len(series) > 1)
 
 
 def _figure(value: float | None) -> str:

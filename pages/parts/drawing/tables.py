@@ -9,19 +9,33 @@ from typing import Any
 import streamlit as st
 from pandas import DataFrame
 
+from mars_engine.explore.colours import GROUND
 from pages.parts.drawing.numbers import true_minus
 
-TABLE_STYLE = """
+TABLE_STYLE = f"""
 <style>
-  .mars-table { overflow-x: auto; }
-  .mars-table table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-  .mars-table th, .mars-table td { padding: .45rem .75rem .45rem 0; border-bottom: 1px solid rgba(128, 128, 128, .3);
-    text-align: left; vertical-align: top; }
-  .mars-table th { font-weight: 600; font-size: .88em; }
-  .mars-table .number { text-align: right; }
-  .mars-table .number, .mars-table .short { white-space: nowrap; }
+  .mars-table {{ overflow-x: auto; }}
+  .mars-table table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
+  .mars-table th, .mars-table td {{ padding: .45rem 1.25rem .45rem 0; border-bottom: 1px solid rgba(128, 128, 128, .3);
+    text-align: left; vertical-align: top; }}
+  .mars-table th:last-child, .mars-table td:last-child {{ padding-right: 0; }}
+  .mars-table th {{ font-weight: 600; font-size: .88em; }}
+  .mars-table .number {{ text-align: right; }}
+  .mars-table .number, .mars-table .short {{ white-space: nowrap; }}
+  @media (max-width: 640px) {{
+    .mars-table {{ font-size: .9em; }}
+    .mars-table th, .mars-table td {{ padding-right: .75rem; }}
+    .mars-table th {{ white-space: normal; vertical-align: bottom; }}
+    .mars-table.wide th:first-child, .mars-table.wide td:first-child {{ position: sticky; left: 0;
+      background: light-dark({GROUND["light"]}, {GROUND["dark"]});
+      box-shadow: .4rem 0 .4rem -.4rem rgba(128, 128, 128, .6); }}
+  }}
 </style>
 """
+"""On a small screen headings are broken over lines, and a wide table's first column stays where the others scroll."""
+
+WIDE = 4
+"""Columns from which a table may be wider than a small screen."""
 
 SHORT = 24
 """Characters of a cell that is not broken over lines."""
@@ -46,7 +60,8 @@ def draw_table(
         "<tr>" + "".join(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)) + "</tr>" for row in rows
     )
     table = f'<table aria-label="{escape(label)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    region = f'<div class="mars-table" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
+    kind = "mars-table wide" if len(columns) >= WIDE else "mars-table"
+    region = f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(label)}">{table}</div>'
     st.html(f"{TABLE_STYLE}{region}")
 
 

@@ -24,14 +24,21 @@ EXPORTED = "explore exported"
 ACTIONS_STYLE = """
 <style>
   .st-key-explore-actions { min-height: 2.5rem; }
+  .st-key-explore-controls [data-testid="stButtonGroup"] [role="radio"] { min-height: 2.5rem; }
   @media (max-width: 640px) {
-    .st-key-explore-actions, .st-key-explore-controls { flex-wrap: nowrap; overflow-x: auto; }
+    .st-key-explore-actions, .st-key-explore-controls { flex-wrap: nowrap; overflow-x: auto; padding-right: 2rem;
+      mask-image: linear-gradient(to left, transparent, #000 2.5rem); }
     .st-key-explore-actions > *, .st-key-explore-controls > * { flex-shrink: 0; }
+    .st-key-explore-figures [data-testid="stColumn"]:has(.st-key-pair-beside) { order: -1; }
+    .st-key-explore-head { gap: 0; }
+    .st-key-explore-head > * { flex: 1 1 100%; }
+    .st-key-explore-restrictions { min-height: 0; }
+    [data-testid="stLayoutWrapper"]:has(> .st-key-purpose) { display: none; }
   }
 </style>
 """
-"""As high as a button, also where a sentence stands for the buttons. On a telephone one scrolls to the side for more of
-them, so that the map is not far below."""
+"""As high as a button, also where a sentence stands for the buttons. On a small screen one scrolls to the side for more
+of them, which fade out there, so that the map is not far below; a pair that is open stands above the map."""
 
 MOST_DOWNLOADED_BYTES = 64 * 2**20
 """A larger file is not taken into the server's memory; it is told where it lies."""

@@ -32,34 +32,53 @@ NOT_PRESENTED = ("Data", "Settings")
 FAVICON = Path(__file__).with_name("favicon.svg")
 WORDMARK = Path(__file__).with_name("wordmark.svg")
 
-PRESENT_STYLE = """
+SHARED_STYLE = """
 <style>
   [data-testid="stLayoutWrapper"]:has(> .st-key-early, > .st-key-keyboard) { display: none; }
+  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
+  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
+  [data-testid="stHeading"] h3 { font-size: 1.4rem; padding: .5rem 0; }
+  [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { padding-left: 0; }
+  [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
+</style>
+"""
+DARK_STYLE = """
+<style>
+  [data-testid^="stBaseButton-primary"]:enabled, [data-testid^="stBaseButton-primary"]:enabled p,
+  [data-testid="stMultiSelect"] span[title],
+  [data-testid="stMultiSelect"] span[title] ~ * svg { color: #12171e; }
+</style>
+"""
+"""Streamlit writes in white on the theme's first colour, which is light in the dark theme; a disabled button has no
+ground of that colour."""
+PRESENT_STYLE = """
+<style>
   html { font-size: 20px; }
   [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stSidebar"] { display: none; }
   [data-testid="stMetricValue"] { font-size: 2.6rem; }
   .stMainBlockContainer { padding: 1rem clamp(1rem, 4vw, 4rem) 3rem; }
   [data-testid="stElementToolbar"], [data-testid="stTooltipIcon"], .stTooltipIcon { display: none; }
   [data-testid="stMetric"] * { white-space: normal; overflow: visible; text-overflow: clip; }
-  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .st-key-present-pages .mars-way { color: inherit; text-decoration: none; white-space: nowrap; }
-  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
   .st-key-present-pages { justify-content: flex-end; gap: 0 1.25rem; }
   .st-key-present-pages a, .st-key-present-pages a * { font-size: .8rem; font-weight: 400; }
   .st-key-present-pages a { padding: 0 .25rem; min-height: 1.5rem; background: none; }
+  @media (max-width: 640px) {
+    html { font-size: 16px; }
+    .st-key-present-pages { justify-content: flex-start; gap: 0 .75rem; }
+    .st-key-present-pages a { padding-left: 0; }
+    .st-key-present-pages [data-testid="stIconMaterial"] { display: none; }
+  }
 </style>
 """
-NUMBER_STYLE = """
+WORKING_STYLE = """
 <style>
-  [data-testid="stLayoutWrapper"]:has(> .st-key-early, > .st-key-keyboard) { display: none; }
-  [data-testid="stMetricValue"], table td, table th { font-variant-numeric: tabular-nums; }
   .mars-way { color: inherit !important; text-decoration: none; padding: .25rem .5rem; font-size: .88rem; }
   .mars-way:hover { text-decoration: underline; }
   a[data-testid="stSidebarNavLink"]:focus-visible, a[data-testid="stPageLink-NavLink"]:focus-visible,
   button[data-testid="stBaseButton-elementToolbar"]:focus-visible {
     outline: 2px solid #3b82c4; outline-offset: -2px; }
   .stMainBlockContainer { padding: 3.75rem clamp(1rem, 4vw, 4rem) 3rem; }
-  [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
 </style>
 """
 KEYBOARD_SCRIPT = """
@@ -73,14 +92,6 @@ KEYBOARD_SCRIPT = """
 """
 """After a change of page Tab goes on from the beginning of the new one: Streamlit leaves it at the link in the page
 list, or nowhere where a button of the page before led here. It runs once a page, as its text differs there."""
-DARK_STYLE = """
-<style>
-  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] p,
-  [data-testid="stMultiSelect"] span[title],
-  [data-testid="stMultiSelect"] span[title] ~ * svg { color: #12171e; }
-</style>
-"""
-"""Streamlit writes in white on the theme's first colour, which is light in the dark theme."""
 
 
 @cache
@@ -107,7 +118,7 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
         initial_sidebar_state="collapsed" if is_presenting else "auto",
     )
     page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
-    st.html(PRESENT_STYLE if is_presenting else NUMBER_STYLE)
+    st.html(SHARED_STYLE + (PRESENT_STYLE if is_presenting else WORKING_STYLE))
     with st.container(key="early"):
         st.html(_charts_script(), unsafe_allow_javascript=True)
     if st.context.theme.type == "dark":

@@ -7,7 +7,7 @@ from mars_engine.curate.agreement_coefficients import Coefficient
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import presenting
 
-FIGURE_WIDTH, FIGURE_WIDTH_PRESENTED = 220, 330
+FIGURE_WIDTH, FIGURE_WIDTH_PRESENTED = 170, 330
 """Pixels; present mode writes larger."""
 
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from mars_engine.evaluate.costs import MachineTime
 from mars_engine.evaluate.heldout import Comparison
 from mars_engine.explore.colours import SERIES
+from pages.parts.drawing.theme import ground
 
 NOT_SHOWN = "gray"
 """Of a difference whose interval covers 0; its point is hollow."""
@@ -51,6 +52,7 @@ def gain_figure(comparisons: Sequence[Comparison]) -> go.Figure:
             y=place,
             yshift=46,
             showarrow=False,
+            bgcolor=ground(),
             text=f"{escape(f'{each.first} − {each.second}:')}<br>{escape(each.verdict)}",
         )
     figure.add_vline(0, line={"width": 2, "color": "gray", "dash": "dot"}, layer="below")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from mars_engine.core.review_state import POLICY_PREFIX
 from mars_engine.evaluate.report import ExamplePair, ReportContent
 from mars_engine.evaluate.results import ModelResult
 from mars_engine.evaluate.story import StepKey, StoryStep, parted, say_time
@@ -97,7 +98,15 @@ def _show_example(example: ExamplePair) -> None:
     change = example.margin_after - example.margin_before
     st.text(f"“{excerpt(last_question(example.source), QUESTION_CHARACTERS)}”")
     st.metric("Margin, before → after", true_minus(f"{example.margin_before:+.2f} → {example.margin_after:+.2f}"))
-    st.text(true_minus(f"{change:+.2f} reward units · {example.method} · by {', '.join(example.decided_by)}"))
+    st.text(true_minus(f"{change:+.2f} reward units · {example.method} · by {_deciders(example)}"))
+
+
+def _deciders(example: ExamplePair) -> str:
+    """Who accepted it; a policy is said to be one."""
+    return ", ".join(
+        f"the policy {name.removeprefix(POLICY_PREFIX)}" if name.startswith(POLICY_PREFIX) else name
+        for name in example.decided_by
+    )
 
 
 def _show_gain(_desk: Desk, content: ReportContent) -> None:
@@ -147,7 +156,7 @@ def _show_people(_desk: Desk, content: ReportContent) -> None:
             f"{each.proposals:,}",
             f"{each.labels:,}",
             f"{each.undone:,}",
-            f"{each.minutes:,.1f}" if kind == "person" else "–",
+            f"{each.minutes:,.1f}" if kind == "person" and each.minutes else "–",
         )
         for kind, group in zip(kinds, parted(content.reviewers), strict=True)
         for each in group
@@ -158,7 +167,7 @@ def _show_people(_desk: Desk, content: ReportContent) -> None:
 def _show_cost(_desk: Desk, content: ReportContent) -> None:
     costs = content.costs
     facts = (
-        ("People read", say_time(costs.read_seconds)),
+        ("People read", say_time(costs.read_seconds) if costs.read_seconds else "time not kept"),
         ("Tokens of chat models", f"{costs.chat.tokens:,}"),
         ("Machine at work", say_time(costs.machine_seconds)),
     )

@@ -27,6 +27,8 @@ PRESENTED_MATCHING = "steps"
 COUNTS = ("steps", "training pairs", "wrong labels' share of the loss", "tokens written", "seconds to train")
 ROW_SHIFT = 0.16
 """Between a row's middle and each of its two intervals, in rows."""
+NAME_HEIGHT, CLOSE = 15, 0.1
+"""Pixels of a point's name, and the share of a figure's width within which names stand in each other's way."""
 
 
 def draw_experiments(desk: Desk) -> None:
@@ -150,12 +152,12 @@ def _draw_wrong_labels(comparison: Comparison) -> None:
         x=[share * 100 for _, share, _ in rows],
         y=[better * 100 for *_, better in rows],
         text=[method for method, *_ in rows],
-        mode="markers+text",
-        textposition="top center",
+        mode="markers",
         marker={"size": 10, "color": SERIES[0]},
         hovertemplate="%{text}<br>%{x:.1f}% of the loss, %{y:+.2f} points<extra></extra>",
         cliponaxis=False,
     )
+    _name_points(figure, rows)
     figure.add_hline(0, line={"width": 1.5, "color": "gray"})
     label = "share of the training loss that wrong labels have (%)"
     st.text("What wrong labels have of each method's training loss, beside its accuracy less that of none.")
@@ -163,6 +165,50 @@ def _draw_wrong_labels(comparison: Comparison) -> None:
         charts.styled(figure, x=label, y="less none (points)", legend=False),
         key=f"wrong labels {comparison.data} {comparison.matching}",
     )
+
+
+def _name_points(figure: go.Figure, rows: Sequence[tuple[Method, float, float]]) -> None:
+    """Write each method beside its point; names of points that stand close are moved apart, with a line to them."""
+    highest, lowest = (end * 100 for end in (max(y for *_, y in rows), min(y for *_, y in rows)))
+    pad = 0.1 * (highest - lowest) or 1.0
+    figure.update_yaxes(range=[lowest - pad, highest + pad])
+    pixels = (charts.HEIGHTS["usual"] - charts.HEIGHT_OF_AXIS) / (highest - lowest + 2 * pad)
+    width = max(x for _, x, _ in rows) - min(x for _, x, _ in rows)
+    columns: list[list[tuple[Method, float, float]]] = []
+    for row in sorted(rows, key=lambda row: row[1]):
+        if columns and row[1] - columns[-1][0][1] <= CLOSE * width:
+            columns[-1].append(row)
+        else:
+            columns.append([row])
+    for column in columns:
+        stacked = sorted(column, key=lambda row: row[2])
+        heights = moved_apart([y * 100 * pixels for *_, y in stacked], NAME_HEIGHT)
+        for (method, x, y), height in zip(stacked, heights, strict=True):
+            figure.add_annotation(
+                x=x * 100,
+                y=y * 100,
+                ax=30,
+                ay=y * 100 * pixels - height,
+                text=method,
+                xanchor="left",
+                standoff=6,
+                arrowhead=0,
+                arrowwidth=1,
+                arrowcolor="gray",
+            )
+
+
+def moved_apart(heights: Sequence[float], least: float) -> list[float]:
+    """Return rising heights, moved about their middle where they are less than `least` apart."""
+    blocks: list[list[float]] = []  # of each: the sum of its heights, each less its place in the block, and how many
+    for height in heights:
+        blocks.append([height, 1])
+        while len(blocks) > 1:
+            (below, many), (above, more) = blocks[-2:]
+            if above / more - below / many >= least * many:
+                break
+            blocks[-2:] = [[below + above - least * many * more, many + more]]
+    return [total / count + least * place for total, count in blocks for place in range(int(count))]
 
 
 def _differences(comparison: Comparison, baseline: Method) -> list[tuple[Method, Difference]]:

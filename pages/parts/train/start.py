@@ -25,6 +25,16 @@ from pages.parts.train.run_panel import begin, duration
 
 MOST_ROUNDS = 20
 FIGURE_WIDTH = 160
+START_STYLE = """
+<style>
+  @media (max-width: 640px) {
+    .st-key-train-start > [data-testid="stLayoutWrapper"]:has(> .st-key-train-meaning),
+    .st-key-train-start > [data-testid="stLayoutWrapper"]:has(> [data-testid="stExpander"]) { order: 1; }
+    .st-key-train-task [role="radio"]:last-child { border-left-color: light-dark(#d5dbe3, #36404d) !important; }
+  }
+</style>
+"""
+"""On a small screen the button comes before what it would train on, so that it is seen at once."""
 ESTIMATED = "train-estimated"
 """For what tokens and money were asked for last."""
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -79,6 +89,7 @@ CLOSES: tuple[StepName, ...] = ("review", "compose", "retrain")
 def draw_start(desk: Desk, running: Run | None) -> None:
     """Draw the choice of what to start, what it means, its settings and its button."""
     index = desk.index()
+    st.html(START_STYLE)
     st.subheader("Start", anchor=False)
     step = workspace_status(desk.store, index=index).step
     task = _chosen_task(CLOSE if step in CLOSES else OPEN)
@@ -86,7 +97,7 @@ def draw_start(desk: Desk, running: Run | None) -> None:
     rounds = 1
     if task is ROUNDS:
         rounds = int(st.number_input("Rounds", min_value=1, max_value=MOST_ROUNDS, value=1, step=1, width=160))
-    meaning = st.container()
+    meaning = st.container(key="train-meaning")
     with st.expander("Settings for this run alone; the lasting ones are on the Settings page", icon=":material/tune:"):
         overrides = section_fields(desk.config, task.sections, f"train.{task.name}")
     if overrides is None:
@@ -99,6 +110,7 @@ def draw_start(desk: Desk, running: Run | None) -> None:
         else:
             _draw_budget(desk, index, overrides, config)
         _draw_cost(desk, task)
+        explain("suspect", "out-of-fold", "law", "τ", "composed")
     command = [*task.command, *([str(rounds)] if task is ROUNDS else []), *as_options(overrides)]
     _draw_button(desk, task, command, running, obstacle=_obstacle(desk, index, task, config, running))
 
@@ -156,7 +168,6 @@ def _draw_base_pairs(index: PairIndex, config: MarsConfig) -> None:
         ("Flipped", f"{base.flipped:,}"),
         ("Undecided suspects", f"{base.suspects:,}"),
     )
-    explain("suspect", "out-of-fold", "law", "τ", "composed")
     softened = f" With a softened label: {base.softened:,}." if base.softened else ""
     st.text(
         f"Of {base.imported:,} imported pairs {base.dropped:,} were dropped by people or a policy, and "

@@ -33,7 +33,7 @@ def test_the_warm_up_and_the_newest_are_compared_in_words_and_figures(complete, 
     app = open_results(complete, monkeypatch)
     shown = words(app)
     assert app.multiselect[0].value == [model.id for model in models_of(complete)]
-    assert "The reward model signed round 1 ranks" in shown
+    assert "The reward model “signed round 1” ranks" in shown
     for section in ("Held-out accuracy", "How margins moved", "Pairs that crossed zero", "Accuracy by subset"):
         assert section in shown
     for section in ("Calibration", "Where the models come from"):
@@ -64,7 +64,7 @@ def test_a_choice_is_put_into_the_address(complete, monkeypatch):
 
 def test_present_mode_shows_the_same_without_controls(complete, monkeypatch):
     app = open_results(complete, monkeypatch, present="1")
-    assert "The reward model signed round 1 ranks" in words(app)
+    assert "The reward model “signed round 1” ranks" in words(app)
     assert not app.multiselect
     assert not app.button
     assert not app.dataframe
