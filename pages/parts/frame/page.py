@@ -39,7 +39,7 @@ SHARED_STYLE = """
   [data-testid="stHeading"] h1 { font-size: 2rem; padding: 0 0 .25rem; }
   [data-testid="stHeading"] h3 { font-size: 1.4rem; padding: .5rem 0; }
   [data-testid="stMain"] [data-testid="stPageLink-NavLink"] { padding-left: 0; }
-  [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
+  [data-testid="stMetricLabel"] * { white-space: normal !important; overflow: visible; }
 </style>
 """
 DARK_STYLE = """
