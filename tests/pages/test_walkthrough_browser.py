@@ -116,7 +116,7 @@ def test_a_stranger_decides_closes_the_round_and_takes_its_report_by_keyboard_al
 
         for key in REVIEWS[1:-1]:
             card.press_next(key)
-        keyboard.wait_for("decisions counted: refitted", seconds=120)  # a first refit, before which there is none
+        keyboard.wait_for("Decisions counted", seconds=120)  # a first refit, before which there is none
         card.press_next(REVIEWS[-1])
         card.wait(lambda: "Last: rejected. Its margin, refitted: " in card.text(".banner"), "how it moved", seconds=120)
         card.wait_until_saved()

@@ -118,7 +118,9 @@ def test_a_hostile_file_is_uploaded_previewed_and_imported(address, workspace, s
         assert not [entry for entry in severe if "_stcore" not in entry["message"]]
         asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
         assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
-        of_data = "img[src*='127.0.0.1:9'], [data-testid=stMain] script:not(.st-key-early script)"
+        of_data = (
+            "img[src*='127.0.0.1:9'], [data-testid=stMain] script:not(.st-key-early script, .st-key-keyboard script)"
+        )
         assert not browser.find_elements(By.CSS_SELECTOR, of_data)
     store = open_store(find_workspace(workspace).database_url)
     assert [pair.rejected for pair in store.pairs.pairs("train")] == [f"{number} {HOSTILE}" for number in range(4)]

@@ -122,9 +122,12 @@ def test_a_box_on_the_plane_selects_and_is_zoomed_into(address):
         page = ExplorePage(browser, f"{address}/explore")
         page.brush(PLANE, ((0.1, 0.1), (0.6, 0.9)))
         assert 0 < page.selected() < 40
-        buttons = browser.find_elements("css selector", "button")
-        (_, zoom) = [each for each in buttons if "Zoom to the brush" in each.text]
-        browser.execute_script("arguments[0].click()", zoom)
+        # In one script: the page may draw its buttons anew between two.
+        press = (
+            "const zooms = [...document.querySelectorAll('button')].filter(b => b.innerText.includes('to the brush'));"
+            "if (zooms.length === 2) zooms[1].click(); return zooms.length === 2"
+        )
+        page.until(lambda: browser.execute_script(press))
         page.until(lambda: "plane_zoom=" in browser.current_url)
 
 

@@ -78,7 +78,7 @@ def test_a_card_says_how_many_pairs_of_its_source_it_adds_as_decisions_come(brow
         decided += 1
     assert said[0] == "Accepting it adds up to 3 new pairs from its source."
     assert said[1] == "Accepting it adds up to 5 more pairs: 8 from its source, with the 1 accepted before."
-    card.wait(lambda: f"{decided} accepted give" in card.text(".progress"), "the pairs of all that is accepted")
+    card.wait(lambda: f"{decided} accepted make" in card.text(".progress"), "the pairs of all that is accepted")
     card.press("ArrowLeft")
     card.wait(lambda: "Looking back" in card.text(".banner"), "a decided card")
     assert card.text(".sheet:not(.ahead) .adds") == ""
