@@ -132,7 +132,7 @@ def test_a_stranger_decides_closes_the_round_and_takes_its_report_by_keyboard_al
         keyboard.tab_to("See what the last round gained")
         keyboard.enter()
 
-        keyboard.wait_for_page("The reward model signed round 1 ranks")
+        keyboard.wait_for_page("The reward model “signed round 1” ranks")
         keyboard.tab_to("Report (one HTML file)")
         keyboard.enter()
         report = tmp_path / "downloads" / "mars-report.html"
