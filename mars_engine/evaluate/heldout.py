@@ -208,25 +208,26 @@ def compare(
     """Return accuracy and log-loss of the first model less those of the second, on the same pairs."""
     accuracy, log_loss, at_best_scale = (
         paired_difference(
-            measure(rewards[first.id].margins, heldout.prompts),
-            measure(rewards[second.id].margins, heldout.prompts),
+            one,
+            other,
             rng=np.random.default_rng(config.seed),
             groups=heldout.prompts,
             resamples=config.resamples,
             level=config.confidence,
         )
-        for measure in (_correctness, _log_losses, log_losses_at_best_scale)
+        for one, other in zip(
+            _measures(rewards[first.id].margins, heldout.prompts),
+            _measures(rewards[second.id].margins, heldout.prompts),
+            strict=True,
+        )
     )
     kinds = (first.kind, second.kind) if first.kind != second.kind else None
     return Comparison(first.label, second.label, accuracy, log_loss, kinds, at_best_scale)
 
 
-def _correctness(margins: FloatArray, _prompts: IntArray) -> FloatArray:
-    return correctness(margins)
-
-
-def _log_losses(margins: FloatArray, _prompts: IntArray) -> FloatArray:
-    return log_losses(margins)
+def _measures(margins: FloatArray, prompts: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what two models are compared by: whether each pair is ranked right, its loss, that at the best scale."""
+    return correctness(margins), log_losses(margins), log_losses_at_best_scale(margins, prompts)
 
 
 def accuracy_interval(margins: FloatArray, prompts: IntArray, *, config: EvaluateConfig) -> Interval:
