@@ -207,7 +207,7 @@ def _brush(browser: Any, start: float) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
 
-    area = browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag")
+    area = browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag")[-1]  # below the map and the plane
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", area)
     width = area.size["width"]
     drag = ActionChains(browser, duration=20)

@@ -302,6 +302,7 @@ def make_probe_refit(work: Workload, cache: Path) -> Callable[[], object]:
     """Return what refits the probe on all pairs, whose features are made here."""
     trainer = ProbeTrainer(ProbeConfig(), CachedEncoder(SentenceEncoder(EncoderConfig(device="cpu")), cache))
     examples = TrainingSet.plain(work.pairs)
+    trainer.prepare(examples, progress=PROGRESS)
     differences = trainer.feature_differences(work.pairs, progress=PROGRESS)
     return lambda: trainer.fit(differences, examples.weights, examples.label_confidence)
 
