@@ -14,7 +14,7 @@ from mars_engine.core.errors import MarsError
 from mars_engine.core.records import FloatArray
 from mars_engine.experiments.cells import CellKey, ExperimentCell, say_data, wanted_cells
 from mars_engine.experiments.plan import BASELINES, ExperimentPlan, Matching, Method
-from mars_engine.stats.crossed_bootstrap import SeedSpread, crossed_mean, spread_over_seeds
+from mars_engine.stats.crossed_bootstrap import SeedSpread, crossed_mean, holm_count, spread_over_seeds
 from mars_engine.stats.intervals import Interval
 
 
@@ -129,8 +129,16 @@ class ExperimentResults:
     @property
     def shown(self) -> int:
         """How many intervals miss 0, the baselines' own difference counted once."""
-        results = (result for comparison in self.comparisons for result in comparison.methods)
-        return sum(each.interval.excludes_zero for each in each_difference(results))
+        return sum(each.interval.excludes_zero for each in self._differences)
+
+    @property
+    def shown_corrected(self) -> int | None:
+        """How many differences are still shown when all that were looked at are taken together; None if not known."""
+        return count_corrected(self._differences, self.level)
+
+    @property
+    def _differences(self) -> list[Difference]:
+        return list(each_difference(result for comparison in self.comparisons for result in comparison.methods))
 
 
 class Compared(Protocol):
@@ -156,6 +164,9 @@ class Counted(Protocol):
     def shown(self) -> int: ...
 
     @property
+    def shown_corrected(self) -> int | None: ...
+
+    @property
     def expected_by_chance(self) -> float: ...
 
 
@@ -165,6 +176,15 @@ def each_difference(results: Iterable[Compared]) -> Iterator[Difference]:
         for difference in result.differences:
             if not difference.is_none and (result.method, difference.baseline) != BASELINES:
                 yield difference
+
+
+def count_corrected(differences: Sequence[Difference], level: float) -> int | None:
+    """Return how many differences are shown by Holm's correction for all of them.
+
+    None where some have no p-value: results stored before there were any.
+    """
+    p_values = [each.interval.p_value for each in differences if each.interval.p_value is not None]
+    return holm_count(p_values, alpha=1 - level) if len(p_values) == len(differences) else None
 
 
 def summarize_experiment(plan: ExperimentPlan, cells: Sequence[ExperimentCell]) -> ExperimentResults:
@@ -307,10 +327,15 @@ def say_verdict(result: Compared, level: float) -> str:
 
 def say_how_many(results: Counted) -> str:
     """Say how many comparisons were made, and how many would look like differences by chance alone."""
+    corrected = (
+        "the intervals are not corrected for it"
+        if results.shown_corrected is None
+        else f"corrected for the number of comparisons (Holm), {results.shown_corrected:,} of them are shown"
+    )
     return (
         f"{results.differences:,} comparisons were made; in {results.shown:,} of them the {results.level:.0%} interval "
         f"misses 0. If no method differed from any other, that would happen about {results.expected_by_chance:.2g} "
-        "times by chance; the intervals are not corrected for it."
+        f"times by chance; {corrected}."
     )
 
 
@@ -390,6 +415,7 @@ def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
             f"minus_{baseline}": difference.interval.estimate if difference else "",
             f"minus_{baseline}_low": difference.interval.low if difference else "",
             f"minus_{baseline}_high": difference.interval.high if difference else "",
+            f"minus_{baseline}_p_value": difference.interval.p_value if difference else "",
             f"minus_{baseline}_seed_std": difference.over_seeds.deviation if difference else "",
             f"minus_{baseline}_seed_min": difference.over_seeds.lowest if difference else "",
             f"minus_{baseline}_seed_max": difference.over_seeds.highest if difference else "",

@@ -1,5 +1,6 @@
 """Intervals for differences that vary with two things at once: the prompts measured on, and the seeds drawn under."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def crossed_mean(
         level: level of the interval.
 
     Returns:
-        The interval; NaN throughout where n is 0.
+        The interval with its p-value; NaN throughout where n is 0.
     """
     if len(values) == 0:
         return Interval(float("nan"), float("nan"), float("nan"), level)
@@ -69,7 +70,29 @@ def crossed_mean(
     means = _resampled_means(sums, counts, rng, resamples)
     tail = (1.0 - level) / 2.0
     low, high = np.nanquantile(means, [tail, 1.0 - tail])
-    return Interval(float(values.mean()), float(low), float(high), level)
+    return Interval(float(values.mean()), float(low), float(high), level, _p_value_of_zero(means))
+
+
+def _p_value_of_zero(means: FloatArray) -> float:
+    """Return twice the share of resampled means on the rarer side of 0, one added to both counts so that it is never 0.
+
+    It is the level at which the percentile interval would just reach 0 (Davison & Hinkley 1997, ch. 4.2.5 and 5.3).
+    """
+    known = means[~np.isnan(means)]
+    rarer = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2.0 * (rarer + 1) / (len(known) + 1))
+
+
+def holm_count(p_values: Sequence[float], *, alpha: float) -> int:
+    """Return how many of some hypotheses are rejected where the chance to reject any true one is at most `alpha`.
+
+    Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65), which holds however they depend on each other.
+    """
+    ordered = sorted(p_values)
+    for place, p_value in enumerate(ordered):
+        if p_value > alpha / (len(ordered) - place):
+            return place
+    return len(ordered)
 
 
 def _resampled_means(sums: FloatArray, counts: FloatArray, rng: np.random.Generator, resamples: int) -> FloatArray:

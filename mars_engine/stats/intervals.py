@@ -20,6 +20,8 @@ class Interval:
     low: float
     high: float
     level: float
+    p_value: float | None = None
+    """Two-sided, of a mean of 0, where it was computed."""
 
     @property
     def excludes_zero(self) -> bool:

@@ -108,8 +108,24 @@ def test_comparisons_are_counted_once_and_said_with_what_chance_would_give(resul
     assert results.shown == 2 * 4
     assert results.expected_by_chance == pytest.approx(0.5)
     assert say_how_many(results).startswith("10 comparisons were made; in 8 of them the 95% interval misses 0.")
+    assert say_how_many(results).endswith(f"(Holm), {results.shown_corrected} of them are shown.")
     alone = summarize_experiment(make_plan(methods=("uniform", "mars_signed"), seeds=(0, 1)), CELLS)
     assert alone.differences == 2
+
+
+def test_results_stored_without_p_values_say_that_they_are_not_corrected(results):
+    plain = as_plain(results)
+    for interval in (
+        each["interval"]
+        for comparison in plain["comparisons"]
+        for method in comparison["methods"]
+        for each in method["differences"]
+    ):
+        del interval["p_value"]
+    before = results_from_plain(json.loads(json.dumps(plain)))
+    assert before.shown == results.shown
+    assert before.shown_corrected is None
+    assert say_how_many(before).endswith("the intervals are not corrected for it.")
 
 
 def test_a_seed_counts_once_all_its_methods_are_finished():

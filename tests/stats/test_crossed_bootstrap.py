@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
+from mars_engine.stats.crossed_bootstrap import crossed_mean, holm_count, spread_over_seeds
 
 
 def grid(seeds: int, prompts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +69,34 @@ def test_the_spread_over_seeds():
     assert (spread.mean, spread.deviation) == (pytest.approx(0.6), pytest.approx(0.1))
     assert (spread.lowest, spread.highest, spread.values) == (0.5, 0.7, (0.5, 0.7, 0.6))
     assert np.isnan(spread_over_seeds(np.array([0.5])).deviation)
+
+
+def test_the_p_value_is_the_level_at_which_the_interval_reaches_zero():
+    rng = np.random.default_rng(4)
+    seeds, prompts = grid(8, 60)
+    values = rng.normal(0.1, 1, size=480)
+    p = interval(values, seeds, prompts).p_value
+    assert 0.001 < p < 0.5
+    assert interval(values, seeds, prompts, level=1 - 1.1 * p).excludes_zero
+    assert not interval(values, seeds, prompts, level=1 - 0.9 * p).excludes_zero
+    assert interval(-values, seeds, prompts).p_value == pytest.approx(p)
+
+
+def test_a_p_value_is_never_0_and_at_most_1():
+    assert interval(np.ones(6), *grid(2, 3)).p_value == pytest.approx(2 / 4001)
+    assert interval(np.zeros(6), *grid(2, 3)).p_value == 1
+
+
+def test_p_values_of_no_difference_are_not_too_often_small():
+    rng = np.random.default_rng(5)
+    seeds, prompts = grid(5, 50)
+    found = [interval(rng.standard_normal(250), seeds, prompts).p_value for _ in range(100)]
+    assert np.mean(np.array(found) < 0.1) <= 0.1
+
+
+def test_holms_worked_example():
+    # Four p-values at 5%: 0.01 <= 0.05 / 4, 0.013 <= 0.05 / 3, but 0.03 > 0.05 / 2, and what follows is not asked.
+    assert holm_count([0.04, 0.01, 0.03, 0.013], alpha=0.05) == 2
+    assert holm_count([0.04, 0.01, 0.02, 0.013], alpha=0.05) == 4
+    assert holm_count([0.2], alpha=0.05) == 0
+    assert holm_count([], alpha=0.05) == 0

@@ -13,7 +13,13 @@ from mars_engine.core.records import FloatArray
 from mars_engine.experiments.alignment.curves import PolicyCurve, at_kl, at_step, shared_kl, shared_step
 from mars_engine.experiments.alignment.plan import BEST_OF_N, AlignmentPlan, Way
 from mars_engine.experiments.plan import BASELINES, Method
-from mars_engine.experiments.results import Difference, difference_over_seeds, each_difference, rows_as_csv
+from mars_engine.experiments.results import (
+    Difference,
+    count_corrected,
+    difference_over_seeds,
+    each_difference,
+    rows_as_csv,
+)
 from mars_engine.stats.intervals import Interval
 
 REFERENCE = "the reference"
@@ -120,6 +126,11 @@ class AlignmentResults:
     def shown(self) -> int:
         """How many intervals miss 0."""
         return sum(each.interval.excludes_zero for each in self._differences)
+
+    @property
+    def shown_corrected(self) -> int | None:
+        """How many differences are still shown when all that were looked at are taken together; None if not known."""
+        return count_corrected(self._differences, self.level)
 
     @property
     def expected_by_chance(self) -> float:
