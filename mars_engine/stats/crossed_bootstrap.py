@@ -86,7 +86,8 @@ def _p_value_of_zero(means: FloatArray) -> float:
 def holm_count(p_values: Sequence[float], *, alpha: float) -> int:
     """Return how many of some hypotheses are rejected where the chance to reject any true one is at most `alpha`.
 
-    Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65), which holds however they depend on each other.
+    Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65), which holds however they depend on
+    each other.
     """
     ordered = sorted(p_values)
     for place, p_value in enumerate(ordered):
