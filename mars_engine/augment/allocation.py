@@ -43,7 +43,7 @@ def allocation_probabilities(
     tau: float,
     eligible: BoolArray | None = None,
 ) -> FloatArray:
-    """Return q, each source pair's share of the budget.
+    """Return q, each source pair's share of the augmentation budget under an allocation law.
 
     signed is softmax(−τΔ) and absolute softmax(−τ|Δ|) (arXiv 2602.17658, v2 and v1); fisher is proportional to
     σ(Δ)(1−σ(Δ)), the pair's Fisher information under Bradley–Terry.

@@ -8,6 +8,9 @@ import numpy as np
 
 from mars_engine.core.records import BoolArray, FloatArray, IntArray
 
+FEWEST_RELATED = 8
+"""Values below which no correlation is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class MarginMetrics:
@@ -113,6 +116,19 @@ def auc(positive: FloatArray, negative: FloatArray) -> float:
     below = np.searchsorted(ordered, positive, side="left")
     not_above = np.searchsorted(ordered, positive, side="right")
     return float((below + not_above).mean() / (2.0 * len(negative)))
+
+
+def rank_correlation(one: FloatArray, other: FloatArray) -> float:
+    """Return Spearman's rank correlation; 0 where there are too few values, or all of one side are equal."""
+    if len(one) < FEWEST_RELATED or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return ranks; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
 
 
 def sigmoid(margins: FloatArray) -> FloatArray:

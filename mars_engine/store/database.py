@@ -156,6 +156,16 @@ class Database:
             raise _refusal(self.place, error) from error
 
 
+def storable(text: str) -> str:
+    """Return a text that every database takes: halves of surrogate pairs and NUL are replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can keep a text: no half of a surrogate pair and, for PostgreSQL, no NUL."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def sqlite_url(path: Path) -> str:
     """Return the url of an SQLite file, whatever letters its path has."""
     return URL.create("sqlite", database=str(path)).render_as_string()

@@ -20,6 +20,7 @@ from mars_engine.stats.metrics import (
     longer_wins,
     margin_bin_edges,
     pairwise_accuracy,
+    rank_correlation,
     reliability,
     sigmoid,
     summarize_margins,
@@ -191,3 +192,11 @@ def test_the_best_scale_is_that_of_the_least_loss_and_is_found_on_other_groups()
 def test_where_there_are_no_other_groups_margins_stay_as_they_are():
     margins = np.array([0.5, -0.25, 2.0])
     assert (log_losses_at_best_scale(margins, np.zeros(3, dtype=np.int64)) == log_losses(margins)).all()
+
+
+def test_rank_correlation_shares_ranks():
+    one, other = np.array([1.0, 2, 2, 4, 5, 6, 7, 8]), np.array([1.0, 3, 3, 20, 21, 22, 80, 99])
+    assert rank_correlation(one, other) == pytest.approx(1.0)
+    assert rank_correlation(one, -other) == pytest.approx(-1.0)
+    assert rank_correlation(one, np.ones(8)) == 0.0
+    assert rank_correlation(one[:7], other[:7]) == 0.0

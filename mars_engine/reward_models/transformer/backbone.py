@@ -185,6 +185,16 @@ def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
+def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a model that is not trained computes in bf16; on 'auto' as training does, but never on a processor.
+
+    There it saves little, and costs sameness.
+    """
+    if precision == "auto" and device.type == "cpu":
+        return False
+    return trains_in_bf16(precision, device)
+
+
 def head_modules(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules on top of the base model that have weights: the head, of any architecture."""
     return [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mars_engine.augment.generators.named_model import causal_model
+from mars_engine.augment.generators.causal.generators import causal_model
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.protocols import (
     FluencyModel,
