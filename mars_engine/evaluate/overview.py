@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from mars_engine.augment.allocation import equal_share_margin, scale_margins
+from mars_engine.augment.allocation import hard_below
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.columns import Int32Array
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
@@ -131,7 +131,7 @@ def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateCo
     margins, distances = signed[known], index.distance[known]
     if not len(margins):
         return None
-    hardness = hard_below(margins.astype(np.float64), allocation)
+    hardness = hard_below(margins.astype(np.float64), scale=allocation.scale, tau=allocation.tau)
     close_below = gate_threshold(distances.astype(np.float64), gate.rule, quantile=gate.quantile, fixed=gate.threshold)
     hard, apart = margins < hardness, is_high(distances.astype(np.float64), close_below)
     is_dense = len(margins) > MOST_POINTS
@@ -151,13 +151,6 @@ def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateCo
             Quadrant("easy and apart", "little budget", int((~hard & apart).sum())),
         ),
     )
-
-
-def hard_below(margins: FloatArray, allocation: AllocationConfig) -> float:
-    """Return the margin below which the signed law gives a pair more than an equal share, in reward units."""
-    scaled = scale_margins(margins, allocation.scale)
-    unit = float(margins.std()) if allocation.scale == "standard" else 1.0
-    return equal_share_margin(scaled, tau=allocation.tau) * (unit or 1.0)
 
 
 def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headline:
