@@ -16,7 +16,7 @@ from mars_engine.core.columns import IdArray
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Rewards, Split
-from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
+from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.evaluate.heldout import (
     Comparison,
     HeldoutPairs,
@@ -118,7 +118,7 @@ class Movement:
 
 def results_revision(store: Store) -> str:
     """Return what differs whenever the figures here may differ: the key for caching them."""
-    return revision_of(store, *RESULT_SUBJECTS)
+    return store.browse.revision_of(*RESULT_SUBJECTS)
 
 
 def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
