@@ -24,6 +24,7 @@ BoolArray = NDArray[np.bool_]
 JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 Split = Literal["train", "heldout"]
+SPLITS: tuple[Split, Split] = ("train", "heldout")
 Side = Literal["chosen", "rejected"]
 
 ID_LENGTH = 24
@@ -96,6 +97,11 @@ class Pair:
     @property
     def prompt_id(self) -> str:
         return prompt_id(self.prompt)
+
+    @property
+    def exchanged(self) -> "Pair":
+        """The pair with its sides the other way round, under an id of its own and without attributes."""
+        return Pair.of(self.prompt, self.rejected, self.chosen, subset=self.subset)
 
 
 @dataclass(frozen=True, slots=True)

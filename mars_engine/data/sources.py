@@ -11,8 +11,6 @@ from mars_engine.core.records import (
     BoolArray,
     ComposedPair,
     Composition,
-    FloatArray,
-    ModelRecord,
     Pair,
     Plan,
     Side,
@@ -44,9 +42,7 @@ class Source:
     @property
     def oriented(self) -> Pair:
         """The pair with its sides as they are trained on: exchanged where the label was flipped."""
-        if not self.flipped:
-            return self.pair
-        return Pair.of(self.pair.prompt, self.pair.rejected, self.pair.chosen, subset=self.pair.subset)
+        return self.pair.exchanged if self.flipped else self.pair
 
 
 def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | None = None) -> list[Source]:
@@ -157,22 +153,3 @@ def triage_of_composition(store: Store, composition: Composition) -> TriageConfi
 def open_suspects(sources: Sequence[Source]) -> BoolArray:
     """Return which sources are suspected mislabels about which nobody has decided yet."""
     return np.array([source.suspected and not source.decided for source in sources], dtype=bool)
-
-
-def oriented_margins(store: Store, model: ModelRecord, sources: Sequence[Source]) -> FloatArray:
-    """Return the sources' margins under a trained model, with flipped sources' sides exchanged.
-
-    Raises:
-        NotReadyError: the model has not scored all of them.
-    """
-    rewards = store.models.scores(model.id)
-    missing = sum(source.pair.id not in rewards for source in sources)
-    if missing:
-        raise NotReadyError(
-            f"the model {model.label} has not scored {missing} of the {len(sources)} training pairs",
-            remedy="run 'mars score'",
-        )
-    margins = [rewards[source.pair.id][0] - rewards[source.pair.id][1] for source in sources]
-    signs = [-1.0 if source.flipped else 1.0 for source in sources]
-    oriented: FloatArray = np.array(margins, dtype=np.float64) * np.array(signs, dtype=np.float64)
-    return oriented
