@@ -52,9 +52,9 @@ Prompt = tuple[Turn, ...]
 
 
 def same_text(text: str) -> str:
-    """Return a text without what says nothing: blanks at its ends, and whether lines end in LF or CRLF.
+    """Return a text as ids are made of it: without blanks at its ends, and with LF as line ends.
 
-    Ids are made of it, so that a pair has one id however a tool has spelled it; the texts themselves are kept as read.
+    So a pair has one id however a tool has spelled it; the texts themselves are kept as read.
     """
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
