@@ -173,6 +173,6 @@ def _turn(item: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
 
 
 def shortened(value: Any) -> str:
-    """Return a value as one short line that every database and console can hold."""
+    """Return a cell as one short line that every database and console can hold, for a column's example."""
     text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
     return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
