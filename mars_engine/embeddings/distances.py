@@ -28,7 +28,7 @@ def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Pro
 
 
 def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
-    """Store the semantic distances of the pairs that have none under this encoder."""
+    """Embed the pairs that have no semantic distance under this encoder, and store theirs."""
     known = store.pairs.distances(encoder.fingerprint)
     missing = [pair for pair in pairs if pair.id not in known]
     if missing:
