@@ -125,7 +125,7 @@ def margin_histogram(index: PairIndex) -> MarginHistogram | None:
 
 
 def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
-    """Return the plane of the training pairs whose margin and distance are known; None where there are none."""
+    """Return the overview's plane of margin and distance for the training pairs that have both; None if none has."""
     signed = _by_present_labels(index, index.margin)
     known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(signed) & ~np.isnan(index.distance)
     margins, distances = signed[known], index.distance[known]
@@ -212,7 +212,7 @@ def say_gain(found: Headline) -> Gain | None:
 
 
 def tell_story(index: PairIndex) -> tuple[str, ...]:
-    """Return what the reward model is unsure about, and what was done about it, a sentence each."""
+    """Return the story so far in plain words: what the reward model is unsure about, and what was done about it."""
     training = np.equal(index.split, SPLIT_CODES.index("train"))
     if not training.any():
         return ()

@@ -64,15 +64,15 @@ class BenchmarkFiles(Protocol):
 
     @property
     def artifact(self) -> str:
-        """Their folder, relative to the workspace."""
+        """The benchmark's folder, relative to the workspace."""
         ...
 
     def rewards(self, group: int) -> Rewards | None:
-        """Rewards of a group of pairs that was scored before; None where it was not."""
+        """Rewards of a group of the benchmark's pairs that was scored before; None where it was not."""
         ...
 
     def save_rewards(self, group: int, rewards: Rewards) -> None:
-        """Keep the rewards of a group of pairs, whole or not at all."""
+        """Keep the rewards of a group of the benchmark's pairs, whole or not at all."""
         ...
 
     def forget_rewards(self) -> None: ...
@@ -80,7 +80,7 @@ class BenchmarkFiles(Protocol):
     def has_results(self) -> bool: ...
 
     def write_results(self, model: str, outputs: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:
-        """Write the outputs, a line of JSON each, and the metadata, in files named after the model."""
+        """Write the benchmark's outputs, a line of JSON each, and the metadata, in files named after the model."""
         ...
 
 
