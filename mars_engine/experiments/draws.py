@@ -27,7 +27,7 @@ class DatasetPairs:
 
     @property
     def content(self) -> str:
-        """An id of all that it holds."""
+        """An id of all that the experiment's dataset holds."""
         parts = [[pair.id for pair in pairs] for pairs in (self.pairs, self.heldout)]
         return content_id(parts, sorted(self.mislabelled), {key: dict(row) for key, row in self.rewrites.items()})
 
@@ -71,7 +71,7 @@ class DrawnPairs:
 
 
 def read_pairs(sources: Sequence[PairSource]) -> list[Pair]:
-    """Return all pairs of some sources, each once, in their order."""
+    """Return all pairs of the sources of an experiment's dataset, each once, in their order."""
     return list({pair.id: pair for source in sources for parsed in source.rows() for pair in parsed.pairs}.values())
 
 
