@@ -34,7 +34,7 @@ class NamedModel:
     """Reads mean and deviation of its rewards of the workspace's own pairs."""
 
     def prompts_seen(self, prompts: Collection[str], *, role: str) -> list[str]:
-        """Say how many of some prompts, by their ids, it was trained on; nothing where on none, or nobody knows."""
+        """Say how many of these prompts, by id, a workspace's model was trained on; nothing where none or unknown."""
         seen = sum(prompt in (self.trained_on or ()) for prompt in prompts)
         said = f"{seen:,} of {len(prompts):,} prompts are among those that the {role} {self.label} was trained on."
         return [said] if seen else []
