@@ -138,7 +138,7 @@ def has_low_margin(probabilities: FloatArray) -> BoolArray:
 
 
 def hard_below(margins: FloatArray, *, scale: Literal["raw", "standard"], tau: float) -> float:
-    """Return the margin below which the signed law gives a pair more than an equal share, in reward units."""
+    """Return the margin, in reward units, below which the signed law gives a pair more than an equal budget share."""
     scaled = scale_margins(margins, scale)
     unit = float(margins.std()) if scale == "standard" else 1.0
     return equal_share_margin(scaled, tau=tau) * (unit or 1.0)

@@ -32,7 +32,7 @@ def models_named(records: Sequence[ModelRecord], name: str) -> list[ModelRecord]
 
 
 def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
-    """Return the newest model of an id, its beginning, or a label."""
+    """Return the newest reward model of an id, its beginning, or a label."""
     found = models_named(models, name)
     if not found:
         raise ModelError(
