@@ -35,6 +35,7 @@ from mars_engine.curate.review import (
 )
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportResult, ExportShape, export_dataset, export_pairs
+from mars_engine.data.import_parts import import_parts, look_after_import, preview_parts
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.embeddings.maps import UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
@@ -47,7 +48,6 @@ from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.batches import RequestsReport, write_requests
-from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,

@@ -135,3 +135,10 @@ def equal_share_margin(margins: FloatArray, *, tau: float) -> float:
 def has_low_margin(probabilities: FloatArray) -> BoolArray:
     """Return which pairs get more than an equal share of the budget: MARS's low-margin pairs."""
     return probabilities > (1.0 + 1e-9) / max(len(probabilities), 1)
+
+
+def hard_below(margins: FloatArray, *, scale: Literal["raw", "standard"], tau: float) -> float:
+    """Return the margin, in reward units, below which the signed law gives a pair more than an equal budget share."""
+    scaled = scale_margins(margins, scale)
+    unit = float(margins.std()) if scale == "standard" else 1.0
+    return equal_share_margin(scaled, tau=tau) * (unit or 1.0)

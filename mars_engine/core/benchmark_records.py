@@ -1,10 +1,10 @@
-"""A benchmark of reward models: its rows as they are read, and its files as they are written."""
+"""A benchmark of reward models: its rows as they are read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from mars_engine.core.records import Prompt, Rewards
+from mars_engine.core.records import Prompt
 
 BenchmarkVersion = Literal[1, 2]
 
@@ -35,41 +35,3 @@ class BenchmarkSet:
     location: str
     content_hash: str
     rows: tuple[BenchmarkRow, ...]
-
-
-class AnswerText(Protocol):
-    """Writes a dialogue as the text that a reward model reads."""
-
-    @property
-    def template(self) -> str:
-        """Whose template it is: "tokenizer", or the name of a format."""
-        ...
-
-    def __call__(self, prompt: Prompt, answer: str | None) -> str:
-        """Return the text of a prompt and an answer; of the prompt alone where there is none."""
-        ...
-
-
-class BenchmarkFiles(Protocol):
-    """The files of one benchmark of one model: what was scored so far, and at the end its results."""
-
-    @property
-    def artifact(self) -> str:
-        """Their folder, relative to the workspace."""
-        ...
-
-    def rewards(self, group: int) -> Rewards | None:
-        """Rewards of a group of pairs that was scored before; None where it was not."""
-        ...
-
-    def save_rewards(self, group: int, rewards: Rewards) -> None:
-        """Keep the rewards of a group of pairs, whole or not at all."""
-        ...
-
-    def forget_rewards(self) -> None: ...
-
-    def has_results(self) -> bool: ...
-
-    def write_results(self, model: str, outputs: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:
-        """Write the outputs, a line of JSON each, and the metadata, in files named after the model."""
-        ...

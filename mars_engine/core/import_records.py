@@ -31,15 +31,6 @@ class DroppedRow:
     reason: str
 
 
-LONGEST_EXAMPLE = 80
-
-
-def shortened(value: Any) -> str:
-    """Return a value as one short line that every database and console can hold."""
-    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
-    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
-
-
 @dataclass(frozen=True, slots=True)
 class ColumnExample:
     """A column of a source: how many rows hold something in it, and an example. A column's field is `column.field`."""

@@ -8,11 +8,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
+from mars_engine.core.benchmark_records import BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.errors import LoadError, ModelError
 from mars_engine.core.protocols import Clock, RewardModel
 from mars_engine.core.records import (
@@ -20,6 +20,7 @@ from mars_engine.core.records import (
     EvaluationRecord,
     FloatArray,
     Pair,
+    Rewards,
     Truncation,
     content_id,
 )
@@ -41,6 +42,7 @@ from mars_engine.evaluate.rewardbench_scores import (
     score_pairwise,
     section_of,
 )
+from mars_engine.reward_models.answer_text import AnswerText
 from mars_engine.store import Store
 from mars_engine.store.workbench import Workbench
 
@@ -55,6 +57,31 @@ PADDING_REPAIRED = "padding_repaired"
 """The setting of a model that padded with its end token and got a padding token of its own."""
 
 KINDS: Mapping[int, EvaluationKind] = {1: "rewardbench", 2: "rewardbench2"}
+
+
+class BenchmarkFiles(Protocol):
+    """The files of one benchmark of one model: what was scored so far, and at the end its results."""
+
+    @property
+    def artifact(self) -> str:
+        """The benchmark's folder, relative to the workspace."""
+        ...
+
+    def rewards(self, group: int) -> Rewards | None:
+        """Rewards of a group of the benchmark's pairs that was scored before; None where it was not."""
+        ...
+
+    def save_rewards(self, group: int, rewards: Rewards) -> None:
+        """Keep the rewards of a group of the benchmark's pairs, whole or not at all."""
+        ...
+
+    def forget_rewards(self) -> None: ...
+
+    def has_results(self) -> bool: ...
+
+    def write_results(self, model: str, outputs: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:
+        """Write the benchmark's outputs, a line of JSON each, and the metadata, in files named after the model."""
+        ...
 
 
 def benchmark_id(benchmark: BenchmarkSet, model_id: str) -> str:

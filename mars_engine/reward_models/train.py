@@ -7,7 +7,7 @@ import numpy as np
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, Progress, RemarkedModel, RewardModel
-from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
+from mars_engine.core.records import SPLITS, Composition, ModelEvidence, ModelRecord, Rewards, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
     refined_sides,
@@ -23,7 +23,6 @@ from mars_engine.store import Store
 from mars_engine.store.workbench import AddPoint, Workbench
 
 WARM_UP, CHECKED_WARM_UP = "warm-up", "warm-up, labels checked"
-SPLITS: tuple[Split, Split] = ("train", "heldout")
 
 
 @dataclass(frozen=True)

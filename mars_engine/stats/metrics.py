@@ -1,7 +1,6 @@
 """What a reward model is worth on preference pairs, from its rewards or margins."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,12 +172,6 @@ def margin_bin_edges(margins: FloatArray, bins: int) -> FloatArray:
     # A hair wider than the margins, since first * width may round to just inside the lowest of them.
     first, last = np.floor(low / width - 1e-9), np.ceil(high / width + 1e-9)
     return np.arange(first, last + 1) * width
-
-
-def longer_wins(chosen: Sequence[str], rejected: Sequence[str]) -> FloatArray:
-    """Return the margins of the baseline that prefers the longer response, in characters."""
-    differences = [len(first) - len(second) for first, second in zip(chosen, rejected, strict=True)]
-    return np.array(differences, dtype=np.float64)
 
 
 def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 10) -> MarginMetrics:

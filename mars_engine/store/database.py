@@ -58,7 +58,7 @@ class KeptReadings:
 
     @contextmanager
     def wanted(self) -> Iterator[None]:
-        """Keep within this context what is read, and forget it at the end of the last such context."""
+        """Keep what is read from the database in this context, and forget it at the end of the last such context."""
         with self._lock:
             self._wanted += 1
         try:
@@ -70,7 +70,7 @@ class KeptReadings:
                     self._kept.clear()
 
     def read(self, what: Hashable, revision: Callable[[], object], read: Callable[[], _Read]) -> _Read:
-        """Return what was read before at this revision, or read it."""
+        """Return what was read from the database before at this revision, or read it."""
         if not self._wanted:
             return read()
         now = revision()

@@ -17,7 +17,6 @@ from mars_engine.stats.metrics import (
     correctness,
     log_losses,
     log_losses_at_best_scale,
-    longer_wins,
     margin_bin_edges,
     pairwise_accuracy,
     rank_correlation,
@@ -84,12 +83,6 @@ def test_calibrated_margins_have_a_small_error_and_exaggerated_ones_a_large_erro
     labelled = np.where(rng.random(20_000) < sigmoid(true), true, -true)
     assert calibration_error(labelled) < 0.02
     assert calibration_error(10 * labelled) > 0.15
-
-
-def test_longer_wins_counts_characters():
-    assert longer_wins(["abc", "naïve", ""], ["a", "naive", "x"]).tolist() == [2.0, 0.0, -1.0]
-    with pytest.raises(ValueError, match="shorter"):
-        longer_wins(["a", "b"], ["a"])
 
 
 def test_summary_by_hand():

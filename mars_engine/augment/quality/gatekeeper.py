@@ -479,9 +479,7 @@ def stored_candidate(
         source: its source pair as it was imported.
         refined: refined pairs by oriented id and settings; a paraphrase of one of them was written from it.
     """
-    original = source
-    if proposal.oriented_id != source.id:
-        original = Pair.of(source.prompt, source.rejected, source.chosen, subset=source.subset)
+    original = source if proposal.oriented_id == source.id else source.exchanged
     base = original
     if proposal.method != "paraphrase":
         base = (refined or {}).get((proposal.oriented_id, proposal.settings_id), original)

@@ -17,6 +17,7 @@ from mars_engine.core.import_records import ImportReport
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings
+from mars_engine.data.import_parts import Parts, import_parts, look_after_import, preview_parts, split_source
 from mars_engine.data.loaders import FORMAT_NAMES, ReadingOptions, open_source, source_columns
 from mars_engine.data.loaders.hub import with_hub_options
 from mars_engine.data.loaders.options import columns_from, roles_from, scores_from
@@ -25,7 +26,6 @@ from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.uploads import forget_upload
 from mars_engine.workspace.hub_dataset import push_dataset
-from mars_engine.workspace.importing import Parts, import_parts, look_after_import, preview_parts, split_source
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
 
 

@@ -373,7 +373,7 @@ def _is_end(tokenizer: Any, model: PreTrainedModel) -> bool:
 
 
 def most_positions(model: PreTrainedModel) -> int | None:
-    """Return how many tokens a model takes at most; None where it does not say, or goes by distances."""
+    """Return how many tokens a transformer backbone takes at most; None where it does not say, or goes by distances."""
     config: Any = model.config.get_text_config()
     table: Any = next(
         (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings")), None

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.protocols import PairSource, Progress
-from mars_engine.core.records import Split
+from mars_engine.core.records import SPLITS, Split
 from mars_engine.data.findings import MOST_AT_IMPORT, is_current, look_for_findings, newest_findings
 from mars_engine.data.holdout import HoldoutPart
 from mars_engine.data.import_pairs import (
@@ -16,7 +16,6 @@ from mars_engine.data.import_pairs import (
     preview_import,
     validate_some_kept,
 )
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import Store
 from mars_engine.store.workbench import Workbench
 
