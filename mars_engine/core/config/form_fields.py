@@ -25,7 +25,7 @@ class Setting:
 
 
 def settings_of(section: str) -> tuple[Setting, ...]:
-    """Return the settings of a section of the configuration, in their order."""
+    """Return the settings of a section of the configuration as fields of a form, in their order."""
     return tuple(_setting(name, field) for name, field in section_type(section).model_fields.items())
 
 
