@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from fakes import make_bench
 
-from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
+from mars_engine.core.config import AllocationConfig, EvaluateConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import LinearTrainer, Progress
 from mars_engine.core.records import Pair
@@ -106,6 +106,7 @@ def make_plan(**changes: object) -> ExperimentPlan:
         "propose": ProposeConfig(variants=2),
         "training": TrainingSettings(epochs=3, batch_size=8),
         "baselines": BaselineSettings(confidence=0.55),
+        "evaluate": EvaluateConfig(resamples=1_000),
     }
     return ExperimentPlan(**(settings | changes))
 
