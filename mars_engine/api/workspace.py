@@ -542,7 +542,17 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         one_of("of", of, MAP_KINDS)
         with self._working("map", settings) as (bench, notes):
-            report = make_map(bench, UmapMapper(bench.config.map), self._maps(), of, again=again)
+            config = bench.config.map
+            report = make_map(
+                bench.store,
+                bench.encoder,
+                UmapMapper(config),
+                self._maps(),
+                of,
+                config=config,
+                progress=bench.progress,
+                again=again,
+            )
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
 

@@ -173,8 +173,9 @@ def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelReco
     stage.tell(warm_up)
     score = score_model(bench, warm_up, triage_again=len(models) < 2)
     stage.tell(score)
-    mapper = UmapMapper(bench.config.map)
-    drawn = [make_map(bench, mapper, shelf, kind) for kind in MAPS]
+    store, encoder, config, progress = bench.store, bench.encoder, bench.config.map, bench.progress
+    mapper = UmapMapper(config)
+    drawn = [make_map(store, encoder, mapper, shelf, kind, config=config, progress=progress) for kind in MAPS]
     for each in drawn:
         stage.tell(f"A map of {each.pairs:,} pairs by their {each.kind}: {len(each.clusters):,} clusters.")
     return warm_up, score, drawn

@@ -1,7 +1,7 @@
 """Making a map: the same twice, new pairs placed without moving the old, made anew only where it has to be."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -63,8 +63,8 @@ class Scene:
         import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
 
     def make(self, kind="difference", **options) -> MapReport:
-        config = self.bench.config.model_copy(update={"map": self.mapper.config})
-        return make_map(replace(self.bench, config=config), self.mapper, self.shelf, kind, **options)
+        options |= {"config": self.mapper.config, "progress": self.bench.progress}
+        return make_map(self.bench.store, self.bench.encoder, self.mapper, self.shelf, kind, **options)
 
 
 @pytest.fixture
