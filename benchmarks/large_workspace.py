@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import (
@@ -39,7 +40,6 @@ from mars_engine.embeddings.maps import MapShelf
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key
 from mars_engine.reward_models.features import ProbeFeatures, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench, utc_now
 
 DIMENSION = 384

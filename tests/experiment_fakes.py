@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from fakes import make_bench
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import LinearTrainer, Progress
@@ -17,7 +18,6 @@ from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, Experime
 from mars_engine.experiments.recorded_rewrites import with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass

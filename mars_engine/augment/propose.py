@@ -22,6 +22,7 @@ from mars_engine.augment.quality.gatekeeper import (
     with_verdict,
 )
 from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
@@ -40,7 +41,6 @@ from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 JUDGE = "judge"
 """What was asked for where a judge could not judge."""

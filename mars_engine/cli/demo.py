@@ -14,6 +14,7 @@ from mars_engine.advise.advice import Advice
 from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import WatchedProgress
@@ -37,7 +38,6 @@ from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
 from mars_engine.service.shipped import shipped
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.advising import advise_on
 from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers

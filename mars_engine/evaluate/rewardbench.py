@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.errors import LoadError, ModelError
 from mars_engine.core.protocols import Clock, RewardModel
@@ -42,7 +43,6 @@ from mars_engine.evaluate.rewardbench_scores import (
     section_of,
 )
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 PAIRS_AT_ONCE = 256
 """Pairs that are scored, and whose rewards are kept, at a time."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import LinearTrainer, Progress
 from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, content_id
@@ -35,7 +36,6 @@ from mars_engine.reward_models.shelf import ProbeShelf
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.store import open_store, sqlite_url
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
 
 

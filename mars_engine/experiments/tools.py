@@ -5,12 +5,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
 from mars_engine.core.records import FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.experiments.cells import CellStore
 from mars_engine.experiments.draws import Draw
-from mars_engine.store.workbench import AddPoint, Workbench, forget_point
+from mars_engine.reward_models.workbench import AddPoint, forget_point
 
 
 class Laboratories(Protocol):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.protocols import PairSource, Progress
 from mars_engine.core.records import Split
@@ -18,7 +19,6 @@ from mars_engine.data.import_pairs import (
 )
 from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 Parts = Sequence[tuple[PairSource, Split]]
 """Sources, and the split that the pairs of each go to."""

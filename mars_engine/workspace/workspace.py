@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mars_engine.augment.quality.languages import PackagedLanguageDetector
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.file_names import fault_of_name
@@ -24,7 +25,6 @@ from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.store import Store, open_store, sqlite_url
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 
 CONFIG_FILE = "mars.toml"

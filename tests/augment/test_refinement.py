@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
@@ -26,7 +27,6 @@ from mars_engine.explore.explorer import Explorer
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import open_store
-from mars_engine.store.workbench import Workbench
 
 TRIES, EPSILON = 3, 0.05
 PAIRS = make_pairs(3)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MapConfig
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.records import MAP_KINDS, Pair, Turn
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True)

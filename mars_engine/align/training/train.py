@@ -44,7 +44,7 @@ from mars_engine.reward_models.transformer.checkpoints import (
 )
 from mars_engine.reward_models.transformer.processes import broadcast, process_count
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, graceful_interrupt
-from mars_engine.store.workbench import AddPoint, forget_point
+from mars_engine.reward_models.workbench import AddPoint, forget_point
 
 PPO_FILE = "ppo.pt"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

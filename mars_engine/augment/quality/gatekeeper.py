@@ -20,6 +20,7 @@ from mars_engine.augment.quality.gates import (
     similarity,
 )
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import (
@@ -37,7 +38,6 @@ from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 import click
 from rich.console import Console
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, reporting, working
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkVersion
@@ -30,7 +31,6 @@ from mars_engine.evaluate.rewardbench_scores import PRIOR_SETS
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.answer_text import PlainText
 from mars_engine.reward_models.probe import PROBE_KIND
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS
 

@@ -18,6 +18,7 @@ from mars_engine.augment.quality.gatekeeper import (
     settings_of_gates,
 )
 from mars_engine.augment.quality.gates import GATES
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
@@ -27,7 +28,6 @@ from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import compose_newest_plan
 
 OFF = QualityConfig(**{gate.name: False for gate in GATES})
