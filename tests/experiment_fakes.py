@@ -10,8 +10,8 @@ from fakes import make_bench
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress, SilentProgress
+from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import Pair
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, TrainingSettings

@@ -9,8 +9,7 @@ from mars_engine.api.settings import ORIGIN, Settings
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import StoreError
-from mars_engine.core.progress import progress_for
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, progress_for
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.jobs.recorded_run import RunNotes

@@ -21,6 +21,7 @@ from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.generators.given import Writer
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.notebook import as_html
@@ -59,7 +60,6 @@ from mars_engine.workspace.rounds import (
     open_round,
     run_rounds,
 )
-from mars_engine.workspace.workspace import utc_now
 
 if TYPE_CHECKING:
     import datasets

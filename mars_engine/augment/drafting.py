@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from mars_engine.augment.quality.gatekeeper import last_turn
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import ProposeConfig
+from mars_engine.core.progress import Progress
 from mars_engine.core.protocols import (
     Encoder,
     Generation,
     Paraphraser,
     ParaphraseRequest,
     Prefetching,
-    Progress,
     Refiner,
     RefineRequest,
 )

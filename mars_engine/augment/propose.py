@@ -25,7 +25,8 @@ from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Refiner, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,

@@ -17,8 +17,8 @@ from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
-from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import PairSource, Progress
+from mars_engine.core.progress import Progress, WatchedProgress
+from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions

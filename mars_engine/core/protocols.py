@@ -1,15 +1,14 @@
 """Models, generators and readers as the steps of the method know them: protocols, for there are several of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.import_records import ParsedRow
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     BradleyTerryFit,
     Embeddings,
@@ -30,29 +29,6 @@ from mars_engine.core.records import (
     TrainingSet,
     Truncation,
 )
-
-
-class Clock(Protocol):
-    """Tells the time, as an aware datetime in UTC."""
-
-    def __call__(self) -> datetime: ...
-
-
-class Progress(Protocol):
-    """Shows how far a piece of long work has come."""
-
-    def task(self, name: str, total: int) -> AbstractContextManager["ProgressTask"]:
-        """Open a task of `total` steps; leaving the context closes it."""
-        ...
-
-
-class ProgressTask(Protocol):
-    def advance(self, steps: int = 1) -> None: ...
-
-    def resume(self, steps: int) -> None:
-        """Count steps that were taken before, in earlier work: they say nothing of the pace of this one."""
-        ...
-
 
 # ---------------------------------------------------------------------------------------------------------- models
 

@@ -15,7 +15,8 @@ import numpy as np
 from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import BoolArray, BradleyTerryFit, FloatArray, IntArray, Pair, Proposal, TrainingSet
 from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import (

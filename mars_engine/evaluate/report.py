@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError, WorkspaceError
-from mars_engine.core.protocols import Clock, MapKeeper
+from mars_engine.core.protocols import MapKeeper
 from mars_engine.core.records import (
     MAP_KINDS,
     Composition,

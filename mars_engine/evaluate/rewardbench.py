@@ -14,8 +14,9 @@ import numpy as np
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.protocols import Clock, RewardModel
+from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import (
     EvaluationKind,
     EvaluationRecord,

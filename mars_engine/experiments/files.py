@@ -13,7 +13,8 @@ import numpy as np
 from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, content_id
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import LinearTrainer, StepTrainer, ViewFeatures
 from mars_engine.core.records import FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.experiments.cells import CellStore
 from mars_engine.experiments.draws import Draw

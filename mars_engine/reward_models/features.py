@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import (
     Embeddings,
     FloatArray,

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ModelError, NotReadyError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress, TrainingNotes
+from mars_engine.core.progress import Progress, SilentProgress
+from mars_engine.core.protocols import Encoder, TrainingNotes
 from mars_engine.core.records import (
     BradleyTerryFit,
     FloatArray,

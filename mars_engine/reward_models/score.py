@@ -9,7 +9,8 @@ import numpy as np
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Rewards, Split, TriageRow, TriageVerdict
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.data.sources import load_sources, training_set

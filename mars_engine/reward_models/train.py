@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, Progress, RemarkedModel, RewardModel
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, RemarkedModel, RewardModel
 from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.data.sources import (
     load_sources,

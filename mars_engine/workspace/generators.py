@@ -22,9 +22,11 @@ from mars_engine.augment.generators.chat import (
 )
 from mars_engine.augment.generators.chat.backend import ChatBackend
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Clock, Encoder, FluencyModel, Judge, Paraphraser, Progress, Refiner
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder, FluencyModel, Judge, Paraphraser, Refiner
 from mars_engine.store.chat import ChatStore
 
 

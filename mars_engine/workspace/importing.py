@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.import_records import ImportReport
-from mars_engine.core.protocols import PairSource, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Split
 from mars_engine.data.findings import MOST_AT_IMPORT, is_current, look_for_findings, newest_findings
 from mars_engine.data.holdout import HoldoutPart

@@ -13,7 +13,7 @@ from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, TrainingSet
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.live import LiveFigures, LiveLimits, LiveProbe, live_stamp

@@ -12,7 +12,8 @@ from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearRewardModel, Progress, RewardModel, RewardModelTrainer, TrainingNotes
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import LinearRewardModel, RewardModel, RewardModelTrainer, TrainingNotes
 from mars_engine.core.records import Pair, Rewards, TrainingSet, Truncation
 from mars_engine.curate.deck import deal
 from mars_engine.curate.deck_cache import DeckCache

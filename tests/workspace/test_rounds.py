@@ -23,7 +23,7 @@ from mars_engine.core.config import (
     TriageConfig,
 )
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Passage, Rewards
 from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.review import review_by_policy, wait_for_people

@@ -30,8 +30,8 @@ from mars_engine.align.training.trl_methods import PlaceOfWork, require_trl, tra
 from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, NotReadyError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress, SilentProgress
+from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import Pair, Prompt, content_id, prompt_id
 from mars_engine.core.whole_folder import plain_write_errors, write_whole_folder
 from mars_engine.embeddings.model_folder import fingerprint_folder

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress, SilentProgress
+from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
 
 NEIGHBOUR = 10

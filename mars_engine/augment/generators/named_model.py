@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mars_engine.core.config import CausalConfig
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.embeddings.model_folder import PACKAGED, find_model_folder, fingerprint_folder, is_on_this_machine
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 

@@ -23,15 +23,8 @@ from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import (
-    Encoder,
-    FluencyModel,
-    FoldModels,
-    Judge,
-    JudgeRequest,
-    LanguageDetector,
-    Progress,
-)
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder, FluencyModel, FoldModels, Judge, JudgeRequest, LanguageDetector
 from mars_engine.core.records import FloatArray, IntArray, Pair, Prompt, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
 from mars_engine.data.near_copies import ShingleIndex

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.augment.quality.text_facts import in_pieces
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import Embeddings, FloatArray, Passage
 
 MOST_HALVINGS = 6

@@ -11,6 +11,7 @@ from mars_engine.cli.commands.findings import show_findings
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.demo import DEMO, demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.import_records import ImportReport
@@ -26,7 +27,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.uploads import forget_upload
 from mars_engine.workspace.hub_dataset import push_dataset
 from mars_engine.workspace.importing import Parts, import_parts, look_after_import, preview_parts, split_source
-from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 
 @click.command()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import GenerationEstimate, Spending
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.judge_records import LabelOpinion, LabelVerdict
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Pair, TriageRow
 from mars_engine.core.review_state import label_decisions
 from mars_engine.curate.judging.judges import LabelJudge, Said

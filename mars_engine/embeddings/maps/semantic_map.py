@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from mars_engine.core.config import MapConfig
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer
 from mars_engine.core.records import (
     ID_LENGTH,
     Float32Array,

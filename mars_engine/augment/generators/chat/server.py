@@ -42,9 +42,9 @@ from mars_engine.augment.generators.chat.troubles import (
     validate_access,
 )
 from mars_engine.core.chat_records import KeptAnswer, Spending
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import StoreError
-from mars_engine.core.protocols import Clock
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

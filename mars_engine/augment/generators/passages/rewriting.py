@@ -8,7 +8,8 @@ from mars_engine.augment.generators.passages.fitness import choose_different, fi
 from mars_engine.augment.generators.passages.layout import Layout, lay_out, with_ending, with_line_breaks
 from mars_engine.augment.generators.passages.writing import NO_ORIGIN, Asked, Origin, PassageWriter, Search, Written
 from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.protocols import Generation, Progress
+from mars_engine.core.progress import Progress
+from mars_engine.core.protocols import Generation
 from mars_engine.core.records import JsonValue
 
 LEAST_REWRITTEN = 0.5
