@@ -10,15 +10,7 @@ from mars_engine.augment.quality.gatekeeper import last_turn
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import ProposeConfig
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import (
-    Encoder,
-    Generation,
-    Paraphraser,
-    ParaphraseRequest,
-    Prefetching,
-    Refiner,
-    RefineRequest,
-)
+from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest, Prefetching, Refiner, RefineRequest
 from mars_engine.core.records import (
     Pair,
     Passage,
@@ -33,6 +25,7 @@ from mars_engine.core.records import (
 )
 from mars_engine.data.trails import KEPT
 from mars_engine.embeddings.distances import semantic_distance
+from mars_engine.embeddings.protocols import Encoder
 
 PROMPT = "prompt"
 CHUNKS_AHEAD = 3

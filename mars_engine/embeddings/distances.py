@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
+from mars_engine.embeddings.protocols import Encoder
 
 
 def semantic_distance(chosen: Float32Array, rejected: Float32Array) -> FloatArray:

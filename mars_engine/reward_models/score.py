@@ -10,11 +10,11 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import IntArray, ModelRecord, Pair, Rewards, Split, TriageRow, TriageVerdict
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.data.sources import load_sources, training_set
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.reward_models.triage import assign_folds, judge_labels
 from mars_engine.reward_models.workbench import ModelWorkbench
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins

@@ -26,7 +26,8 @@ from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import Encoder, FluencyModel, Judge, Paraphraser, Refiner
+from mars_engine.core.protocols import FluencyModel, Judge, Paraphraser, Refiner
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.store.chat import ChatStore
 
 

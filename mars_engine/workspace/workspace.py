@@ -12,10 +12,11 @@ from mars_engine.core.config import PROBE_BACKBONE, MarsConfig, config_as_toml, 
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import Encoder, RewardModelTrainer
+from mars_engine.core.protocols import RewardModelTrainer
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
 from mars_engine.evaluate.rewardbench import KINDS
