@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from mars_engine.core.config import MapConfig
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import MapKeeper, Mapper, MapReducer
 from mars_engine.core.records import (
     ID_LENGTH,
     Float32Array,
@@ -21,6 +20,7 @@ from mars_engine.core.records import (
     Pair,
     Passage,
 )
+from mars_engine.embeddings.maps.protocols import MapKeeper, Mapper, MapReducer
 from mars_engine.embeddings.protocols import Encoder
 from mars_engine.store import Store
 
