@@ -18,12 +18,12 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import Progress, WatchedProgress
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
+from mars_engine.data.loaders.opening import PairSource
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.embeddings.maps import MapShelf, UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map

@@ -1,13 +1,12 @@
 """Models, generators and readers as the steps of the method know them: protocols, for there are several of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from mars_engine.core.chat_records import GenerationEstimate
-from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     BradleyTerryFit,
@@ -411,35 +410,3 @@ class Judge(Protocol):
 
 
 # --------------------------------------------------------------------------------------------------------- sources
-
-
-class PairSource(Protocol):
-    """A file or hub set, opened and its format recognised."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def location(self) -> str: ...
-
-    @property
-    def format(self) -> str: ...
-
-    @property
-    def content_hash(self) -> str:
-        """Digest of the content and of how it is read, so that other options give another dataset."""
-        ...
-
-    def rows(self) -> Iterator[ParsedRow]:
-        """Yield every row, with its pairs or the reasons why it gave none."""
-        ...
-
-
-@runtime_checkable
-class CountedSource(Protocol):
-    """A source that knows about how many rows it has, so that one can say how long reading them takes."""
-
-    @property
-    def expected_rows(self) -> int:
-        """About how many rows there are; 0 where that cannot be told."""
-        ...

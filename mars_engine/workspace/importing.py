@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Split
 from mars_engine.data.findings import MOST_AT_IMPORT, is_current, look_for_findings, newest_findings
 from mars_engine.data.holdout import HoldoutPart
@@ -18,6 +17,7 @@ from mars_engine.data.import_pairs import (
     preview_import,
     validate_some_kept,
 )
+from mars_engine.data.loaders.opening import PairSource
 from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import Store
 
