@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
-
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
@@ -200,45 +198,6 @@ class LinearTrainer(Protocol):
 
 class ProbeFitter(FoldTrainer, LinearTrainer, Protocol):
     """What a workspace's probes are fitted with."""
-
-
-class StepTrainer(Protocol):
-    """Trains linear reward models step by step, on features that are there already."""
-
-    def steps_for_epochs(self, pairs: int) -> int:
-        """Return the optimizer steps that take the configured number of passes over so many pairs."""
-        ...
-
-    def pairs_a_step(self, pairs: int) -> int:
-        """Return the size of a batch where there are so many pairs; every batch is full."""
-        ...
-
-    def fit(
-        self,
-        differences: FloatArray,
-        weights: FloatArray,
-        label_confidence: FloatArray,
-        *,
-        steps: int,
-        rng: np.random.Generator,
-    ) -> FloatArray:
-        """Return the weight vector, shape (d,), after exactly so many steps on n differences, shape (n, d)."""
-        ...
-
-
-class ViewFeatures(Protocol):
-    """Features of views of a pair: the same texts, seen otherwise."""
-
-    @property
-    def most(self) -> int:
-        """How many different views a pair has."""
-        ...
-
-    def feature_differences(
-        self, pairs: Sequence[Pair], count: int, *, like: LinearTrainer, progress: Progress
-    ) -> FloatArray:
-        """Return the feature differences of `count` views of each pair, in another's features, shape (n, count, d)."""
-        ...
 
 
 class ModelShelf(Protocol):
