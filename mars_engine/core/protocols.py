@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.progress import Progress
@@ -290,20 +290,6 @@ class Refiner(Protocol):
         ...
 
 
-class FluencyModel(Protocol):
-    """A language model that says how likely texts are."""
-
-    @property
-    def card(self) -> GeneratorCard: ...
-
-    def measure(self, texts: Sequence[tuple[Prompt, str]]) -> FloatArray:
-        """Return the mean log-likelihood of each text's tokens as an answer to its prompt, in nats, shape (n,).
-
-        A text without a prompt stands alone. NaN where nothing can be said.
-        """
-        ...
-
-
 @runtime_checkable
 class Prefetching(Protocol):
     """A paraphraser or refiner that can start on requests before their answers are needed."""
@@ -323,49 +309,6 @@ class Estimating(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------------- quality gates
-
-
-class LanguageDetector(Protocol):
-    """Tells the language of texts."""
-
-    def language(self, text: str) -> str | None:
-        """Return the ISO 639 code of a text's language; None where it is too short or too mixed to tell."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeRequest:
-    """Ask which of two answers is the better one. The order in which they are shown is part of the question."""
-
-    key: str
-    prompt: Prompt
-    first: str
-    second: str
-    source_id: str = ""
-    """The source pair of what is judged."""
-    ask_again: bool = False
-    """Whether a judgement that could not be read is to be asked for anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The answer to one request; `prefers` is None for a tie or where the judge could not tell, with the reason."""
-
-    key: str
-    prefers: Literal["first", "second"] | None
-    failure: str = ""
-    retryable: bool = False
-
-
-class Judge(Protocol):
-    """A model that compares answers."""
-
-    @property
-    def card(self) -> GeneratorCard: ...
-
-    def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """Answer each request, in order; a request that fails is a value, never an exception."""
-        ...
 
 
 # --------------------------------------------------------------------------------------------------------- sources

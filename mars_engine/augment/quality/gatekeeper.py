@@ -20,11 +20,12 @@ from mars_engine.augment.quality.gates import (
     similarity,
 )
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
+from mars_engine.augment.quality.protocols import FluencyModel, Judge, JudgeRequest, LanguageDetector
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import FluencyModel, FoldModels, Judge, JudgeRequest, LanguageDetector
+from mars_engine.core.protocols import FoldModels
 from mars_engine.core.records import FloatArray, IntArray, Pair, Prompt, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
 from mars_engine.data.near_copies import ShingleIndex

@@ -18,10 +18,11 @@ from mars_engine.augment.quality.gatekeeper import (
     settings_of_gates,
 )
 from mars_engine.augment.quality.gates import GATES
+from mars_engine.augment.quality.protocols import Judgement, JudgeRequest
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
+from mars_engine.core.protocols import Generation, ParaphraseRequest
 from mars_engine.core.records import FloatArray, GeneratorCard, Pair, Prompt, Proposal
 from mars_engine.curate.cards import gate_results
 from mars_engine.curate.review import review_by_policy
