@@ -18,6 +18,7 @@ from scipy import stats
 
 from benchmarks.label_flips import swap
 from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
@@ -33,7 +34,7 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationConfig, MarsConfig, TriageConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import FoldTrainer, ParaphraseRequest
+from mars_engine.core.protocols import FoldTrainer
 from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source

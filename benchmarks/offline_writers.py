@@ -21,12 +21,12 @@ from typing import Any
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.causal import CausalFluency, CausalParaphraser, rank_paraphrases
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.augment.quality.gatekeeper import Candidate, last_turn, make_gatekeeper
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import CausalConfig, ChatConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source

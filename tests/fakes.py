@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.progress import Progress, SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Embeddings, GeneratorCard, ModelEvidence, ModelRecord, Pair, Passage, Prompt, Turn
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
 from mars_engine.curate.judging.deciding import JUDGE_POLICY

@@ -6,11 +6,18 @@ Chunk by chunk. A generator that answers from elsewhere is at work on the follow
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mars_engine.augment.generators.protocols import (
+    Generation,
+    Paraphraser,
+    ParaphraseRequest,
+    Prefetching,
+    Refiner,
+    RefineRequest,
+)
 from mars_engine.augment.quality.gatekeeper import last_turn
 from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.config import ProposeConfig
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest, Prefetching, Refiner, RefineRequest
 from mars_engine.core.records import (
     Pair,
     Passage,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mars_engine.augment.drafting import PROMPT, Draft, Drafter, Variant, Written, write_chunks
+from mars_engine.augment.generators.protocols import Paraphraser, Refiner
 from mars_engine.augment.plan import planned_model
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
@@ -26,7 +27,7 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Refiner, RewardModel
+from mars_engine.core.protocols import LinearRewardModel, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,

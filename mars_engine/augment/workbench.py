@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mars_engine.augment.generators.protocols import Paraphraser, Refiner
 from mars_engine.augment.quality.protocols import FluencyModel, Judge, LanguageDetector
-from mars_engine.core.protocols import Paraphraser, Refiner
 from mars_engine.reward_models.workbench import ModelWorkbench
 
 BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
