@@ -34,11 +34,11 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationConfig, MarsConfig, TriageConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import FoldTrainer
 from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.protocols import FoldTrainer
 from mars_engine.reward_models.score import draw_folds, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.fixed_draws import fixed_numbers

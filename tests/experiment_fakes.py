@@ -11,13 +11,13 @@ from fakes import make_bench
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import Progress, SilentProgress
-from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import Pair
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, TrainingSettings
 from mars_engine.experiments.recorded_rewrites import with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
+from mars_engine.reward_models.protocols import LinearTrainer
 
 
 @dataclass

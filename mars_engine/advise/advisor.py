@@ -13,9 +13,9 @@ from mars_engine.advise.steps import StepMaker
 from mars_engine.advise.trials import FOLDS, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.protocols import RewardModelTrainer
 from mars_engine.core.records import TrainingSet
 from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.reward_models.protocols import RewardModelTrainer
 from mars_engine.reward_models.triage import assign_folds
 from mars_engine.stats.intervals import paired_difference
 from mars_engine.stats.metrics import correctness

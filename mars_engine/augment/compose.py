@@ -14,7 +14,6 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import (
     ComposedPair,
     Composition,
@@ -29,6 +28,7 @@ from mars_engine.core.records import (
 from mars_engine.core.review_state import ProposalState, proposal_states
 from mars_engine.data.sources import Source, load_sources, standing_pairs, triage_of_plan
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
 
 LENGTH_BEFORE, LENGTH_AFTER = "length_before", "length_after"

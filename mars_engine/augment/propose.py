@@ -27,7 +27,6 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import LinearRewardModel, RewardModel
 from mars_engine.core.records import (
     FloatArray,
     Pair,
@@ -42,6 +41,7 @@ from mars_engine.data.sources import Source, load_sources, standing_pairs, train
 from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
+from mars_engine.reward_models.protocols import LinearRewardModel, RewardModel
 from mars_engine.store import Store
 
 JUDGE = "judge"

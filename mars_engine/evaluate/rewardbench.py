@@ -16,7 +16,6 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import (
     EvaluationKind,
     EvaluationRecord,
@@ -43,6 +42,7 @@ from mars_engine.evaluate.rewardbench_scores import (
     score_pairwise,
     section_of,
 )
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
 
 PAIRS_AT_ONCE = 256

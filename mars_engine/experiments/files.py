@@ -14,7 +14,6 @@ from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, content_id
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
@@ -33,6 +32,7 @@ from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.experiments.view_features import DropoutViewFeatures
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.reward_models.shelf import ProbeShelf
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.reward_models.transformer.probe_start import ProbeSource

@@ -18,7 +18,6 @@ from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationLaw
-from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import (
     BoolArray,
     FloatArray,
@@ -48,6 +47,7 @@ from mars_engine.experiments.baselines import (
 from mars_engine.experiments.draws import Draw, DrawnPairs, exchanged
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.reward_models.score import draw_folds, score_model
 from mars_engine.reward_models.train import train_warm_up
 

@@ -10,10 +10,10 @@ import numpy as np
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.experiments.cells import CellStore
 from mars_engine.experiments.draws import Draw
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.reward_models.workbench import AddPoint, forget_point
 
 

@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ModelError, NotReadyError
 from mars_engine.core.progress import Progress, SilentProgress
-from mars_engine.core.protocols import TrainingNotes
 from mars_engine.core.records import (
     BradleyTerryFit,
     FloatArray,
@@ -36,6 +35,7 @@ from mars_engine.reward_models.kept_choice import (
     MemoryKeeper,
     choice_from_json,
 )
+from mars_engine.reward_models.protocols import TrainingNotes
 
 PROBE_KIND = "probe"
 

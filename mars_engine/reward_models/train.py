@@ -7,7 +7,6 @@ import numpy as np
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, RemarkedModel, RewardModel
 from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
@@ -19,6 +18,7 @@ from mars_engine.data.sources import (
 from mars_engine.reward_models.bradley_terry import bradley_terry_losses
 from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
+from mars_engine.reward_models.protocols import FeatureChoosingModel, LinearRewardModel, RemarkedModel, RewardModel
 from mars_engine.reward_models.workbench import AddPoint, ModelWorkbench
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
 from mars_engine.store import Store

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import ModelShelf, ProbeFitter, RewardModelTrainer
 from mars_engine.embeddings.protocols import Encoder
+from mars_engine.reward_models.protocols import ModelShelf, ProbeFitter, RewardModelTrainer
 from mars_engine.store import Store
 
 AddPoint = Callable[[str, int, float], None]

@@ -12,7 +12,6 @@ from mars_engine.core.config import PROBE_BACKBONE, MarsConfig, config_as_toml, 
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import RewardModelTrainer
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
@@ -22,6 +21,7 @@ from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
 from mars_engine.evaluate.rewardbench import KINDS
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import RewardModelTrainer
 from mars_engine.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource

@@ -13,8 +13,8 @@ from mars_engine.augment.quality.protocols import FluencyModel, Judge, Judgement
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.judge_records import Preference
 from mars_engine.core.progress import Progress
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import GeneratorCard, Pair, Prompt, Turn
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.stats.metrics import is_tie
 
 

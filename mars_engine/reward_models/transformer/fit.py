@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.progress import Progress, SilentProgress
-from mars_engine.core.protocols import TrainingNotes
 from mars_engine.core.records import TrainingSet
+from mars_engine.reward_models.protocols import TrainingNotes
 from mars_engine.reward_models.transformer.backbone import (
     Backbone,
     add_lora,

@@ -1,4 +1,4 @@
-"""Models, generators and readers as the steps of the method know them: protocols, for there are several of each."""
+"""What a reward model promises, what trains one, and what keeps its files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -15,8 +15,6 @@ from mars_engine.core.records import (
     TrainingSet,
     Truncation,
 )
-
-# ---------------------------------------------------------------------------------------------------------- models
 
 
 class RewardModel(Protocol):
@@ -72,14 +70,14 @@ class FeatureChoosingModel(RewardModel, Protocol):
 
 
 class TrainingNotes(Protocol):
-    """What is told while a model that takes many steps is trained."""
+    """What is told while a reward model that takes many steps is trained."""
 
     def add_point(self, metric: str, step: int, value: float) -> None:
         """Note a metric's value at a step, for the curves that are seen meanwhile."""
         ...
 
     def add_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
-        """Keep the base pairs' margins after an epoch, counted from 1, by pair id; told again, they are replaced.
+        """Keep the base pairs' margins after a training epoch, counted from 1, by pair id; told again, replace them.
 
         They are signed by the label that is trained on: those of a flipped pair not as it was imported.
         """
@@ -109,7 +107,7 @@ class RewardModelTrainer(Protocol):
 
 
 class FoldTrainer(Protocol):
-    """Fits models on all folds but one, for the pairs of that fold."""
+    """Fits reward models on all folds but one, for the pairs of that fold."""
 
     def prepare(self, training_set: TrainingSet, *, progress: Progress) -> None:
         """Choose by the base pairs what the settings leave open, for all that is fitted afterwards."""
@@ -133,15 +131,15 @@ class FoldTrainer(Protocol):
 
 
 class FoldModels(Protocol):
-    """The models that were fitted on all folds but one."""
+    """The reward models that were fitted on all folds but one."""
 
     @property
     def own_margins(self) -> FloatArray:
-        """Margins of the training set, each under the models that did not see it, shape (seeds, n), as labelled."""
+        """Margins of the training set under the reward models fitted without it, shape (seeds, n), as labelled."""
         ...
 
     def margins(self, pairs: Sequence[Pair], folds: IntArray, *, progress: Progress) -> FloatArray:
-        """Return margins of m pairs under the models fitted without some fold, shape (seeds, m).
+        """Return margins of m pairs under the reward models fitted without some fold, shape (seeds, m).
 
         Args:
             pairs: m pairs, such as variants of pairs of the training set.
@@ -213,15 +211,3 @@ class ModelShelf(Protocol):
     def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
         """Add what was found out about a saved model to its own description, where its kind has one."""
         ...
-
-
-# ------------------------------------------------------------------------------------------------------------ maps
-
-
-# ------------------------------------------------------------------------------------------------------ generators
-
-
-# ---------------------------------------------------------------------------------------------------- quality gates
-
-
-# --------------------------------------------------------------------------------------------------------- sources
