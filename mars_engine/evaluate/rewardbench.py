@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.benchmark_records import AnswerText, BenchmarkFiles, BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError, ModelError
 from mars_engine.core.records import (
@@ -24,6 +23,8 @@ from mars_engine.core.records import (
     Truncation,
     content_id,
 )
+from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
+from mars_engine.evaluate.benchmark_loader import BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.evaluate.rewardbench_scores import (
     PRIOR_SET_SUBSETS,
     PRIOR_SETS,
@@ -42,6 +43,7 @@ from mars_engine.evaluate.rewardbench_scores import (
     score_pairwise,
     section_of,
 )
+from mars_engine.reward_models.answer_text import AnswerText
 from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
 
@@ -67,7 +69,7 @@ def run_rewardbench(
     bench: Workbench,
     benchmark: BenchmarkSet,
     model: RewardModel,
-    files: BenchmarkFiles,
+    files: BenchmarkFolder,
     *,
     label: str,
     settings: Mapping[str, Any],
@@ -220,7 +222,7 @@ def _pairs_of(row: BenchmarkRow) -> list[Pair]:
 
 
 def _rate(
-    bench: Workbench, benchmark: BenchmarkSet, pairs: Sequence[Pair], model: RewardModel, files: BenchmarkFiles
+    bench: Workbench, benchmark: BenchmarkSet, pairs: Sequence[Pair], model: RewardModel, files: BenchmarkFolder
 ) -> list[RatedAnswers]:
     """Return the rewards of all answers, row by row. Groups that were scored before are not scored again."""
     found: list[FloatArray] = []

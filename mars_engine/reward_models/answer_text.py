@@ -1,10 +1,23 @@
 """Dialogues as the texts that reward models read."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mars_engine.core.records import Prompt
 from mars_engine.embeddings.context import render_context
+
+
+class AnswerText(Protocol):
+    """Writes a dialogue as the text that a reward model reads."""
+
+    @property
+    def template(self) -> str:
+        """Whose template it is: "tokenizer", or the name of a format."""
+        ...
+
+    def __call__(self, prompt: Prompt, answer: str | None) -> str:
+        """Return the text of a prompt and an answer; of the prompt alone where there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

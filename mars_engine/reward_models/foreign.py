@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mars_engine.core.benchmark_records import AnswerText
 from mars_engine.core.config import InputFormat, RewardModelConfig
 from mars_engine.core.errors import ModelError
 from mars_engine.core.records import Prompt
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
-from mars_engine.reward_models.answer_text import PlainText, TemplateText
+from mars_engine.reward_models.answer_text import AnswerText, PlainText, TemplateText
 from mars_engine.reward_models.features import Reading
 from mars_engine.reward_models.transformer.backbone import (
     find_device,
