@@ -1,6 +1,5 @@
 """Figures of pairs by plotly, for pages and notebooks: the same scale, symbols and legend wherever pairs stand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -10,11 +9,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Float32Array, FloatArray, IntArray
-from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, SERIES, TIED, WRONG
+from mars_engine.core.records import Float32Array, FloatArray
+from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, TIED, WRONG
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Histogram, draw_cloud, margin_histogram
-from mars_engine.explore.shades import OTHERS
 from mars_engine.stats.metrics import TIE
 
 AnyFloats = Float32Array | FloatArray
@@ -177,45 +175,6 @@ def add_points(
     ):
         own = {name: column[kept] for name, column in columns.items()}
         add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover, theme=theme, **own)
-
-
-GROUP_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
-"""A group's beside its colour, since no colour carries a meaning alone."""
-
-
-def add_groups(
-    figure: go.Figure,
-    x: Float32Array,
-    y: Float32Array,
-    groups: IntArray,
-    names: Sequence[str],
-    *,
-    size: float,
-    hover: str,
-    theme: Theme,
-    **columns: NDArray[Any],
-) -> None:
-    """Add a point for each pair in the colour and with the symbol of its group; the legend names the groups."""
-    for group, name in enumerate(names):
-        kept = groups == group
-        if not kept.any():
-            continue
-        marker = {
-            "symbol": GROUP_SYMBOLS[group % len(GROUP_SYMBOLS)],
-            "color": group_colour(group, names),
-            "size": size,
-            "line": {"width": 0.5, "color": RIM[theme]},
-            "opacity": 0.9,
-        }
-        own = {key: column[kept] for key, column in columns.items()}
-        figure.add_scattergl(
-            x=x[kept], y=y[kept], mode="markers", name=escape(name), marker=marker, hovertemplate=hover, **own
-        )
-
-
-def group_colour(group: int, names: Sequence[str]) -> str:
-    """The colour of a group; what was put together is grey."""
-    return TIED if names[group] == OTHERS else SERIES[group % len(SERIES)]
 
 
 def add_band(
