@@ -567,15 +567,15 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             NotReadyError: no model has scored the pairs, or the map was not made yet.
             MarsError: `show` or `of` is unknown.
         """
-        from mars_engine.explore import plots
+        from mars_engine.explore import plotly_figures
 
         one_of("show", show, ("margins", "plane", "map"))
         one_of("of", of, MAP_KINDS)
         explorer = Explorer(self._open, self._index, self._maps(), _no_embeddings)
         scene = explorer.look(View(map=of))
         if show == "map":
-            return plots.map_figure(scene)
-        return plots.margins_figure(scene) if show == "margins" else plots.plane_figure(scene)
+            return plotly_figures.map_figure(scene)
+        return plotly_figures.margins_figure(scene) if show == "margins" else plotly_figures.plane_figure(scene)
 
 
 def _no_embeddings(_texts: object) -> Any:

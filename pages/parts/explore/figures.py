@@ -13,7 +13,7 @@ from mars_engine.core.records import Float32Array, FloatArray
 from mars_engine.explore.colours import NAME_GROUND
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Cloud, Histogram, Quadrants
-from mars_engine.explore.plots import (
+from mars_engine.explore.plotly_figures import (
     DISTANCE_AXIS,
     MARGIN_AXIS,
     add_points,

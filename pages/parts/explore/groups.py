@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mars_engine.core.records import Float32Array, IntArray
 from mars_engine.explore.colours import RIM, SERIES, TIED
-from mars_engine.explore.plots import Theme
+from mars_engine.explore.plotly_figures import Theme
 from mars_engine.explore.shades import OTHERS
 
 GROUP_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")

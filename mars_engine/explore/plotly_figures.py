@@ -26,7 +26,7 @@ MOST_LARGE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Points that are alike, by their symbol as well as by colour: their name and sign in the legend."""
+    """Points that look alike on pages and in notebooks, by symbol as well as by colour: their name and legend sign."""
 
     name: str
     symbol: str
@@ -34,7 +34,7 @@ class Band:
 
 
 def margins_figure(scene: Scene) -> go.Figure:
-    """Return the histogram of a scene's margins, coloured by which pairs are ranked right.
+    """Return a notebook's histogram of a scene's margins, coloured by which pairs are ranked right.
 
     Raises:
         NotReadyError: no pair has a margin.
@@ -47,7 +47,7 @@ def margins_figure(scene: Scene) -> go.Figure:
 
 
 def plane_figure(scene: Scene) -> go.Figure:
-    """Return a scene's pairs by margin and semantic distance; of very many, the lowest margins and a sample.
+    """Return a notebook's figure of pairs by margin and distance; of very many, the lowest margins and a sample.
 
     Raises:
         NotReadyError: no pair has both.
@@ -61,7 +61,7 @@ def plane_figure(scene: Scene) -> go.Figure:
 
 
 def map_figure(scene: Scene) -> go.Figure:
-    """Return a scene's pairs on its map, with the names of the clusters; of very many, a sample.
+    """Return a notebook's map of a scene's pairs, with the names of the clusters; of very many, a sample.
 
     Raises:
         NotReadyError: the map was not made yet.
@@ -98,7 +98,7 @@ def _cloud_figure(scene: Scene, x: Float32Array, y: Float32Array) -> go.Figure |
 
 
 def histogram_figure(histogram: Histogram) -> go.Figure:
-    """Return bars of all pairs, pale, and over them those of the selected ones, ranked wrong and right."""
+    """Return bars for pages and notebooks: of all pairs, pale; over them of the selected, ranked wrong and right."""
     centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
     width = float(histogram.edges[1] - histogram.edges[0])
     figure = go.Figure()
@@ -126,17 +126,17 @@ def histogram_figure(histogram: Histogram) -> go.Figure:
 
 
 def reach_of(margins: Float32Array) -> float:
-    """Return the margin at which the scale of colours ends: few are farther from 0."""
+    """Return the margin at which the scale of colours ends, on pages as in notebooks: few are farther from 0."""
     return float(np.nanquantile(np.abs(margins), 0.98)) if not np.isnan(margins).all() else 1.0
 
 
 def colour_axis(reach: float, *, bar: bool, of: str = "margin (reward units)") -> dict[str, Any]:
-    """The scale of margins as plotly's `coloraxis`; a narrow bar has each word of its title on a line."""
+    """Return the scale of margins for pages and notebooks, as plotly's `coloraxis`; a word of its title a line."""
     return scale(-reach, reach, title=of.replace(" ", "<br>"), bar=bar)
 
 
 def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
-    """The scale from wrong to right as plotly's `coloraxis`, with the colours of margins."""
+    """Return a scale from wrong to right for pages and notebooks: plotly's `coloraxis`, in the colours of margins."""
     return {
         "colorscale": MARGIN_SCALE,
         "cmin": low,
@@ -163,9 +163,9 @@ def add_points(
     theme: Theme,
     **columns: NDArray[Any],
 ) -> None:
-    """Add a point for each pair: a cross where it is ranked wrong, a diamond for a tie; all have a rim.
+    """Add a point for each pair to a page's or notebook's figure: a cross where ranked wrong, a diamond for a tie.
 
-    `columns` are more that plotly takes of each point, such as its `text`.
+    All have a rim. `columns` are more that plotly takes of each point, such as its `text`.
     """
     for band, kept in (
         (Band("no margin yet", "circle-open", "gray"), np.isnan(margins)),
@@ -189,7 +189,7 @@ def add_band(
     theme: Theme,
     **more: Any,
 ) -> None:
-    """Add the points of a band, if it has any, coloured by their values on the figure's scale."""
+    """Add a band's points, if any, to a page's or notebook's figure, coloured by their values on its scale."""
     if not len(values):
         return
     # The points are coloured by value, which a legend cannot show: it has an entry of its own.
@@ -207,5 +207,5 @@ def add_band(
 
 
 def size_for(points: int) -> int:
-    """The diameter of the points where so many are drawn, in pixels."""
+    """Return the diameter of the points where so many are drawn on a page or in a notebook, in pixels."""
     return 4 if points > MOST_LARGE else 6
