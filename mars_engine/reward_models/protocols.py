@@ -77,7 +77,7 @@ class TrainingNotes(Protocol):
         ...
 
     def add_epoch(self, model_id: str, epoch: int, margins: Mapping[str, float]) -> None:
-        """Keep the base pairs' margins after a training epoch, counted from 1, by pair id; told again, replace them.
+        """Note the base pairs' margins after a training epoch, counted from 1, by pair id; told again, replace them.
 
         They are signed by the label that is trained on: those of a flipped pair not as it was imported.
         """

@@ -44,7 +44,7 @@ class RefineRequest:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The answer to one request: candidates, or the reason why there are none. Both may be given: fewer than asked."""
+    """A generator's answer to a request: candidates, or the reason why there are none. Both may be given: fewer than asked."""
 
     key: str
     candidates: tuple[str, ...]
@@ -61,7 +61,7 @@ class Paraphraser(Protocol):
     def card(self) -> GeneratorCard: ...
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value, never an exception."""
+        """Paraphrase the text of each request, in order; a request that fails is a value, never an exception."""
         ...
 
 
@@ -72,7 +72,7 @@ class Refiner(Protocol):
     def card(self) -> GeneratorCard: ...
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value, never an exception."""
+        """Rewrite the side of each request, in order; a request that fails is a value, never an exception."""
         ...
 
 
@@ -81,7 +81,7 @@ class Prefetching(Protocol):
     """A paraphraser or refiner that can start on requests before their answers are needed."""
 
     def prefetch(self, requests: Sequence[Any], *, soon: bool = False) -> None:
-        """Start on requests whose answers will be needed, and return at once; those needed soon go first."""
+        """Let a generator start on requests it will be asked, and return at once; those needed soon go first."""
         ...
 
 

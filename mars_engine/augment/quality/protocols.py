@@ -8,7 +8,7 @@ from mars_engine.core.records import FloatArray, GeneratorCard, Prompt
 
 
 class LanguageDetector(Protocol):
-    """Tells the language of texts."""
+    """Tells the language of texts, for the gate that asks whether it has changed."""
 
     def language(self, text: str) -> str | None:
         """Return the ISO 639 code of a text's language; None where it is too short or too mixed to tell."""
@@ -17,7 +17,7 @@ class LanguageDetector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JudgeRequest:
-    """Ask which of two answers is the better one. The order in which they are shown is part of the question."""
+    """Ask a judge which of two answers is the better one. The order in which they are shown is part of the question."""
 
     key: str
     prompt: Prompt
@@ -31,7 +31,7 @@ class JudgeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The answer to one request; `prefers` is None for a tie or where the judge could not tell, with the reason."""
+    """A judge's answer to a request; `prefers` is None for a tie or where the judge could not tell, with the reason."""
 
     key: str
     prefers: Literal["first", "second"] | None
@@ -46,7 +46,7 @@ class Judge(Protocol):
     def card(self) -> GeneratorCard: ...
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """Answer each request, in order; a request that fails is a value, never an exception."""
+        """Judge the answers of each request, in order; a request that fails is a value, never an exception."""
         ...
 
 
