@@ -17,10 +17,10 @@ from typing import Any
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.progress import SilentProgress
+from mars_engine.core.records import SPLITS
 from mars_engine.data.holdout import HoldoutPart
 from mars_engine.data.import_pairs import import_held_out, import_pairs
 from mars_engine.data.loaders import open_source
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import open_store
 
 EXPECTATIONS = Path(__file__).with_name("case_expectations.toml")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mars_engine.cli.import_reading import report_of
+from mars_engine.core.import_records import import_report_from_plain
 from mars_engine.core.records import DatasetRecord
 from mars_engine.service.desk import Desk
 from pages.parts.data.delete import draw_delete
@@ -61,7 +61,7 @@ def _draw_report(dataset: DatasetRecord) -> None:
     with st.container(border=True):
         st.text(f"{dataset.name}, from {dataset.location}")
         try:
-            report = report_of(dataset.report)
+            report = import_report_from_plain(dataset.report)
         except (KeyError, TypeError):
             st.text("It has no report that this version can show.")
             return

@@ -69,7 +69,7 @@ def draw(desk: Desk) -> None:
 
 
 def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | None) -> None:
-    """Draw the figures: beside the map the pair that is open, else the map under another model, else the plane."""
+    """Draw the page Explore: beside the map the pair that is open, else the map under another model, else the plane."""
     shade = desk.explorer.shade(scene)
     if not presenting():
         draw_controls(desk, scene)
@@ -94,14 +94,14 @@ def draw_figures(desk: Desk, scene: Scene, beside: str, before: Float32Array | N
 
 
 def margins_before(desk: Desk, scene: Scene) -> Float32Array | None:
-    """Return the margins under the model that the newest is compared with; None where none is, or none is drawn."""
+    """Return the margins for the page Explore's second map, under another model; None where it draws none."""
     if not scene.view.against or scene.places is None:
         return None
     return desk.explorer.margins_under(scene.index, scene.view.against)
 
 
 def questions_of(desk: Desk, scene: Scene, cloud: Cloud) -> list[str]:
-    """Return what names the cloud's points; nothing where they are so many that it would be slow to send."""
+    """Return the questions that the page Explore shows at points; none where they are so many that it would be slow."""
     if cloud.is_dense or len(cloud.points) > MOST_NAMED:
         return []
     return desk.explorer.questions(scene.index, cloud.points)
@@ -146,7 +146,7 @@ def draw_map(desk: Desk, scene: Scene, shade: Shade) -> None:
 
 
 def draw_map_before(desk: Desk, scene: Scene, margins: Float32Array) -> None:
-    """Draw the map once more, in the colours of the model before, on the same scale."""
+    """Draw the page Explore's second map, in the colours of the model before, on the same scale."""
     places = scene.places
     assert places is not None  # noqa: S101 (there are margins before only where there is a map)
     label = next((model.label for model in desk.store.models.all() if model.id == scene.view.against), "")
@@ -166,7 +166,7 @@ def draw_map_before(desk: Desk, scene: Scene, margins: Float32Array) -> None:
 
 
 def draw_controls(desk: Desk, scene: Scene) -> None:
-    """Ask what the map is of, by what the points are coloured, and with which model the newest is compared."""
+    """Ask on the page Explore what the map is of, what colours its points, and which other model stands beside it."""
     newest = scene.index.model
     models = {each.id: each.label for each in with_distinct_labels(desk.store.models.all())}
     models = {key: label for key, label in models.items() if newest and key != newest.id}

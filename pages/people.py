@@ -5,7 +5,6 @@ import streamlit as st
 from mars_engine.core.review_records import ItemKind
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.curate.people import Contribution, contributions
-from mars_engine.data.pair_index import revision_of
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import empty_state, page, presenting
@@ -64,7 +63,7 @@ def draw(desk: Desk) -> None:
         return
     draw_contributions(people)
     kind = _chosen_kind(people)
-    revision = revision_of(desk.store, "reviews", "proposals", "removals")
+    revision = desk.store.browse.revision_of("reviews", "proposals", "removals")
     report = _agreement(str(desk.root), kind, revision, desk.config.evaluate.model_dump_json(), desk)
     draw_agreement(report)
     if kind == "pair":

@@ -11,7 +11,7 @@ VIEWS: dict[View, str] = {"card": "Card", "grid": "Grid"}
 
 
 def choose_view() -> View:
-    """Ask for one card at a time or many small ones."""
+    """Ask on the page Review for one card at a time or many small ones."""
     return st.segmented_control(
         "View",
         list(VIEWS),
@@ -24,7 +24,7 @@ def choose_view() -> View:
 
 
 def choose_overlap(desk: Desk) -> int:
-    """Ask how many proposals a second person is to decide too, to measure agreement."""
+    """Ask on the page Review how many proposals a second person is to decide too, to measure agreement."""
     return int(
         st.number_input(
             "Share that two people decide (%)",

@@ -6,19 +6,18 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.cli.config_options import Setting, settings_of
-from mars_engine.core.config import MarsConfig
+from mars_engine.core.config import MarsConfig, Setting, settings_of
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.records import GeneratorCard, content_id
 from mars_engine.service.desk import Desk
 from mars_engine.service.generator_cards import generator_cards
 from mars_engine.workspace.workspace import CONFIG_FILE, save_config
+from pages.parts.drawing.numbers import as_text
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.forms import in_words, section_form, verbatim
 from pages.parts.frame.page import page, presenting
 from pages.parts.frame.words import explain
 from pages.parts.review.settings_keys import draw_keys
-from pages.parts.train.run_panel import as_text
 
 SECTIONS = METHOD, PEOPLE, KEYS, GENERATORS, WORKSPACE = "Method", "People", "Keys", "Generators", "Workspace"
 """Names of the sections, in the address too."""
@@ -67,7 +66,7 @@ def draw_method(desk: Desk) -> None:
 
 
 def draw_reading_together(desk: Desk) -> None:
-    """Draw how people share the reading, and who reads."""
+    """Draw on the page Settings how people share the reading, and who reads."""
     config = desk.config
     changes = section_form(config, ("review",), f"review-{_stamp(config)}", submit="Save")
     if changes is not None:
@@ -108,7 +107,7 @@ def draw_generators(desk: Desk) -> None:
 
 
 def generator_sections() -> tuple[str, ...]:
-    """Return the sections of the configuration that belong to a generator: each has the name of a choice in its own."""
+    """Return the sections that the page Settings draws for generators: each has the name of a choice in its own."""
     choices = {choice for setting in _choosing_settings() for choice in setting.choices}
     names = (name for name in MarsConfig.model_fields if name not in (*METHOD_SECTIONS, "review", "reward_model"))
     return tuple(name for name in names if any(choice in name for choice in choices))

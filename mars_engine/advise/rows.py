@@ -170,7 +170,7 @@ def _read_otherwise(bench: Workbench, candidate: Candidate, pairs: Sequence[Pair
 
 
 def in_their_span(rows: FloatArray) -> FloatArray:
-    """Return rows in a basis of what they span, where they are fewer than dimensions: fits are alike, and quicker."""
+    """Return the advisor's rows in a basis of their span, if fewer than dimensions: the same fits, but quicker."""
     basis = basis_of_span(rows)
     return rows if basis is None else rows @ basis
 

@@ -115,13 +115,13 @@ class Trials:
 
 
 def soft_correctness(margins: FloatArray) -> FloatArray:
-    """Return how far each pair counts as ranked right, from 0 to 1; whatever scales all margins changes nothing."""
+    """Return how far the advisor counts each pair as ranked right, from 0 to 1, whatever the margins' scale."""
     size = float(np.sqrt((margins**2).mean())) if len(margins) else 0.0
     return np.asarray(ndtr(margins / (SOFTNESS * size)) if size > 0 else np.full(len(margins), 0.5), dtype=np.float64)
 
 
 def repeats_for(pairs: int) -> int:
-    """Return how often the folds are drawn anew."""
+    """Return how often the advisor draws its folds anew: the more often, the fewer pairs there are."""
     return int(np.clip(round(FITS_OF_PAIRS / max(pairs, 1)), LEAST_REPEATS, MOST_REPEATS))
 
 

@@ -58,12 +58,12 @@ class RecordedAnswers:
 
     @property
     def have_preferences(self) -> bool:
-        """Whether every answer has a recorded preference."""
+        """Whether every recorded answer has a preference, by which best-of-n can judge its picks."""
         return all(answer.preference is not None for row in self.rows for answer in row.answers)
 
 
 def load_recorded_answers(location: str) -> RecordedAnswers:
-    """Read a file, a folder or pattern of files, or a hub set of answers.
+    """Read the recorded answers that stand for a policy's: a file, a folder or pattern of files, or a hub set.
 
     Raises:
         LoadError: it cannot be read, or has not one prompt with an answer.

@@ -45,7 +45,7 @@ class CausalSampler:
         return TOO_LONG if most is not None and length + settings.max_new_tokens > most else ""
 
     def tokens_of(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return a prompt in the chat template, up to where the answer begins."""
+        """Return the tokens that a sampled policy reads: its chat template with the prompt, up to the answer."""
         turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

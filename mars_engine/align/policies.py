@@ -50,7 +50,7 @@ class Policy(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies weights and settings: equal fingerprints give equal answers."""
+        """Identifies the policy's weights and settings: equal fingerprints give equal answers."""
         ...
 
     def answer(self, prompts: Sequence[Prompt], count: int, *, progress: Progress) -> PolicyAnswers:
@@ -186,14 +186,19 @@ def load_policy(
 
     model, tokenizer = _load(base, adapter, device, precision)
     weights = [fingerprint_folder(each) for each in (base, adapter) if each is not None]
-    label = found.name if Path(name).expanduser().is_dir() else name
     return SampledPolicy(
-        label,
+        policy_name(name),
         content_id(*weights, str(model.dtype)),
         CausalSampler(model, tokenizer, batch_tokens),
         settings,
         folder,
     )
+
+
+def policy_name(policy: str) -> str:
+    """Return what a policy is called: its folder's name, or its name on the hub."""
+    folder = Path(policy).expanduser()
+    return folder.name if folder.is_dir() else policy
 
 
 def base_of(adapter: Path) -> str:
@@ -249,8 +254,7 @@ def _load_weights(base: Path, device: str, precision: Precision) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from mars_engine.augment.generators.seq2seq.model import computes_in_bf16
-    from mars_engine.reward_models.transformer.backbone import find_device, quiet_transformers
+    from mars_engine.reward_models.transformer.backbone import computes_in_bf16, find_device, quiet_transformers
 
     place = find_device(device, section="align")
     dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32

@@ -89,12 +89,12 @@ def _each_once(name: str, found: Sequence[Prompt], left_out: Counter[str], locat
 
 
 def trained_prompts(store: Store, models: Iterable[ModelRecord]) -> set[str]:
-    """Return the ids of all prompts that some reward models of a workspace were trained on, paraphrased ones too."""
+    """Return the ids of all prompts that a policy's reward models were trained on, paraphrased ones too."""
     return {pair.prompt_id for pair in trained_pairs(store, models)}
 
 
 def trained_pairs(store: Store, models: Iterable[ModelRecord]) -> Iterator[Pair]:
-    """Yield the pairs that some reward models of a workspace were trained on, composed ones too, with any label."""
+    """Yield the pairs that a policy's reward models were trained on, composed ones too, with any label."""
     yield from store.pairs.stream("train")
     for composition_id in sorted({model.composition_id for model in models} - {""}):
         yield from (composed.pair for composed in store.compositions.pairs(composition_id))

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mars_engine.align.alpaca.evaluation import AlpacaReport
+from mars_engine.align.alpaca.evaluation import AlpacaReport, read_annotations
 from mars_engine.align.alpaca.figures import PolicyFigures
 from mars_engine.api.remedies import said_in_python
 from mars_engine.api.workspace import Workspace
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.jobs import headlines
-from mars_engine.workspace.alpaca_eval import ASK_A_CHAT_MODEL, CHAT, AlpacaRequest, read_annotations, run_alpaca_eval
+from mars_engine.workspace.alpaca_eval import ASK_A_CHAT_MODEL, CHAT, AlpacaRequest, run_alpaca_eval
 
 FilePath = str | os.PathLike[str]
 

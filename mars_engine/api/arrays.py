@@ -79,7 +79,7 @@ class FittedProbe(ShownAsTable):
     """Mean −log σ(Δ) of the pairs, in nats, without the penalty."""
 
     def margins(self, differences: ArrayLike) -> FloatArray:
-        """Return the score margins w·Δφ, in reward units, shape (n,), of differences of shape (n, d).
+        """Return the fitted probe's margins w·Δφ of an array of differences (n, d), in reward units, shape (n,).
 
         Raises:
             MarsError: the differences have another width, or values that are not finite.
@@ -100,7 +100,7 @@ def allocate(
     cap: int = 0,
     eligible: ArrayLike | None = None,
 ) -> AllocatedBudget:
-    """Spread a budget of new pairs over source pairs by their score margins.
+    """Spread a budget of new pairs over source pairs by an array of their score margins, without a workspace.
 
     Args:
         margins: reward of chosen minus reward of rejected, shape (n,), in reward units.

@@ -4,11 +4,10 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Prompt
+from mars_engine.core.records import SPLITS, Prompt
 from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.history import HistoryRow, label_history
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
-from mars_engine.reward_models.score import SPLITS
 from mars_engine.store import Store
 
 if TYPE_CHECKING:

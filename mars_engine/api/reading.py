@@ -8,11 +8,11 @@ from mars_engine.api.checks import one_of
 from mars_engine.core.errors import LoadError, MarsError
 from mars_engine.core.records import Split
 from mars_engine.curate.review import Decision
+from mars_engine.data.import_parts import Parts, split_source
 from mars_engine.data.loaders import ReadingOptions, open_source
 from mars_engine.data.loaders.opening import PairSource, recognise
 from mars_engine.data.loaders.options import COLUMN_TARGETS
 from mars_engine.data.loaders.tables import open_table
-from mars_engine.workspace.importing import Parts, split_source
 
 if TYPE_CHECKING:
     import datasets

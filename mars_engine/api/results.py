@@ -26,7 +26,7 @@ class Imported(ShownAsTable):
 
     @classmethod
     def of(cls, reports: Sequence[ImportReport]) -> Self:
-        """Return the sums over some reports. A hold-out reads the same rows for both its parts."""
+        """Return what `ws.import_pairs` gives: its reports' sums. A hold-out reads the same rows for both its parts."""
         dropped: Counter[str] = Counter()
         for report in reports:
             dropped.update(report.dropped)
@@ -40,7 +40,7 @@ class Imported(ShownAsTable):
 
     @property
     def findings(self) -> Mapping[str, Any] | None:
-        """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
+        """What all pairs say against themselves after `ws.import_pairs`, as plain JSON; None where nobody looked."""
         return self.parts[-1].findings
 
 

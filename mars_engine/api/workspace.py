@@ -36,6 +36,7 @@ from mars_engine.curate.review import (
 )
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportResult, ExportShape, export_dataset, export_pairs
+from mars_engine.data.import_parts import import_parts, look_after_import, preview_parts
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.embeddings.maps import UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
@@ -48,7 +49,6 @@ from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.batches import RequestsReport, write_requests
-from mars_engine.workspace.importing import import_parts, look_after_import, preview_parts
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,
@@ -126,9 +126,11 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             source, split=split, holdout=holdout, name=name, format=format, columns=columns, options=options
         )
         with self._working("import") as (bench, notes):
-            reports = import_parts(bench, location, parts, may_be_empty=holdout is not None)
+            store, clock, progress = bench.store, bench.clock, bench.progress
+            may_be_empty = holdout is not None
+            reports = import_parts(store, location, parts, clock=clock, progress=progress, may_be_empty=may_be_empty)
             notes.summary |= headlines.of_imports(reports)
-            reports = look_after_import(bench, reports)
+            reports = look_after_import(store, reports, clock=clock, progress=progress)
         return Imported.of(reports)
 
     def preview(

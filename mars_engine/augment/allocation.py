@@ -43,7 +43,7 @@ def allocation_probabilities(
     tau: float,
     eligible: BoolArray | None = None,
 ) -> FloatArray:
-    """Return q, each source pair's share of the budget.
+    """Return q, each source pair's share of the augmentation budget under an allocation law.
 
     signed is softmax(−τΔ) and absolute softmax(−τ|Δ|) (arXiv 2602.17658, v2 and v1); fisher is proportional to
     σ(Δ)(1−σ(Δ)), the pair's Fisher information under Bradley–Terry.
@@ -135,3 +135,10 @@ def equal_share_margin(margins: FloatArray, *, tau: float) -> float:
 def has_low_margin(probabilities: FloatArray) -> BoolArray:
     """Return which pairs get more than an equal share of the budget: MARS's low-margin pairs."""
     return probabilities > (1.0 + 1e-9) / max(len(probabilities), 1)
+
+
+def hard_below(margins: FloatArray, *, scale: Literal["raw", "standard"], tau: float) -> float:
+    """Return the margin, in reward units, below which the signed law gives a pair more than an equal budget share."""
+    scaled = scale_margins(margins, scale)
+    unit = float(margins.std()) if scale == "standard" else 1.0
+    return equal_share_margin(scaled, tau=tau) * (unit or 1.0)

@@ -61,7 +61,7 @@ class GridTexts:
         return texts
 
     def with_answer(self, answer: Answer) -> "GridTexts":
-        """Return the texts there would be if this answer were approved too."""
+        """Return the grid's texts as composing would find them if this answer were approved too."""
         chosen, rejected = answer
         return GridTexts(
             self.chosen if chosen is None else self.chosen | {_said(chosen)},

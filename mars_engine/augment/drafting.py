@@ -79,7 +79,7 @@ class Drafter:
 
     @property
     def settings_id(self) -> str:
-        """Digest of everything that the generated texts depend on beside the source pair."""
+        """Digest of everything that drafted paraphrases and refined sides depend on beside the source pair."""
         return settings_of_generation(self.config, self.paraphraser, self.refiner, self.encoder)
 
 
@@ -323,7 +323,7 @@ def _paraphrase(drafter: Drafter, drafts: Sequence[Draft]) -> tuple[list[list[Va
 
 
 def texts_of(source_id: str, base: Pair) -> list[tuple[str, str, str]]:
-    """Return what is paraphrased of a pair: source, target, and the text."""
+    """Return the texts of a source pair that are to be paraphrased, as (source id, target, text)."""
     texts = ((PROMPT, last_turn(base)), ("chosen", base.chosen), ("rejected", base.rejected))
     return [(source_id, target, text) for target, text in texts if text]
 

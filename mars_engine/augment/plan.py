@@ -27,8 +27,9 @@ from mars_engine.core.records import (
     PlanRow,
     content_id,
 )
-from mars_engine.data.sources import Source, load_sources, open_suspects, oriented_margins
+from mars_engine.data.sources import Source, load_sources, open_suspects
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.score import oriented_margins
 from mars_engine.store import Store
 
 

@@ -134,7 +134,7 @@ def make_proposals(
 
 
 def validate_yield(report: ProposeReport) -> None:
-    """Let no round go on where generating has failed altogether. What failed is stored with its reasons.
+    """Let no round go on where proposing failed for every source of the plan. What failed is stored with its reasons.
 
     Raises:
         GenerationError: not a single proposal came of all sources of the plan, because of failures.

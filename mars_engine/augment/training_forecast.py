@@ -66,7 +66,7 @@ class NewPairs:
 
 
 def base_pairs(index: PairIndex, policy: TriagePolicy) -> BasePairs:
-    """Return what is trained on of the base pairs under a policy for suspected mislabels."""
+    """Forecast how many base pairs a round would train on, under a policy for suspected mislabels."""
     columns = _Training.of(index)
     suspects = int(columns.suspected.sum())
     return BasePairs(
@@ -80,7 +80,7 @@ def base_pairs(index: PairIndex, policy: TriagePolicy) -> BasePairs:
 
 
 def budget_outlook(index: PairIndex, config: MarsConfig) -> BudgetOutlook | None:
-    """Return how the budget would be spent, None where not all margins are known, or no pair may get a share."""
+    """Forecast how the budget would be allocated, None where not all margins are known, or no pair may get a share."""
     columns, policy = _Training.of(index), config.triage.policy
     margins = index.margin[columns.places].astype(np.float64)
     eligible = ~(columns.decided("drop") | columns.decided("ambiguous") | columns.indistinct)
@@ -120,7 +120,7 @@ def _requests_a_text(wanted: int, config: MarsConfig) -> int:
 
 
 def new_pairs(store: Store, index: PairIndex, config: MarsConfig) -> NewPairs | None:
-    """Return what closing the round would compose of the accepted variants, None where no round was opened."""
+    """Forecast what closing the round would compose of the accepted variants, None where no round was opened."""
     plan = index.plan
     if plan is None:
         return None

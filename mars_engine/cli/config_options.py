@@ -1,15 +1,13 @@
-"""Settings as options of a command and as fields of a form: their kind, bounds and help are the configuration's own."""
+"""Settings as options of a command: their kind, bounds and help are the configuration's own."""
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-import annotated_types
 import click
 from pydantic.fields import FieldInfo
 
-from mars_engine.core.config import MarsConfig, Section
+from mars_engine.core.config import section_type
 
 Command = Callable[..., Any]
 SHORT_FLAGS = {
@@ -20,36 +18,6 @@ SHORT_FLAGS = {
     ("align", "steps"): "--steps",
 }
 """Beside its long flag, what a setting that is given often may be given by."""
-SettingKind = Literal["choice", "switch", "whole number", "number", "text"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting as a form sees it. A bound that the setting cannot equal is None, and left to the validation."""
-
-    name: str
-    help: str
-    kind: SettingKind
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-
-
-def settings_of(section: str) -> tuple[Setting, ...]:
-    """Return the settings of a section of the configuration, in their order."""
-    return tuple(_setting(name, field) for name, field in section_type(section).model_fields.items())
-
-
-def _setting(name: str, field: FieldInfo) -> Setting:
-    help_text = field.description or ""
-    if get_origin(field.annotation) is Literal:
-        return Setting(name, help_text, "choice", choices=tuple(map(str, get_args(field.annotation))))
-    kinds: dict[Any, SettingKind] = {bool: "switch", int: "whole number", float: "number", str: "text"}
-    if field.annotation not in kinds:
-        raise TypeError(f"no field of a form can be made of a setting of the type {field.annotation}")
-    low = next((float(str(each.ge)) for each in field.metadata if isinstance(each, annotated_types.Ge)), None)
-    high = next((float(str(each.le)) for each in field.metadata if isinstance(each, annotated_types.Le)), None)
-    return Setting(name, help_text, kinds[field.annotation], low=low, high=high)
 
 
 def section_options(*sections: str) -> Callable[[Command], Command]:
@@ -89,14 +57,6 @@ def as_options(overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:
             else:
                 arguments += [flag, str(value)]
     return arguments
-
-
-def section_type(section: str) -> type[Section]:
-    """Return the model of a section of the configuration."""
-    kind = MarsConfig.model_fields[section].annotation
-    if not (isinstance(kind, type) and issubclass(kind, Section)):
-        raise TypeError(f"{section} is not a section of the configuration")
-    return kind
 
 
 def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Command]:

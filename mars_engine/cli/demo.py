@@ -43,9 +43,6 @@ from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
-DEMO = "demo"
-"""The name of the packaged demo pairs, as a source."""
-
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
 REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
 """Rewrites of the demo pairs, and doubts about their labels, that were recorded; and who wrote them."""
@@ -100,7 +97,7 @@ class Stage(Protocol):
 
 
 def demo_sources() -> list[tuple[PairSource, Split]]:
-    """Open the packaged demo pairs: those to train on, and those held out."""
+    """Open the packaged pairs of `mars demo`: those to train on, and those held out."""
     return [(open_source(str(shipped("data") / name)), split) for name, split in DEMO_FILES]
 
 

@@ -104,7 +104,7 @@ def show_preview(console: Console, preview: ImportPreview) -> None:
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of a text, and how much longer it is."""
+    """Return what is printed of a text: its beginning, and how long it is where that is not all."""
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}… ({len(text):,} characters)"
 
 
@@ -130,7 +130,7 @@ def show_model(console: Console, record: ModelRecord) -> None:
 
 
 def say_indistinct(count: int) -> str:
-    """Say how many pairs' two sides are the same to the model."""
+    """Say in a printed line how many pairs have two sides that are the same to the model."""
     pairs = "pair has two sides" if count == 1 else "pairs have two sides each"
     return f"{count:,} {pairs} that are the same to the model, as after truncation: a tie, which counts half"
 

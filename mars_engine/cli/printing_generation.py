@@ -27,7 +27,7 @@ def show_forecast(console: Console, forecast: GenerationForecast, config: ChatCo
 
 
 def forecast_lines(forecast: GenerationForecast, config: ChatConfig) -> list[str]:
-    """Return in plain words what proposing would ask, and what was spent and may be spent."""
+    """Return the printed lines on what proposing would ask, and on what was spent and may be spent."""
     low, high, judging, spent = forecast.at_least, forecast.at_most, forecast.judging_at_most, forecast.spent
     model = f"the chat model {config.model!r}" if config.model else "a chat model that is not named yet (chat.model)"
     lines = [
@@ -67,7 +67,7 @@ def _range(low: int, high: int) -> str:
 
 
 def money_in_words(estimate: GenerationEstimate, config: ChatConfig) -> str:
-    """Return what an estimate comes to in money, as the end of a sentence."""
+    """Return what an estimate comes to in money, to end a printed sentence with."""
     if not config.input_price and not config.output_price:
         return _money(estimate, estimate, config)
     return f", about {estimate.cost:,.4g} in money"

@@ -35,7 +35,7 @@ class ChatRequest:
 
     @property
     def most_tokens(self) -> int:
-        """The longest answer, in tokens."""
+        """Most tokens that the request allows the chat model's answer."""
         return int(str(self.parameters["max_tokens"]))
 
 

@@ -1,5 +1,6 @@
 """What an import reads, keeps and drops, and the datasets that it leaves behind."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,15 +30,6 @@ class DroppedRow:
 
     row: int
     reason: str
-
-
-LONGEST_EXAMPLE = 80
-
-
-def shortened(value: Any) -> str:
-    """Return a value as one short line that every database and console can hold."""
-    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
-    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +76,15 @@ class ImportReport(ShownAsTable):
     """Columns that were read past, for a person to see whether something of theirs was left out."""
     findings: Mapping[str, Any] | None = None
     """What all pairs then say against themselves, as plain JSON; None where it was not looked for."""
+
+
+def import_report_from_plain(plain: Mapping[str, Any]) -> ImportReport:
+    """Return an import's report from plain JSON, as it is stored with a dataset or printed.
+
+    Raises:
+        TypeError, KeyError: it is none.
+    """
+    longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
+    examples = tuple(DroppedRow(**each) for each in plain["examples"])
+    unused = tuple(ColumnExample(**each) for each in plain["unused"])
+    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})

@@ -24,6 +24,7 @@ BoolArray = NDArray[np.bool_]
 JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 Split = Literal["train", "heldout"]
+SPLITS: tuple[Split, Split] = ("train", "heldout")
 Side = Literal["chosen", "rejected"]
 
 ID_LENGTH = 24
@@ -51,9 +52,9 @@ Prompt = tuple[Turn, ...]
 
 
 def same_text(text: str) -> str:
-    """Return a text without what says nothing: blanks at its ends, and whether lines end in LF or CRLF.
+    """Return a text as ids are made of it: without blanks at its ends, and with LF as line ends.
 
-    Ids are made of it, so that a pair has one id however a tool has spelled it; the texts themselves are kept as read.
+    So a pair has one id however a tool has spelled it; the texts themselves are kept as read.
     """
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
@@ -96,6 +97,11 @@ class Pair:
     @property
     def prompt_id(self) -> str:
         return prompt_id(self.prompt)
+
+    @property
+    def exchanged(self) -> "Pair":
+        """The pair with its sides the other way round, under an id of its own and without attributes."""
+        return Pair.of(self.prompt, self.rejected, self.chosen, subset=self.subset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,13 +236,13 @@ def decision_of(event: ReviewEvent, *, items: int) -> Decision:
 
 
 def last_user_turn(prompt: Prompt) -> int | None:
-    """Return the place of the last turn of the user, or of the last turn where none is theirs; None without turns."""
+    """Return the place of the turn that an annotator may edit, the user's last, else the last; None without turns."""
     theirs = [place for place, turn in enumerate(prompt) if turn.role == "user"]
     return theirs[-1] if theirs else len(prompt) - 1 if prompt else None
 
 
 def with_last_user_turn(prompt: Prompt, text: str) -> Prompt | None:
-    """Return the prompt with another last turn of the user; None where it has no turns."""
+    """Return the prompt with the user's last turn as an annotator edited it; None where it has no turns."""
     place = last_user_turn(prompt)
     if place is None:
         return None
@@ -345,7 +345,7 @@ def _generators(proposal: Proposal) -> tuple[str, ...]:
 
 
 def gate_results(proposal: Proposal) -> tuple[GateResult, ...]:
-    """Return what each quality gate that judged a proposal said of it, the reasons of those that failed first."""
+    """Return what a proposal's card says of each quality gate that judged it, those that failed first."""
     failed = [GateResult(False, flag) for flag in proposal.flags]
     faults = {flag.partition(":")[0] for flag in proposal.flags}
     judged = gates_that_judged(proposal)

@@ -24,6 +24,7 @@ from mars_engine.core.review_records import (
 from mars_engine.curate.cards import with_last_user_turn
 from mars_engine.curate.review import require_annotator
 from mars_engine.store import Store
+from mars_engine.store.database import is_storable
 
 LONGEST_TEXT = 1_000_000
 MOST_ITEMS = 5_000
@@ -185,8 +186,7 @@ def _text(value: object, name: str) -> str | None:
         raise _RefusedError(f"its {name} is no text")
     if len(value) > LONGEST_TEXT:
         raise _RefusedError(f"its {name} has more than {LONGEST_TEXT:,} characters")
-    # Databases keep neither half a surrogate pair nor, in PostgreSQL, the character NUL.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if not is_storable(value):
         raise _RefusedError(f"its {name} has a character that cannot be stored")
     return value
 

@@ -102,7 +102,7 @@ class Deal:
 
 
 def as_json(dealt: Deal) -> dict[str, Any]:
-    """Return a deal as plain JSON for the browser."""
+    """Return the deal of an annotator's next cards as plain JSON for the browser."""
     return asdict(dealt)
 
 

@@ -83,7 +83,7 @@ def write_history(rows: Iterable[HistoryRow], stream: TextIO, form: HistoryForma
 
 
 def fates(events: Sequence[ReviewEvent]) -> list[Fate]:
-    """Return what became of each of an item's events."""
+    """Return what became of each of an item's review events, as the label history tells it."""
     in_force = effective_events(events)
     counting = decisions_that_count(events)
     return [_fate(event, in_force.get(event.annotator, []), counting) for event in events]

@@ -185,7 +185,7 @@ class _FeatureTable:
             self._matrix = fresh if self._matrix is None else np.vstack([self._matrix, fresh])
 
     def of(self, ids: Sequence[str]) -> FloatArray:
-        """Return Δφ of pairs that were added, shape (n, d)."""
+        """Return Δφ, from which the live figures are computed, of pairs that were added, shape (n, d)."""
         assert self._matrix is not None  # noqa: S101 (there is no figure without pairs)
         rows: IntArray = np.array([self._rows[pair_id] for pair_id in ids], dtype=np.int64)
         differences: FloatArray = self._matrix[rows]
@@ -231,7 +231,7 @@ class LiveProbe:
         self._previous: FloatArray | None = None
 
     def figures(self, kind: ItemKind) -> LiveFigures:
-        """Return the figures as of now.
+        """Return the live figures of the review as decisions stand now.
 
         Raises:
             NotReadyError: there is no trained model, or no training pair.

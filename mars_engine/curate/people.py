@@ -64,7 +64,7 @@ def contributions(tallies: Iterable[ReviewTally]) -> list[Contribution]:
 
 
 def role_of(name: str) -> tuple[Role, str]:
-    """Return what an annotator is, and the name without what marks it."""
+    """Return whether an annotator is a person, an adjudicator or a policy, and the name without its prefix."""
     if name.startswith(POLICY_PREFIX):
         return "policy", name.removeprefix(POLICY_PREFIX)
     if name.startswith(ADJUDICATOR_PREFIX):

@@ -39,7 +39,7 @@ class HoldoutPart:
         return f"{self.source.content_hash}:{self.split}-of-{self.fraction}"
 
     def rows(self) -> Iterator[ParsedRow]:
-        """Yield the rows of this part."""
+        """Yield the source's rows as far as they belong to this part of the hold-out."""
         return (row for parsed in self.source.rows() if (row := self.part_of(parsed)) is not None)
 
     def part_of(self, parsed: ParsedRow) -> ParsedRow | None:

@@ -102,12 +102,6 @@ class PairIndex:
         return positions_of(self.ids, self.id_order, ids)
 
 
-def revision_of(store: Store, *subjects: str) -> str:
-    """Return what differs whenever one of these subjects of the store has changed: a key for what is made of them."""
-    revisions = store.browse.revisions()
-    return "-".join(str(revisions.get(subject, 0)) for subject in subjects)
-
-
 def positions_of(ids: IdArray, order: Positions, wanted: IdArray) -> Positions:
     """Return where each of the wanted ids stands among `ids`, -1 where it does not; `order` sorts `ids`."""
     if not len(ids) or not len(wanted):

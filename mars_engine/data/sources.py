@@ -11,8 +11,6 @@ from mars_engine.core.records import (
     BoolArray,
     ComposedPair,
     Composition,
-    FloatArray,
-    ModelRecord,
     Pair,
     Plan,
     Side,
@@ -43,14 +41,12 @@ class Source:
 
     @property
     def oriented(self) -> Pair:
-        """The pair with its sides as they are trained on: exchanged where the label was flipped."""
-        if not self.flipped:
-            return self.pair
-        return Pair.of(self.pair.prompt, self.pair.rejected, self.pair.chosen, subset=self.pair.subset)
+        """The imported pair with its sides as they are trained on: exchanged where the label was flipped."""
+        return self.pair.exchanged if self.flipped else self.pair
 
 
 def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | None = None) -> list[Source]:
-    """Return the training pairs with their treatment, in the order of their import.
+    """Return the training pairs in the order of their import, each with what triage and people make of it.
 
     Args:
         store: the workspace's memory.
@@ -89,7 +85,7 @@ def load_sources(store: Store, triage: TriageConfig, *, policy: TriagePolicy | N
 def training_set(
     sources: Sequence[Source], composed: Sequence[ComposedPair] = (), *, refined: Mapping[str, Side] | None = None
 ) -> TrainingSet:
-    """Return what is trained on: the base pairs that are not left out, and the composed pairs.
+    """Return the data to train on: the imported pairs that are not left out, and the composed pairs.
 
     A composed pair's label is as sure as its source's; where that was flipped, the pair has the right sides already.
 
@@ -126,7 +122,7 @@ def refined_sides(store: Store, composed: Sequence[ComposedPair]) -> dict[str, S
 
 
 def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source]) -> list[ComposedPair]:
-    """Return a composition's pairs that still stand, after what was decided about their sources since.
+    """Return a composition's pairs to train on or export: those still valid after later decisions about their sources.
 
     Pairs of a source that is no longer trained on, or whose label was flipped after they were written, do not.
     """
@@ -138,12 +134,12 @@ def standing_pairs(store: Store, composition_id: str, sources: Sequence[Source])
 
 
 def triage_of_plan(plan: Plan) -> TriageConfig:
-    """Return the triage settings by which a plan was made; what follows from the plan keeps to them."""
+    """Return the triage settings by which a plan's sources are loaded: those that it was made with."""
     return TriageConfig.model_validate(plan.settings["triage"])
 
 
 def triage_of_composition(store: Store, composition: Composition) -> TriageConfig:
-    """Return the triage settings of a composition's plan.
+    """Return the triage settings by which a composition's sources are loaded: those of its plan.
 
     Raises:
         NotReadyError: the plan is gone.
@@ -157,22 +153,3 @@ def triage_of_composition(store: Store, composition: Composition) -> TriageConfi
 def open_suspects(sources: Sequence[Source]) -> BoolArray:
     """Return which sources are suspected mislabels about which nobody has decided yet."""
     return np.array([source.suspected and not source.decided for source in sources], dtype=bool)
-
-
-def oriented_margins(store: Store, model: ModelRecord, sources: Sequence[Source]) -> FloatArray:
-    """Return the sources' margins under a trained model, with flipped sources' sides exchanged.
-
-    Raises:
-        NotReadyError: the model has not scored all of them.
-    """
-    rewards = store.models.scores(model.id)
-    missing = sum(source.pair.id not in rewards for source in sources)
-    if missing:
-        raise NotReadyError(
-            f"the model {model.label} has not scored {missing} of the {len(sources)} training pairs",
-            remedy="run 'mars score'",
-        )
-    margins = [rewards[source.pair.id][0] - rewards[source.pair.id][1] for source in sources]
-    signs = [-1.0 if source.flipped else 1.0 for source in sources]
-    oriented: FloatArray = np.array(margins, dtype=np.float64) * np.array(signs, dtype=np.float64)
-    return oriented

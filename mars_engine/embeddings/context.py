@@ -4,5 +4,5 @@ from mars_engine.core.records import Prompt
 
 
 def render_context(prompt: Prompt) -> str:
-    """Return one paragraph a turn, named by its role."""
+    """Return a prompt as plain text before a response to encode: one paragraph a turn, named by its role."""
     return "".join(f"{turn.role}: {turn.content}\n\n" for turn in prompt)

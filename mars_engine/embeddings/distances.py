@@ -7,6 +7,7 @@ import numpy as np
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
 from mars_engine.embeddings.protocols import Encoder
+from mars_engine.store import Store
 
 
 def semantic_distance(chosen: Float32Array, rejected: Float32Array) -> FloatArray:
@@ -25,3 +26,14 @@ def response_distances(encoder: Encoder, pairs: Sequence[Pair], *, progress: Pro
     passages = [Passage(text) for pair in pairs for text in (pair.chosen, pair.rejected)]
     vectors = encoder.encode(passages, progress=progress).vectors
     return semantic_distance(vectors[0::2], vectors[1::2])
+
+
+def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
+    """Embed the pairs that have no semantic distance under this encoder, and store theirs."""
+    known = store.pairs.distances(encoder.fingerprint)
+    missing = [pair for pair in pairs if pair.id not in known]
+    if missing:
+        distances = response_distances(encoder, missing, progress=progress).tolist()
+        store.pairs.save_distances(
+            encoder.fingerprint, dict(zip([pair.id for pair in missing], distances, strict=True))
+        )

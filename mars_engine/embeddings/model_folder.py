@@ -77,7 +77,7 @@ def is_on_this_machine(name: str) -> bool:
 
 @contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Keep the hub's client from telling of each of its tries; what comes of them is said once."""
+    """Keep the hub's client from logging each try to fetch a model or data set; what comes of them is said once."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -32,7 +32,7 @@ MANIFEST = "converted.json"
 
 
 def user_cache_folder() -> Path:
-    """Return where MARS keeps what any workspace may use again: $MARS_CACHE, else mars under the user's cache folder.
+    """Return where MARS keeps the packaged model for all workspaces: $MARS_CACHE, else mars in the user's cache folder.
 
     That is $XDG_CACHE_HOME or ~/.cache on every platform, as the hub's client has it.
     """

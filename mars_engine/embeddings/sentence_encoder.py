@@ -85,7 +85,7 @@ class SentenceEncoder:
         return 0
 
     def context_of(self, prompt: Prompt) -> str:
-        """Return a prompt as the text before a response, in the chat template where the tokenizer has one."""
+        """Return a prompt as the encoder reads it before a response, in the tokenizer's chat template if it has one."""
         if not self._has_chat_template:
             return render_context(prompt)
         return self._passages.context_of(prompt)

@@ -47,7 +47,7 @@ class BenchmarkFolder:
             return None
 
     def save_rewards(self, group: int, rewards: Rewards) -> None:
-        """Keep the rewards of a group of pairs.
+        """Keep the rewards of a group of the benchmark's pairs.
 
         Raises:
             WorkspaceError: they cannot be written.
@@ -77,7 +77,7 @@ class BenchmarkFolder:
                 stream.write(json.dumps(row, default=str) + "\n")
 
     def evaluated_texts(self) -> Iterator[str]:
-        """Yield each answer with its prompt, as the model read it; nothing of rows that cannot be read."""
+        """Yield each answer of the benchmark with its prompt, as the model read it; nothing of unreadable rows."""
         for path in sorted(self.folder.glob(f"[!.]*{OUTPUTS_ENDING}")):
             with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as stream:
                 for line in stream:

@@ -35,7 +35,7 @@ class Costs:
 
     @property
     def seconds_per_decision(self) -> float | None:
-        """Mean time; None where none was noted."""
+        """What a decision cost people on average, in seconds; None where no time was noted."""
         return self.read_seconds / self.decisions if self.decisions and self.read_seconds else None
 
 

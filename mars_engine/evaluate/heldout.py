@@ -17,7 +17,6 @@ from mars_engine.stats.metrics import (
     correctness,
     log_losses,
     log_losses_at_best_scale,
-    longer_wins,
     summarize_margins,
 )
 
@@ -172,7 +171,7 @@ def _as_columns(pairs: Sequence[Pair]) -> HeldoutPairs:
     return HeldoutPairs(
         prompts=prompts,
         subsets={str(name): np.flatnonzero(names == name) for name in np.unique(names) if name},
-        length_margins=longer_wins([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]),
+        length_margins=np.array([len(pair.chosen) - len(pair.rejected) for pair in pairs], dtype=np.float64),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from mars_engine.augment.allocation import equal_share_margin, scale_margins
+from mars_engine.augment.allocation import hard_below
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.columns import Int32Array
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
@@ -125,13 +125,13 @@ def margin_histogram(index: PairIndex) -> MarginHistogram | None:
 
 
 def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
-    """Return the plane of the training pairs whose margin and distance are known; None where there are none."""
+    """Return the overview's plane of margin and distance for the training pairs that have both; None if none has."""
     signed = _by_present_labels(index, index.margin)
     known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(signed) & ~np.isnan(index.distance)
     margins, distances = signed[known], index.distance[known]
     if not len(margins):
         return None
-    hardness = hard_below(margins.astype(np.float64), allocation)
+    hardness = hard_below(margins.astype(np.float64), scale=allocation.scale, tau=allocation.tau)
     close_below = gate_threshold(distances.astype(np.float64), gate.rule, quantile=gate.quantile, fixed=gate.threshold)
     hard, apart = margins < hardness, is_high(distances.astype(np.float64), close_below)
     is_dense = len(margins) > MOST_POINTS
@@ -151,13 +151,6 @@ def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateCo
             Quadrant("easy and apart", "little budget", int((~hard & apart).sum())),
         ),
     )
-
-
-def hard_below(margins: FloatArray, allocation: AllocationConfig) -> float:
-    """Return the margin below which the signed law gives a pair more than an equal share, in reward units."""
-    scaled = scale_margins(margins, allocation.scale)
-    unit = float(margins.std()) if allocation.scale == "standard" else 1.0
-    return equal_share_margin(scaled, tau=allocation.tau) * (unit or 1.0)
 
 
 def headline(store: Store, index: PairIndex, *, config: EvaluateConfig) -> Headline:
@@ -219,7 +212,7 @@ def say_gain(found: Headline) -> Gain | None:
 
 
 def tell_story(index: PairIndex) -> tuple[str, ...]:
-    """Return what the reward model is unsure about, and what was done about it, a sentence each."""
+    """Return the story so far in plain words: what the reward model is unsure about, and what was done about it."""
     training = np.equal(index.split, SPLIT_CODES.index("train"))
     if not training.any():
         return ()

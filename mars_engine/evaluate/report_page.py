@@ -117,12 +117,12 @@ def software_versions() -> dict[str, str]:
 
 
 def cut_text(text: str) -> CutText:
-    """Return a text's beginning, and how much follows."""
+    """Return the beginning of a text, as a report shows it, and how much follows."""
     return CutText(text[:LONGEST_TEXT], max(0, len(text) - LONGEST_TEXT))
 
 
 def mark_changes(text: str, before: str) -> list[tuple[bool, str]]:
-    """Return a text in parts, each with whether it is not in the text before, word by word."""
+    """Return a text in parts for a report, word by word, each with whether the text before lacks it."""
     words, known = (WORDS.findall(each) for each in (text, before))
     steps = SequenceMatcher(None, known, words, autojunk=False).get_opcodes()
     return [(step != "equal", "".join(words[start:end])) for step, _, _, start, end in steps if end > start]

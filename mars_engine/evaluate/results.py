@@ -16,7 +16,7 @@ from mars_engine.core.columns import IdArray
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import FloatArray, IntArray, ModelRecord, Rewards, Split
-from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of, revision_of
+from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.evaluate.heldout import (
     Comparison,
     HeldoutPairs,
@@ -118,7 +118,7 @@ class Movement:
 
 def results_revision(store: Store) -> str:
     """Return what differs whenever the figures here may differ: the key for caching them."""
-    return revision_of(store, *RESULT_SUBJECTS)
+    return store.browse.revision_of(*RESULT_SUBJECTS)
 
 
 def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
@@ -137,7 +137,7 @@ def default_models(models: Sequence[ModelRecord]) -> list[ModelRecord]:
 
 
 def first_model(models: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """Return the model that was trained first, as a list; what is asked for again counts as newer where models are."""
+    """Return the model that results start from, as a list: the first trained, even if it was asked for again since."""
     return sorted(models, key=lambda model: model.created_at)[:1]
 
 
@@ -217,7 +217,7 @@ def margin_movement(store: Store, index: PairIndex, before: ModelRecord, after: 
 
 
 def trace_lineage(store: Store, model: ModelRecord) -> Lineage:
-    """Return what a model was trained on beside base pairs."""
+    """Return the lineage that results give a model: what it was trained on beside base pairs."""
     composition = store.compositions.get(model.composition_id) if model.composition_id else None
     if composition is None:
         return Lineage("", "", "", 0, 0, 0)
@@ -337,12 +337,12 @@ def say_last_step(comparison: Comparison) -> str:
 
 
 def signed_nats(nats: float) -> str:
-    """Return a difference of log-losses with a true minus sign."""
+    """Return a difference of held-out log-losses as results and reports print it, with a true minus sign."""
     return f"{nats:+.3f}".replace("-", "−")
 
 
 def signed_points(share: float) -> str:
-    """A difference of two shares in percentage points, with its sign; never "−0.0"."""
+    """Return a difference of two shares as results and reports print it: signed percentage points, never "−0.0"."""
     points = round(share * 100, 1)
     return "0.0" if points == 0 else f"{points:+.1f}".replace("-", "−")
 

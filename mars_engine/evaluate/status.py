@@ -32,7 +32,7 @@ class StepCount:
 
     @property
     def said(self) -> str:
-        """Return what is counted, in words, such as "of 360 training pairs · nobody has decided about them"."""
+        """What the status counts at this step, in words: "of 360 training pairs · nobody has decided about them"."""
         of = self.unit if self.whole is None else f"of {self.whole:,} {self.unit}"
         return f"{of} · {self.note}" if self.note else of
 
@@ -80,7 +80,7 @@ def workspace_status(store: Store, *, index: PairIndex | None = None) -> Status:
 
 
 def count_open_suspects(index: PairIndex) -> int:
-    """Return how many training pairs are suspected mislabels about which nobody has decided, or people disagree."""
+    """Return how many training pairs the status counts as open suspects: nobody has decided, or people disagree."""
     undecided = np.isin(index.decision, [DECISION_CODES.index(""), DECISION_CODES.index("disputed")])
     suspected = index.verdict == VERDICT_CODES.index("suspected")
     return int((_is_training(index) & suspected & undecided).sum())
@@ -170,7 +170,7 @@ def _next_step(store: Store, index: PairIndex, model: ModelRecord | None) -> Nex
 
 
 def say_none_accepted(index: PairIndex) -> str:
-    """Say that no proposal is accepted of the pairs that have a budget, and what helps."""
+    """Say in the status that no proposal is accepted of the pairs that have a budget, and what helps."""
     budgeted = index.budget > 0
     proposed, rejected = int(index.proposals[budgeted].sum()), int(index.rejected[budgeted].sum())
     undecided = f", {proposed - rejected:,} are flagged or disputed" if proposed > rejected else ""

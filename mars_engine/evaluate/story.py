@@ -200,7 +200,7 @@ def _tell_cost(content: ReportContent) -> StoryStep:
 
 
 def parted(reviewers: Sequence[Reviewer]) -> tuple[list[Reviewer], list[Reviewer], list[Reviewer]]:
-    """Return people, judges that are language models, and policies."""
+    """Return the reviewers of a story by kind: people, judges that are language models, and policies."""
     policies = [each for each in reviewers if each.is_policy]
     judges = [each for each in reviewers if not each.is_policy and each.name.startswith(JUDGE_PREFIX)]
     return [each for each in reviewers if each not in policies and each not in judges], judges, policies

@@ -62,7 +62,7 @@ class WinRateMatrix:
 
     @property
     def missing(self) -> int:
-        """Prompts without a judgement, each comparison once."""
+        """Prompts for which the table of kept win rates lacks a judgement, each comparison counted once."""
         return sum(cell.missing for cell in self.cells.values()) // 2
 
 

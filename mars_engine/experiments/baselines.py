@@ -73,7 +73,7 @@ def in_the_middle(margins: FloatArray, share: float) -> BoolArray:
 def weigh_new_pairs(
     weights: FloatArray, made_of: Sequence[str], *, augmented_share: float, source_cap: float
 ) -> FloatArray:
-    """Return the weights with those of new pairs capped by source, and scaled to a share of all weight.
+    """Return a method's training weights, with those of new pairs capped by source and scaled to a share of all.
 
     Args:
         weights: of base pairs and after them new pairs, shape (n,).

@@ -27,7 +27,7 @@ class DatasetPairs:
 
     @property
     def content(self) -> str:
-        """An id of all that it holds."""
+        """An id of all that the experiment's dataset holds."""
         parts = [[pair.id for pair in pairs] for pairs in (self.pairs, self.heldout)]
         return content_id(parts, sorted(self.mislabelled), {key: dict(row) for key, row in self.rewrites.items()})
 
@@ -71,7 +71,7 @@ class DrawnPairs:
 
 
 def read_pairs(sources: Sequence[PairSource]) -> list[Pair]:
-    """Return all pairs of some sources, each once, in their order."""
+    """Return all pairs of the sources of an experiment's dataset, each once, in their order."""
     return list({pair.id: pair for source in sources for parsed in source.rows() for pair in parsed.pairs}.values())
 
 
@@ -123,7 +123,7 @@ def flip_labels(draw: Draw, share: float, seed: int) -> Draw:
     """
     order = np.random.default_rng([seed, len(draw.base)]).permutation(len(draw.base))
     places = set(order[: round(share * len(draw.base))].tolist())
-    base = tuple(exchanged(pair) if place in places else pair for place, pair in enumerate(draw.base))
+    base = tuple(pair.exchanged if place in places else pair for place, pair in enumerate(draw.base))
     if len({pair.id for pair in base}) < len(base):
         raise LoadError(
             "the base pairs hold a pair in both directions, so that flipping one makes it equal to the other",
@@ -141,11 +141,6 @@ def flip_labels(draw: Draw, share: float, seed: int) -> Draw:
         if before.id in draw.rewrites
     }
     return replace(draw, base=base, wrong=wrong, rewrites=rewrites)
-
-
-def exchanged(pair: Pair) -> Pair:
-    """Return the pair with its sides the other way round."""
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen, subset=pair.subset)
 
 
 def rewrites_exchanged(rewrites: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.methods import Laboratory, TrainingRows
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
+from mars_engine.reward_models.bradley_terry import bradley_terry_losses
 from mars_engine.stats.metrics import correctness, log_losses
 
 FORMAT = 2
@@ -143,7 +144,7 @@ def compute_cell(laboratory: Laboratory, key: CellKey) -> ExperimentCell:
     margins = trained.heldout
     correct = correctness(margins)
     wrong = rows.of_wrong_labels
-    losses = rows.weights * label_losses(trained.train, rows.label_confidence)
+    losses = rows.weights * bradley_terry_losses(trained.train, rows.label_confidence)
     return ExperimentCell(
         key=key,
         accuracy=float(correct.mean()),
@@ -179,12 +180,6 @@ def train_head(laboratory: Laboratory, key: CellKey, rows: TrainingRows, steps: 
         return laboratory.linear.fit(rows.differences, rows.weights, rows.label_confidence)
     rng = np.random.default_rng(key.seed)
     return laboratory.tools.stepwise.fit(rows.differences, rows.weights, rows.label_confidence, steps=steps, rng=rng)
-
-
-def label_losses(margins: FloatArray, label_confidence: FloatArray) -> FloatArray:
-    """Return each pair's Bradley–Terry loss, −p log σ(Δ) − (1 − p) log σ(−Δ), in nats, shape (n,)."""
-    right = label_confidence * np.logaddexp(0.0, -margins)
-    return np.asarray(right + (1 - label_confidence) * np.logaddexp(0.0, margins), dtype=np.float64)
 
 
 def steps_of(laboratory: Laboratory, key: CellKey, rows: TrainingRows) -> int:

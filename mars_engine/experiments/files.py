@@ -101,7 +101,7 @@ class WorkspaceExperiment:
 
     @property
     def artifact(self) -> str:
-        """The folder of its files, relative to the workspace."""
+        """The folder of the experiment's files, relative to the workspace."""
         return f"{EXPERIMENTS}/{self.id}"
 
     @property
@@ -191,7 +191,7 @@ class BackboneTuning:
 
     @property
     def fingerprint(self) -> str:
-        """Stands for the backbone's files and the adapters."""
+        """Stands for the backbone's files and the adapters in an experiment's cells."""
         config = self.plan.lora_config
         return fingerprint_folder(self.folder, beside=f"{config.lora_r} {config.lora_alpha} {config.lora_dropout}")
 
@@ -272,7 +272,7 @@ def read_dataset(dataset: DatasetPlan, plan_path: Path) -> DatasetPairs:
 
 
 def token_counter(encoder: SentenceEncoder) -> Callable[[Sequence[str]], IntArray]:
-    """Return what counts a text's tokens in full, each text once; special tokens are counted too."""
+    """Return what counts tokens for an experiment's costs: of a text in full, with special tokens, each text once."""
     known: dict[str, int] = {}
 
     def count(texts: Sequence[str]) -> IntArray:

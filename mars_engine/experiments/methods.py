@@ -31,7 +31,6 @@ from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.sources import (
     load_sources,
-    oriented_margins,
     standing_pairs,
     training_set,
     triage_of_plan,
@@ -44,11 +43,11 @@ from mars_engine.experiments.baselines import (
     select_confident,
     weigh_new_pairs,
 )
-from mars_engine.experiments.draws import Draw, DrawnPairs, exchanged
+from mars_engine.experiments.draws import Draw, DrawnPairs
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
 from mars_engine.reward_models.protocols import LinearTrainer
-from mars_engine.reward_models.score import draw_folds, score_model
+from mars_engine.reward_models.score import draw_folds, oriented_margins, score_model
 from mars_engine.reward_models.train import train_warm_up
 
 LAW_AND_LAYER: dict[Method, tuple[AllocationLaw, bool]] = {
@@ -351,7 +350,7 @@ class Laboratory:
         ).tolist()
         # The hidden label is used for this alone: a pair is stored with its better side as chosen, and the warm-up's
         # label is the other way round where its margin is negative.
-        labelled = [hidden[place] if margins[place] >= 0 else exchanged(hidden[place]) for place in places]
+        labelled = [hidden[place] if margins[place] >= 0 else hidden[place].exchanged for place in places]
         rows = self._as_rows(
             _joined(layer.base, labelled, [1.0] * len(labelled)), made_of=[pair.id for pair in labelled]
         )

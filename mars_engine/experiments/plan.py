@@ -152,11 +152,11 @@ class TrainingSettings(Section):
 
     @property
     def takes_lora(self) -> bool:
-        """Whether a backbone is named that is trained through LoRA."""
+        """Whether the experiment names a backbone that is trained through LoRA."""
         return self.backbone != PACKAGED
 
     def decisive_settings(self) -> dict[str, Any]:
-        """Return what training depends on, as plain JSON.
+        """Return the settings of an experiment on which the training of a cell depends, as plain JSON.
 
         The backbone's name is left out: its fingerprint stands for it. So is its length limit where it has none of its
         own, so that cells of heads and of the packaged encoder stay what they were.
@@ -336,7 +336,7 @@ class ExperimentPlan(MethodsPlan):
         return f"{config.backbone} through LoRA ({adapters}), texts of up to {config.max_tokens:,} tokens"
 
     def decisive_settings(self) -> dict[str, Any]:
-        """Return what a cell depends on, as plain JSON.
+        """Return the settings of the experiment on which a cell depends, as plain JSON.
 
         Methods, seeds, matchings and flipped shares are left out: one may add to them, and the finished cells stay
         what they are. So are settings of the intervals, which are computed anew each time, and of the encoder and the

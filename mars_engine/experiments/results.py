@@ -34,7 +34,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """The difference in plain words; it says so when none is shown."""
+        """How the method differs from the baseline, in plain words; it says so when no difference is shown."""
         if self.is_none:
             return f"the same as {self.baseline}: nothing was compared"
         if not self.interval.excludes_zero:
@@ -179,7 +179,7 @@ def each_difference(results: Iterable[Compared]) -> Iterator[Difference]:
 
 
 def count_corrected(differences: Sequence[Difference], level: float) -> int | None:
-    """Return how many differences are shown by Holm's correction for all of them.
+    """Return how many of an experiment's differences are shown by Holm's correction for all of them.
 
     None where some have no p-value: results stored before there were any.
     """
@@ -326,7 +326,7 @@ def say_verdict(result: Compared, level: float) -> str:
 
 
 def say_how_many(results: Counted) -> str:
-    """Say how many comparisons were made, and how many would look like differences by chance alone."""
+    """Say how many comparisons an experiment made, and how many would look like differences by chance alone."""
     corrected = (
         "the intervals are not corrected for it"
         if results.shown_corrected is None

@@ -22,7 +22,7 @@ class AdamWTrainer:
     settings: TrainingSettings
 
     def steps_for_epochs(self, pairs: int) -> int:
-        """Return the steps that take the configured number of passes over so many pairs, rounded up."""
+        """Return the optimizer steps of the experiment's configured passes over so many pairs, rounded up."""
         return int(np.ceil(self.settings.epochs * pairs / self.pairs_a_step(pairs)))
 
     def pairs_a_step(self, pairs: int) -> int:

@@ -25,7 +25,7 @@ class Laboratories(Protocol):
         ...
 
     def discard(self, name: str) -> None:
-        """Delete what is kept under a name, if there is anything."""
+        """Delete the experiment's workbench of that name with all that it made, if there is one."""
         ...
 
 

@@ -36,7 +36,7 @@ def put_together(store: Store, pair_ids: Collection[str], *, name: str, annotato
 
 
 def rows_to_export(store: Store, index: PairIndex, positions: Positions) -> Iterator[ExportRow]:
-    """Yield pairs as they were imported, with margin and distance; few texts are in memory at a time."""
+    """Yield the pairs of a selection as imported, with margin and distance; few texts are in memory at a time."""
     for start in range(0, len(positions), PAIRS_AT_ONCE):
         some = positions[start : start + PAIRS_AT_ONCE]
         ids = [pair_id.decode() for pair_id in index.ids[some].tolist()]

@@ -125,7 +125,7 @@ class Scene:
         return trained_on
 
     def ids_of(self, which: BoolArray) -> list[str]:
-        """Ids of some pairs, in the order of their import. It takes a while where they are a million."""
+        """Ids of some of the view's pairs, in the order of their import. A million of them take a while."""
         return [pair_id.decode() for pair_id in self.index.ids[which].tolist()]
 
 

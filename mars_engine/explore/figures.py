@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mars_engine.augment.allocation import hard_below
 from mars_engine.augment.distance_gate import gate_threshold, is_high
 from mars_engine.core.config import AllocationConfig, GateConfig
 from mars_engine.core.records import (
@@ -12,7 +13,6 @@ from mars_engine.core.records import (
     IntArray,
 )
 from mars_engine.data.pair_index import SPLIT_CODES
-from mars_engine.evaluate.overview import hard_below
 from mars_engine.explore.explorer import Positions, Scene
 from mars_engine.explore.view import Box, Interval, drawn_box
 from mars_engine.stats.metrics import margin_bin_edges
@@ -173,7 +173,7 @@ def quadrants(scene: Scene, *, allocation: AllocationConfig, gate: GateConfig) -
     if not training.any():
         return None
     distances = index.distance.astype(np.float64)
-    hardness = hard_below(index.margin[training].astype(np.float64), allocation)
+    hardness = hard_below(index.margin[training].astype(np.float64), scale=allocation.scale, tau=allocation.tau)
     closeness = gate_threshold(distances[training], gate.rule, quantile=gate.quantile, fixed=gate.threshold)
     chosen = known & scene.selected
     hard, close = index.margin < hardness, ~is_high(distances, closeness)

@@ -12,7 +12,7 @@ class AnswerText(Protocol):
 
     @property
     def template(self) -> str:
-        """Whose template it is: "tokenizer", or the name of a format."""
+        """Whose template a reward model's text is in: "tokenizer", or the name of a format."""
         ...
 
     def __call__(self, prompt: Prompt, answer: str | None) -> str:

@@ -38,9 +38,10 @@ def fit_bradley_terry(
 
 
 def basis_of_span(rows: FloatArray) -> FloatArray | None:
-    """Return an orthonormal basis of what n rows span, shape (d, rank), where they are fewer than the d dimensions.
+    """Return an orthonormal basis of the span of n rows, in which a probe's fit to them stays, shape (d, rank).
 
-    The minimum of the penalised loss lies there, so that a fit in it is the same and takes n dimensions at most.
+    None where n is not below d. The minimum of the penalised loss lies in the span, so that a fit there is the same
+    and takes n dimensions at most.
     """
     count, width = rows.shape
     if count >= width:

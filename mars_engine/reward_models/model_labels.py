@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mars_engine.core.errors import ModelError
 from mars_engine.core.records import ModelRecord
 
 
@@ -28,3 +29,16 @@ def models_named(records: Sequence[ModelRecord], name: str) -> list[ModelRecord]
         if name in (record.id, record.label, distinct.label)
         or (len(name) >= SHORTEST_ID and record.id.startswith(name))
     ]
+
+
+def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
+    """Return the newest reward model of an id, its beginning, or a label."""
+    found = models_named(models, name)
+    if not found:
+        raise ModelError(
+            f"the workspace has no reward model {name!r}",
+            expected="an id, its beginning, or a label of one: "
+            + (", ".join(model.label for model in with_distinct_labels(models)) or "none"),
+            remedy="correct the name",
+        )
+    return found[-1]

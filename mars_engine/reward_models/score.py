@@ -9,18 +9,25 @@ import numpy as np
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.progress import Progress
-from mars_engine.core.records import IntArray, ModelRecord, Pair, Rewards, Split, TriageRow, TriageVerdict
+from mars_engine.core.records import (
+    SPLITS,
+    FloatArray,
+    IntArray,
+    ModelRecord,
+    Pair,
+    Rewards,
+    Split,
+    TriageRow,
+    TriageVerdict,
+)
 from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
-from mars_engine.data.sources import load_sources, training_set
-from mars_engine.embeddings.distances import response_distances
-from mars_engine.embeddings.protocols import Encoder
+from mars_engine.data.sources import Source, load_sources, training_set
+from mars_engine.embeddings.distances import store_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
 from mars_engine.reward_models.workbench import ModelWorkbench
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins
 from mars_engine.store import Store
 
-SPLITS: tuple[Split, Split] = ("train", "heldout")
 VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
 
 
@@ -62,15 +69,23 @@ def score_model(bench: ModelWorkbench, model: ModelRecord, *, triage_again: bool
     return ScoreReport(model.label, metrics["train"], metrics["heldout"], counts)
 
 
-def store_distances(store: Store, encoder: Encoder, pairs: Sequence[Pair], *, progress: Progress) -> None:
-    """Store the semantic distances of the pairs that have none under this encoder."""
-    known = store.pairs.distances(encoder.fingerprint)
-    missing = [pair for pair in pairs if pair.id not in known]
+def oriented_margins(store: Store, model: ModelRecord, sources: Sequence[Source]) -> FloatArray:
+    """Return the sources' margins under a trained model, with flipped sources' sides exchanged.
+
+    Raises:
+        NotReadyError: the model has not scored all of them.
+    """
+    rewards = store.models.scores(model.id)
+    missing = sum(source.pair.id not in rewards for source in sources)
     if missing:
-        distances = response_distances(encoder, missing, progress=progress).tolist()
-        store.pairs.save_distances(
-            encoder.fingerprint, dict(zip([pair.id for pair in missing], distances, strict=True))
+        raise NotReadyError(
+            f"the model {model.label} has not scored {missing} of the {len(sources)} training pairs",
+            remedy="run 'mars score'",
         )
+    margins = [rewards[source.pair.id][0] - rewards[source.pair.id][1] for source in sources]
+    signs = [-1.0 if source.flipped else 1.0 for source in sources]
+    oriented: FloatArray = np.array(margins, dtype=np.float64) * np.array(signs, dtype=np.float64)
+    return oriented
 
 
 def _score_split(bench: ModelWorkbench, model: ModelRecord, pairs: list[Pair]) -> MarginMetrics:

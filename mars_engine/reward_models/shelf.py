@@ -110,7 +110,7 @@ class RewardModelShelf:
     transformers: TransformerShelf
 
     def save(self, model: RewardModel) -> str:
-        """Write the model's files whole or not at all; return their place, relative to the workspace."""
+        """Write a reward model's files whole or not at all; return their place, relative to the workspace."""
         return self.probes.save(model) if isinstance(model, Probe) else self.transformers.save(model)
 
     def holds(self, record: ModelRecord) -> bool:

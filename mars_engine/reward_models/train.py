@@ -7,7 +7,7 @@ import numpy as np
 
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.progress import Progress
-from mars_engine.core.records import Composition, ModelEvidence, ModelRecord, Rewards, Split, TrainingSet
+from mars_engine.core.records import SPLITS, Composition, ModelEvidence, ModelRecord, Rewards, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
     refined_sides,
@@ -24,7 +24,6 @@ from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margi
 from mars_engine.store import Store
 
 WARM_UP, CHECKED_WARM_UP = "warm-up", "warm-up, labels checked"
-SPLITS: tuple[Split, Split] = ("train", "heldout")
 
 
 @dataclass(frozen=True)

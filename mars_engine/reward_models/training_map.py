@@ -74,7 +74,7 @@ class TrainingMap:
         return order[kept[order]]
 
     def to_draw(self, most: int = POINTS_AT_MOST) -> IntArray:
-        """Return which pairs to draw: all, or the most telling and, for nine tenths, an even sample of the rest.
+        """Return which pairs of a training to draw: all, or one tenth the most telling and nine tenths an even sample.
 
         More of the most telling would end in an edge on the map that the training has not.
         """

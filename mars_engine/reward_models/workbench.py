@@ -15,7 +15,7 @@ AddPoint = Callable[[str, int, float], None]
 
 
 def forget_point(_metric: str, _step: int, _value: float) -> None:
-    """For work that nobody watches."""
+    """Store no point of a curve: for work that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)

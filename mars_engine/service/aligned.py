@@ -55,7 +55,7 @@ class PromptsAtHand:
 
 
 def policies_at_hand() -> tuple[str, ...]:
-    """Return the policies that are there without a download and without a folder of one's own."""
+    """Return the policies that the app offers without a download and without a folder of one's own."""
     return (PACKAGED_LM,) if is_packaged_lm_installed() else ()
 
 
@@ -76,7 +76,7 @@ def policy_at_work(workspace: Workspace) -> WatchedPolicy | None:
 
 
 def best_of_n_results(workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the reports of best-of-n as they were written, the newest first."""
+    """Return the reports of best-of-n that the app shows, as they were written, the newest first."""
     folders = _newest_first(workspace.root / RESULTS_FOLDER)
     files = [each / RESULTS_FILE for each in folders if (each / RESULTS_FILE).is_file()]
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
@@ -95,7 +95,7 @@ def sheets_at_hand(workspace: Workspace) -> list[SheetFile]:
 
 
 def prompts_at_hand(store: Store, models: Sequence[ModelRecord], *, file: str = "") -> PromptsAtHand:
-    """Count the prompts that a policy would be asked.
+    """Count for the app the prompts that a policy would be asked.
 
     Raises:
         LoadError: the file cannot be read, or has no prompt.
@@ -112,7 +112,7 @@ def prompts_at_hand(store: Store, models: Sequence[ModelRecord], *, file: str = 
 
 
 def tokens_a_second(runs: Sequence[Run], policy: str) -> tuple[float, bool]:
-    """Return how many tokens a second a training of the policy came to, and whether that was measured.
+    """Return how many tokens a second the app expects of training a policy, and whether that was measured.
 
     Tokens are counted at their most, completions × max_new_tokens, as an estimate counts them.
     """

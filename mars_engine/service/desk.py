@@ -88,11 +88,11 @@ class Desk:
         return known[1]
 
     def running_job(self) -> Run | None:
-        """The run that is at work, None where there is none; what waits in the queue begins when its turn has come."""
+        """The run that the app shows at work, or None; what waits in the queue begins when its turn has come."""
         return start_next_job(self.workspace, self.store, clock=self.clock)
 
     def start_job(self, *command: str) -> Run:
-        """Start `mars COMMAND…` in the background, or queue it; see `jobs.start_job`."""
+        """Start `mars COMMAND…` for the app, in the background, or queue it; see `jobs.start_job`."""
         return start_job(self.workspace, self.store, command, clock=self.clock)
 
     def close(self) -> None:

@@ -14,6 +14,6 @@ def generator_cards(workspace: Workspace) -> tuple[GeneratorCard, ...]:
 
 
 def generation_settings(workspace: Workspace) -> str:
-    """Return the digest of the generators and settings by which proposing would be done now; no model is loaded."""
+    """Return for the app the digest of the generators and settings that would propose now; no model is loaded."""
     with open_workbench(workspace, SilentProgress(), may_download=False) as bench:
         return settings_of_generation(bench.config.propose, bench.paraphraser, bench.refiner, bench.encoder)

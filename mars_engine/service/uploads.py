@@ -78,7 +78,7 @@ def forget_uploads(workspace: Workspace) -> None:
 
 
 def safe_name(name: str) -> str:
-    """Return a name of letters, digits, dots and hyphens that leads nowhere, with the same extension."""
+    """Return an upload's name in letters, digits, dots and hyphens, leading nowhere, with the same extension."""
     base = PurePosixPath(name.replace("\\", "/")).name
     ending = _ENDING.search(base)
     kept = ending.group() if ending else ""

@@ -1,12 +1,14 @@
 """What a reward model is worth on preference pairs, from its rewards or margins."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mars_engine.core.records import BoolArray, FloatArray, IntArray
+
+FEWEST_RELATED = 8
+"""Values below which no correlation is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,19 @@ def auc(positive: FloatArray, negative: FloatArray) -> float:
     return float((below + not_above).mean() / (2.0 * len(negative)))
 
 
+def rank_correlation(one: FloatArray, other: FloatArray) -> float:
+    """Return Spearman's rank correlation; 0 where there are too few values, or all of one side are equal."""
+    if len(one) < FEWEST_RELATED or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return ranks; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
+
+
 def sigmoid(margins: FloatArray) -> FloatArray:
     """Return σ(Δ) without overflow."""
     return np.exp(-np.logaddexp(0.0, -margins))
@@ -157,12 +172,6 @@ def margin_bin_edges(margins: FloatArray, bins: int) -> FloatArray:
     # A hair wider than the margins, since first * width may round to just inside the lowest of them.
     first, last = np.floor(low / width - 1e-9), np.ceil(high / width + 1e-9)
     return np.arange(first, last + 1) * width
-
-
-def longer_wins(chosen: Sequence[str], rejected: Sequence[str]) -> FloatArray:
-    """Return the margins of the baseline that prefers the longer response, in characters."""
-    differences = [len(first) - len(second) for first, second in zip(chosen, rejected, strict=True)]
-    return np.array(differences, dtype=np.float64)
 
 
 def summarize_margins(chosen: FloatArray, rejected: FloatArray, *, bins: int = 10) -> MarginMetrics:

@@ -62,6 +62,11 @@ class BrowseStore:
         with self.database.read() as connection:
             return {row.subject: row.number for row in connection.execute(select(schema.revisions))}
 
+    def revision_of(self, *subjects: str) -> str:
+        """Return what differs whenever one of these subjects has changed: a key for what is made of them."""
+        revisions = self.revisions()
+        return "-".join(str(revisions.get(subject, 0)) for subject in subjects)
+
     def pairs(self) -> PairColumns:
         """All pairs, in the order of their import."""
         stored = schema.pairs.c

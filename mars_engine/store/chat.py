@@ -42,7 +42,7 @@ class ChatStore:
         return found
 
     def settled(self, request_ids: Collection[str]) -> set[str]:
-        """Which of these requests would not be sent again."""
+        """Return those of the requests to chat models that would not be sent again, by what is stored of them."""
         stored = schema.chat_answers.c
         is_settled = or_(stored.answer.is_not(None), stored.retryable.is_(False))
         found: set[str] = set()

@@ -58,7 +58,7 @@ class KeptReadings:
 
     @contextmanager
     def wanted(self) -> Iterator[None]:
-        """Keep within this context what is read, and forget it at the end of the last such context."""
+        """Keep what is read from the database in this context, and forget it at the end of the last such context."""
         with self._lock:
             self._wanted += 1
         try:
@@ -70,7 +70,7 @@ class KeptReadings:
                     self._kept.clear()
 
     def read(self, what: Hashable, revision: Callable[[], object], read: Callable[[], _Read]) -> _Read:
-        """Return what was read before at this revision, or read it."""
+        """Return what was read from the database before at this revision, or read it."""
         if not self._wanted:
             return read()
         now = revision()
@@ -154,6 +154,16 @@ class Database:
             yield
         except (SQLAlchemyError, UnicodeEncodeError, OverflowError) as error:
             raise _refusal(self.place, error) from error
+
+
+def storable(text: str) -> str:
+    """Return a text that every database takes: halves of surrogate pairs and NUL are replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can keep a text: no half of a surrogate pair and, for PostgreSQL, no NUL."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def sqlite_url(path: Path) -> str:

@@ -19,8 +19,9 @@ from mars_engine.align.training.training_distance import draw_responses
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.records import ModelRecord, Pair, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
+from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.store import Store
-from mars_engine.workspace.named_models import NamedModel, chosen_models, label_among, open_named_model, scale_of
+from mars_engine.workspace.named_models import NamedModel, chosen_models, open_named_model, scale_of
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS, CHECKPOINTS
 
@@ -97,11 +98,11 @@ def _sources(bench: Workbench, records: Sequence[ModelRecord]) -> tuple[RewardSo
     """Load reward models; several are brought to one scale, by their rewards of the workspace's own pairs."""
     return tuple(
         RewardSource(
-            label_among(record, records),
+            named.label,
             bench.shelf.load(record),
             *(scale_of(bench.store, record) if len(records) > 1 else (0.0, 1.0)),
         )
-        for record in records
+        for record, named in zip(records, with_distinct_labels(records), strict=True)
     )
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.align.alpaca.evaluation import FOLDER, AlpacaReport, evaluate_policies
-from mars_engine.align.alpaca.figures import PolicyFigures, figures_of
-from mars_engine.align.alpaca.formats import ModelOutputs, load_annotations, load_outputs
+from mars_engine.align.alpaca.formats import ModelOutputs, load_outputs
 from mars_engine.align.alpaca.judges import BothOrders, PairwiseJudge, RewardJudge
 from mars_engine.align.alpaca.package import PackageReport, run_package
 from mars_engine.align.alpaca.tables import load_tables
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.records import Turn, content_id, prompt_id
 from mars_engine.workspace.named_models import NamedModel, open_named_model
@@ -96,17 +94,6 @@ def run_alpaca_package(bench: Workbench, root: Path, request: AlpacaRequest, ann
         config=bench.config.evaluate,
         tables=load_tables(request.tables) if request.tables else None,
     )
-
-
-def read_annotations(path: Path, *, tables: Path | None, config: EvaluateConfig) -> PolicyFigures:
-    """Return the figures of annotations that were made before, ours or the package's; nobody is asked.
-
-    Raises:
-        LoadError: a file cannot be read, or the tables are of other prompts.
-    """
-    annotations = load_annotations(path)
-    said = f"{len(annotations):,} prompts of {path.name}"
-    return figures_of(annotations, prompts=said, tables=load_tables(tables) if tables else None, config=config)
 
 
 def _load(request: AlpacaRequest) -> tuple[list[ModelOutputs], ModelOutputs]:

@@ -24,7 +24,8 @@ from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import content_id, prompt_id
 from mars_engine.core.whole_file import completed_file
-from mars_engine.workspace.named_models import NamedModel, chosen_models, label_among, open_named_model
+from mars_engine.reward_models.model_labels import with_distinct_labels
+from mars_engine.workspace.named_models import NamedModel, chosen_models, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 
 ANSWERS_FOLDER = f"{ARTIFACTS}/align/answers"
@@ -91,7 +92,8 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
     with ExitStack() as stack:
         judge, named = stack.enter_context(_judge(bench, request, recorded))
         answered, fingerprint = _answers(bench, root, request, recorded, prompts)
-        loaded = {label_among(record, records): bench.shelf.load(record) for record in records}
+        labels = [record.label for record in with_distinct_labels(records)]
+        loaded = {label: bench.shelf.load(record) for label, record in zip(labels, records, strict=True)}
         report = best_of_n(answered, loaded, judge, config=bench.config.evaluate, progress=bench.progress)
     report = replace(report, remarks=(*report.remarks, *_said_of_judge(named, answered, picking)))
     key = content_id(

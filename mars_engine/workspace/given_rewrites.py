@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mars_engine.augment.generators.chat.completions import storable
 from mars_engine.augment.generators.given import (
     GivenParaphraser,
     GivenRefiner,
@@ -25,6 +24,7 @@ from mars_engine.core.records import Pair, Side
 from mars_engine.data.loaders.formats import formats_under
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.store import Store
+from mars_engine.store.database import storable
 from mars_engine.workspace.answer_files import AnswerLine, Tally
 
 IDS = ("id", "pair_id")

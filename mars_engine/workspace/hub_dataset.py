@@ -179,7 +179,7 @@ def dataset_lineage(store: Store, rows: Sequence[ExportRow], *, what: ExportWhat
 
 
 def lineage_lines(lineage: DatasetLineage) -> str:
-    """Return the lineage of the new pairs as JSON lines, in the order of the pairs."""
+    """Return how the workspace made its new pairs, for a published data set: JSON lines, in the order of the pairs."""
     names = PairLineage.__slots__
     lines = ({name: getattr(each, name) for name in names} for each in lineage.augmented)
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

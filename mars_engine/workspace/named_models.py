@@ -12,7 +12,7 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import ModelError
 from mars_engine.core.records import ModelRecord
 from mars_engine.embeddings.model_folder import is_on_this_machine
-from mars_engine.reward_models.model_labels import models_named, with_distinct_labels
+from mars_engine.reward_models.model_labels import models_named, named_model
 from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
 from mars_engine.workspace.rounds import newest_model
@@ -34,7 +34,7 @@ class NamedModel:
     """Reads mean and deviation of its rewards of the workspace's own pairs."""
 
     def prompts_seen(self, prompts: Collection[str], *, role: str) -> list[str]:
-        """Say how many of some prompts, by their ids, it was trained on; nothing where on none, or nobody knows."""
+        """Say how many of these prompts, by id, a workspace's model was trained on; nothing where none or unknown."""
         seen = sum(prompt in (self.trained_on or ()) for prompt in prompts)
         said = f"{seen:,} of {len(prompts):,} prompts are among those that the {role} {self.label} was trained on."
         return [said] if seen else []
@@ -48,25 +48,6 @@ def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
     if not names:
         return models
     return [named_model(models, name) for name in dict.fromkeys(names)]
-
-
-def named_model(models: Sequence[ModelRecord], name: str) -> ModelRecord:
-    """Return the newest model of an id, its beginning, or a label."""
-    found = models_named(models, name)
-    if not found:
-        raise ModelError(
-            f"the workspace has no reward model {name!r}",
-            expected="an id, its beginning, or a label of one: "
-            + (", ".join(model.label for model in with_distinct_labels(models)) or "none"),
-            remedy="correct the name",
-        )
-    return found[-1]
-
-
-def label_among(record: ModelRecord, records: Sequence[ModelRecord]) -> str:
-    """Return a model's label, with the beginning of its id where another has the same."""
-    is_shared = sum(other.label == record.label for other in records) > 1
-    return f"{record.label} ({record.id[:6]})" if is_shared else record.label
 
 
 @contextmanager

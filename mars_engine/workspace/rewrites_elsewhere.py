@@ -90,7 +90,7 @@ def take_answers(bench: Workbench, plan: Plan, files: Sequence[Path], *, writer:
 
 
 def with_writer(bench: Workbench, write: Writer, name: str = "") -> Workbench:
-    """Return the workbench with a function as its paraphraser, under a name that stands in each proposal.
+    """Return the workspace's workbench with a function as paraphraser, under a name that stands in each proposal.
 
     What it wrote under that name is kept, and it is not handed the same text again.
     """

@@ -192,12 +192,12 @@ def close_round(bench: Workbench) -> ClosedRound:
 
 
 def next_round(model: ModelRecord) -> int:
-    """Return the number of the round that follows a model: 1 after a warm-up."""
+    """Return the number of the method's next round, after a model: 1 after a warm-up."""
     return model.round + 1
 
 
 def newest_model(bench: Workbench) -> ModelRecord:
-    """Return the model that was trained last.
+    """Return the workspace's reward model that was trained last.
 
     Raises:
         NotReadyError: none is trained yet.
@@ -209,7 +209,7 @@ def newest_model(bench: Workbench) -> ModelRecord:
 
 
 def compose_newest_plan(bench: Workbench) -> ComposeReport:
-    """Compose what was accepted under the newest plan, on top of what the plan's model was trained on.
+    """Compose what a round accepted under the newest plan, on top of what the plan's model was trained on.
 
     Raises:
         NotReadyError: there is no plan.

@@ -16,6 +16,7 @@ from mars_engine.align.policies import (
     RecordedPolicy,
     SampledPolicy,
     load_policy,
+    policy_name,
 )
 from mars_engine.align.sampling import Draw, Sample, SamplingSettings
 from mars_engine.core.errors import ConfigError, ModelError, StoreError
@@ -29,6 +30,13 @@ SILENT = SilentProgress()
 
 def answer(policy, prompts=PROMPTS, count=3):
     return policy.answer(prompts, count, progress=SILENT)
+
+
+def test_a_policy_is_called_by_its_folder_wherever_that_is_or_by_its_name_on_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "tuned").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert policy_name(str(tmp_path / "tuned")) == policy_name("~/tuned") == "tuned"
+    assert policy_name("owner/name") == "owner/name"
 
 
 # ------------------------------------------------------------------------------------------------------- recorded

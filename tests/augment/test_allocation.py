@@ -9,6 +9,7 @@ from mars_engine.augment.allocation import (
     allocate_budget,
     allocation_probabilities,
     equal_share_margin,
+    hard_below,
     has_low_margin,
     scale_margins,
     summarize_allocation,
@@ -215,3 +216,13 @@ def test_the_margin_of_an_equal_share_parts_those_with_more_from_those_with_less
         assert ((margins < border) == has_low_margin(allocation_probabilities(margins, "signed", tau=tau))).all()
     assert equal_share_margin(margins, tau=0) == pytest.approx(margins.mean())
     assert equal_share_margin(margins, tau=1e-6) == pytest.approx(margins.mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["raw", "standard"])
+@pytest.mark.parametrize("tau", [0.0, 0.5, 3.0])
+def test_the_hard_are_those_that_get_more_than_an_equal_share(scale, tau):
+    margins = np.random.default_rng(1).normal(0.3, 2.0, 500)
+    border = hard_below(margins, scale=scale, tau=tau)
+    scaled = margins / margins.std() if scale == "standard" else margins
+    shares = allocation_probabilities(scaled, "signed", tau=tau or 1e-9)
+    assert (margins < border).tolist() == (shares > 1 / 500).tolist()

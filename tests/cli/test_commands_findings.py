@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mars_engine.cli.main import mars
+from mars_engine.data import import_parts
 from mars_engine.data.findings import newest_findings
-from mars_engine.workspace import importing
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 
@@ -45,7 +45,7 @@ def test_an_import_says_what_the_pairs_say_against_themselves(workspace, contrad
 
 
 def test_too_many_pairs_are_looked_through_when_asked(workspace, contradicting, monkeypatch):
-    monkeypatch.setattr(importing, "MOST_AT_IMPORT", 5)
+    monkeypatch.setattr(import_parts, "MOST_AT_IMPORT", 5)
     result = run(workspace, "import", contradicting)
     assert "'mars findings' looks for it" in result.output
     with open_workspace_store(find_workspace(Path(workspace))) as store:

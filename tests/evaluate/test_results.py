@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
-from mars_engine.augment.allocation import allocation_probabilities
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
@@ -18,7 +17,7 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.evaluate import overview
 from mars_engine.evaluate.heldout import Comparison
-from mars_engine.evaluate.overview import hard_below, headline, margin_histogram, margin_plane, say_gain, tell_story
+from mars_engine.evaluate.overview import headline, margin_histogram, margin_plane, say_gain, tell_story
 from mars_engine.evaluate.results import (
     compare_models,
     default_models,
@@ -342,16 +341,6 @@ def test_the_histogram_counts_the_training_pairs_alone(two_rounds):
     histogram = margin_histogram(index_of(bench))
     assert histogram.counts.sum() == histogram.pairs == 40
     assert histogram.counts[histogram.edges[:-1] < 0].sum() == histogram.mis_ranked
-
-
-@pytest.mark.parametrize("scale", ["raw", "standard"])
-@pytest.mark.parametrize("tau", [0.0, 0.5, 3.0])
-def test_the_hard_are_those_that_get_more_than_an_equal_share(scale, tau):
-    margins = np.random.default_rng(1).normal(0.3, 2.0, 500)
-    border = hard_below(margins, AllocationConfig(tau=tau, scale=scale))
-    scaled = margins / margins.std() if scale == "standard" else margins
-    shares = allocation_probabilities(scaled, "signed", tau=tau or 1e-9)
-    assert (margins < border).tolist() == (shares > 1 / 500).tolist()
 
 
 def test_the_plane_has_points_or_above_a_size_a_density_and_names_all_pairs(two_rounds, monkeypatch):

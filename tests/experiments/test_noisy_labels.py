@@ -10,7 +10,7 @@ from fakes import make_pairs
 from mars_engine.cli.frame import as_plain
 from mars_engine.core.errors import LoadError
 from mars_engine.core.records import Pair
-from mars_engine.experiments.draws import DatasetPairs, draw_pairs, exchanged, flip_labels
+from mars_engine.experiments.draws import DatasetPairs, draw_pairs, flip_labels
 from mars_engine.experiments.experiment import open_laboratory, run_experiment
 from mars_engine.experiments.page import experiment_html
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, NewPairWeights
@@ -44,7 +44,7 @@ def test_a_wrong_label_that_is_flipped_is_right():
 
 
 def test_a_pair_in_both_directions_cannot_be_flipped():
-    pairs = [*PAIRS[:30], *[exchanged(pair) for pair in PAIRS[:30]]]
+    pairs = [*PAIRS[:30], *[pair.exchanged for pair in PAIRS[:30]]]
     draw = draw_pairs(DatasetPairs(pairs, heldout=PAIRS[40:]), DATASET.model_copy(update={"base_pairs": 60}), 0)
     with pytest.raises(LoadError, match="both directions"):
         flip_labels(draw, 0.25, 0)
@@ -148,8 +148,8 @@ def test_new_pairs_make_up_their_share_of_the_weight():
 
 def test_exchanging_twice_gives_the_pair_back():
     pair = Pair.of((), "a", "b", subset="s")
-    assert (exchanged(pair).chosen, exchanged(pair).rejected, exchanged(pair).subset) == ("b", "a", "s")
-    assert exchanged(exchanged(pair)) == pair
+    assert (pair.exchanged.chosen, pair.exchanged.rejected, pair.exchanged.subset) == ("b", "a", "s")
+    assert pair.exchanged.exchanged == pair
 
 
 def test_the_report_shows_what_wrong_labels_have_of_the_loss(noisy):

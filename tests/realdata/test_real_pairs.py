@@ -15,10 +15,10 @@ from mars_engine.core.config import AllocationConfig, MarsConfig, ProbeConfig
 from mars_engine.core.records import ModelRecord
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
-from mars_engine.data.sources import load_sources, oriented_margins
+from mars_engine.data.sources import load_sources
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import ProbeTrainer
-from mars_engine.reward_models.score import ScoreReport, score_model
+from mars_engine.reward_models.score import ScoreReport, oriented_margins, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
 

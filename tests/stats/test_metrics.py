@@ -17,9 +17,9 @@ from mars_engine.stats.metrics import (
     correctness,
     log_losses,
     log_losses_at_best_scale,
-    longer_wins,
     margin_bin_edges,
     pairwise_accuracy,
+    rank_correlation,
     reliability,
     sigmoid,
     summarize_margins,
@@ -83,12 +83,6 @@ def test_calibrated_margins_have_a_small_error_and_exaggerated_ones_a_large_erro
     labelled = np.where(rng.random(20_000) < sigmoid(true), true, -true)
     assert calibration_error(labelled) < 0.02
     assert calibration_error(10 * labelled) > 0.15
-
-
-def test_longer_wins_counts_characters():
-    assert longer_wins(["abc", "naïve", ""], ["a", "naive", "x"]).tolist() == [2.0, 0.0, -1.0]
-    with pytest.raises(ValueError, match="shorter"):
-        longer_wins(["a", "b"], ["a"])
 
 
 def test_summary_by_hand():
@@ -191,3 +185,11 @@ def test_the_best_scale_is_that_of_the_least_loss_and_is_found_on_other_groups()
 def test_where_there_are_no_other_groups_margins_stay_as_they_are():
     margins = np.array([0.5, -0.25, 2.0])
     assert (log_losses_at_best_scale(margins, np.zeros(3, dtype=np.int64)) == log_losses(margins)).all()
+
+
+def test_rank_correlation_shares_ranks():
+    one, other = np.array([1.0, 2, 2, 4, 5, 6, 7, 8]), np.array([1.0, 3, 3, 20, 21, 22, 80, 99])
+    assert rank_correlation(one, other) == pytest.approx(1.0)
+    assert rank_correlation(one, -other) == pytest.approx(-1.0)
+    assert rank_correlation(one, np.ones(8)) == 0.0
+    assert rank_correlation(one[:7], other[:7]) == 0.0

@@ -7,6 +7,7 @@ from chat_tools import an_answer
 
 from mars_engine.core.chat_records import Spending
 from mars_engine.store import open_store
+from mars_engine.store.database import is_storable, storable
 
 
 @pytest.fixture
@@ -27,6 +28,16 @@ def test_what_was_kept_is_given_back_exactly(store):
     ids = [each.request_id for each in answers]
     assert store.chat.newest([*ids, "unknown"]) == dict(zip(ids, answers, strict=True))
     assert store.chat.settled([*ids, "unknown"]) == {ids[0], ids[2]}
+
+
+def test_what_no_database_takes_is_replaced_and_nothing_else(store):
+    odd = "half \ud83d, whole 😀, NUL \0."
+    assert [is_storable(each) for each in ("half \ud83d", "NUL \0", "whole 😀")] == [False, False, True]
+    kept = an_answer(answer=storable(odd))
+    assert kept.answer == "half ?, whole 😀, NUL \ufffd."
+    assert is_storable(kept.answer)
+    store.chat.keep([kept])
+    assert store.chat.all() == [kept]
 
 
 def test_an_answer_takes_the_place_of_the_failure_before_it(store):

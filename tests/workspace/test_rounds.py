@@ -29,11 +29,11 @@ from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.review import review_by_policy, wait_for_people
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.data.sources import load_sources, oriented_margins
+from mars_engine.data.sources import load_sources
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.score import oriented_margins, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.rounds import close_round, open_round, rounds_without_gain, run_rounds
 

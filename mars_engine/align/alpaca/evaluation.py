@@ -16,13 +16,14 @@ from mars_engine.align.alpaca.formats import (
     Annotation,
     Leaderboard,
     ModelOutputs,
+    load_annotations,
     load_leaderboard,
     write_leaderboard,
     write_outputs,
 )
 from mars_engine.align.alpaca.judges import PairwiseJudge
 from mars_engine.align.alpaca.judging import JoinedOutputs, join_outputs, judge_outputs, require_different_names
-from mars_engine.align.alpaca.tables import LengthTables
+from mars_engine.align.alpaca.tables import LengthTables, load_tables
 from mars_engine.align.alpaca.win_rate import WinRate, WinRateDifference, compare_wins, count_wins
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
@@ -149,6 +150,17 @@ def evaluate_policies(
         matrix=_matrix(judged, config) if matrix else (),
         folder=root / group,
     )
+
+
+def read_annotations(path: Path, *, tables: Path | None, config: EvaluateConfig) -> PolicyFigures:
+    """Return the figures of annotations that were made before, ours or the package's; nobody is asked.
+
+    Raises:
+        LoadError: a file cannot be read, or the tables are of other prompts.
+    """
+    annotations = load_annotations(path)
+    said = f"{len(annotations):,} prompts of {path.name}"
+    return figures_of(annotations, prompts=said, tables=load_tables(tables) if tables else None, config=config)
 
 
 def _group_id(baseline: ModelOutputs, judge: PairwiseJudge) -> str:

@@ -29,7 +29,7 @@ class PositionBias:
 
 
 def measure_position_bias(baseline_first: FloatArray, policy_first: FloatArray) -> PositionBias:
-    """Return the position bias of n prompts.
+    """Return how much the order of the policy's and the baseline's answers sways their judge, over n prompts.
 
     Args:
         baseline_first: probability that the policy wins where the baseline's answer is shown first, NaN where the judge
@@ -63,7 +63,7 @@ class LengthBias:
 
 
 def measure_length_bias(preferences: FloatArray, length_differences: FloatArray) -> LengthBias:
-    """Return how often the longer answer wins.
+    """Return how often the judge of a policy against its baseline prefers the longer answer.
 
     Args:
         preferences: probability that the policy wins, over both orders, NaN where the judge failed, shape (n,).

@@ -39,26 +39,29 @@ class Verdict:
 
     @property
     def probability(self) -> float | None:
-        """The mean over both orders, so that a place wins nothing; None unless both were judged."""
+        """Probability that the policy's answer beats the baseline's; None unless both orders were judged.
+
+        It is the mean over both, so that a place wins nothing.
+        """
         if self.baseline_first is None or self.policy_first is None:
             return None
         return (self.baseline_first + self.policy_first) / 2
 
 
 class PairwiseJudge(Protocol):
-    """Judges pairs of answers."""
+    """Judges a policy's answers beside the baseline's."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def id(self) -> str:
-        """Differs where the judge, its prompt or a setting that matters differs."""
+        """Differs where the judge of a policy against its baseline, its prompt or a setting that matters differs."""
         ...
 
     @property
     def sees_order(self) -> bool:
-        """Whether it reads both answers at once, so that the order in which they stand may sway it."""
+        """Whether the judge reads the policy's and the baseline's answer at once, so that their order may sway it."""
         ...
 
     @property
@@ -67,7 +70,7 @@ class PairwiseJudge(Protocol):
         ...
 
     def judge(self, pairs: Sequence[AnswerPair]) -> list[Verdict]:
-        """Judge each pair, in order; one that fails is a value, never an exception."""
+        """Judge each policy's answer beside the baseline's, in order; one that fails is a value, never an exception."""
         ...
 
 

@@ -29,7 +29,7 @@ class AnswerSheet:
 
 
 def sheet_of(outputs: ModelOutputs) -> AnswerSheet:
-    """Return outputs in AlpacaEval's format as a sheet; each instruction is a prompt of one turn."""
+    """Return outputs in AlpacaEval's format as a sheet to compare blind; each instruction is a prompt of one turn."""
     return AnswerSheet(outputs.generator, {(Turn("user", row.instruction),): row.output for row in outputs.rows})
 
 

@@ -34,7 +34,7 @@ def write_sheet(path: Path, name: str, answers: Iterable[tuple[Prompt, str]]) ->
 
 
 def as_instruction(prompt: Prompt) -> str:
-    """Return a prompt as one text: that of its only turn, or all turns with who speaks."""
+    """Return the instruction of an answer sheet for a prompt: its only turn, or all turns with who speaks."""
     if len(prompt) == 1:
         return prompt[0].content
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)

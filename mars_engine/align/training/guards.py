@@ -15,6 +15,7 @@ import numpy as np
 
 from mars_engine.augment.quality.text_facts import REFUSALS, repeated_share
 from mars_engine.core.records import FloatArray
+from mars_engine.stats.metrics import rank_correlation
 
 SURE_ERRORS = 2.0
 """Standard errors by which a mean must have moved before it is told."""
@@ -24,8 +25,6 @@ ROSE_BY = 0.1
 """By how much the share of repeated, listed or refused text must have risen."""
 RELATED = 0.3
 """Rank correlation from which a reward is said to go with something."""
-FEWEST_RELATED = 8
-"""Answers below which no correlation is told."""
 WENT_BY = 0.1
 """Share by which the distance from the training data must have grown."""
 SMALLEST_DISTANCE = 1e-3
@@ -77,19 +76,6 @@ def describe_texts(texts: Sequence[str]) -> Traits:
 def _listed_share(text: str) -> float:
     lines = [line for line in text.splitlines() if line.strip()]
     return sum(bool(_LISTED.match(line)) for line in lines) / len(lines) if lines else 0.0
-
-
-def rank_correlation(one: FloatArray, other: FloatArray) -> float:
-    """Return Spearman's rank correlation; 0 where it cannot be told."""
-    if len(one) < FEWEST_RELATED or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Return ranks; equal values share the mean of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
 
 
 def alarms(first: Look, now: Look, between: Sequence[Look], texts: Sequence[str], rewards: FloatArray) -> list[str]:

@@ -16,11 +16,6 @@ REFERENCE_SHEET, NEWEST_SHEET = "reference.json", "newest.json"
 """The answers of the first and the newest look, in AlpacaEval's format."""
 
 
-def policy_name(policy: str) -> str:
-    """Return what a policy is called: its folder's name, or its name on the hub."""
-    return Path(policy).name if Path(policy).is_dir() else policy
-
-
 def load_looks(folder: Path) -> list[Look]:
     """Return the looks that are kept in a folder, oldest first; none where there is no file of them."""
     path = folder / LOOKS_FILE

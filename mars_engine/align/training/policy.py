@@ -59,7 +59,7 @@ class Policy:
         return [{"role": turn.role, "content": turn.content} for turn in prompt]
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """Return the tokens that the policy reads before it answers."""
+        """Return the tokens that the policy in training reads before it answers."""
         if self.template == "plain":
             return list(self.tokenizer(self.turns(prompt), verbose=False)["input_ids"])
         encoded = self.tokenizer.apply_chat_template(

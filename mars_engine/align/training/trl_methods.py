@@ -153,7 +153,7 @@ def share_of_step(total: int, what: str) -> int:
 
 
 def divisor_within(total: int, most: int) -> int:
-    """Return the largest divisor of `total` that is at most `most`."""
+    """Return how many completions or pairs TRL takes in one pass: the largest divisor of `total` up to `most`."""
     return next(number for number in range(min(total, most), 0, -1) if total % number == 0)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from mars_engine.align.blind.sheets import write_sheet
-from mars_engine.align.training.guards import Look, alarms, describe_texts, distance_ratio, rank_correlation
-from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks, policy_name, save_looks
+from mars_engine.align.policies import policy_name
+from mars_engine.align.training.guards import Look, alarms, describe_texts, distance_ratio
+from mars_engine.align.training.looks import NEWEST_SHEET, REFERENCE_SHEET, load_looks, save_looks
 from mars_engine.align.training.policy import Policy
 from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.sampling import likelihoods, sample_completions
@@ -18,6 +19,7 @@ from mars_engine.align.training.training_distance import TrainingDistance
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.records import Prompt
 from mars_engine.reward_models.workbench import AddPoint, forget_point
+from mars_engine.stats.metrics import rank_correlation
 
 
 @dataclass

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mars_engine.augment.generators.chat.completions import storable
 from mars_engine.augment.generators.chat.reading import Reading, vet_rewrites
 from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.chat_records import ChatRequest, KeptAnswer
@@ -17,6 +16,7 @@ from mars_engine.core.clock import Clock
 from mars_engine.core.errors import GenerationError
 from mars_engine.core.records import GeneratorCard, Prompt, Side, Turn
 from mars_engine.store.chat import ChatStore
+from mars_engine.store.database import storable
 
 SERVER = "taken in"
 """What stands in the place of a server's address."""
@@ -37,12 +37,12 @@ class Wanted:
 
 
 def to_paraphrase(writer: str, text: str, source_id: str) -> Wanted:
-    """Return what is asked of a writer who paraphrases a text."""
+    """Return what is asked of a writer elsewhere, whose paraphrases of a text are taken in."""
     return Wanted(_request(writer, "paraphrase", source_id, (Turn("user", text),)), text, ())
 
 
 def to_refine(writer: str, side: Side, prompt: Prompt, chosen: str, rejected: str, source_id: str) -> Wanted:
-    """Return what is asked of a writer who rewrites one side of a pair so that it differs more from the other."""
+    """Return what is asked of a writer elsewhere, who rewrites one side of a pair to differ more from the other."""
     messages = (*prompt, Turn("chosen", chosen), Turn("rejected", rejected))
     source, other = (chosen, rejected) if side == "chosen" else (rejected, chosen)
     return Wanted(_request(writer, f"refine {side}", source_id, messages), source, (other,))
@@ -125,7 +125,7 @@ class GivenParaphraser:
         return given_card(self.writer)
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; one without usable rewrites fails as a value.
+        """Answer each request with rewrites written elsewhere, in order; one without usable ones fails as a value.
 
         Raises:
             GenerationError: what the writer returned are no rewrites.
@@ -156,7 +156,7 @@ class GivenRefiner:
         return given_card(self.writer)
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order; one without usable rewrites fails as a value."""
+        """Answer each request with rewrites written elsewhere, in order; one without usable ones fails as a value."""
         wanted = [
             to_refine(self.writer, each.side, each.prompt, each.chosen, each.rejected, each.source_id)
             for each in requests

@@ -3,10 +3,8 @@
 from functools import cached_property
 from pathlib import Path
 
-from mars_engine.core.config import CausalConfig
 from mars_engine.core.progress import Progress
-from mars_engine.embeddings.model_folder import PACKAGED, find_model_folder, fingerprint_folder, is_on_this_machine
-from mars_engine.embeddings.packaged_lm import PACKAGED_LM
+from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder, is_on_this_machine
 
 NOT_HERE = "not on this machine yet; the next proposing downloads them"
 
@@ -37,7 +35,7 @@ class NamedModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the model's files, first 24 digits."""
+        """SHA-256 over the files of the model that a generator's settings name, first 24 digits."""
         if not self._may_download and not is_on_this_machine(self.name):
             return NOT_HERE
         return fingerprint_folder(self.folder)
@@ -59,14 +57,3 @@ class NamedModel:
             expected=f"a folder with a {self._kind}, or a hub id such as owner/name",
             setting=self._setting,
         )
-
-
-def causal_model(config: CausalConfig, *, progress: Progress, may_download: bool) -> NamedModel:
-    """Return the model that [causal] names, for whoever writes with it or reads with it."""
-    return NamedModel(
-        PACKAGED_LM if config.model == PACKAGED else config.model,
-        kind="causal language model",
-        setting="'model' under [causal] in mars.toml",
-        progress=progress,
-        may_download=may_download,
-    )

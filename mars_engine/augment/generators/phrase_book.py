@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mars_engine.augment.generators.passages.sentences import at_sentence_start, gaps, protected_spans
+from mars_engine.augment.generators.passages.sentences import ABBREVIATION_END, gaps, protected_spans
 from mars_engine.core.errors import GenerationError
 
 SHIPPED_PHRASES = Path(__file__).with_name("phrases.toml")
@@ -201,6 +201,8 @@ _OPENING = frozenset(" \t\n([{*—–…")
 _CLOSING = frozenset(".,;:!?…)]}*—–")
 _LONGEST_SENTENCE = 400
 _SENTENCE_MARKS = re.compile(r"[.!?;:\n]\s")
+_LINE_OPENING = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)]|[A-Za-z][.)]|\#{1,6})[ \t]+)*[*_(\[]*\Z")
+_AFTER_SENTENCE = re.compile(r"[.!?…][\"”’')\]*_]*[ \t]+[*_(\[]*\Z")
 _VOWEL_SOUND = re.compile(r"(?!eu|one\b|once\b|us[aeu]|uni[^mn])(?:[aeiou]|hour|honest|heir)", re.IGNORECASE)
 
 
@@ -220,7 +222,7 @@ def _slot(text: str, start: int, end: int, phrase: Phrase) -> Slot | None:
     if found.isupper() and found not in ("I", "A"):
         shouted = any(len(token) > 1 and token.isupper() for token in (previous, following))
         written = [option.upper() for option in options] if shouted else []
-    elif found[0].isupper() and at_sentence_start(text, start):
+    elif found[0].isupper() and _at_sentence_start(text, start):
         a_name = found[1:] != phrase.text[1:] or _opens_a_name(phrase, following)
         written = [] if a_name else [option[0].upper() + option[1:] for option in options]
     else:
@@ -230,6 +232,15 @@ def _slot(text: str, start: int, end: int, phrase: Phrase) -> Slot | None:
     if "’" in text:
         written = [option.replace("'", "’") for option in written]
     return Slot(start, end, tuple(written))
+
+
+def _at_sentence_start(text: str, position: int) -> bool:
+    """Whether a word at `position` opens a line, a list item or a sentence."""
+    before = text[text.rfind("\n", 0, position) + 1 : position]
+    if _LINE_OPENING.match(before):
+        return True
+    tail = before[-16:]
+    return _AFTER_SENTENCE.search(tail) is not None and ABBREVIATION_END.search(tail) is None
 
 
 def _stands_free(text: str, start: int, end: int) -> bool:

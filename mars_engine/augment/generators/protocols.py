@@ -44,7 +44,7 @@ class RefineRequest:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generator's answer to a request: candidates, or the reason why there are none. Both may be given: fewer than asked."""
+    """A generator's answer to a request: candidates, or why there are none. Both may be given: fewer than asked."""
 
     key: str
     candidates: tuple[str, ...]

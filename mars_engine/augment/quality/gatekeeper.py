@@ -76,7 +76,7 @@ class LeakIndex:
     """Which evaluation each text of the index belongs to."""
 
     def leak(self, pair: Pair) -> Leak:
-        """Return the nearest that a side of the pair, with the last turn of its prompt, comes to an evaluation."""
+        """Return for the leakage gate how near a side of the pair, with the last turn, comes to an evaluation."""
         found = max((self.index.overlap(text) for text in exchanges(pair)), key=lambda overlap: overlap.share)
         return Leak(found.share, self.owners[found.place] if found.place >= 0 else "")
 
@@ -93,7 +93,10 @@ class OutOfFold:
     """Sources of which a person has said that the label is right, or flipped it."""
 
     def margins(self, pairs: Sequence[Pair], sources: Sequence[Pair], *, progress: Progress) -> FloatArray:
-        """Return the pairs' margins under models that never saw their sources, the mean over the draws, shape (n,)."""
+        """Return for the gates the pairs' margins under models that never saw their sources, shape (n,).
+
+        Each is the mean over the draws.
+        """
         # A source that is not trained on was seen by no model, so that any will do.
         any_fold = next(iter(self.fold_of_prompt.values()))
         folds = np.stack([self.fold_of_prompt.get(source.prompt_id, any_fold) for source in sources], axis=1)
@@ -116,7 +119,7 @@ class Gatekeeper:
     _judge_failures: list[JudgeFailure] = field(default_factory=list)
 
     def take_judge_failures(self) -> list[JudgeFailure]:
-        """Return what a judge could not do since this was asked last."""
+        """Return the proposals that the gates' judge could not judge since this was asked last."""
         taken = list(self._judge_failures)
         self._judge_failures.clear()
         return taken
@@ -282,7 +285,7 @@ def _places_that_pass(verdicts: Sequence[Verdict]) -> set[int]:
 
 
 def both_orders(pair: Pair, *, source_id: str = "", ask_again: bool = False) -> tuple[JudgeRequest, JudgeRequest]:
-    """Return what a judge is asked about a pair: with the chosen answer first, and with the rejected one first."""
+    """Return both requests to a judge about a pair, for a gate or a label check: each answer stands first once."""
     return (
         JudgeRequest(
             f"{pair.id}/forward", pair.prompt, pair.chosen, pair.rejected, source_id=source_id, ask_again=ask_again
@@ -334,7 +337,7 @@ def _out_of_fold(bench: Workbench) -> OutOfFold | None:
 
 
 def leak_index(held_out: Sequence[Pair], benchmarks: Mapping[str, Sequence[str]]) -> LeakIndex | None:
-    """Return the index of held-out pairs and benchmarks' texts; None where there are none."""
+    """Return the leakage gate's index of held-out pairs and benchmarks' texts; None where there are none."""
     owned = [(text, HELD_OUT) for pair in held_out for text in exchanges(pair)]
     owned += [(text, name) for name, texts in benchmarks.items() for text in dict.fromkeys(texts)]
     if not owned:
@@ -343,7 +346,7 @@ def leak_index(held_out: Sequence[Pair], benchmarks: Mapping[str, Sequence[str]]
 
 
 def exchanges(pair: Pair) -> tuple[str, str]:
-    """Return the last turn of the prompt with each answer: what a model would be trained and evaluated on alike."""
+    """Return the last turn of the prompt with each answer, which the leakage gate looks for in evaluations."""
     question = last_turn(pair)
     return f"{question}\n{pair.chosen}", f"{question}\n{pair.rejected}"
 
@@ -366,7 +369,7 @@ def with_verdict(proposal: Proposal, verdict: Verdict, config: QualityConfig) ->
 
 
 def cards_of_writers(proposal: Proposal) -> dict[str, Mapping[str, Any]]:
-    """Return the cards of the generators that wrote a proposal, by what each did; the gates' note is none."""
+    """Return the cards of the generators that wrote a proposal, by task; the quality gates' note is not among them."""
     return {
         task: card for task, card in proposal.generators.items() if task != GATES_NOTE and isinstance(card, Mapping)
     }
@@ -471,9 +474,7 @@ def stored_candidate(
         source: its source pair as it was imported.
         refined: refined pairs by oriented id and settings; a paraphrase of one of them was written from it.
     """
-    original = source
-    if proposal.oriented_id != source.id:
-        original = Pair.of(source.prompt, source.rejected, source.chosen, subset=source.subset)
+    original = source if proposal.oriented_id == source.id else source.exchanged
     base = original
     if proposal.method != "paraphrase":
         base = (refined or {}).get((proposal.oriented_id, proposal.settings_id), original)

@@ -123,7 +123,10 @@ def changed_numbers(base: str, new: str) -> tuple[Counter[str], Counter[str]]:
 
 
 def in_pieces(text: str, halvings: int) -> list[str]:
-    """Return a text in 2 ** `halvings` pieces at most, each cut near its middle where a line, sentence or word ends."""
+    """Return a text in 2 ** `halvings` pieces at most, which the gates compare one by one.
+
+    Each cut lies near the middle of what is cut, where a line, a sentence or a word ends.
+    """
     if halvings == 0:
         return [text]
     middle = len(text) // 2
@@ -201,7 +204,7 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def repeated_share(words: Sequence[str], length: int) -> float:
-    """Return the share of the runs of so many neighbouring words that came before; 0 where there is no run."""
+    """Return how much a text repeats itself: the share of runs of `length` words that came before; 0 without any."""
     runs = [tuple(words[place : place + length]) for place in range(len(words) - length + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 

@@ -54,7 +54,7 @@ def advise_(session: Session, extra: tuple[str, ...], overrides: Overrides) -> A
 
 
 def show_advice(console: Console, report: AdviceReport) -> None:
-    """Print the steps, best first, what is said of each, and whether earlier advice was right."""
+    """Print for `mars advise` the steps, best first, what is said of each, and whether earlier advice was right."""
     advice = report.advice
     show_steps(console, advice.steps)
     for each in advice.steps:
@@ -73,13 +73,13 @@ def show_advice(console: Console, report: AdviceReport) -> None:
 
 
 def show_steps(console: Console, steps: Sequence[Step]) -> None:
-    """Print steps as a table, in the order given."""
+    """Print for `mars advise` its steps as a table, in the order given."""
     rows = [[each.name, each.prospect, _points(each), _minutes(each.minutes), each.command] for each in steps]
     table(console, "Where the next hour pays", ["step", "prospect", "points", "minutes", "command"], rows)
 
 
 def show_outcomes(console: Console, told: Sequence[Outcome]) -> None:
-    """Print what came of advice as a table."""
+    """Print for `mars advise` what came of earlier advice, as a table."""
     headings = ["advised", "first choice", "done since", "expected", "happened", ""]
     table(console, "Was the advisor right?", headings, [_outcome(each) for each in told])
 

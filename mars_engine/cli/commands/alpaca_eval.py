@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mars_engine.align.alpaca.evaluation import AlpacaReport
+from mars_engine.align.alpaca.evaluation import AlpacaReport, read_annotations
 from mars_engine.align.alpaca.figures import PolicyFigures
 from mars_engine.align.alpaca.package import PackageReport
 from mars_engine.cli import printing
@@ -19,7 +19,6 @@ from mars_engine.workspace.alpaca_eval import (
     ASK_A_CHAT_MODEL,
     CHAT,
     AlpacaRequest,
-    read_annotations,
     run_alpaca_eval,
     run_alpaca_package,
 )

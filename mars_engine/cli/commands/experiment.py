@@ -89,7 +89,7 @@ def _unrecorded(session: Session) -> Iterator[Workbench]:
 
 
 def store_results(experiment: WorkspaceExperiment, cells: Sequence[ExperimentCell]) -> ExperimentReport:
-    """Put an experiment's results into the database and its files.
+    """Put what `mars experiment` found into the database and the experiment's files.
 
     Raises:
         MarsError: no seed is finished for all methods.

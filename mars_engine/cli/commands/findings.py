@@ -24,7 +24,7 @@ def findings_(session: Session) -> Any:
 
 
 def show_findings(console: Console, found: Findings) -> None:
-    """Print what was found, and that nothing was."""
+    """Print for `mars findings` and `mars import` what was found, and that nothing was."""
     telling = [each for each in found.all if each.count]
     console.print(f"What the {found.pairs:,} pairs say against themselves:" + ("" if telling else " nothing was found"))
     for each in telling:

@@ -12,10 +12,10 @@ from mars_engine.cli.commands.rounds import train_rounds
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.curate.review import Reviewer, ReviewPolicy, review_by_policy
-from mars_engine.data.sources import load_sources, oriented_margins
+from mars_engine.data.sources import load_sources
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.jobs import headlines
-from mars_engine.reward_models.score import score_model
+from mars_engine.reward_models.score import oriented_margins, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.rounds import compose_newest_plan, newest_model
 

@@ -5,6 +5,7 @@ pages' forms are made from it.
 """
 
 from mars_engine.core.config.align import AlignConfig, AlignMethod, PolicyTemplate, RewardCombination
+from mars_engine.core.config.form_fields import Setting, section_type, settings_of
 from mars_engine.core.config.generators import (
     CausalConfig,
     ChatConfig,
@@ -84,6 +85,7 @@ __all__ = [
     "RewardModelConfig",
     "Section",
     "Seq2SeqConfig",
+    "Setting",
     "StructuredOutput",
     "Tracker",
     "TriageConfig",
@@ -91,6 +93,8 @@ __all__ = [
     "config_as_toml",
     "load_config",
     "say_complaints",
+    "section_type",
+    "settings_of",
     "update_toml",
     "validate_config",
 ]

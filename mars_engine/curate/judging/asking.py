@@ -112,7 +112,7 @@ def forecast_judging(
 
 
 def newest_triage(store: Store) -> dict[str, TriageRow]:
-    """Return what triage said of each pair under the newest warm-up that was triaged, by pair id; empty before."""
+    """Return the newest triage, which judges' opinions are set beside, by pair id; empty where nothing was triaged."""
     model = store.browse.newest_triaged_model()
     return {} if model is None else {row.pair_id: row for row in store.models.triage(model.id)}
 

@@ -34,16 +34,16 @@ class LabelJudge(Protocol):
 
     @property
     def name(self) -> str:
-        """Names the judge and all that decides what it says."""
+        """Names the judge of labels and all that decides its opinions."""
         ...
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be known of it before it is believed, as sentences."""
+        """What is to be known of a judge of labels before its opinions are believed, as sentences."""
         ...
 
     def judge(self, pairs: Sequence[Pair], *, again: bool = False) -> list[Said]:
-        """Return what it says of each pair, in order; what fails is a value, never an exception.
+        """Return what the judge says of each pair's label, in order; what fails is a value, never an exception.
 
         Args:
             pairs: as labelled.
@@ -52,7 +52,7 @@ class LabelJudge(Protocol):
         ...
 
     def estimate(self, pairs: Sequence[Pair]) -> GenerationEstimate | None:
-        """Return what asking would cost; None where it costs nothing but time. Nothing is asked."""
+        """Return what asking for opinions on labels would cost, None where it is time alone; nothing is asked."""
         ...
 
 
@@ -106,7 +106,7 @@ class LikelihoodJudge:
         return GeneratorCard("causal-judge", "1", settings, stand_in=False, note="a language model, asked for A or B")
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """Answer each request, in order; one whose texts the model could not read whole is a failure."""
+        """Judge each request, in order, by the likelier of A and B; one too long to be read whole is a failure."""
         questions = [_question(request) for request in requests]
         short = [place for place, question in enumerate(questions) if len(question[0].content) <= MOST_CHARACTERS]
         asked = [(questions[place], letter) for place in short for letter in LETTERS]

@@ -53,5 +53,5 @@ def dialogue_turns(dialogue: object) -> Prompt:
 
 
 def open_turns(prompt: str) -> Prompt:
-    """Return the turns of a prompt that ends where the assistant is to speak."""
+    """Return the turns of an HH-RLHF prompt that ends where the assistant is to speak."""
     return dialogue_turns(_OPEN_END.sub("", prompt))

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mars_engine.core.import_records import ColumnExample, SourceColumns, shortened
+from mars_engine.core.import_records import ColumnExample, SourceColumns
 from mars_engine.data.loaders.cells import METADATA, TEXT_PROMPTS, WEAK_PROMPTS, is_blank, plain_name
 from mars_engine.data.loaders.choices import STEMS
-from mars_engine.data.loaders.values import ROLES, are_turns, decoded, is_turn, text_in
+from mars_engine.data.loaders.values import ROLES, are_turns, decoded, is_turn, shortened, text_in
 
 ONE_ANSWER = ("completion", "response", "output", "answer", "generation", "completions", "answers")
 KNOWN_ROLES = frozenset(ROLES.values())

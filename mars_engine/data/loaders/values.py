@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LONGEST_EXAMPLE = 80
+
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("user", "human", "prompter", "customer", "instruction", "usr"), "user"),
     **dict.fromkeys(
@@ -168,3 +170,9 @@ def _turn(item: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
     calls = next((item[key] for key in CALL_KEYS if item.get(key)), None)
     named = {**ROLES, **roles}.get(role.strip().lower(), role) if isinstance(role, str) else role
     return {"role": named, "content": content, **({"calls": calls} if calls is not None else {})}
+
+
+def shortened(value: Any) -> str:
+    """Return a cell as one short line that every database and console can hold, for a column's example."""
+    text = " ".join(str(value)[: 4 * LONGEST_EXAMPLE].replace("\0", " ").encode("utf-8", "replace").decode().split())
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"

@@ -26,7 +26,7 @@ class PolicyCurve:
 
     @property
     def furthest(self) -> float:
-        """The greatest KL that it reached at a look."""
+        """The greatest KL that the experiment's policy reached at a look."""
         return max(self.kl)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mars_engine.align.training.looks import policy_name
+from mars_engine.align.policies import policy_name
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import FloatArray

@@ -185,6 +185,16 @@ def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
+def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a model that is not trained computes in bf16; on 'auto' as training does, but never on a processor.
+
+    There it saves little, and costs sameness.
+    """
+    if precision == "auto" and device.type == "cpu":
+        return False
+    return trains_in_bf16(precision, device)
+
+
 def head_modules(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules on top of the base model that have weights: the head, of any architecture."""
     return [
@@ -363,7 +373,7 @@ def _is_end(tokenizer: Any, model: PreTrainedModel) -> bool:
 
 
 def most_positions(model: PreTrainedModel) -> int | None:
-    """Return how many tokens a model takes at most; None where it does not say, or goes by distances."""
+    """Return how many tokens a transformer backbone takes at most; None where it does not say, or goes by distances."""
     config: Any = model.config.get_text_config()
     table: Any = next(
         (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings")), None

@@ -241,7 +241,7 @@ def with_evidence(card: str, evidence: ModelEvidence) -> str:
 
 
 def evidence_section(evidence: ModelEvidence) -> str:
-    """Return the section of a card on the pairs behind a model, which ends with an empty line."""
+    """Return the section of a transformer's model card on the pairs behind it, which ends with an empty line."""
     lines = [
         PAIRS,
         "",

@@ -35,7 +35,7 @@ def find_backbone_folder(name: str) -> Path:
 
 
 def share_training(**work: Any) -> None:
-    """Do another process's share of a training."""
+    """Do the share of any process but the first in fine-tuning a transformer."""
     from mars_engine.reward_models.transformer.fit import fine_tune
 
     fine_tune(**work, progress=SilentProgress())

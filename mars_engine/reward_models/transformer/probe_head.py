@@ -62,7 +62,7 @@ class PooledRewardModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
 
 def cut_above(encoder: PreTrainedModel, highest: int) -> None:
-    """Take away an encoder's layers above one of them, and what it makes of its last layer's first token.
+    """Cut the layers of a transformer to fine-tune above the highest that its probe head reads, and its pooler.
 
     Raises:
         ConfigError: its layers do not stand where those of BERT and its kin do, or there are fewer.

@@ -80,7 +80,7 @@ class ProbeSource:
             )
 
     def choose_features(self, training_set: TrainingSet) -> None:
-        """See to it that the probe's features are chosen, by these pairs where none were."""
+        """Have the probe that fine-tuning starts from choose its features by these pairs, unless they are chosen."""
         self.trainer.model_id(training_set)
 
     def start(self, training_set: TrainingSet, *, progress: Progress) -> ProbeStart:

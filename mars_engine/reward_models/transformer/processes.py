@@ -70,7 +70,7 @@ def leave_processes() -> None:
 
 
 def follow() -> None:
-    """Do this process's share of each piece of work, until released."""
+    """Do this process's share of a transformer's training, piece by piece, until released."""
     while (told := _pass_on(None)) is not None:
         share, arguments = told
         try:

@@ -57,7 +57,7 @@ class TransformerShelf:
         return _is_whole(self.root / record.artifact)
 
     def describe(self, record: ModelRecord, evidence: ModelEvidence) -> None:
-        """Add to the model card which pairs the model learned from, and what it is worth on those held out.
+        """Add to a transformer's model card which pairs it learned from, and what it is worth on those held out.
 
         Raises:
             ModelError: the card cannot be written, for example because the disk is full; it stays as it was.

@@ -287,7 +287,7 @@ class Interruption:
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Interruption]:
-    """Let the first Ctrl+C be noted, so that the work can end in good order; a second one interrupts at once."""
+    """Note the first Ctrl+C, so that fine-tuning can end in good order; a second one interrupts at once."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield interruption

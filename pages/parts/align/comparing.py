@@ -13,7 +13,7 @@ from mars_engine.core.errors import LoadError, MarsError
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import Split, prompt_id
-from mars_engine.core.review_records import Comparison
+from mars_engine.core.review_records import Comparison, ComparisonVote
 from mars_engine.service.aligned import SheetFile, sheets_at_hand
 from mars_engine.service.desk import Desk
 from mars_engine.service.uploads import find_upload, save_upload
@@ -170,12 +170,13 @@ def _draw_comparison(desk: Desk, comparison: Comparison) -> None:
         return
     votes = desk.store.comparisons.votes(comparison.id)
     if has_seen_result(votes, name):
-        _draw_result(desk, comparison)
+        _draw_result(desk, comparison, votes)
     draw_card(desk, comparison, name)
 
 
-def _draw_result(desk: Desk, comparison: Comparison) -> None:
-    result = result_of(desk, comparison)
+def _draw_result(desk: Desk, comparison: Comparison, votes: Sequence[ComparisonVote]) -> None:
+    prompts = len(desk.store.comparisons.answers(comparison.id))
+    result = comparison_result(comparison, votes, prompts, config=desk.config.evaluate)
     wins = result.wins
     st.subheader(verbatim(f"{comparison.second} against {comparison.first}"), anchor=False)
     if not wins.n_total:
@@ -216,13 +217,6 @@ def _said_of(result: ComparisonResult, comparison: Comparison) -> list[str]:
         counted = "; ".join(f"{count:,} × {reason}" for reason, count in comparison.left_out.items())
         said.append(f"Not compared: {counted}.")
     return said
-
-
-def result_of(desk: Desk, comparison: Comparison) -> ComparisonResult:
-    """Count the votes of a comparison."""
-    votes = desk.store.comparisons.votes(comparison.id)
-    prompts = len(desk.store.comparisons.answers(comparison.id))
-    return comparison_result(comparison, votes, prompts, config=desk.config.evaluate)
 
 
 # ------------------------------------------------------------------------------------------------------ as pairs

@@ -12,8 +12,9 @@ from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.service.aligned import PromptsAtHand, policies_at_hand, prompts_at_hand, tokens_a_second
 from mars_engine.service.desk import Desk
 from mars_engine.service.uploads import find_upload, save_upload
+from pages.parts.drawing.numbers import duration
 from pages.parts.frame.page import empty_state, show_error
-from pages.parts.train.run_panel import begin, duration
+from pages.parts.train.run_panel import begin
 
 PROMPTS_FILE = "prompts"
 """Name in the query parameters of the key of an uploaded file of prompts."""

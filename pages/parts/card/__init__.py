@@ -63,12 +63,12 @@ class Dealing(Reading):
 
     @property
     def by_gain(self) -> bool:
-        """Whether proposals come in the order in which they add most, which is made in the background."""
+        """Whether the browser gets cards in the order in which proposals add most, which is made in the background."""
         return self.kind == "proposal" and self.order == "gain"
 
     @property
     def deck(self) -> str:
-        """Differs where the cards in the browser are not those wanted any more."""
+        """Identifies the cards that the browser is to hold: it changes when those it has are no longer wanted."""
         return content_id(self.kind, self.annotator, self.order, self.source, self.overlap_percent)
 
 
@@ -97,13 +97,13 @@ class Answer:
 
     @property
     def nothing_waits(self) -> bool:
-        """Whether the annotator has decided about all that there is."""
+        """Whether no card is left: the annotator has decided about all that there is."""
         progress = self.data["progress"]
         return progress is not None and progress["waiting"] == 0
 
 
 def answer_browser(desk: Desk, dealing: Dealing) -> Answer:
-    """Store what the browser has decided, and deal the next cards. What is not stored is kept in the browser.
+    """Store what was decided on the browser's cards, and deal the next ones. What is not stored stays in the browser.
 
     Raises:
         MarsError: the annotator's name cannot be used. A database that is out of order is no error here: the component
@@ -159,7 +159,7 @@ NOT_DEALT: dict[str, Any] = {"queue": None, "last_sequence": 0, "progress": None
 
 
 def deal_cards(desk: Desk, dealing: Dealing, *, limit_cards: int, held: Collection[str] = ()) -> Deal:
-    """Deal the next cards of a reading, but for those that are held already."""
+    """Deal the browser the next cards of a reading, but for those that it holds already."""
     return deal(
         desk.deck_cache,
         desk.index(),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.parts.drawing.numbers import as_size
+
 LARGEST_DOWNLOAD_BYTES = 200 * 2**20
 """A download is held in the server's memory while it goes out; larger files are fetched from their folder."""
 
@@ -48,10 +50,3 @@ def _draw_button(label: str, path: Path, key: str) -> None:
     st.download_button(
         label, data=path.read_bytes, file_name=path.name, on_click="ignore", icon=":material/download:", key=key
     )
-
-
-def as_size(size_bytes: int) -> str:
-    """Return a size in the unit that fits."""
-    if size_bytes < 1024:
-        return f"{size_bytes:,} bytes"
-    return f"{size_bytes / 1024:,.1f} KB" if size_bytes < 1024**2 else f"{size_bytes / 1024**2:,.1f} MB"

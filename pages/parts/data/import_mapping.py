@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from mars_engine.cli.import_reading import ImportRequest, read_columns
 from mars_engine.core.errors import MarsError
 from mars_engine.core.import_records import SourceColumns
 from mars_engine.service.desk import Desk
+from mars_engine.service.import_reading import ImportRequest, read_columns
 
 COLUMNS = {"prompt": "Prompt", "chosen": "Chosen", "rejected": "Rejected", "system": "System turn"}
 SCORES = {"chosen": "Score of chosen", "rejected": "Score of rejected"}

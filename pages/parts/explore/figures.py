@@ -68,7 +68,7 @@ def _top(histogram: Histogram) -> float:
 
 
 def is_cut(histogram: Histogram) -> bool:
-    """Whether bars of the context are higher than the axis."""
+    """Whether Explore's pale bars, those of all pairs, are cut off at the top."""
     return _top(histogram) < float(histogram.all.max())
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.cli.config_options import Setting, settings_of
-from mars_engine.core.config import MarsConfig
+from mars_engine.core.config import MarsConfig, Setting, settings_of
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import ConfigError
 from pages.parts.frame.page import show_error

@@ -221,7 +221,7 @@ def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
 
 
 def draw_runs(desk: Desk) -> None:
-    """List the latest runs."""
+    """List the latest runs on the Overview."""
     runs = desk.store.runs.newest(RUNS_SHOWN)
     if not runs:
         return

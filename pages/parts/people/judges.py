@@ -3,7 +3,6 @@
 import streamlit as st
 
 from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement, judge_agreement
-from mars_engine.data.pair_index import revision_of
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import draw_table
 from pages.parts.people.agreement import in_words
@@ -18,7 +17,7 @@ def _judges(root: str, revision: str, settings: str, _desk: Desk) -> JudgeAgreem
 
 def draw_judges_of(desk: Desk) -> None:
     """Draw what the judges of a workspace said, compared once until something of it changes."""
-    revision = revision_of(desk.store, "reviews", "opinions", "triage", "removals")
+    revision = desk.store.browse.revision_of("reviews", "opinions", "triage", "removals")
     draw_judges(_judges(str(desk.root), revision, desk.config.evaluate.model_dump_json(), desk))
 
 

@@ -16,7 +16,7 @@ KINDS_DRAWN = 8
 
 
 def gain_figure(comparisons: Sequence[Comparison]) -> go.Figure:
-    """Return each difference in held-out accuracy as a point with its interval, in percentage points.
+    """Return Present's gain: each difference in held-out accuracy as a point with its interval, in percentage points.
 
     One whose interval misses 0 is a filled point; the others are hollow and grey, and say that no difference is shown.
     """

@@ -14,13 +14,12 @@ from mars_engine.explore.view import View
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
 from pages.parts.drawing.difference import show_pair
-from pages.parts.drawing.numbers import true_minus
+from pages.parts.drawing.numbers import interval_text, true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.explore.figures import show_map
 from pages.parts.frame.page import PRESENTED
 from pages.parts.overview.steps import draw_counts
 from pages.parts.present.figures import gain_figure, machine_figure
-from pages.parts.results.figures import interval_text
 from pages.parts.results.movement import movement_figure
 
 QUESTION_CHARACTERS = 160

@@ -199,7 +199,7 @@ def _name_points(figure: go.Figure, rows: Sequence[tuple[Method, float, float]])
 
 
 def moved_apart(heights: Sequence[float], least: float) -> list[float]:
-    """Return rising heights, moved about their middle where they are less than `least` apart."""
+    """Return rising heights for an experiment's method names, moved about their middle where closer than `least`."""
     blocks: list[list[float]] = []  # of each: the sum of its heights, each less its place in the block, and how many
     for height in heights:
         blocks.append([height, 1])

@@ -21,7 +21,7 @@ from mars_engine.evaluate.results import (
 from mars_engine.explore.colours import DASHES, SERIES
 from mars_engine.stats.intervals import Interval
 from pages.parts.drawing import charts
-from pages.parts.drawing.numbers import true_minus
+from pages.parts.drawing.numbers import interval_text, true_minus
 from pages.parts.drawing.tables import draw_table
 from pages.parts.drawing.theme import ground
 from pages.parts.frame.page import empty_state, presenting
@@ -30,13 +30,6 @@ from pages.parts.frame.words import explain
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 SUBSETS_DRAWN = 16
 """More subsets than these are listed, not drawn."""
-
-
-def interval_text(interval: Interval) -> str:
-    """An interval of shares in percent; where all pairs are alike, resampling them tells nothing."""
-    if interval.low == interval.high:
-        return "too few to say"
-    return f"{interval.low:.1%} – {interval.high:.1%}"
 
 
 def draw_not_scored(results: Results) -> None:

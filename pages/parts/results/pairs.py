@@ -6,8 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.augment.quality.gatekeeper import last_turn
-from mars_engine.core.records import Pair
+from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import draw_table, formatted, say
 from pages.parts.frame.page import presenting
@@ -19,7 +18,7 @@ BUTTONS_AT_MOST = 4
 
 
 def choose(label: str, options: Mapping[str, str], *, name: str, begin: str) -> str:
-    """Ask for one of the options; the address says which, so that a copied link shows the same. Not of an audience.
+    """Ask what Results is to show; the address says which, so that a copied link shows the same. Not of an audience.
 
     Args:
         label: what is asked for.
@@ -42,7 +41,7 @@ def choose(label: str, options: Mapping[str, str], *, name: str, begin: str) -> 
 
 
 def rows_shown(total: int, *, key: str) -> range:
-    """Return which of the rows to show: a page of them with its pager, or the first ones to an audience."""
+    """Return which rows a table of Results shows: a page of them with its pager, or the first ones to an audience."""
     if presenting():
         return range(min(total, ROWS_PRESENTED))
     pages = -(-total // ROWS_A_PAGE)
@@ -74,7 +73,7 @@ def draw_pairs(
         key: of the table.
     """
     pairs = desk.store.pairs.by_id(ids)
-    prompts = [shorten(pairs[pair_id]) for pair_id in ids]
+    prompts = [excerpt(last_question(pairs[pair_id]), TEXT_SHOWN) for pair_id in ids]
     if presenting():
         texts = [
             [say(value, formats[heading]) for value in columns[heading]] if heading in formats else columns[heading]
@@ -94,9 +93,3 @@ def draw_pairs(
         },
         key=key,
     )
-
-
-def shorten(pair: Pair) -> str:
-    """The last turn of a pair's prompt, cut with a mark where it is long."""
-    text = last_turn(pair)
-    return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}…"

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.core.records import IntArray, ModelRecord
-from mars_engine.data.pair_index import DECISION_CODES, revision_of
+from mars_engine.data.pair_index import DECISION_CODES
 from mars_engine.explore.colours import MARGIN_SCALE, RIGHT, WRONG
 from mars_engine.explore.plotly_figures import Band, add_band, scale, size_for
 from mars_engine.reward_models.training_map import (
@@ -86,7 +86,7 @@ def _choose_map(desk: Desk, models: Sequence[ModelRecord]) -> TrainingMap:
     if len(models) > 1:
         names = {model.id: model.label for model in reversed(models)}
         model_id = choose("Training of", names, name=TRAINED, begin=model_id)
-    revision = revision_of(desk.store, "pairs", "models", "trajectories")
+    revision = desk.store.browse.revision_of("pairs", "models", "trajectories")
     return _map(str(desk.root), revision, model_id, desk, by_id[model_id])
 
 

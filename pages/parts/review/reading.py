@@ -73,7 +73,7 @@ ORDER_NAMES: Mapping[ItemKind, Mapping[str, str]] = {
 
 
 def ask_name() -> str:
-    """Ask who reads; a signed-in user is known, else this machine's user is offered. "" where the name was emptied."""
+    """Ask who reviews: a signed-in user is known, else this machine's user is offered. "" where nobody is named."""
     signed_in = annotator() if st.user.to_dict() else ""
     if signed_in:
         st.text(f"You read as {signed_in}.")

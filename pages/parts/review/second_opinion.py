@@ -38,7 +38,7 @@ def draw_second_opinion(desk: Desk) -> None:
 
 
 def who_judges(config: MarsConfig) -> str:
-    """Return the configured judge in words, to begin a sentence with."""
+    """Return in words who gives Check its second opinion, to begin a sentence with."""
     match config.judge.by:
         case "chat":
             return f"The chat model {config.chat.judge_model or config.chat.model}"
@@ -49,7 +49,7 @@ def who_judges(config: MarsConfig) -> str:
 
 
 def what_to_do(config: MarsConfig) -> str:
-    """Return why no judge can be asked and what to do about it; empty where one can."""
+    """Return why Check can ask no judge for a second opinion, and what to do about it; empty where it can."""
     match config.judge.by:
         case "":
             return (

@@ -5,9 +5,10 @@ import streamlit as st
 from mars_engine.core.records import Run
 from mars_engine.jobs.run_history import run_seconds
 from mars_engine.service.desk import Desk
+from pages.parts.drawing.numbers import as_text, duration, moment
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import presenting
-from pages.parts.train.run_panel import STATE_WORDS, as_text, draw_ended, duration, moment
+from pages.parts.train.run_panel import STATE_WORDS, draw_ended
 
 RUNS_SHOWN = 50
 RUN = "run"

@@ -1,10 +1,8 @@
 """A run as the pages show it: state, progress with rate and time left, curves by round, result, log, cancel, retry."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from html import escape
 from math import isfinite
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -16,7 +14,7 @@ from mars_engine.jobs.jobs import SECONDS_OF_GRACE, cancel_job, log_tail, queued
 from mars_engine.jobs.run_history import Curves, Pace, curves, pace, run_seconds
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.charts import HEIGHTS, draw, styled
-from pages.parts.drawing.numbers import true_minus
+from pages.parts.drawing.numbers import as_text, duration, moment
 from pages.parts.frame.page import presenting, show_error
 
 STATE_WORDS: Mapping[RunState, str] = {
@@ -164,7 +162,7 @@ def _how_far(task: Pace) -> str:
 
 
 def draw_curves(figures: Curves, *, key: str) -> None:
-    """Draw loss, accuracy and margin by step and by round; nothing where none was measured."""
+    """Draw a run's loss, accuracy and margin by training step and by round; nothing where none was measured."""
     for charts, points, chart in ((STEP_CHARTS, figures.by_step, _step_chart), (CHARTS, figures.own, _chart)):
         shown = [each for each in charts if any(metric in points for metric in each[2])]
         for column, (title, unit, metrics) in zip(st.columns(len(shown)) if shown else (), shown, strict=True):
@@ -276,29 +274,3 @@ def _what_to_do(run: Run) -> str:
             f"What to do: {again}; it goes on where it stopped."
         )
     return f"Cancelled. What was stored is kept. What to do: {again}, and it goes on there, or start something else."
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in the unit that fits."""
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def as_text(value: Any) -> str:
-    """Return a figure of a run's summary as text."""
-    if isinstance(value, bool) or value is None:
-        return "unknown" if value is None else str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return true_minus(f"{value:.3f}")
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(as_text(each) for each in value) + "]"
-    return str(value)

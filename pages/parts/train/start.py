@@ -18,10 +18,11 @@ from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate.status import StepName, workspace_status
 from mars_engine.jobs.run_history import durations
 from mars_engine.service.desk import Desk
+from pages.parts.drawing.numbers import duration
 from pages.parts.frame.forms import section_fields
 from pages.parts.frame.page import show_error
 from pages.parts.frame.words import explain
-from pages.parts.train.run_panel import begin, duration
+from pages.parts.train.run_panel import begin
 
 MOST_ROUNDS = 20
 FIGURE_WIDTH = 160

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mars_engine.align.training.guards import Look, alarms, describe_texts, rank_correlation
+from mars_engine.align.training.guards import Look, alarms, describe_texts
 from mars_engine.align.training.looks import LOOKS_FILE, load_looks, save_looks
 
 PROMPTS = 12
@@ -38,13 +38,6 @@ def test_traits_of_texts() -> None:
     assert found.repeated.tolist() == [0, 0.25, 0, 0]
     assert found.listed == pytest.approx([0, 0, 2 / 3, 0])
     assert found.refused.tolist() == [0, 0, 0, 1]
-
-
-def test_rank_correlation_shares_ranks() -> None:
-    one, other = np.array([1.0, 2, 2, 4, 5, 6, 7, 8]), np.array([1.0, 3, 3, 20, 21, 22, 80, 99])
-    assert rank_correlation(one, other) == pytest.approx(1.0)
-    assert rank_correlation(one, -other) == pytest.approx(-1.0)
-    assert rank_correlation(one, np.ones(8)) == 0.0
 
 
 def test_longer_answers_are_alarming_where_length_is_rewarded() -> None:

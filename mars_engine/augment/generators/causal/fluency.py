@@ -35,7 +35,7 @@ class FluencyMeter:
 
     @property
     def passages(self) -> PassageTokenizer:
-        """Writes a prompt as a context, and makes tokens of both."""
+        """Writes a prompt as the causal model's context, and makes tokens of it and of the text to measure."""
         return PassageTokenizer(self.tokenizer, self.max_tokens, has_chat_template=True)
 
     def measure(self, passages: Sequence[Passage], *, progress: Progress) -> FloatArray:

@@ -11,7 +11,7 @@ from mars_engine.augment.generators.causal.manner import (
     refinements_wanted,
     rules_of,
 )
-from mars_engine.augment.generators.named_model import causal_model
+from mars_engine.augment.generators.named_model import NamedModel
 from mars_engine.augment.generators.passages.rewriting import Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import PassageWriter, Search
 from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
@@ -19,6 +19,19 @@ from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, JsonValue
+from mars_engine.embeddings.model_folder import PACKAGED
+from mars_engine.embeddings.packaged_lm import PACKAGED_LM
+
+
+def causal_model(config: CausalConfig, *, progress: Progress, may_download: bool) -> NamedModel:
+    """Return the causal language model that [causal] names, for whoever writes with it or reads with it."""
+    return NamedModel(
+        PACKAGED_LM if config.model == PACKAGED else config.model,
+        kind="causal language model",
+        setting="'model' under [causal] in mars.toml",
+        progress=progress,
+        may_download=may_download,
+    )
 
 
 class CausalGenerator:
@@ -85,7 +98,7 @@ class CausalParaphraser(CausalGenerator):
         )
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; a text of which nothing can be rewritten gives a failure."""
+        """Answer each request by the causal model, in order; a text with nothing to rewrite gives a failure."""
         return self._rewrite(paraphrases_wanted(requests), paraphrase_search, "paraphrase")
 
 
@@ -108,5 +121,5 @@ class CausalRefiner(CausalGenerator):
         )
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order: the tries of the lowest temperature first."""
+        """Answer each request by the causal model, in order: the tries of the lowest temperature first."""
         return self._rewrite(refinements_wanted(requests), refine_search, "refine")

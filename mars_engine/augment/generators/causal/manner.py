@@ -21,7 +21,7 @@ def messages_of(instruction: str, passage: str) -> Prompt:
 
 
 def paraphrases_wanted(requests: Sequence[ParaphraseRequest]) -> list[Wanted]:
-    """Return the texts to paraphrase; a model reads each passage as it is."""
+    """Return the texts for a small instruct model to paraphrase; it reads each passage as it is."""
     return [
         Wanted(each.key, each.text, each.count, each.seed, str, Origin("paraphrase", each.source_id))
         for each in requests
@@ -29,7 +29,7 @@ def paraphrases_wanted(requests: Sequence[ParaphraseRequest]) -> list[Wanted]:
 
 
 def refinements_wanted(requests: Sequence[RefineRequest]) -> list[Wanted]:
-    """Return the sides to refine; a model reads each passage as it is."""
+    """Return the sides for a small instruct model to refine; it reads each passage as it is."""
     return [
         Wanted(
             each.key,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mars_engine.augment.generators.named_model import causal_model
+from mars_engine.augment.generators.causal.generators import causal_model
 from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest, Prefetching
 from mars_engine.augment.quality.protocols import FluencyModel
 from mars_engine.core.config import CausalConfig

@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessor
 from mars_engine.augment.generators.causal.manner import messages_of, plain_rewriting
 from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.augment.generators.seq2seq.decoding import SeededSampling, end_ids
-from mars_engine.augment.generators.seq2seq.model import computes_in_bf16
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
 from mars_engine.core.progress import Progress
 from mars_engine.reward_models.transformer.backbone import (
+    computes_in_bf16,
     find_device,
     load_tokenizer,
     most_positions,

@@ -32,7 +32,7 @@ class Reply:
 
     @property
     def failure(self) -> str:
-        """Why there is no answer that could be read; empty where there is one."""
+        """Why the chat model gave no answer that could be read; empty where it gave one."""
         return self.unasked if self.kept is None else self.kept.failure
 
     @property

@@ -13,13 +13,13 @@ from mars_engine.augment.generators.chat.completions import (
     UnreadableBody,
     bytes_of,
     read_completion,
-    storable,
 )
 from mars_engine.augment.generators.chat.dialect import TOKENS, Dialect
 from mars_engine.augment.generators.chat.limits import cost_of
 from mars_engine.augment.generators.chat.reading import read_judgement, read_rewrites
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig
+from mars_engine.store.database import storable
 
 SERVER = "batch"
 """What stands in the place of a server's address, of answers that came in a file."""

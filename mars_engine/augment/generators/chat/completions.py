@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mars_engine.store.database import storable
+
 MOST_BYTES = 4_000_000
 """Of the body of an answer; the rest is not read."""
 EXCERPT = 2_000
@@ -101,11 +103,6 @@ def _text_of(content: Any) -> str:
 
 def _count(given: Any, otherwise: int) -> int:
     return given if isinstance(given, int) and given >= 0 else otherwise
-
-
-def storable(text: str) -> str:
-    """Return a text that every database takes: halves of surrogate pairs and NUL are replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
 def bytes_of(texts: Iterable[str]) -> int:

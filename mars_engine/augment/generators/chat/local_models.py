@@ -76,7 +76,7 @@ class LocalModels:
         return futures
 
     def close(self) -> None:
-        """Let go of the models."""
+        """Let go of the chat models that are loaded here."""
         self._loaded.clear()
 
     def _model(self, name: str) -> "LocalModel":
@@ -98,7 +98,7 @@ def find_chat_folder(name: str) -> Path:
 
 @lru_cache(maxsize=4)
 def weights_fingerprint(name: str) -> str:
-    """Return the SHA-256 over a model's files, first 24 digits; empty where no model is named."""
+    """Return the SHA-256 over the files of a chat model here, first 24 digits; empty where no model is named."""
     return fingerprint_folder(find_chat_folder(name)) if name else ""
 
 

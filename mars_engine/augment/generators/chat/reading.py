@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.store.database import is_storable
 
 CUT_OFF = "length"
 """The finish reason of an answer that reached its token limit."""
@@ -216,7 +217,7 @@ def vet_rewrites(reading: Reading, *, source: str, others: Sequence[str], wanted
             faults["the example of the prompt"] += 1
         elif len(text) > longest:
             faults[f"longer than {longest:,} characters"] += 1
-        elif not is_plain_text(text):
+        elif not is_storable(text):
             faults["with characters that are no text"] += 1
         elif key in usable:
             faults["said twice"] += 1
@@ -226,11 +227,6 @@ def vet_rewrites(reading: Reading, *, source: str, others: Sequence[str], wanted
     faults["damaged (quotation marks that are not escaped?)"] += reading.damaged
     kept = tuple(usable.values())[:wanted]
     return Vetted(kept, "" if len(kept) >= wanted else _shortfall(len(kept), wanted, +faults))
-
-
-def is_plain_text(text: str) -> bool:
-    """Whether every database can keep a text: no half of a surrogate pair, no NUL."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _shortfall(usable: int, wanted: int, faults: Counter[str]) -> str:

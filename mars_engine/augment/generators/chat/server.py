@@ -22,7 +22,6 @@ from mars_engine.augment.generators.chat.completions import (
     bytes_of,
     overlong,
     read_body,
-    storable,
 )
 from mars_engine.augment.generators.chat.dialect import Dialect
 from mars_engine.augment.generators.chat.limits import (
@@ -45,6 +44,7 @@ from mars_engine.core.chat_records import KeptAnswer, Spending
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import StoreError
+from mars_engine.store.database import storable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

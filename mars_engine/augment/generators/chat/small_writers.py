@@ -16,7 +16,7 @@ from mars_engine.augment.generators.causal.manner import (
 )
 from mars_engine.augment.generators.chat.backend import Reply
 from mars_engine.augment.generators.chat.correspondence import CHARACTERS_A_TOKEN, Correspondence
-from mars_engine.augment.generators.chat.reading import CUT_OFF, is_plain_text, read_rewrites
+from mars_engine.augment.generators.chat.reading import CUT_OFF, read_rewrites
 from mars_engine.augment.generators.chat.writers import READING_VERSION, weights_of
 from mars_engine.augment.generators.passages.fitness import find_fault
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, layout_of, rewrite
@@ -26,6 +26,7 @@ from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import CausalConfig, ChatConfig
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, content_id
+from mars_engine.store.database import is_storable
 
 DIGITS = 8
 """Of an instruction's digest, in the name that is kept with a request."""
@@ -96,7 +97,7 @@ def read_passage(reply: Reply, passage: str) -> Written:
     text = next(iter(reading.rewrites), "")
     is_cut = kept.finish_reason == CUT_OFF
     return Written(
-        plain_rewriting(text) if is_plain_text(text) else "",
+        plain_rewriting(text) if is_storable(text) else "",
         finished=not is_cut,
         failure="not finished at the length limit" if is_cut else "",
         answer_id=kept.request_id,
@@ -199,15 +200,15 @@ class SmallChatParaphraser(SmallChatGenerator):
         return self._card("chat-paraphraser")
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value."""
+        """Answer each request by a small chat model, in order; a request that fails is a value."""
         return self._rewrite(paraphrases_wanted(requests), self._rules(paraphrase_search), keys_to_ask_again(requests))
 
     def prefetch(self, requests: Sequence[ParaphraseRequest], *, soon: bool = False) -> None:
-        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        """Start on requests to a small chat model whose answers will be needed; those needed soon go first."""
         self._prefetch(paraphrases_wanted(requests), self._rules(paraphrase_search), soon=soon)
 
     def estimate(self, requests: Sequence[ParaphraseRequest]) -> GenerationEstimate:
-        """Return what answering these requests would take; nothing is asked."""
+        """Return what a small chat model's answers to these requests would take; nothing is asked."""
         return self._estimate(paraphrases_wanted(requests), self._rules(paraphrase_search), keys_to_ask_again(requests))
 
 
@@ -219,15 +220,15 @@ class SmallChatRefiner(SmallChatGenerator):
         return self._card("chat-refiner", "refiner_temperature")
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value."""
+        """Answer each request by a small chat model, in order; a request that fails is a value."""
         return self._rewrite(refinements_wanted(requests), self._rules(refine_search), keys_to_ask_again(requests))
 
     def prefetch(self, requests: Sequence[RefineRequest], *, soon: bool = False) -> None:
-        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        """Start on requests to a small chat model whose answers will be needed; those needed soon go first."""
         self._prefetch(refinements_wanted(requests), self._rules(refine_search), soon=soon)
 
     def estimate(self, requests: Sequence[RefineRequest]) -> GenerationEstimate:
-        """Return what answering these requests would take; nothing is asked."""
+        """Return what a small chat model's answers to these requests would take; nothing is asked."""
         return self._estimate(refinements_wanted(requests), self._rules(refine_search), keys_to_ask_again(requests))
 
 

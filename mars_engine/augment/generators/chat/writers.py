@@ -51,15 +51,15 @@ class ChatParaphraser:
         return _card("chat-paraphraser", self.config, [self.prompt])
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value."""
+        """Answer each request by the chat model, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
     def prefetch(self, requests: Sequence[ParaphraseRequest], *, soon: bool = False) -> None:
-        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        """Start on requests to the chat model whose answers will be needed; those needed soon go first."""
         self.correspondence.prefetch(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[ParaphraseRequest]) -> GenerationEstimate:
-        """Return what answering these requests would take; nothing is asked."""
+        """Return what the chat model's answers to these requests would take; nothing is asked."""
         return _estimate(self.correspondence, [self._job(request) for request in requests])
 
     def _job(self, request: ParaphraseRequest) -> Job:
@@ -93,15 +93,15 @@ class ChatRefiner:
         return _card("chat-refiner", self.config, prompts)
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order; a request that fails is a value."""
+        """Answer each request by the chat model, in order; a request that fails is a value."""
         return _generate(self.correspondence, [self._job(request) for request in requests])
 
     def prefetch(self, requests: Sequence[RefineRequest], *, soon: bool = False) -> None:
-        """Begin to work on requests that will be asked for, on those wanted soon before the others."""
+        """Start on requests to the chat model whose answers will be needed; those needed soon go first."""
         self.correspondence.prefetch(_requests([self._job(request) for request in requests]), soon=soon)
 
     def estimate(self, requests: Sequence[RefineRequest]) -> GenerationEstimate:
-        """Return what answering these requests would take; nothing is asked."""
+        """Return what the chat model's answers to these requests would take; nothing is asked."""
         return _estimate(self.correspondence, [self._job(request) for request in requests])
 
     def _job(self, request: RefineRequest) -> Job:

@@ -48,7 +48,7 @@ def find_fault(written: Written, passage: str, *, instructions: Sequence[str], m
 
 
 def bare_words(text: str) -> list[str]:
-    """Return the words of a text in their order, without case and punctuation."""
+    """Return the words of a passage or its rewriting in their order, without case and punctuation."""
     return _WORD.findall(text.casefold())
 
 

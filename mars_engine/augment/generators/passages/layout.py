@@ -36,7 +36,7 @@ class Reader(Protocol):
         ...
 
     def knows(self, text: str) -> bool:
-        """Whether the model can tell and write every letter of a text."""
+        """Whether the model that rewrites the passages can tell and write every letter of a text."""
         ...
 
 

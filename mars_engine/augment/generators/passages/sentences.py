@@ -53,7 +53,7 @@ _HOLDS_LITERAL = re.compile(
 
 
 def protected_spans(text: str) -> list[Span]:
-    """Return the spans of `text` that a paraphrase leaves alone, in order and without overlap.
+    """Return the spans that paraphrasing a passage leaves alone, in order and without overlap.
 
     They are fenced, indented and inline code, LaTeX, web addresses, link targets, tags, quotations, quoted lines, and
     numbers with their units. Where a phrase is matched, names are told by their capitals, and e-mail addresses, paths
@@ -79,20 +79,6 @@ def gaps(spans: list[Span], length: int) -> Iterator[Span]:
         position = end
     if position < length:
         yield position, length
-
-
-_ABBREVIATION_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nos|Fig|cf|approx|e\.g|i\.e|[A-Z]))\.\s+$")
-_LINE_OPENING = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)]|[A-Za-z][.)]|\#{1,6})[ \t]+)*[*_(\[]*\Z")
-_AFTER_SENTENCE = re.compile(r"[.!?…][\"”’')\]*_]*[ \t]+[*_(\[]*\Z")
-
-
-def at_sentence_start(text: str, position: int) -> bool:
-    """Tell whether a word at `position` opens a line, a list item or a sentence."""
-    before = text[text.rfind("\n", 0, position) + 1 : position]
-    if _LINE_OPENING.match(before):
-        return True
-    tail = before[-16:]
-    return _AFTER_SENTENCE.search(tail) is not None and _ABBREVIATION_END.search(tail) is None
 
 
 # ------------------------------------------------------------------------------------------------------ sentences
@@ -138,6 +124,7 @@ class SplitText:
         return "".join(pieces) + (self.sentences[last].gap if self.sentences else "")
 
 
+ABBREVIATION_END = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nos|Fig|cf|approx|e\.g|i\.e|[A-Z]))\.\s+$")
 _BLOCK = re.compile(
     r"""
       (?P<fenced>^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t\r]*$|\Z))
@@ -199,7 +186,7 @@ def _prose_spans(text: str, span: Span, protected: list[Span]) -> Iterator[Span]
     for match in _SENTENCE_END.finditer(text, start, stop):
         end = match.end()
         inside = any(first < end < last for first, last in protected)
-        if inside or end <= start or _ABBREVIATION_END.search(text[max(start, end - 12) : end] + " "):
+        if inside or end <= start or ABBREVIATION_END.search(text[max(start, end - 12) : end] + " "):
             continue
         yield start, end
         start = end

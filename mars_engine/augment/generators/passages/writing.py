@@ -25,7 +25,7 @@ class Search:
 
     @property
     def candidates(self) -> int:
-        """How many are decoded of each passage."""
+        """How many candidates are decoded of each passage."""
         return len(self.temperatures)
 
     @property
@@ -71,7 +71,7 @@ class Written:
 
 
 def most_written(tokens_read: int) -> int:
-    """Return how many tokens may be written for so many that were read: half as many more, and some.
+    """Return how many tokens the rewriting of a passage of so many may have: half as many more, and some.
 
     In steps, so that texts of similar length share a limit, and a batch that ends with its longest text cuts no other.
     """
@@ -79,7 +79,7 @@ def most_written(tokens_read: int) -> int:
 
 
 def seeds_of(asked: Asked, candidates: int) -> list[int]:
-    """Return the seeds that decide what is drawn for a text, one a candidate, as signed 64-bit integers.
+    """Return the seeds that decide what is drawn for a passage, one a candidate, as signed 64-bit integers.
 
     They depend on the text and its own seed alone; more candidates change none of those that were there.
     """
@@ -92,17 +92,17 @@ class PassageWriter(Protocol):
     """A model that rewrites passages."""
 
     def count_tokens(self, text: str) -> int:
-        """Return the tokens of a text, special tokens included."""
+        """Return how many tokens the model reads for a passage, special tokens included."""
         ...
 
     def knows(self, text: str) -> bool:
-        """Whether every letter of a text is one that the model can tell and write."""
+        """Whether the model that rewrites passages can tell and write every letter of a text."""
         ...
 
     def write(
         self, asked: Sequence[Asked], search: Search, *, name: str, progress: Progress
     ) -> list[tuple[Written, ...]]:
-        """Return the candidates for each of `asked`, in order. What else is asked changes none of them.
+        """Return candidate rewritings of each passage in `asked`, in order. What else is asked changes none of them.
 
         Args:
             asked: what to read; nothing of it is cut.

@@ -108,7 +108,9 @@ class SeededSampling(ChoosingProcessor):
 
 
 def gumbel_noise(seeds: Tensor, step: int, tokens: Tensor) -> Tensor:
-    """Return Gumbel noise for tokens at a step, shape (rows, k), float64: the same for the same three, on any device.
+    """Return the Gumbel noise by which candidates' tokens are drawn at a step of decoding, shape (rows, k), float64.
+
+    It is the same for the same seeds, step and tokens, on any device.
 
     Args:
         seeds: of each row, shape (rows,).
@@ -188,7 +190,7 @@ def generation_config(search: Search, max_new_tokens: int, *, beams: int) -> Gen
 
 
 def end_ids(model: Any) -> list[int]:
-    """Return the tokens that end a text."""
+    """Return the tokens that end what a sequence-to-sequence or causal model generates."""
     ends = model.generation_config.eos_token_id
     return list(ends) if isinstance(ends, list) else [int(ends)]
 

@@ -50,7 +50,7 @@ class Seq2SeqModel(NamedModel):
         self._config = config
 
     def load(self, most_tokens: int, *, limit_setting: str) -> PassageWriter:
-        """Return the model, loaded.
+        """Return the sequence-to-sequence model, loaded.
 
         Raises:
             ConfigError: it cannot read so many tokens at once as the setting says.
@@ -101,7 +101,7 @@ class Seq2SeqParaphraser:
         )
 
     def paraphrase(self, requests: Sequence[ParaphraseRequest]) -> list[Generation]:
-        """Answer each request, in order; a text of which nothing can be rewritten gives a failure."""
+        """Answer each request by a sequence-to-sequence model, in order; one with nothing to rewrite is a failure."""
         if not requests:
             return []
         config = self._config
@@ -159,7 +159,7 @@ class Seq2SeqRefiner:
         )
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[Generation]:
-        """Answer each request, in order: the tries of the lowest temperature first."""
+        """Answer each request by a sequence-to-sequence model, in order: the tries of the lowest temperature first."""
         if not requests:
             return []
         config = self._config

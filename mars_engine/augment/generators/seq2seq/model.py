@@ -17,11 +17,11 @@ from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
 from mars_engine.core.progress import Progress
 from mars_engine.reward_models.transformer.backbone import (
+    computes_in_bf16,
     find_device,
     load_tokenizer,
     most_positions,
     quiet_transformers,
-    trains_in_bf16,
 )
 
 EXPECTED = "a sequence-to-sequence model saved by transformers, such as T5, BART or Pegasus"
@@ -146,13 +146,6 @@ def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
         )
     _name_special_tokens(model, tokenizer, folder)
     return model.to(place).eval(), tokenizer
-
-
-def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether the model computes in bf16; on 'auto' never on a processor, where it saves little and costs sameness."""
-    if precision == "auto" and device.type == "cpu":
-        return False
-    return trains_in_bf16(precision, device)
 
 
 def _load_config(folder: Path) -> Any:

@@ -77,7 +77,7 @@ class AdapterTuning:
 
 
 def batch_margins(model: Any, rows: Sequence[TokenizedPair], padding: Padding) -> Tensor:
-    """Return the margins of a batch in fp32, both sides of all pairs in one forward pass, shape (n,)."""
+    """Return an experiment's batch margins under adapters in fp32, both sides in one forward pass, shape (n,)."""
     sides = [*[row.chosen for row in rows], *[row.rejected for row in rows]]
     device = next(model.parameters()).device
     inputs = {name: each.to(device) for name, each in padding.pad(sides).items()}

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from mars_engine.cli.import_reading import ImportRequest, hub_location, read_preview
 from mars_engine.cli.main import mars
 from mars_engine.core.errors import JobError, LoadError, MarsError
 from mars_engine.core.records import Turn
 from mars_engine.jobs.own_process import ask_mars
+from mars_engine.service.import_reading import ImportRequest, hub_location, read_preview
 from mars_engine.store import open_store
 from mars_engine.workspace.workspace import create_workspace, find_workspace
 

@@ -1,21 +1,22 @@
 """What to import and how, as one request: read for a preview in a process of its own, then imported by a job."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mars_engine.cli.demo import DEMO
 from mars_engine.core.errors import LoadError
-from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, SourceColumns
+from mars_engine.core.import_records import ColumnExample, SourceColumns, import_report_from_plain
 from mars_engine.core.records import Pair, Turn
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.data.loaders import FORMAT_NAMES
 from mars_engine.jobs.own_process import ask_mars
 
-__all__ = ["FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_columns", "read_preview", "report_of"]
+__all__ = ["DEMO", "FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_columns", "read_preview"]
+
+DEMO = "demo"
+"""The name of the packaged demo pairs, as a source."""
 
 Part = Literal["train", "heldout", "both"]
 """Where the pairs go: all to be trained on, all held out, or a share of the prompts held out."""
@@ -45,7 +46,7 @@ class ImportRequest:
     """Of UltraFeedback's scores: the mean of the ratings, or the overall score."""
 
     def command(self, *, dry_run: bool = False) -> list[str]:
-        """Return the arguments of `mars` that do it."""
+        """Return what the app runs for the request: the arguments of `mars`."""
         options = ["--dry-run"] if dry_run else []
         if self.location != DEMO:
             options += ["--holdout", str(self.holdout)] if self.part == "both" else ["--split", self.part]
@@ -59,7 +60,7 @@ class ImportRequest:
 
 
 def hub_location(name: str) -> str:
-    """Return the location of a set on the hub.
+    """Return the location of a hub set that was named in the app.
 
     Raises:
         LoadError: it is not of the form owner/name[:subset][@split][#revision]; a folder of the server is not.
@@ -73,7 +74,7 @@ def hub_location(name: str) -> str:
 
 
 def read_preview(root: Path, request: ImportRequest) -> list[ImportPreview]:
-    """Read a source as an import would, and return what it would keep; nothing is stored.
+    """Read a source for the app's preview, and return what an import would keep; nothing is stored.
 
     A hub set is downloaded for it. The training part comes before the held-out part.
 
@@ -84,7 +85,7 @@ def read_preview(root: Path, request: ImportRequest) -> list[ImportPreview]:
 
 
 def read_columns(root: Path, location: str) -> SourceColumns:
-    """Return the columns of a source, read in a process of its own.
+    """Return the columns of a source for the app to map, read in a process of its own.
 
     Raises:
         MarsError: the source cannot be read.
@@ -94,18 +95,6 @@ def read_columns(root: Path, location: str) -> SourceColumns:
     return SourceColumns(columns, tuple(plain["roles"]), plain["suggested"])
 
 
-def report_of(plain: Mapping[str, Any]) -> ImportReport:
-    """Return the report that was stored with a dataset, or printed as JSON.
-
-    Raises:
-        TypeError, KeyError: it is none.
-    """
-    longer_wins = math.nan if plain["longer_wins"] is None else plain["longer_wins"]
-    examples = tuple(DroppedRow(**each) for each in plain["examples"])
-    unused = tuple(ColumnExample(**each) for each in plain["unused"])
-    return ImportReport(**{**plain, "longer_wins": longer_wins, "examples": examples, "unused": unused})
-
-
 def _preview(plain: Mapping[str, Any]) -> ImportPreview:
     pairs = [dict(each) | {"prompt": tuple(Turn(**turn) for turn in each["prompt"])} for each in plain["first"]]
-    return ImportPreview(report_of(plain["report"]), tuple(Pair(**each) for each in pairs))
+    return ImportPreview(import_report_from_plain(plain["report"]), tuple(Pair(**each) for each in pairs))
