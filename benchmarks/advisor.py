@@ -33,11 +33,11 @@ from mars_engine.advise.trials import NewRows, OtherFeatures, TrialRows, repeats
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
 from mars_engine.augment.allocation import allocate_budget
 from mars_engine.augment.composition import spread_cells
+from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.generators.rule_paraphraser import RuleParaphraser
 from mars_engine.augment.plan import spend
 from mars_engine.core.config import AllocationLaw, EncoderConfig, MarsConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import ParaphraseRequest
 from mars_engine.core.records import BoolArray, FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder

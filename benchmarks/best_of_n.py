@@ -23,6 +23,7 @@ from mars_engine.align.answers import AnsweredPrompt, load_recorded_answers
 from mars_engine.align.best_of_estimator import best_of, doubling_sizes, kl_bound
 from mars_engine.align.best_of_n import RecordedPreferences, SelectionCurve, best_of_n, rewards_of
 from mars_engine.align.policies import PolicyAnswers, RecordedPolicy
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import (
     AllocationConfig,
     EncoderConfig,
@@ -44,7 +45,6 @@ from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.stats.crossed_bootstrap import crossed_mean, spread_over_seeds
 from mars_engine.stats.intervals import Interval, paired_difference
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 SILENT = SilentProgress()

@@ -20,9 +20,9 @@ from typing import Any
 
 import click
 
+from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import ChatConfig
-from mars_engine.core.protocols import ParaphraseRequest
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 

@@ -18,6 +18,7 @@ from scipy import stats
 
 from benchmarks.label_flips import swap
 from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
@@ -29,19 +30,20 @@ from mars_engine.augment.quality.gatekeeper import (
 )
 from mars_engine.augment.quality.gates import GATES, Evidence, Gate, judge_variants
 from mars_engine.augment.quality.text_facts import NEGATION, NUMBER, code_spans, names
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationConfig, MarsConfig, TriageConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import FoldTrainer, ParaphraseRequest
 from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split, TrainingSet
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.protocols import FoldTrainer
 from mars_engine.reward_models.score import draw_folds, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.fixed_draws import fixed_numbers
 from mars_engine.stats.intervals import wilson_interval
-from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
+from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 SETS = ("hh-harmless", "alpaca-pairs")
 SOURCES = {"hh-harmless": 300, "alpaca-pairs": 100}

@@ -17,10 +17,10 @@ import numpy as np
 
 from mars_engine.core.config import EncoderConfig, MarsConfig, ProbeConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import BoolArray, FloatArray, Pair, TrainingSet
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import draw_folds

@@ -26,7 +26,6 @@ from mars_engine.augment.generators.causal.ranking import CausalFluency
 from mars_engine.core.config import EncoderConfig, MarginRule, MarsConfig
 from mars_engine.core.judge_records import LabelVerdict, Preference
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder
 from mars_engine.core.records import BoolArray, FloatArray, Pair, TrainingSet
 from mars_engine.core.whole_file import completed_file
 from mars_engine.curate.judging.judges import AskedJudge, LikelihoodJudge
@@ -38,6 +37,7 @@ from mars_engine.curate.judging.verdicts import (
     merge_orders,
 )
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import draw_folds

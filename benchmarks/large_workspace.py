@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import (
@@ -39,8 +41,7 @@ from mars_engine.embeddings.maps import MapShelf
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key
 from mars_engine.reward_models.features import ProbeFeatures, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.store.workbench import Workbench
-from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench, utc_now
+from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench
 
 DIMENSION = 384
 LAYERS = (3, 5)

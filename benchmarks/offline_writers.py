@@ -21,19 +21,20 @@ from typing import Any
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.causal import CausalFluency, CausalParaphraser, rank_paraphrases
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.augment.quality.gatekeeper import Candidate, last_turn, make_gatekeeper
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import CausalConfig, ChatConfig, MarsConfig, ProposeConfig
 from mars_engine.core.progress import PlainProgress, SilentProgress
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.core.records import Pair
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 from mars_engine.stats.intervals import wilson_interval
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
-from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench, utc_now
+from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 DEMO = Path(__file__).parent.parent / "data" / "demo-train.jsonl"
 WRITERS = ("rules", "ranked", "causal", "llama.cpp")

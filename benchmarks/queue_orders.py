@@ -22,6 +22,7 @@ from scipy import stats
 from mars_engine.augment.compose import build_grid, usable_cells
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import EncoderConfig, GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import FloatArray, IntArray, Pair, Passage, Proposal, Split
@@ -43,7 +44,6 @@ from mars_engine.stats.crossed_bootstrap import crossed_mean
 from mars_engine.stats.intervals import Interval
 from mars_engine.stats.metrics import correctness
 from mars_engine.store import open_store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
 BASE_PAIRS = {"hh-harmless": 300, "alpaca-pairs": 150}

@@ -19,10 +19,10 @@ import sentencepiece
 import torch
 from transformers import AutoTokenizer, GenerationConfig, T5Config, T5ForConditionalGeneration
 
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest
 from mars_engine.data.loaders import open_source
 from mars_engine.reward_models.transformer.backbone import quiet_transformers
 

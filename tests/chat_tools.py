@@ -10,13 +10,13 @@ from typing import Any
 from fakes import ListSource, TickingClock, make_bench, make_pairs
 
 from mars_engine.augment.plan import make_plan
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig, MarsConfig, ProposeConfig, QualityConfig, TriageConfig
 from mars_engine.core.records import Plan, Turn, content_id
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 
 NOWHERE = Path("/nonexistent")

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from fakes import make_bench
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, MarsConfig, ProposeConfig
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Pair
 from mars_engine.experiments.cells import CellKey, ExperimentCell
 from mars_engine.experiments.plan import BaselineSettings, DatasetPlan, ExperimentPlan, TrainingSettings
 from mars_engine.experiments.recorded_rewrites import with_rewrites
 from mars_engine.experiments.step_trainer import AdamWTrainer
 from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
-from mars_engine.store.workbench import Workbench
+from mars_engine.reward_models.protocols import LinearTrainer
 
 
 @dataclass

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.import_records import ParsedRow
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Clock, Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Embeddings, GeneratorCard, ModelEvidence, ModelRecord, Pair, Passage, Prompt, Turn
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
@@ -20,7 +22,6 @@ from mars_engine.curate.review import Decision, next_sequence, record_decisions
 from mars_engine.embeddings.context import render_context
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.store import Store, open_store
-from mars_engine.store.workbench import Workbench
 
 DIMENSION = 24
 SUFFIX_CARD = GeneratorCard("suffix", "1", {}, stand_in=True, note="adds a word")

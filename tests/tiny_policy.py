@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tiny_transformers import make_tokenizer
 
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Prompt, Rewards, Truncation, Turn
 
 PLACES = ("garden", "lake", "town", "wood", "field", "coast", "hill", "valley")

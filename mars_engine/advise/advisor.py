@@ -12,14 +12,14 @@ from mars_engine.advise.rows import gather_material
 from mars_engine.advise.steps import StepMaker
 from mars_engine.advise.trials import FOLDS, repeats_for, run_trials
 from mars_engine.advise.wrong_labels import estimate_wrong_labels
-from mars_engine.core.protocols import RewardModelTrainer
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.records import TrainingSet
 from mars_engine.data.pair_index import PairIndexCache
+from mars_engine.reward_models.protocols import RewardModelTrainer
 from mars_engine.reward_models.triage import assign_folds
 from mars_engine.stats.intervals import paired_difference
 from mars_engine.stats.metrics import correctness
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 DEFAULT_SECONDS = 30.0
 """Of reading a pair and deciding about its label, where nobody has decided here yet."""

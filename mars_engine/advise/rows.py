@@ -9,6 +9,7 @@ import numpy as np
 
 from mars_engine.advise.trials import NewRows, OtherFeatures, TrialRows
 from mars_engine.augment.compose import build_grid, usable_cells
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import FloatArray, Pair, Proposal, TrainingSet
 from mars_engine.core.review_state import ProposalState, proposal_states
@@ -17,7 +18,6 @@ from mars_engine.reward_models.bradley_terry import basis_of_span
 from mars_engine.reward_models.feature_choice import FOLDS, Candidate
 from mars_engine.reward_models.features import fit_scale
 from mars_engine.reward_models.probe import ProbeTrainer
-from mars_engine.store.workbench import Workbench
 
 FEWEST_PAIRS, FEWEST_PROMPTS = 40, 2 * FOLDS
 MOST_PAIRS = 4_000

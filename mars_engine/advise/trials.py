@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from mars_engine.augment.allocation import allocate_budget
 from mars_engine.augment.plan import spend
 from mars_engine.core.config import AllocationConfig, AllocationLaw
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import BoolArray, BradleyTerryFit, FloatArray, IntArray
 from mars_engine.reward_models.bradley_terry import refit_bradley_terry
 from mars_engine.reward_models.triage import assign_folds, judge_labels

@@ -16,8 +16,9 @@ from mars_engine.align.policies import PolicyAnswers
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import LoadError, ModelError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Progress, RewardModel
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, Pair
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.stats.intervals import Interval, bootstrap_mean
 
 LONGEST, ORACLE = "longest", "oracle"

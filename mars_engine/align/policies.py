@@ -12,7 +12,7 @@ from mars_engine.align.kept_answers import KeptAnswers
 from mars_engine.align.sampling import Draw, Sample, SamplingSettings
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Prompt, content_id, prompt_id
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from mars_engine.api.settings import ORIGIN, Settings
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import StoreError
-from mars_engine.core.progress import progress_for
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, progress_for
 from mars_engine.data.pair_index import PairIndex, PairIndexCache
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.jobs.recorded_run import RunNotes
 from mars_engine.jobs.recorded_work import recorded_work
 from mars_engine.store import Store, open_store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import Workspace as Folder
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 

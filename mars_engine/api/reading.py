@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Union, get_args
 
 from mars_engine.api.checks import one_of
 from mars_engine.core.errors import LoadError, MarsError
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Split
 from mars_engine.curate.review import Decision
 from mars_engine.data.import_parts import Parts, split_source
 from mars_engine.data.loaders import ReadingOptions, open_source
-from mars_engine.data.loaders.opening import recognise
+from mars_engine.data.loaders.opening import PairSource, recognise
 from mars_engine.data.loaders.options import COLUMN_TARGETS
 from mars_engine.data.loaders.tables import open_table
 

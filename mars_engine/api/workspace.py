@@ -21,6 +21,7 @@ from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.generators.given import Writer
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.notebook import as_html
@@ -59,7 +60,6 @@ from mars_engine.workspace.rounds import (
     open_round,
     run_rounds,
 )
-from mars_engine.workspace.workspace import utc_now
 
 if TYPE_CHECKING:
     import datasets
@@ -126,9 +126,11 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             source, split=split, holdout=holdout, name=name, format=format, columns=columns, options=options
         )
         with self._working("import") as (bench, notes):
-            reports = import_parts(bench, location, parts, may_be_empty=holdout is not None)
+            store, clock, progress = bench.store, bench.clock, bench.progress
+            may_be_empty = holdout is not None
+            reports = import_parts(store, location, parts, clock=clock, progress=progress, may_be_empty=may_be_empty)
             notes.summary |= headlines.of_imports(reports)
-            reports = look_after_import(bench, reports)
+            reports = look_after_import(store, reports, clock=clock, progress=progress)
         return Imported.of(reports)
 
     def preview(
@@ -542,7 +544,17 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         one_of("of", of, MAP_KINDS)
         with self._working("map", settings) as (bench, notes):
-            report = make_map(bench, UmapMapper(bench.config.map), self._maps(), of, again=again)
+            config = bench.config.map
+            report = make_map(
+                bench.store,
+                bench.encoder,
+                UmapMapper(config),
+                self._maps(),
+                of,
+                config=config,
+                progress=bench.progress,
+                again=again,
+            )
             notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs}
         return report
 
@@ -557,15 +569,15 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             NotReadyError: no model has scored the pairs, or the map was not made yet.
             MarsError: `show` or `of` is unknown.
         """
-        from mars_engine.explore import plots
+        from mars_engine.explore import plotly_figures
 
         one_of("show", show, ("margins", "plane", "map"))
         one_of("of", of, MAP_KINDS)
         explorer = Explorer(self._open, self._index, self._maps(), _no_embeddings)
         scene = explorer.look(View(map=of))
         if show == "map":
-            return plots.map_figure(scene)
-        return plots.margins_figure(scene) if show == "margins" else plots.plane_figure(scene)
+            return plotly_figures.map_figure(scene)
+        return plotly_figures.margins_figure(scene) if show == "margins" else plotly_figures.plane_figure(scene)
 
 
 def _no_embeddings(_texts: object) -> Any:

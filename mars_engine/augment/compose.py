@@ -10,10 +10,10 @@ from mars_engine.augment.composition import Cell, grid_size, spread_cells
 from mars_engine.augment.plan import planned_model
 from mars_engine.augment.quality.length_bias import LengthBias, length_bias
 from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import (
     ComposedPair,
     Composition,
@@ -28,8 +28,8 @@ from mars_engine.core.records import (
 from mars_engine.core.review_state import ProposalState, proposal_states
 from mars_engine.data.sources import Source, load_sources, standing_pairs, triage_of_plan
 from mars_engine.embeddings.distances import response_distances
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 LENGTH_BEFORE, LENGTH_AFTER = "length_before", "length_after"
 """Names in a composition's summary: mean length difference, chosen minus rejected, in characters, of the sources and of

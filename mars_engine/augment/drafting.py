@@ -6,19 +6,18 @@ Chunk by chunk. A generator that answers from elsewhere is at work on the follow
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mars_engine.augment.quality.gatekeeper import last_turn
-from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.config import ProposeConfig
-from mars_engine.core.protocols import (
-    Encoder,
+from mars_engine.augment.generators.protocols import (
     Generation,
     Paraphraser,
     ParaphraseRequest,
     Prefetching,
-    Progress,
     Refiner,
     RefineRequest,
 )
+from mars_engine.augment.quality.gatekeeper import last_turn
+from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.core.config import ProposeConfig
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     Pair,
     Passage,
@@ -33,6 +32,7 @@ from mars_engine.core.records import (
 )
 from mars_engine.data.trails import KEPT
 from mars_engine.embeddings.distances import semantic_distance
+from mars_engine.embeddings.protocols import Encoder
 
 PROMPT = "prompt"
 CHUNKS_AHEAD = 3

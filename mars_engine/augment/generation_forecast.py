@@ -10,13 +10,14 @@ from mars_engine.augment.drafting import (
     settings_of_generation,
     texts_of,
 )
+from mars_engine.augment.generators.protocols import Estimating
 from mars_engine.augment.propose import Retry, Work, find_work, rows_in_question
 from mars_engine.augment.quality.gatekeeper import both_orders
+from mars_engine.augment.quality.protocols import Judge
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import GenerationEstimate, Spending
-from mars_engine.core.protocols import Estimating, Judge
 from mars_engine.core.records import Pair, Plan, PlanRow, Side
 from mars_engine.data.sources import load_sources, triage_of_plan
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

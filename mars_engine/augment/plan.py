@@ -14,6 +14,7 @@ from mars_engine.augment.allocation import (
     summarize_allocation,
 )
 from mars_engine.augment.distance_gate import gate_threshold, is_high
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import LAWS, AllocationConfig, AllocationLaw, GateConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
@@ -30,7 +31,6 @@ from mars_engine.data.sources import Source, load_sources, open_suspects
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.score import oriented_margins
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mars_engine.augment.drafting import PROMPT, Draft, Drafter, Variant, Written, write_chunks
+from mars_engine.augment.generators.protocols import Paraphraser, Refiner
 from mars_engine.augment.plan import planned_model
 from mars_engine.augment.quality.gatekeeper import (
     Candidate,
@@ -22,9 +23,10 @@ from mars_engine.augment.quality.gatekeeper import (
     with_verdict,
 )
 from mars_engine.augment.quality.text_facts import normalized
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import GenerationError, NotReadyError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import LinearRewardModel, Paraphraser, Progress, Refiner, RewardModel
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     FloatArray,
     Pair,
@@ -39,8 +41,8 @@ from mars_engine.data.sources import Source, load_sources, standing_pairs, train
 from mars_engine.data.trails import REFINED_NOTE
 from mars_engine.embeddings.distances import response_distances
 from mars_engine.reward_models.curvature import hessian, information_gains
+from mars_engine.reward_models.protocols import LinearRewardModel, RewardModel
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 JUDGE = "judge"
 """What was asked for where a judge could not judge."""

@@ -14,15 +14,16 @@ from mars_engine.advise.advice import Advice
 from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
-from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import PairSource, Progress
+from mars_engine.core.progress import Progress, WatchedProgress
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
+from mars_engine.data.loaders.opening import PairSource
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.embeddings.maps import MapShelf, UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
@@ -37,7 +38,6 @@ from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
 from mars_engine.service.shipped import shipped
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.advising import advise_on
 from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
@@ -170,8 +170,9 @@ def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelReco
     stage.tell(warm_up)
     score = score_model(bench, warm_up, triage_again=len(models) < 2)
     stage.tell(score)
-    mapper = UmapMapper(bench.config.map)
-    drawn = [make_map(bench, mapper, shelf, kind) for kind in MAPS]
+    store, encoder, config, progress = bench.store, bench.encoder, bench.config.map, bench.progress
+    mapper = UmapMapper(config)
+    drawn = [make_map(store, encoder, mapper, shelf, kind, config=config, progress=progress) for kind in MAPS]
     for each in drawn:
         stage.tell(f"A map of {each.pairs:,} pairs by their {each.kind}: {len(each.clusters):,} clusters.")
     return warm_up, score, drawn

@@ -13,14 +13,13 @@ from typing import Any
 
 import click
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing
 from mars_engine.cli.standard_streams import json_text
 from mars_engine.core.config_overrides import override_config
-from mars_engine.core.progress import progress_for
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, progress_for
 from mars_engine.jobs.recorded_run import RunNotes
 from mars_engine.jobs.recorded_work import recorded_work
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 Overrides = dict[str, dict[str, Any]]

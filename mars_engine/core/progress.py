@@ -1,16 +1,32 @@
-"""Three ways to show progress: bars on a terminal, plain lines elsewhere, or nothing. And one to watch it."""
+"""Progress of long work: bars on a terminal, plain lines elsewhere, or nothing. And one to watch it."""
 
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
-
-from mars_engine.core.protocols import Progress, ProgressTask
+from typing import Any, Protocol, TextIO
 
 SECONDS_BETWEEN_LINES = 5.0
 MINUTE, HOUR = 60.0, 3600.0
+
+
+class Progress(Protocol):
+    """Shows how far a piece of long work has come."""
+
+    def task(self, name: str, total: int) -> AbstractContextManager["ProgressTask"]:
+        """Open a task of `total` steps; leaving the context closes it."""
+        ...
+
+
+class ProgressTask(Protocol):
+    """A piece of long work whose steps are counted and shown."""
+
+    def advance(self, steps: int = 1) -> None: ...
+
+    def resume(self, steps: int) -> None:
+        """Count steps that were taken before, in earlier work: they say nothing of the pace of this one."""
+        ...
 
 
 def say_pace(done: int, seconds: float, left: int = 0) -> str:

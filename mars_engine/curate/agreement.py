@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import IntArray
 from mars_engine.core.review_records import ItemKind, ReviewAction, ReviewEvent, ReviewMark
 from mars_engine.core.review_state import (

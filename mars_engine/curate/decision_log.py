@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast, get_args
 
 from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.protocols import Clock
+from mars_engine.core.clock import Clock
 from mars_engine.core.records import Prompt, Proposal
 from mars_engine.core.review_records import (
     PAIR_ACTIONS,

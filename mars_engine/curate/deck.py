@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import settings_of_gates
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig, OpinionShown
-from mars_engine.core.protocols import Clock
 from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
 from mars_engine.curate.cards import (

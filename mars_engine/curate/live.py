@@ -15,7 +15,7 @@ import numpy as np
 from mars_engine.core.columns import IdArray, ProposalFacts
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import BoolArray, BradleyTerryFit, FloatArray, IntArray, Pair, Proposal, TrainingSet
 from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import (
@@ -28,6 +28,7 @@ from mars_engine.core.review_state import (
 from mars_engine.core.treatment import LabelDecision, PairTreatment, treat_pair
 from mars_engine.curate.gain_order import GainLimits, GainOrder, Kind, chances_by_kind, kind_of, rank_waiting
 from mars_engine.reward_models.curvature import Curvature, hessian, summarize_curvature
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.stats.metrics import pairwise_accuracy
 from mars_engine.store import Store
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.columns import ReviewTally
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Pair, Proposal
 from mars_engine.core.review_records import ItemKind, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, decisions_that_count

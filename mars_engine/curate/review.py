@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.judge_records import JUDGE_PREFIX
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Prompt, Proposal
 from mars_engine.core.review_records import PAIR_ACTIONS, PROPOSAL_ACTIONS, ItemKind, ReviewAction, ReviewEvent
 from mars_engine.core.review_state import ADJUDICATOR_PREFIX, POLICY_PREFIX, proposal_states

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.clock import Clock
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import BoolArray, EvaluationKind, EvaluationRecord, Pair, PairSet, Split, content_id
 from mars_engine.data.set_faults import BANDS, PairKeys, band_keys, candidates_across, shared_part, text_key
 from mars_engine.stats.metrics import pairwise_accuracy

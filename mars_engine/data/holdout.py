@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mars_engine.core.import_records import ParsedRow
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Pair, Split
+from mars_engine.data.loaders.opening import PairSource
 
 BUCKETS = 10_000
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError
 from mars_engine.core.import_records import ColumnExample, DroppedRow, ImportReport, ParsedRow
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock, CountedSource, PairSource, Progress, ProgressTask
+from mars_engine.core.progress import Progress, ProgressTask
 from mars_engine.core.records import DatasetRecord, Pair, Split, content_id
 from mars_engine.data.holdout import HoldoutPart
+from mars_engine.data.loaders.opening import CountedSource, PairSource
 from mars_engine.data.loaders.values import shortened
 from mars_engine.stats.metrics import pairwise_accuracy
 from mars_engine.store import Store

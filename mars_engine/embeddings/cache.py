@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Embeddings, Float32Array, HiddenState, Passage, Prompt
 from mars_engine.embeddings.passage_tokens import TokenizedPassage
 from mars_engine.embeddings.sentence_encoder import BatchReading

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.store import Store
 
 

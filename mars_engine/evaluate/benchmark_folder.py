@@ -24,7 +24,7 @@ UNSAFE = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkFolder:
-    """BenchmarkFiles in a folder, made when it is needed. A file is there whole or not at all.
+    """A benchmark's files in a folder, made when it is needed. A file is there whole or not at all.
 
     Args:
         root: the workspace's folder.
@@ -39,6 +39,7 @@ class BenchmarkFolder:
         return self.root / self.artifact
 
     def rewards(self, group: int) -> Rewards | None:
+        """Return the rewards of a group of pairs that was scored before; None where it was not."""
         try:
             with self._group(group).open("rb") as stream, np.load(stream) as found:
                 return Rewards(found["chosen"], found["rejected"])
@@ -55,9 +56,11 @@ class BenchmarkFolder:
             np.savez(stream, chosen=rewards.chosen, rejected=rewards.rejected)
 
     def forget_rewards(self) -> None:
+        """Delete the rewards so far: the results that were written tell them."""
         shutil.rmtree(self.folder / REWARDS, ignore_errors=True)
 
     def has_results(self) -> bool:
+        """Whether the benchmark's results were written."""
         return any(self.folder.glob(f"[!.]*{OUTPUTS_ENDING}"))
 
     def write_results(self, model: str, outputs: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:

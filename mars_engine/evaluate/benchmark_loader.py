@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mars_engine.core.benchmark_records import BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.core.errors import LoadError
 from mars_engine.core.records import Prompt, Turn
 from mars_engine.data.loaders.drafts import EMPTY_SIDE, Dropped, checked_text, subset_of, turns_of
 from mars_engine.data.loaders.hub import PREFIX
 from mars_engine.data.loaders.opening import open_rows
 from mars_engine.data.loaders.reading import RawRow
+
+BenchmarkVersion = Literal[1, 2]
 
 HUB_SETS: Mapping[BenchmarkVersion, str] = {
     1: f"{PREFIX}allenai/reward-bench@filtered",
@@ -25,6 +26,34 @@ NO_SUBSETS = {"accuracy", "num_prompts"}
 """Numbers in the official tool's metadata that are no subset's score."""
 LARGEST_SCORE = 1.01
 """Of the subset Ties; see mars_engine.evaluate.rewardbench_scores.ties_score."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRow:
+    """A prompt with its right answers and its wrong ones: one each in version 1, one to many in version 2."""
+
+    id: str
+    subset: str
+    prompt: Prompt
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False, hash=False)
+    """The row as its source has it."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers, the right ones first."""
+        return self.right + self.wrong
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkSet:
+    """All rows of a benchmark's source, in their order. `content_hash` differs where a row differs."""
+
+    version: BenchmarkVersion
+    location: str
+    content_hash: str
+    rows: tuple[BenchmarkRow, ...]
 
 
 def load_benchmark(locations: Sequence[str], *, version: BenchmarkVersion | None = None) -> BenchmarkSet:

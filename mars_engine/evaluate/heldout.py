@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
@@ -18,7 +19,6 @@ from mars_engine.stats.metrics import (
     log_losses_at_best_scale,
     summarize_margins,
 )
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True, eq=False)

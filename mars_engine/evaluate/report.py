@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mars_engine.augment.quality.gatekeeper import cards_of_writers
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError, WorkspaceError
-from mars_engine.core.protocols import Clock, MapKeeper
 from mars_engine.core.records import (
     MAP_KINDS,
     Composition,
@@ -31,6 +31,7 @@ from mars_engine.core.review_records import ItemKind
 from mars_engine.core.review_state import POLICY_PREFIX, ProposalState, proposal_state
 from mars_engine.curate.agreement import AgreementReport, agreement
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, PairIndex
+from mars_engine.embeddings.maps.protocols import MapKeeper
 from mars_engine.evaluate.costs import Costs, sum_up_costs
 from mars_engine.evaluate.results import (
     Movement,

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mars_engine import __version__
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Clock, MapKeeper
 from mars_engine.core.whole_file import completed_file
 from mars_engine.data.pair_index import PairIndex
+from mars_engine.embeddings.maps.protocols import MapKeeper
 from mars_engine.evaluate import report_charts
 from mars_engine.evaluate.report import ReportContent, gather_report
 from mars_engine.evaluate.results import say_accuracy, say_comparison, say_log_loss, signed_points

@@ -8,22 +8,23 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from mars_engine.core.benchmark_records import BenchmarkRow, BenchmarkSet, BenchmarkVersion
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError, ModelError
-from mars_engine.core.protocols import Clock, RewardModel
 from mars_engine.core.records import (
     EvaluationKind,
     EvaluationRecord,
     FloatArray,
     Pair,
-    Rewards,
     Truncation,
     content_id,
 )
+from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
+from mars_engine.evaluate.benchmark_loader import BenchmarkRow, BenchmarkSet, BenchmarkVersion
 from mars_engine.evaluate.rewardbench_scores import (
     PRIOR_SET_SUBSETS,
     PRIOR_SETS,
@@ -43,8 +44,8 @@ from mars_engine.evaluate.rewardbench_scores import (
     section_of,
 )
 from mars_engine.reward_models.answer_text import AnswerText
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 PAIRS_AT_ONCE = 256
 """Pairs that are scored, and whose rewards are kept, at a time."""
@@ -59,31 +60,6 @@ PADDING_REPAIRED = "padding_repaired"
 KINDS: Mapping[int, EvaluationKind] = {1: "rewardbench", 2: "rewardbench2"}
 
 
-class BenchmarkFiles(Protocol):
-    """The files of one benchmark of one model: what was scored so far, and at the end its results."""
-
-    @property
-    def artifact(self) -> str:
-        """The benchmark's folder, relative to the workspace."""
-        ...
-
-    def rewards(self, group: int) -> Rewards | None:
-        """Rewards of a group of the benchmark's pairs that was scored before; None where it was not."""
-        ...
-
-    def save_rewards(self, group: int, rewards: Rewards) -> None:
-        """Keep the rewards of a group of the benchmark's pairs, whole or not at all."""
-        ...
-
-    def forget_rewards(self) -> None: ...
-
-    def has_results(self) -> bool: ...
-
-    def write_results(self, model: str, outputs: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:
-        """Write the benchmark's outputs, a line of JSON each, and the metadata, in files named after the model."""
-        ...
-
-
 def benchmark_id(benchmark: BenchmarkSet, model_id: str) -> str:
     """Return the id that the evaluation of a model on these rows has or would have."""
     return content_id(KINDS[benchmark.version], benchmark.content_hash, model_id)
@@ -93,7 +69,7 @@ def run_rewardbench(
     bench: Workbench,
     benchmark: BenchmarkSet,
     model: RewardModel,
-    files: BenchmarkFiles,
+    files: BenchmarkFolder,
     *,
     label: str,
     settings: Mapping[str, Any],
@@ -246,7 +222,7 @@ def _pairs_of(row: BenchmarkRow) -> list[Pair]:
 
 
 def _rate(
-    bench: Workbench, benchmark: BenchmarkSet, pairs: Sequence[Pair], model: RewardModel, files: BenchmarkFiles
+    bench: Workbench, benchmark: BenchmarkSet, pairs: Sequence[Pair], model: RewardModel, files: BenchmarkFolder
 ) -> list[RatedAnswers]:
     """Return the rewards of all answers, row by row. Groups that were scored before are not scored again."""
     found: list[FloatArray] = []

@@ -8,8 +8,8 @@ import numpy as np
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.import_records import ParsedRow
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import IntArray, Pair, content_id
+from mars_engine.data.loaders.opening import PairSource
 from mars_engine.experiments.plan import DatasetPlan
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.augment.generators import ExtractiveRefiner
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearTrainer, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import IntArray, Pair, Passage, TrainingSet, content_id
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
@@ -31,11 +32,11 @@ from mars_engine.experiments.tools import ExperimentTools, TrainedMargins
 from mars_engine.experiments.view_features import DropoutViewFeatures
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.reward_models.shelf import ProbeShelf
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.store import open_store, sqlite_url
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import ARTIFACTS, DATABASE_FILE, FEATURES_FILE
 
 

@@ -16,8 +16,8 @@ from mars_engine.augment.allocation import allocate_budget, allocation_probabili
 from mars_engine.augment.compose import compose_plan, load_grids, usable_cells
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationLaw
-from mars_engine.core.protocols import LinearTrainer
 from mars_engine.core.records import (
     BoolArray,
     FloatArray,
@@ -46,9 +46,9 @@ from mars_engine.experiments.baselines import (
 from mars_engine.experiments.draws import Draw, DrawnPairs
 from mars_engine.experiments.plan import ExperimentPlan, Method
 from mars_engine.experiments.tools import ExperimentTools
+from mars_engine.reward_models.protocols import LinearTrainer
 from mars_engine.reward_models.score import draw_folds, oriented_margins, score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 
 LAW_AND_LAYER: dict[Method, tuple[AllocationLaw, bool]] = {
     "uniform": ("uniform", False),

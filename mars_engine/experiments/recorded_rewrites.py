@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.augment.generators.given import GivenParaphraser, GivenRefiner
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import LoadError
-from mars_engine.core.protocols import PairSource
-from mars_engine.data.loaders.opening import open_rows
+from mars_engine.data.loaders.opening import PairSource, open_rows
 from mars_engine.experiments.draws import Draw
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.answer_files import AnswerLine, Tally, read_answer_lines
 from mars_engine.workspace.given_rewrites import COLUMNS, ROW, keep_given
 

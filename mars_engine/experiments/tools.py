@@ -5,12 +5,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearTrainer, Progress, StepTrainer, ViewFeatures
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, IntArray, Pair, TrainingSet
 from mars_engine.experiments.cells import CellStore
 from mars_engine.experiments.draws import Draw
-from mars_engine.store.workbench import AddPoint, Workbench, forget_point
+from mars_engine.reward_models.protocols import LinearTrainer
+from mars_engine.reward_models.workbench import AddPoint, forget_point
 
 
 class Laboratories(Protocol):
@@ -22,6 +26,45 @@ class Laboratories(Protocol):
 
     def discard(self, name: str) -> None:
         """Delete the experiment's workbench of that name with all that it made, if there is one."""
+        ...
+
+
+class StepTrainer(Protocol):
+    """Trains an experiment's linear reward models step by step, on features that are there already."""
+
+    def steps_for_epochs(self, pairs: int) -> int:
+        """Return the optimizer steps that take the configured number of passes over so many pairs."""
+        ...
+
+    def pairs_a_step(self, pairs: int) -> int:
+        """Return the size of an experiment's batch where there are so many pairs; every batch is full."""
+        ...
+
+    def fit(
+        self,
+        differences: FloatArray,
+        weights: FloatArray,
+        label_confidence: FloatArray,
+        *,
+        steps: int,
+        rng: np.random.Generator,
+    ) -> FloatArray:
+        """Return the weight vector, shape (d,), after exactly so many steps on n differences, shape (n, d)."""
+        ...
+
+
+class ViewFeatures(Protocol):
+    """Features of views of a pair, for the methods that train on them: the same texts, seen otherwise."""
+
+    @property
+    def most(self) -> int:
+        """How many different views a pair has."""
+        ...
+
+    def feature_differences(
+        self, pairs: Sequence[Pair], count: int, *, like: LinearTrainer, progress: Progress
+    ) -> FloatArray:
+        """Return the feature differences of `count` views of each pair, in another's features, shape (n, count, d)."""
         ...
 
 

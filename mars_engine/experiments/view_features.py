@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.augment.composition import ORIGINAL, spread_cells
-from mars_engine.core.protocols import Encoder, LinearTrainer, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, Pair
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import LinearTrainer
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import ExportRow, PairSet, content_id
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.explore.explorer import Positions

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import MapKeeper
 from mars_engine.core.records import (
     MAP_KINDS,
     BoolArray,
@@ -25,6 +24,7 @@ from mars_engine.core.records import (
     MapKind,
 )
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex, PairIndexCache
+from mars_engine.embeddings.maps.protocols import MapKeeper
 from mars_engine.explore.excerpts import excerpt, last_question
 from mars_engine.explore.outlines import outline
 from mars_engine.explore.shades import Shade, shade_of

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import JobError, ReadOnlyError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run
 from mars_engine.jobs.job_ticket import JobTicket
 from mars_engine.jobs.own_process import mars_command

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import psutil
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import MarsError, ReadOnlyError, StoreError
 from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run, RunState
 from mars_engine.jobs.job_ticket import JobTicket, take_job_ticket
 from mars_engine.store import Store

@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import MarsError
-from mars_engine.core.progress import WatchedProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, WatchedProgress
 from mars_engine.jobs.jobs import start_next_job
 from mars_engine.jobs.recorded_run import RunNotes, recorded_run
 from mars_engine.jobs.training_lock import TRAINING_KINDS, only_training
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import Workspace, open_workbench
 
 

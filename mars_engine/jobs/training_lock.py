@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import NotReadyError, WorkspaceError
-from mars_engine.core.protocols import Clock
 from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.store import Store
 from mars_engine.workspace.workspace import Workspace

@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from mars_engine.core.config import AUTO_LAYERS, SENTENCE_LAYERS, ProbeConfig
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import Encoder, Progress, ProgressTask
+from mars_engine.core.progress import Progress, ProgressTask
 from mars_engine.core.records import BradleyTerryFit, FloatArray, IntArray, Pair, TrainingSet, content_id
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.reward_models.bradley_terry import basis_of_span, refit_bradley_terry
 from mars_engine.reward_models.features import ProbeFeatures, Reading, TextStates, fit_scale
 from mars_engine.reward_models.triage import assign_folds

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     Embeddings,
     FloatArray,
@@ -17,6 +17,7 @@ from mars_engine.core.records import (
     Pooling,
     Truncation,
 )
+from mars_engine.embeddings.protocols import Encoder
 
 Reading = Literal["response", "context", "all"]
 

@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ModelError, NotReadyError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress, TrainingNotes
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import (
     BradleyTerryFit,
     FloatArray,
@@ -26,6 +25,7 @@ from mars_engine.core.records import (
     Truncation,
     content_id,
 )
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.reward_models.bradley_terry import fit_bradley_terry, refit_bradley_terry
 from mars_engine.reward_models.choice_summary import say_choice, summarize_choice
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key, choose_features
@@ -35,6 +35,7 @@ from mars_engine.reward_models.kept_choice import (
     MemoryKeeper,
     choice_from_json,
 )
+from mars_engine.reward_models.protocols import TrainingNotes
 
 PROBE_KIND = "probe"
 

@@ -24,9 +24,9 @@ from mars_engine.data.pair_index import SPLIT_CODES, PairIndex, positions_of
 from mars_engine.data.sources import Source, load_sources, training_set
 from mars_engine.embeddings.distances import store_distances
 from mars_engine.reward_models.triage import assign_folds, judge_labels
+from mars_engine.reward_models.workbench import ModelWorkbench
 from mars_engine.stats.metrics import MarginMetrics, summarize_margins
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 VERDICTS: tuple[TriageVerdict, ...] = ("clear", "hard", "suspected", "indistinct")
 
@@ -41,7 +41,7 @@ class ScoreReport(ShownAsTable):
     verdicts: dict[TriageVerdict, int]
 
 
-def score_model(bench: Workbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
+def score_model(bench: ModelWorkbench, model: ModelRecord, *, triage_again: bool = True) -> ScoreReport:
     """Store the rewards of all training and held-out pairs under a model, and the triage of the training pairs.
 
     Triage belongs to the base pairs, not to a round. It comes first, so that pairs with scores have been triaged.
@@ -88,7 +88,7 @@ def oriented_margins(store: Store, model: ModelRecord, sources: Sequence[Source]
     return oriented
 
 
-def _score_split(bench: Workbench, model: ModelRecord, pairs: list[Pair]) -> MarginMetrics:
+def _score_split(bench: ModelWorkbench, model: ModelRecord, pairs: list[Pair]) -> MarginMetrics:
     """Score the pairs that have no rewards yet; where all have some, the model is not even loaded."""
     models = bench.store.models
     known = models.scores(model.id)
@@ -109,7 +109,7 @@ def draw_folds(pairs: list[Pair], config: MarsConfig) -> IntArray:
     return np.stack([assign_folds(groups, config.triage.folds, rng) for rng in draws])
 
 
-def triage_labels(bench: Workbench, warm_up: ModelRecord) -> None:
+def triage_labels(bench: ModelWorkbench, warm_up: ModelRecord) -> None:
     """Store triage's verdict on each base pair's label.
 
     It is done anew each time, since pairs, settings or people's decisions may have changed.

@@ -12,12 +12,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import FloatArray, ModelEvidence, ModelRecord
 from mars_engine.core.whole_folder import replace_text, write_whole_folder
 from mars_engine.reward_models.kept_choice import choice_as_json
 from mars_engine.reward_models.probe import PROBE_KIND, Probe, ProbeTrainer
 from mars_engine.reward_models.probe_card import render_probe_card
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.reward_models.transformer.shelf import CARD_FILE, TransformerShelf
 
 WEIGHTS_FILE = "probe.safetensors"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import FeatureChoosingModel, LinearRewardModel, Progress, RemarkedModel, RewardModel
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import SPLITS, Composition, ModelEvidence, ModelRecord, Rewards, TrainingSet
 from mars_engine.data.sources import (
     load_sources,
@@ -18,9 +18,10 @@ from mars_engine.data.sources import (
 from mars_engine.reward_models.bradley_terry import bradley_terry_losses
 from mars_engine.reward_models.choice_summary import CHOICE_METRIC
 from mars_engine.reward_models.curvature import hessian, summarize_curvature
+from mars_engine.reward_models.protocols import FeatureChoosingModel, LinearRewardModel, RemarkedModel, RewardModel
+from mars_engine.reward_models.workbench import AddPoint, ModelWorkbench
 from mars_engine.stats.metrics import is_tie, pairwise_accuracy, summarize_margins
 from mars_engine.store import Store
-from mars_engine.store.workbench import AddPoint, Workbench
 
 WARM_UP, CHECKED_WARM_UP = "warm-up", "warm-up, labels checked"
 
@@ -39,7 +40,7 @@ class _StoredNotes:
         self.store.models.save_epoch(model_id, epoch, margins)
 
 
-def train_warm_up(bench: Workbench) -> ModelRecord:
+def train_warm_up(bench: ModelWorkbench) -> ModelRecord:
     """Train a reward model on the base pairs, before any margin is used, and store its rewards of all imported pairs.
 
     People's decisions about labels apply; triage's policy does not, since triage needs this model first. What probes
@@ -56,7 +57,7 @@ def train_warm_up(bench: Workbench) -> ModelRecord:
     return _train(bench, examples, None, label=CHECKED_WARM_UP if is_checked else WARM_UP)
 
 
-def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
+def train_on(bench: ModelWorkbench, composition: Composition) -> ModelRecord:
     """Train a reward model on the base pairs, as triage and people treat them, and on a composition's new pairs.
 
     Triage's policy is that of the composition's plan. New pairs that no longer stand are left out: those of sources
@@ -76,7 +77,7 @@ def train_on(bench: Workbench, composition: Composition) -> ModelRecord:
     return _train(bench, examples, composition, label=f"{composition.settings['law']} round {composition.round}")
 
 
-def _train(bench: Workbench, examples: TrainingSet, composition: Composition | None, *, label: str) -> ModelRecord:
+def _train(bench: ModelWorkbench, examples: TrainingSet, composition: Composition | None, *, label: str) -> ModelRecord:
     store, trainer, shelf, progress = bench.store, bench.trainer, bench.shelf, bench.progress
     present = store.models.get(trainer.model_id(examples))
     if present is not None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import JobError, MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import RemovedContent
 from mars_engine.jobs.jobs import running_run
 from mars_engine.service.uploads import forget_upload, forget_uploads

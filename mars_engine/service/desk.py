@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mars_engine.core.clock import Clock, utc_now
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Run
 from mars_engine.curate.deck_cache import DeckCache
 from mars_engine.curate.gain_order import GainOrder
@@ -21,7 +21,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.live_watch import LiveWatch
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import Store, open_store
-from mars_engine.workspace.workspace import ARTIFACTS, Workspace, find_workspace, utc_now
+from mars_engine.workspace.workspace import ARTIFACTS, Workspace, find_workspace
 
 
 @dataclass

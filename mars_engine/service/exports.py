@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from mars_engine.core.protocols import Clock
+from mars_engine.core.clock import Clock
 from mars_engine.data.export import ExportWhat
 from mars_engine.data.exporter import ExportShape
 from mars_engine.jobs.own_process import ask_mars

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mars_engine.advise.advice import Advice
 from mars_engine.advise.advisor import advise
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import PROBE_BACKBONE
-from mars_engine.core.protocols import RewardModelTrainer
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import RewardModelTrainer
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
-from mars_engine.store.workbench import Workbench
 
 PACKAGED = "packaged"
 

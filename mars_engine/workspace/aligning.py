@@ -16,11 +16,11 @@ from mars_engine.align.prompts import (
 from mars_engine.align.training.facts import TrainedPolicy
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
 from mars_engine.align.training.training_distance import draw_responses
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.records import ModelRecord, Pair, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.named_models import NamedModel, chosen_models, open_named_model, scale_of
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS, CHECKPOINTS

@@ -11,9 +11,9 @@ from mars_engine.align.alpaca.formats import ModelOutputs, load_outputs
 from mars_engine.align.alpaca.judges import BothOrders, PairwiseJudge, RewardJudge
 from mars_engine.align.alpaca.package import PackageReport, run_package
 from mars_engine.align.alpaca.tables import load_tables
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.records import Turn, content_id, prompt_id
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.named_models import NamedModel, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 

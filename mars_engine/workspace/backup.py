@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mars_engine.augment.generators.chat.prompts import OWN_FOLDER
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import update_toml
 from mars_engine.core.errors import MarsError, WorkspaceError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Clock
 from mars_engine.core.whole_file import completed_file
 from mars_engine.store import Store
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, DATABASE_FILE, Workspace

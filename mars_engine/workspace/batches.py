@@ -27,12 +27,12 @@ from mars_engine.augment.generators.chat.completions import Completion, Unreadab
 from mars_engine.augment.generators.chat.dialect import Dialect
 from mars_engine.augment.plan import planned_model
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import Plan
 from mars_engine.core.whole_file import completed_text, validate_new_file
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.answer_files import AnswerLine, Tally
 
 ENDINGS = (".jsonl",)

@@ -19,12 +19,12 @@ from mars_engine.align.prompts import (
     trained_prompts,
 )
 from mars_engine.align.sampling import SamplingSettings
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import content_id, prompt_id
 from mars_engine.core.whole_file import completed_file
 from mars_engine.reward_models.model_labels import with_distinct_labels
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.named_models import NamedModel, chosen_models, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 

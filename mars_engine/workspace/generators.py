@@ -21,10 +21,14 @@ from mars_engine.augment.generators.chat import (
     load_prompt,
 )
 from mars_engine.augment.generators.chat.backend import ChatBackend
+from mars_engine.augment.generators.protocols import Paraphraser, Refiner
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
+from mars_engine.augment.quality.protocols import FluencyModel, Judge
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Clock, Encoder, FluencyModel, Judge, Paraphraser, Progress, Refiner
+from mars_engine.core.progress import Progress
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.store.chat import ChatStore
 
 

@@ -18,13 +18,13 @@ from mars_engine.augment.generators.given import (
     why_unusable,
 )
 from mars_engine.augment.quality.gatekeeper import last_turn
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.records import Pair, Side
 from mars_engine.data.loaders.formats import formats_under
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.store import Store
 from mars_engine.store.database import storable
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.answer_files import AnswerLine, Tally
 
 IDS = ("id", "pair_id")

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mars_engine.augment.quality.protocols import Judge
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import ConfigError, MarsError
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Judge
 from mars_engine.core.records import ModelRecord
 from mars_engine.curate.judging.agreement import JudgeAgreement, judge_agreement
 from mars_engine.curate.judging.asking import JudgingReport, judge_labels
@@ -14,7 +15,6 @@ from mars_engine.curate.judging.deciding import JudgeDecisions, decide_by_judge
 from mars_engine.curate.judging.judges import AskedJudge, LabelJudge, LikelihoodJudge, ScoringJudge
 from mars_engine.curate.judging.recorded import RECORDED, RecordedOpinions, take_recorded_opinions
 from mars_engine.reward_models.model_labels import models_named
-from mars_engine.store.workbench import Workbench
 
 CHAT, CAUSAL = "chat", "causal"
 SEEN = (

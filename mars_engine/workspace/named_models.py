@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mars_engine.align.prompts import trained_prompts
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import ModelRecord
 from mars_engine.embeddings.model_folder import is_on_this_machine
 from mars_engine.reward_models.model_labels import models_named, named_model
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, open_workbench
 

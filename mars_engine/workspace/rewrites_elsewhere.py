@@ -7,9 +7,9 @@ from pathlib import Path
 from mars_engine.augment.generators.given import GivenParaphraser, GivenRefiner, Writer
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import ProposeReport, make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import Plan
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.answer_files import Tally, UnusedAnswer, read_answer_lines
 from mars_engine.workspace.batches import (
     CUSTOM_ID,

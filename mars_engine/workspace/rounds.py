@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from mars_engine.augment.compose import ComposeReport, compose_plan
 from mars_engine.augment.plan import PlanReport, make_plan, planned_model
 from mars_engine.augment.propose import ProposeReport, make_proposals, validate_yield
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
@@ -20,7 +21,6 @@ from mars_engine.curate.review import Reviewer, ReviewReport, review_by_policy, 
 from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.judges import settle_suspects
 
 

@@ -3,28 +3,30 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mars_engine.augment.quality.languages import PackagedLanguageDetector
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import PROBE_BACKBONE, MarsConfig, config_as_toml, load_config, update_toml
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.file_names import fault_of_name
-from mars_engine.core.protocols import Encoder, Progress, RewardModelTrainer
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
 from mars_engine.evaluate.rewardbench import KINDS
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import RewardModelTrainer
 from mars_engine.reward_models.shelf import ProbeShelf, RewardModelShelf
 from mars_engine.reward_models.transformer.fine_tuning import TransformerTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.shelf import TransformerShelf
 from mars_engine.store import Store, open_store, sqlite_url
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.generators import open_generators
 
 CONFIG_FILE = "mars.toml"
@@ -118,10 +120,6 @@ def save_config(workspace: Workspace, config: MarsConfig) -> Workspace:
             remedy="check its permissions and the space on its disk",
         ) from error
     return Workspace(workspace.root, config)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @contextmanager

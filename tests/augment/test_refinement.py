@@ -9,11 +9,12 @@ from fakes import BagOfWordsEncoder, ListSource, SuffixParaphraser, copy_databas
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import GeneratorCard, Pair, Passage, RefineTry
 from mars_engine.curate.cards import Ranking, proposal_card
 from mars_engine.data.import_pairs import import_pairs
@@ -26,7 +27,6 @@ from mars_engine.explore.explorer import Explorer
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import open_store
-from mars_engine.store.workbench import Workbench
 
 TRIES, EPSILON = 3, 0.05
 PAIRS = make_pairs(3)

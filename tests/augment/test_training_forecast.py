@@ -5,6 +5,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import (
     AllocationConfig,
     ChatConfig,
@@ -19,7 +20,6 @@ from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.sources import load_sources, training_set
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import close_round, open_round
 
 POLICIES = ("ask", "keep", "leave_out", "smooth", "flip")

@@ -7,11 +7,12 @@ from click.testing import CliRunner, Result
 from fakes import ListSource, make_pairs
 
 from mars_engine.cli.main import NOT_READY, mars
+from mars_engine.core.clock import utc_now
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import MAP_KINDS
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.embeddings.maps import MapShelf
-from mars_engine.workspace.workspace import create_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import create_workspace, open_workspace_store
 
 
 def run(*arguments: str) -> Result:

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from mars_engine.cli.commands import app as commands
 from mars_engine.cli.main import BAD_INPUT, mars
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.progress import SilentProgress, WatchedProgress
-from mars_engine.core.protocols import Clock
 from mars_engine.curate.agreement import agreement
 from mars_engine.curate.people import contributions
 from mars_engine.jobs.recorded_run import recorded_run

@@ -14,19 +14,19 @@ from click.testing import CliRunner
 from fakes import ListSource, make_bench, make_pairs
 from tiny_seq2seq import save_tiny_t5
 
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli.main import UNUSABLE, mars
 from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, Seq2SeqConfig, TriageConfig
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.core.records import GeneratorCard, Proposal
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.generator_cards import generator_cards
 from mars_engine.service.shipped import shipped
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import DATABASE_FILE, create_workspace
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]

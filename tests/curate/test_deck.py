@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mars_engine.augment.compose import build_grid, usable_cells
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, ProposeConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Pair, PairSet, Turn
@@ -34,7 +35,6 @@ from mars_engine.data.pair_index import VERDICT_CODES, PairIndex, PairIndexCache
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store.database import Database
-from mars_engine.store.workbench import Workbench
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3), propose=ProposeConfig(variants=3))
 

@@ -11,8 +11,9 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import BradleyTerryFit, FloatArray, Pair, TrainingSet
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.live import LiveFigures, LiveLimits, LiveProbe, live_stamp
@@ -22,7 +23,6 @@ from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.metrics import pairwise_accuracy
-from mars_engine.store.workbench import Workbench
 
 BASE, HELDOUT = make_pairs(60), make_pairs(40, seed=1, first=1000)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,6 +7,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.decision_log import take_log
@@ -14,7 +15,6 @@ from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 
 
 @pytest.fixture

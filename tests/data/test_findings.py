@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.records import Pair, Turn
 from mars_engine.curate.deck import deal
 from mars_engine.curate.deck_cache import DeckCache
@@ -23,7 +24,6 @@ from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.data.set_faults import band_keys, candidates_across, shared_part, text_key
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 
 LONG = "The committee met on Tuesday to settle how the river is to be crossed, and nobody spoke of the old ferry. " * 6
 

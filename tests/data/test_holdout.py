@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.core.import_records import ParsedRow
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import Pair, Split, Turn
 from mars_engine.data.holdout import HoldoutPart
+from mars_engine.data.loaders.opening import PairSource
 
 PAIRS = make_pairs(600, pairs_a_prompt=3)
 SOURCE = ListSource(PAIRS)

@@ -11,6 +11,7 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.records import Split
 from mars_engine.core.review_records import ReviewAction, ReviewEvent
@@ -28,7 +29,6 @@ from mars_engine.evaluate.status import workspace_status
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = MarsConfig(triage=TriageConfig(policy="keep", seeds=2, folds=3))

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mars_engine.core.errors import StoreError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Embeddings, HiddenState, Passage, Prompt
 from mars_engine.embeddings.cache import CachedEncoder, passage_key
 from mars_engine.embeddings.context import render_context

@@ -1,19 +1,19 @@
 """Making a map: the same twice, new pairs placed without moving the old, made anew only where it has to be."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MapConfig
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.records import MAP_KINDS, Pair, Turn
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
-from mars_engine.store.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Scene:
         import_pairs(ListSource(pairs), bench.store, split=split, clock=bench.clock, progress=bench.progress)
 
     def make(self, kind="difference", **options) -> MapReport:
-        config = self.bench.config.model_copy(update={"map": self.mapper.config})
-        return make_map(replace(self.bench, config=config), self.mapper, self.shelf, kind, **options)
+        options |= {"config": self.mapper.config, "progress": self.bench.progress}
+        return make_map(self.bench.store, self.bench.encoder, self.mapper, self.shelf, kind, **options)
 
 
 @pytest.fixture

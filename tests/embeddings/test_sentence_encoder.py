@@ -17,8 +17,7 @@ from tiny_causal import save_tiny_causal
 
 from mars_engine.core.config import EncoderConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Embeddings, HiddenState, Pair, Passage, Prompt, Turn
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.context import render_context

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import EvaluateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.core.records import Pair, Turn
@@ -21,7 +22,6 @@ from mars_engine.evaluate.series import SERIES
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = MarsConfig(

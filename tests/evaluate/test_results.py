@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_by_policy, record_review
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord, Rewards
@@ -30,7 +31,6 @@ from mars_engine.evaluate.results import (
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.intervals import Interval
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 CONFIG = EvaluateConfig(resamples=400)

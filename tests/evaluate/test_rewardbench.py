@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from fakes import TickingClock, make_bench
 
-from mars_engine.core.benchmark_records import BenchmarkRow, BenchmarkSet
 from mars_engine.core.errors import LoadError, ModelError
 from mars_engine.core.records import EvaluationRecord, Pair, Rewards, Truncation, Turn
 from mars_engine.evaluate import rewardbench as module
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
+from mars_engine.evaluate.benchmark_loader import BenchmarkRow, BenchmarkSet
 from mars_engine.evaluate.rewardbench import PADDING_REPAIRED, caveats, keep_published, run_rewardbench, scores_of
 from mars_engine.evaluate.rewardbench_scores import PRIOR_SETS, PUBLISHED_ROWS, section_of
 from mars_engine.reward_models.answer_text import PlainText

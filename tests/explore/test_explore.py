@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, WorkerError, WorkspaceError
 from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Turn
@@ -45,7 +46,6 @@ from mars_engine.explore.view import (
 )
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRAINING, HELDOUT = 60, 20

@@ -3,14 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.explore.outlines import outline
-from mars_engine.explore.plots import GROUP_SYMBOLS, add_groups
 from mars_engine.explore.shades import MOST_GROUPS, OTHERS, shade_of
 from mars_engine.explore.view import COLOURS, View, link_parameters, read_view
 from mars_engine.stats.geometry import inside_polygon
@@ -61,19 +59,6 @@ def test_of_many_groups_the_smaller_are_put_together(bench):
     assert len(shade.names) == MOST_GROUPS
     assert shade.names[-1] == OTHERS
     assert len(names_of(shade)) == len(index)
-
-
-def test_groups_differ_in_shape_as_well_as_in_colour_and_their_names_are_escaped():
-    figure = go.Figure()
-    x = np.arange(6, dtype=np.float32)
-    names = ("<b>one</b>", "two", OTHERS)
-    add_groups(figure, x, x, np.arange(6) % 3, names, size=6, hover="", theme="light", customdata=np.arange(6))
-    assert [trace.name for trace in figure.data] == ["&lt;b&gt;one&lt;/b&gt;", "two", OTHERS]
-    assert (
-        len({trace.marker.color for trace in figure.data}) == len({trace.marker.symbol for trace in figure.data}) == 3
-    )
-    assert [trace.customdata.tolist() for trace in figure.data] == [[0, 3], [1, 4], [2, 5]]
-    assert len(GROUP_SYMBOLS) >= MOST_GROUPS
 
 
 def test_an_outline_encloses_most_points_and_no_stray_one():

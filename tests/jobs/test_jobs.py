@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import JobError
 from mars_engine.core.records import Run
 from mars_engine.jobs.jobs import (
@@ -28,7 +29,7 @@ from mars_engine.jobs.jobs import (
 from mars_engine.jobs.recorded_run import is_alive
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
-from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
+from mars_engine.workspace.workspace import Workspace, create_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -246,8 +247,9 @@ STARTER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a server that was started in the background has it
 from pathlib import Path
+from mars_engine.core.clock import utc_now
 from mars_engine.jobs.jobs import start_job
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 workspace = find_workspace(Path(sys.argv[1]))
 with open_workspace_store(workspace) as store:
     print(start_job(workspace, store, sys.argv[2:], clock=utc_now).id, flush=True)

@@ -12,17 +12,19 @@ import pytest
 from click.testing import CliRunner
 
 from mars_engine.cli.main import NOT_READY, mars
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import NotReadyError
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.jobs.training_lock import only_training
-from mars_engine.workspace.workspace import Workspace, create_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import Workspace, create_workspace, open_workspace_store
 
 HOLDER = """
 import sys, time
 from pathlib import Path
+from mars_engine.core.clock import utc_now
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.jobs.training_lock import only_training
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 workspace = find_workspace(Path(sys.argv[1]))
 with open_workspace_store(workspace) as store, only_training(workspace, store, "train", clock=utc_now):
     with recorded_run(store, "train", {}, utc_now):

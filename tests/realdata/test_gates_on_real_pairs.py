@@ -10,11 +10,12 @@ import pytest
 from fakes import make_bench
 
 from mars_engine.augment.generators import RuleParaphraser
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest
 from mars_engine.augment.quality.gatekeeper import Candidate, Gatekeeper, make_gatekeeper
 from mars_engine.augment.quality.gates import GATES
 from mars_engine.augment.quality.languages import PackagedLanguageDetector
+from mars_engine.augment.quality.protocols import Judgement, JudgeRequest
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
-from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.core.records import GeneratorCard, Pair
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source

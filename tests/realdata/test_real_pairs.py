@@ -8,6 +8,7 @@ from fakes import ListSource, make_bench
 
 from benchmarks.label_flips import load_pairs, study_flips
 from mars_engine.augment.plan import compare_laws
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProbeConfig
 from mars_engine.core.records import ModelRecord
 from mars_engine.data.import_pairs import import_pairs
@@ -18,7 +19,6 @@ from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import ScoreReport, oriented_margins, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 pytestmark = [pytest.mark.realdata, pytest.mark.model]
 

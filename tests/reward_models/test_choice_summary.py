@@ -12,7 +12,6 @@ from safetensors.numpy import load_file
 from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ModelError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import FeatureChoosingModel
 from mars_engine.core.records import DatasetRecord, ModelEvidence, ModelRecord, TrainingSet
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.choice_summary import (
@@ -27,6 +26,7 @@ from mars_engine.reward_models.choice_summary import (
 from mars_engine.reward_models.feature_choice import Candidate, FeatureChoice
 from mars_engine.reward_models.features import ProbeFeatures, Reading, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.protocols import FeatureChoosingModel
 from mars_engine.reward_models.shelf import WEIGHTS_FILE, ProbeShelf
 from mars_engine.reward_models.train import train_warm_up
 

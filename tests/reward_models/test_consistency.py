@@ -8,12 +8,13 @@ import pytest
 from fakes import ListSource, ReplacingRefiner, make_bench, make_pairs
 from tiny_transformers import save_tiny_backbone
 
+from mars_engine.augment.generators.protocols import Generation, RefineRequest
 from mars_engine.core.config import MarsConfig, RewardModelConfig
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, Progress, RefineRequest, RewardModel, TrainingNotes
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import TrainingSet
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.probe import ProbeTrainer
+from mars_engine.reward_models.protocols import RewardModel, TrainingNotes
 from mars_engine.workspace.rounds import run_rounds
 
 pytestmark = pytest.mark.model

@@ -10,8 +10,9 @@ from fakes import ListSource, make_bench, make_pairs
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import LinearRewardModel, Progress, RewardModel, RewardModelTrainer, TrainingNotes
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Rewards, TrainingSet, Truncation
 from mars_engine.curate.deck import deal
 from mars_engine.curate.deck_cache import DeckCache
@@ -21,9 +22,9 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.protocols import LinearRewardModel, RewardModel, RewardModelTrainer, TrainingNotes
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import RoundReport, run_rounds
 
 CONFIG = MarsConfig.model_validate(

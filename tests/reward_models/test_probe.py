@@ -16,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ModelError, NotReadyError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import LinearRewardModel, RewardModelTrainer
 from mars_engine.core.records import (
     BoolArray,
     Embeddings,
@@ -34,6 +33,7 @@ from mars_engine.reward_models.feature_choice import DEFAULT_PENALTY, PENALTIES,
 from mars_engine.reward_models.features import ProbeFeatures, TextStates, fit_scale
 from mars_engine.reward_models.kept_choice import FileKeeper
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
+from mars_engine.reward_models.protocols import LinearRewardModel, RewardModelTrainer
 from mars_engine.reward_models.shelf import SETTINGS_FILE, WEIGHTS_FILE, ProbeShelf
 from mars_engine.stats.metrics import pairwise_accuracy, sigmoid
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord
 from mars_engine.data.import_pairs import import_pairs
@@ -21,7 +22,6 @@ from mars_engine.reward_models.training_map import (
     summarize_map,
     write_map,
 )
-from mars_engine.store.workbench import Workbench
 
 UP = float(np.log(3))  # σ is 0.75 there, and 0.25 at −UP
 STEADY, NEVER, FORGOTTEN, LATE, TWICE = range(5)

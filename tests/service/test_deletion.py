@@ -9,15 +9,16 @@ import psutil
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.workbench import Workbench
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import JobError, MarsError, StoreError
 from mars_engine.core.records import Run
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.service.deletion import delete_dataset, delete_everything
 from mars_engine.service.uploads import find_upload, save_upload
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.backup import list_backups
-from mars_engine.workspace.workspace import Workspace, create_workspace, utc_now
+from mars_engine.workspace.workspace import Workspace, create_workspace
 
 NAME = "my pairs <b>1</b>"
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.columns import ReviewTally
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 

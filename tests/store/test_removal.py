@@ -14,6 +14,7 @@ from database_content import database_content
 from fakes import ListSource, TickingClock, make_bench, make_pairs, record_review
 from sqlalchemy import create_engine, inspect, make_url, select, text
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import StoreError
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.records import EvaluationRecord, PairSet
@@ -22,7 +23,6 @@ from mars_engine.core.review_state import POLICY_PREFIX
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.store import Store, open_store
 from mars_engine.store.schema import metadata
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 SERVER = os.environ.get("MARS_TEST_DATABASE_URL", "")

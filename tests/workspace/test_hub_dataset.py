@@ -13,12 +13,12 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from huggingface_hub import constants
 from stand_in_hub import TOKEN, StandInHub, stand_in_hub
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli.main import mars
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError, NotReadyError
 from mars_engine.data.export import select_for_export
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.hub_dataset import EDITED, dataset_lineage, published, push_dataset
 from mars_engine.workspace.rounds import run_rounds
 

@@ -10,6 +10,7 @@ import pytest
 from fakes import ListSource, MemoryShelf, make_bench, make_pairs, record_review
 from sqlalchemy import event
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, TriageConfig
 from mars_engine.core.records import ModelRecord, Pair, Split
 from mars_engine.data.import_pairs import import_pairs
@@ -17,7 +18,6 @@ from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import run_rounds
 
 

@@ -3,6 +3,7 @@
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import JudgeConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import ConfigError, MarsError
 from mars_engine.core.records import TriageRow
@@ -10,7 +11,6 @@ from mars_engine.core.review_state import label_decisions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.sources import load_sources
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.judges import open_judge, settle_suspects
 
 PAIRS = make_pairs(4)

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from mars_engine.augment.compose import compose_plan
 from mars_engine.augment.plan import compare_laws, make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import (
     AllocationConfig,
     ComposeConfig,
@@ -22,7 +23,7 @@ from mars_engine.core.config import (
     TriageConfig,
 )
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Passage, Rewards
 from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.review import review_by_policy, wait_for_people
@@ -34,7 +35,6 @@ from mars_engine.evaluate.status import workspace_status
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
 from mars_engine.reward_models.score import oriented_margins, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import close_round, open_round, rounds_without_gain, run_rounds
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)

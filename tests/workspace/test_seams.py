@@ -9,6 +9,7 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from mars_engine.augment.compose import compose_plan
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
 from mars_engine.core.errors import MarsError
 from mars_engine.curate.review import review_by_policy
@@ -21,7 +22,6 @@ from mars_engine.evaluate.status import workspace_status
 from mars_engine.explore.actions import put_together
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import compose_newest_plan, run_rounds
 
 KEEP = TriageConfig(policy="keep", seeds=2, folds=3)

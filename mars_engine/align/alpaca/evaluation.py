@@ -25,9 +25,9 @@ from mars_engine.align.alpaca.judges import PairwiseJudge
 from mars_engine.align.alpaca.judging import JoinedOutputs, join_outputs, judge_outputs, require_different_names
 from mars_engine.align.alpaca.tables import LengthTables, load_tables
 from mars_engine.align.alpaca.win_rate import WinRate, WinRateDifference, compare_wins, count_wins
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import EvaluationRecord, FloatArray, content_id
 from mars_engine.store import Store
 

@@ -6,8 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mars_engine.core.protocols import Judge, Judgement, JudgeRequest, Progress, RewardModel
+from mars_engine.augment.quality.protocols import Judge, Judgement, JudgeRequest
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Prompt, content_id
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.stats.metrics import is_tie, sigmoid
 
 POLICY_WINS, TIE, BASELINE_WINS = 1.0, 0.5, 0.0

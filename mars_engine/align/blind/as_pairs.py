@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.align.blind.votes import preferences_by_prompt, standing_votes
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.import_records import ImportReport, ParsedRow
-from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Split, content_id
 from mars_engine.core.review_records import ComparedAnswers, Comparison
 from mars_engine.data.import_pairs import import_pairs

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.align.alpaca.formats import ModelOutputs
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import ConfigError, LoadError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Prompt, Turn, content_id, prompt_id, same_text
 from mars_engine.core.review_records import ComparedAnswers, Comparison
 from mars_engine.store import Store

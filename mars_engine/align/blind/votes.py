@@ -11,9 +11,9 @@ import numpy as np
 
 from mars_engine.align.alpaca.win_rate import WinRate, count_wins
 from mars_engine.align.blind.comparing import first_is_left
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.errors import MarsError
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import FloatArray
 from mars_engine.core.review_records import WHOLE_COMPARISON, Comparison, ComparisonVote, Vote
 from mars_engine.store import Store

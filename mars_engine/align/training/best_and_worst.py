@@ -12,7 +12,7 @@ from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.sampling import sample_completions
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Prompt, Turn
 from mars_engine.core.whole_folder import replace_text
 

@@ -8,8 +8,8 @@ import numpy as np
 from mars_engine.core.config import RewardCombination
 from mars_engine.core.errors import ModelError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import FloatArray, Pair, Prompt
+from mars_engine.reward_models.protocols import RewardModel
 
 LONGEST_QUOTED = 80
 

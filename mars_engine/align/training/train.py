@@ -30,11 +30,11 @@ from mars_engine.align.training.trl_methods import PlaceOfWork, require_trl, tra
 from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, NotReadyError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Pair, Prompt, content_id, prompt_id
 from mars_engine.core.whole_folder import plain_write_errors, write_whole_folder
 from mars_engine.embeddings.model_folder import fingerprint_folder
+from mars_engine.embeddings.protocols import Encoder
 from mars_engine.reward_models.transformer.backbone import quiet_transformers, trains_in_bf16
 from mars_engine.reward_models.transformer.checkpoints import (
     STATE_FILE,
@@ -44,7 +44,7 @@ from mars_engine.reward_models.transformer.checkpoints import (
 )
 from mars_engine.reward_models.transformer.processes import broadcast, process_count
 from mars_engine.reward_models.transformer.trainer import CHECKPOINTS_KEPT, graceful_interrupt
-from mars_engine.store.workbench import AddPoint, forget_point
+from mars_engine.reward_models.workbench import AddPoint, forget_point
 
 PPO_FILE = "ppo.pt"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

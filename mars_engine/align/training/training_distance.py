@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Float32Array, FloatArray, Pair, Passage
+from mars_engine.embeddings.protocols import Encoder
 
 NEIGHBOUR = 10
 """k; the last one where there are fewer responses."""

@@ -23,7 +23,7 @@ from mars_engine.align.training.rewards import PolicyReward
 from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.protocols import ProgressTask
+from mars_engine.core.progress import ProgressTask
 from mars_engine.core.records import Pair, Prompt
 from mars_engine.core.whole_folder import plain_write_errors
 from mars_engine.reward_models.transformer.processes import done_by_first, process_count, process_number

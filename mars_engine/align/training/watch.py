@@ -18,8 +18,8 @@ from mars_engine.align.training.sampling import likelihoods, sample_completions
 from mars_engine.align.training.training_distance import TrainingDistance
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.records import Prompt
+from mars_engine.reward_models.workbench import AddPoint, forget_point
 from mars_engine.stats.metrics import rank_correlation
-from mars_engine.store.workbench import AddPoint, forget_point
 
 
 @dataclass

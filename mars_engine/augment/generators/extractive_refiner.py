@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from mars_engine.augment.generators.passages.sentences import SplitText, split_sentences
-from mars_engine.core.protocols import Encoder, Generation, Progress, RefineRequest
+from mars_engine.augment.generators.protocols import Generation, RefineRequest
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Float32Array, GeneratorCard, Passage
+from mars_engine.embeddings.protocols import Encoder
 
 
 class ExtractiveRefiner:

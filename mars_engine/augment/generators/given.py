@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from mars_engine.augment.generators.chat.reading import Reading, vet_rewrites
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.chat_records import ChatRequest, KeptAnswer
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import GenerationError
-from mars_engine.core.protocols import Clock, Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import GeneratorCard, Prompt, Side, Turn
 from mars_engine.store.chat import ChatStore
 from mars_engine.store.database import storable

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder, is_on_this_machine
 
 NOT_HERE = "not on this machine yet; the next proposing downloads them"

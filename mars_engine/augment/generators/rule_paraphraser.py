@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mars_engine.augment.generators.phrase_book import SHIPPED_PHRASES, PhraseBook, Slot
-from mars_engine.core.protocols import Generation, ParaphraseRequest
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest
 from mars_engine.core.records import GeneratorCard
 
 _DRAWS_PER_CANDIDATE = 8

@@ -20,24 +20,19 @@ from mars_engine.augment.quality.gates import (
     similarity,
 )
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
+from mars_engine.augment.quality.protocols import FluencyModel, Judge, JudgeRequest, LanguageDetector
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import (
-    Encoder,
-    FluencyModel,
-    FoldModels,
-    Judge,
-    JudgeRequest,
-    LanguageDetector,
-    Progress,
-)
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, IntArray, Pair, Prompt, Proposal, content_id
 from mars_engine.core.review_state import proposal_states
 from mars_engine.data.near_copies import ShingleIndex
 from mars_engine.data.sources import load_sources, training_set
+from mars_engine.embeddings.protocols import Encoder
+from mars_engine.reward_models.protocols import FoldModels
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 GATES_NOTE = "gates"
 """Where among a proposal's notes on its making stands by which settings and which gates it was judged."""

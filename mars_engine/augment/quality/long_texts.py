@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mars_engine.augment.quality.text_facts import in_pieces
-from mars_engine.core.protocols import Encoder, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Embeddings, FloatArray, Passage
+from mars_engine.embeddings.protocols import Encoder
 
 MOST_HALVINGS = 6
 """A text is read in 64 pieces at most; what an encoder cuts from those is not looked at."""

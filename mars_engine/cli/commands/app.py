@@ -11,10 +11,11 @@ from rich.console import Console
 from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, as_plain, reporting
 from mars_engine.cli.kept_demo import keep_demo, kept_demo
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import JobError
 from mars_engine.jobs.jobs import start_job
 from mars_engine.service.serving import LOOPBACK, TOKEN_VARIABLE, serve_app
-from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 
 @click.command()

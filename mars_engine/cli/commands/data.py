@@ -11,6 +11,7 @@ from mars_engine.cli.commands.findings import show_findings
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.demo import demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.import_records import ImportReport
@@ -27,7 +28,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.import_reading import DEMO
 from mars_engine.service.uploads import forget_upload
 from mars_engine.workspace.hub_dataset import push_dataset
-from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 
 @click.command()
@@ -159,9 +160,11 @@ def import_(
             )
         return previews, lambda console: _show_all(console, printing.show_preview, previews)
     with working(session, "import") as (bench, notes):
-        reports = import_parts(bench, source, parts(), may_be_empty=holdout is not None)
+        store, clock, progress = bench.store, bench.clock, bench.progress
+        may_be_empty = holdout is not None
+        reports = import_parts(store, source, parts(), clock=clock, progress=progress, may_be_empty=may_be_empty)
         notes.summary |= headlines.of_imports(reports)
-        reports = look_after_import(bench, reports)
+        reports = look_after_import(store, reports, clock=clock, progress=progress)
     forget_upload(find_workspace(session.root), Path(source))  # what the app took in is in the database now
     return reports, lambda console: _show_imports(console, reports)
 

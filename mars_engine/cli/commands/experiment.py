@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, as_plain, reporting, working
 from mars_engine.core.errors import WorkspaceError
@@ -32,7 +33,6 @@ from mars_engine.experiments.results import (
     summarize_experiment,
 )
 from mars_engine.jobs.recorded_run import RunNotes
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 

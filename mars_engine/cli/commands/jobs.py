@@ -9,12 +9,13 @@ from rich.text import Text
 
 from mars_engine.cli.frame import Session, reporting
 from mars_engine.cli.printing import table
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import JobError
 from mars_engine.core.progress import say_pace
 from mars_engine.core.records import Run
 from mars_engine.jobs.jobs import cancel_job, log_tail, retry_job, start_job, start_next_job
 from mars_engine.store import Store
-from mars_engine.workspace.workspace import Workspace, find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import Workspace, find_workspace, open_workspace_store
 
 JOBS = (
     "import",

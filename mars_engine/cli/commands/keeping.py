@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from mars_engine.cli.frame import Session, reporting
+from mars_engine.core.clock import utc_now
 from mars_engine.core.whole_file import completed_text
 from mars_engine.curate.label_file import write_label_history
 from mars_engine.reward_models.training_map import choose_mapped_model, map_model, summarize_map, write_map
 from mars_engine.workspace.backup import make_backup
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 
 @click.command()

@@ -35,8 +35,12 @@ def map_(session: Session, kinds: Any, again: bool, overrides: Overrides) -> Any
     """
     with working(session, "map", overrides) as (bench, notes):
         shelf = MapShelf(session.root / ARTIFACTS / "maps")
-        mapper = UmapMapper(bench.config.map)
-        reports = [make_map(bench, mapper, shelf, kind, again=again) for kind in dict.fromkeys(kinds)]
+        store, encoder, config, progress = bench.store, bench.encoder, bench.config.map, bench.progress
+        mapper = UmapMapper(config)
+        reports = [
+            make_map(store, encoder, mapper, shelf, kind, config=config, progress=progress, again=again)
+            for kind in dict.fromkeys(kinds)
+        ]
         notes.summary |= {f"pairs on the map of the {report.kind}": report.pairs for report in reports}
     return reports, lambda console: _show(console, reports)
 

@@ -12,6 +12,7 @@ from mars_engine.augment.generation_forecast import forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import Retry, make_proposals, validate_yield
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.forecast_reading import SECTIONS
@@ -21,7 +22,6 @@ from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
 from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.batches import write_requests
 from mars_engine.workspace.rewrites_elsewhere import open_plan, take_answers
 from mars_engine.workspace.rounds import newest_model, next_round

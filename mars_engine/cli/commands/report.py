@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from mars_engine.cli.frame import Session, reporting
+from mars_engine.core.clock import utc_now
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.embeddings.maps import MapShelf
 from mars_engine.evaluate.report_page import report_html, write_report
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 
 @click.command()

@@ -8,15 +8,14 @@ from typing import Any, cast, get_args
 import click
 from rich.console import Console
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing
 from mars_engine.cli.frame import Session, reporting, working
-from mars_engine.core.benchmark_records import BenchmarkVersion
 from mars_engine.core.config import InputFormat
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import EvaluationRecord, ModelRecord
 from mars_engine.data.loaders.hub import PREFIX
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
-from mars_engine.evaluate.benchmark_loader import HUB_SETS, load_benchmark, load_published_scores
+from mars_engine.evaluate.benchmark_loader import HUB_SETS, BenchmarkVersion, load_benchmark, load_published_scores
 from mars_engine.evaluate.rewardbench import (
     PADDING_REPAIRED,
     benchmark_id,
@@ -30,7 +29,7 @@ from mars_engine.evaluate.rewardbench_scores import PRIOR_SETS
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.answer_text import AnswerText, PlainText
 from mars_engine.reward_models.probe import PROBE_KIND
-from mars_engine.store.workbench import Workbench
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import ARTIFACTS
 

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.chat_records import GenerationEstimate, Spending
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.judge_records import LabelOpinion, LabelVerdict
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import Pair, TriageRow
 from mars_engine.core.review_state import label_decisions
 from mars_engine.curate.judging.judges import LabelJudge, Said
 from mars_engine.curate.judging.verdicts import merge_orders
 from mars_engine.store import Store
-from mars_engine.store.workbench import Workbench
 
 PAIRS_AT_ONCE = 64
 """Pairs whose opinions are kept together: what is lost at most where the work is killed."""

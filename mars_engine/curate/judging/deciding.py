@@ -6,6 +6,7 @@ Each decision is an event by `policy:judge`, which whatever a person decides ove
 from collections import Counter
 from dataclasses import dataclass
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarginRule
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.judge_records import JUDGE_PREFIX, LabelOpinion
@@ -16,7 +17,6 @@ from mars_engine.core.review_state import POLICY_PREFIX, effective_events
 from mars_engine.curate.judging.asking import newest_triage
 from mars_engine.curate.judging.verdicts import AgreedDecision, agreed_decision, label_by_margin, label_by_verdict
 from mars_engine.curate.review import next_sequence
-from mars_engine.store.workbench import Workbench
 
 JUDGE_POLICY = f"{POLICY_PREFIX}judge"
 

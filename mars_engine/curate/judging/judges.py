@@ -7,19 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
+from mars_engine.augment.generators.protocols import Estimating
 from mars_engine.augment.quality.gatekeeper import both_orders
+from mars_engine.augment.quality.protocols import FluencyModel, Judge, Judgement, JudgeRequest
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.judge_records import Preference
-from mars_engine.core.protocols import (
-    Estimating,
-    FluencyModel,
-    Judge,
-    Judgement,
-    JudgeRequest,
-    Progress,
-    RewardModel,
-)
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, Pair, Prompt, Turn
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.stats.metrics import is_tie
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mars_engine.core.clock import Clock
 from mars_engine.core.errors import LoadError, NotReadyError
 from mars_engine.core.judge_records import LabelOpinion, Preference
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Clock
 from mars_engine.core.records import DatasetRecord, Pair
 from mars_engine.curate.judging.verdicts import merge_orders
 from mars_engine.data.loaders.formats import FORMATS

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from mars_engine.core.errors import LoadError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.import_records import ParsedRow, SourceColumns
-from mars_engine.core.protocols import PairSource
 from mars_engine.core.records import content_id
 from mars_engine.data.loaders.cells import Cells, columns_in, literal_columns
 from mars_engine.data.loaders.choices import validate_labels
@@ -28,6 +28,38 @@ ROWS_LOOKED_AT = 100
 
 _LISTED_COLUMNS = 20
 _LISTED_ROWS = 5
+
+
+class PairSource(Protocol):
+    """A file or hub set of pairs, opened and its format recognised: what an import reads."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def content_hash(self) -> str:
+        """Digest of the content and of how it is read, so that other options give another dataset."""
+        ...
+
+    def rows(self) -> Iterator[ParsedRow]:
+        """Yield every row, with its pairs or the reasons why it gave none."""
+        ...
+
+
+@runtime_checkable
+class CountedSource(Protocol):
+    """A source that knows about how many rows it has, so that one can say how long reading them takes."""
+
+    @property
+    def expected_rows(self) -> int:
+        """About how many rows there are; 0 where that cannot be told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mars_engine.core.config import MapConfig
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.protocols import Encoder, MapKeeper, Mapper, MapReducer, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import (
     ID_LENGTH,
     Float32Array,
@@ -20,7 +20,9 @@ from mars_engine.core.records import (
     Pair,
     Passage,
 )
-from mars_engine.store.workbench import Workbench
+from mars_engine.embeddings.maps.protocols import MapKeeper, Mapper, MapReducer
+from mars_engine.embeddings.protocols import Encoder
+from mars_engine.store import Store
 
 PAIRS_AT_ONCE = 2_000
 
@@ -39,17 +41,30 @@ class MapReport(ShownAsTable):
     seconds: float
 
 
-def make_map(bench: Workbench, mapper: Mapper, shelf: MapKeeper, kind: MapKind, *, again: bool = False) -> MapReport:
+def make_map(
+    store: Store,
+    encoder: Encoder,
+    mapper: Mapper,
+    shelf: MapKeeper,
+    kind: MapKind,
+    *,
+    config: MapConfig,
+    progress: Progress,
+    again: bool = False,
+) -> MapReport:
     """Give every pair of both splits a place on a map.
 
     Where a map was made under the same settings, it is kept and only new pairs are placed into it. It is fitted anew
     where settings or encoder have changed, or where it was fitted on fewer than half of the pairs it could be.
 
     Args:
-        bench: the workspace.
+        store: has the pairs.
+        encoder: embeds their texts.
         mapper: makes the map.
         shelf: keeps it.
         kind: what the map shows a pair by.
+        config: how many pairs a map is fitted on, and the seed that draws them.
+        progress: shows how far the work has come.
         again: make it anew in any case, also where the files of the one that is there are damaged.
 
     Raises:
@@ -57,7 +72,6 @@ def make_map(bench: Workbench, mapper: Mapper, shelf: MapKeeper, kind: MapKind, 
         WorkspaceError: the files of the map that is there are damaged.
     """
     started = time.perf_counter()
-    store, encoder, config, progress = bench.store, bench.encoder, bench.config.map, bench.progress
     pairs = [*store.pairs.pairs("train"), *store.pairs.pairs("heldout")]
     known = None if again else shelf.load(kind)
     if known is None or not _still_fits(known, mapper, encoder, len(pairs), config):

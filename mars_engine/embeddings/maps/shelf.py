@@ -19,9 +19,9 @@ from typing import Any, cast
 import numpy as np
 
 from mars_engine.core.errors import WorkspaceError
-from mars_engine.core.protocols import MapReducer
 from mars_engine.core.records import ID_LENGTH, MAP_KINDS, MapCluster, MapKind, MapPoints
 from mars_engine.core.whole_file import completed_file, put_in_place
+from mars_engine.embeddings.maps.protocols import MapReducer
 
 MAP_FILE = "map.json"
 POINTS_FILE = "points.npz"

@@ -14,8 +14,8 @@ import numpy as np
 
 from mars_engine.core.config import MapConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import MapReducer
 from mars_engine.core.records import Float32Array, FloatArray, IntArray
+from mars_engine.embeddings.maps.protocols import MapReducer
 
 if TYPE_CHECKING:
     from umap.umap_ import UMAP

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mars_engine.align.best_of_n import GoldRewards
 from mars_engine.align.prompts import PromptSet, heldout_prompts, leave_out_trained, load_prompts
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import TriageConfig
 from mars_engine.core.errors import NotReadyError, StoreError
 from mars_engine.core.records import EvaluationRecord, content_id, prompt_id
@@ -33,7 +34,6 @@ from mars_engine.experiments.cells import CellKey, wanted_cells
 from mars_engine.experiments.draws import DatasetPairs
 from mars_engine.experiments.files import WorkspaceExperiment
 from mars_engine.experiments.record import PLAN_FILE, REPORT_FILE, RESULTS_FILE
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.named_models import NamedModel, open_named_model
 from mars_engine.workspace.workspace import ARTIFACTS
 

@@ -15,12 +15,12 @@ from mars_engine.align.sampling import SamplingSettings
 from mars_engine.align.training.guards import Look, describe_texts
 from mars_engine.align.training.looks import REFERENCE_SHEET, load_looks
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import FloatArray, Prompt, prompt_id
 from mars_engine.experiments.alignment.curves import PolicyCurve
 from mars_engine.experiments.alignment.plan import BEST_OF_N, AlignmentPlan, Way
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.aligning import POLICIES_FOLDER
 from mars_engine.workspace.best_of_n import ANSWERS_FOLDER
 from mars_engine.workspace.workspace import ARTIFACTS, CHECKPOINTS

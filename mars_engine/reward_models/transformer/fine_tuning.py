@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress, TrainingNotes
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import TrainingSet, content_id
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
+from mars_engine.reward_models.protocols import TrainingNotes
 from mars_engine.reward_models.transformer.checkpoints import last_whole_checkpoint
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
 from mars_engine.reward_models.transformer.processes import broadcast

@@ -13,9 +13,9 @@ from accelerate.utils import extract_model_from_parallel
 from safetensors.torch import load_file
 
 from mars_engine.core.config import RewardModelConfig
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress, TrainingNotes
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import TrainingSet
+from mars_engine.reward_models.protocols import TrainingNotes
 from mars_engine.reward_models.transformer.backbone import (
     Backbone,
     add_lora,

@@ -11,8 +11,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from mars_engine.core.batching import batches_by_length, token_budget
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import FloatArray, Pair, Rewards, Truncation
 from mars_engine.reward_models.transformer.backbone import Backbone, find_device, load_trained
 from mars_engine.reward_models.transformer.collator import Padding

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, Pair, Passage, TrainingSet
 from mars_engine.embeddings.model_folder import fingerprint_folder
 from mars_engine.embeddings.passage_tokens import PassageTokenizer, TokenizedPassage

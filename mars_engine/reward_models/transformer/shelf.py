@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import RewardModel
 from mars_engine.core.records import ModelEvidence, ModelRecord
 from mars_engine.core.whole_folder import cannot_write, replace_text, write_whole_folder
+from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.reward_models.transformer.card import with_evidence
 
 if TYPE_CHECKING:

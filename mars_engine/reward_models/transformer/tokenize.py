@@ -11,7 +11,7 @@ from typing import Any
 
 from mars_engine.core.config import InputFormat
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Prompt, Truncation
 from mars_engine.embeddings.context import render_context
 

@@ -25,8 +25,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.protocols import ProgressTask, TrainingNotes
+from mars_engine.core.progress import ProgressTask
 from mars_engine.core.whole_folder import plain_write_errors
+from mars_engine.reward_models.protocols import TrainingNotes
 from mars_engine.reward_models.transformer.checkpoints import checkpoint_at
 from mars_engine.reward_models.transformer.collator import Example, PairCollator
 from mars_engine.reward_models.transformer.losses import centering_loss, consistency_loss, pair_loss

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mars_engine.explore.colours import AXIS_INK, GROUND, INK
-from mars_engine.explore.plots import Theme
+from mars_engine.explore.plotly_figures import Theme
 
 PRESENTED_SIZE = 17
 """Of a figure's type where the app is shown to an audience."""

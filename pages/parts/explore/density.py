@@ -14,9 +14,9 @@ from PIL import Image, ImageColor, ImageDraw
 from mars_engine.core.records import Float32Array, IntArray
 from mars_engine.explore.colours import MARGIN_SCALE
 from mars_engine.explore.figures import Cloud
-from mars_engine.explore.plots import group_colour
 from mars_engine.explore.shades import Shade
 from mars_engine.stats.metrics import TIE
+from pages.parts.explore.groups import group_colour
 
 ALL_DENSITY, SELECTED_DENSITY = (128, 128, 128), (0, 158, 115)
 """Red, green and blue."""

@@ -13,10 +13,9 @@ from mars_engine.core.records import Float32Array, FloatArray
 from mars_engine.explore.colours import NAME_GROUND
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Cloud, Histogram, Quadrants
-from mars_engine.explore.plots import (
+from mars_engine.explore.plotly_figures import (
     DISTANCE_AXIS,
     MARGIN_AXIS,
-    add_groups,
     add_points,
     colour_axis,
     histogram_figure,
@@ -29,6 +28,7 @@ from pages.parts.drawing import charts
 from pages.parts.drawing.margin_points import label, label_size
 from pages.parts.drawing.theme import ground, ink, theme
 from pages.parts.explore.density import density_image
+from pages.parts.explore.groups import add_groups
 from pages.parts.explore.labels import place_names
 from pages.parts.explore.state import brushed
 from pages.parts.frame.page import presenting

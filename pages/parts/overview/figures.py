@@ -12,7 +12,7 @@ from mars_engine.evaluate.overview import Headline, MarginHistogram, Plane
 from mars_engine.evaluate.results import ModelResult, signed_points
 from mars_engine.evaluate.status import Status
 from mars_engine.explore.colours import LABEL_GROUND, RIGHT, WRONG
-from mars_engine.explore.plots import MARGIN_AXIS, add_points, colour_axis, reach_of, size_for
+from mars_engine.explore.plotly_figures import MARGIN_AXIS, add_points, colour_axis, reach_of, size_for
 from mars_engine.service.desk import Desk
 from pages.parts.drawing import charts
 from pages.parts.drawing.numbers import change_of, true_minus

@@ -10,7 +10,7 @@ import streamlit as st
 from mars_engine.core.records import IntArray, ModelRecord
 from mars_engine.data.pair_index import DECISION_CODES
 from mars_engine.explore.colours import MARGIN_SCALE, RIGHT, WRONG
-from mars_engine.explore.plots import Band, add_band, scale, size_for
+from mars_engine.explore.plotly_figures import Band, add_band, scale, size_for
 from mars_engine.reward_models.training_map import (
     HOW_TO_KEEP,
     TELLING,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mars_engine.align.alpaca.judge_bias import measure_length_bias, measure_position_bias
 from mars_engine.align.alpaca.judges import NO_NUMBER, AnswerPair, BothOrders, RewardJudge, Verdict
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Judgement, JudgeRequest, Progress
+from mars_engine.augment.quality.protocols import Judgement, JudgeRequest
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import GeneratorCard, Pair, Rewards, Truncation, Turn
 
 Says = Callable[[JudgeRequest], Judgement]

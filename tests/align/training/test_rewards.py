@@ -8,7 +8,7 @@ import pytest
 
 from mars_engine.align.training.rewards import PolicyReward, RewardSource
 from mars_engine.core.errors import ModelError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import Pair, Prompt, Rewards, Truncation, Turn
 
 HERE: Prompt = (Turn("user", "here"),)

@@ -8,8 +8,7 @@ from fakes import BagOfWordsEncoder
 
 from mars_engine.align.training import training_distance
 from mars_engine.align.training.training_distance import NEIGHBOUR, TrainingDistance, draw_responses
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Embeddings, Pair, Passage
 
 

@@ -12,10 +12,10 @@ from mars_engine.augment.generators.causal.manner import echoes_of, plain_rewrit
 from mars_engine.augment.generators.causal.writer import load_writer
 from mars_engine.augment.generators.passages.fitness import find_fault
 from mars_engine.augment.generators.passages.writing import Written
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError, ModelError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Turn
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]

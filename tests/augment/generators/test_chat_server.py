@@ -23,11 +23,11 @@ from mars_engine.augment.generators.chat.limits import PrioritySemaphore, RateLi
 from mars_engine.augment.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.augment.generators.chat.server import ChatServer
 from mars_engine.augment.generators.chat.troubles import retry_after
+from mars_engine.augment.generators.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.cli.printing_generation import forecast_lines
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.errors import ConfigError, GenerationError, StoreError
 from mars_engine.core.progress import PlainProgress
-from mars_engine.core.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Turn
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ from chat_tools import QUICK, chat_bench, chat_config
 from scripted_chat import Answer, Asked, serving
 
 from mars_engine.augment.generators.chat import ChatParaphraser, SmallChatParaphraser, SmallChatRefiner
+from mars_engine.augment.generators.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.config import CausalConfig, ChatConfig
 from mars_engine.core.config.model_sizes import parameters_by_name
-from mars_engine.core.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Turn
 
 TEXT = "The old cat sat on the mat all day. It did not move before the evening came."

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mars_engine.augment.generators import ExtractiveRefiner
 from mars_engine.augment.generators.passages.sentences import split_sentences
-from mars_engine.core.protocols import Generation, Progress, ProgressTask, Refiner, RefineRequest
+from mars_engine.augment.generators.protocols import Generation, Refiner, RefineRequest
+from mars_engine.core.progress import Progress, ProgressTask
 from mars_engine.core.records import Embeddings, Passage, Side, Turn
 
 PROMPT = (Turn("user", "How do I keep a mirror clear?"),)

@@ -11,8 +11,7 @@ from mars_engine.augment.generators.passages.fitness import choose_different, fi
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import Asked, Search, Written
 from mars_engine.augment.quality.text_facts import repeated_share
-from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress, SilentProgress
 
 PREFIX = "paraphrase: "
 LOST_WORDS = ("amber", "bitter", "copper", "dusty", "early", "faint")

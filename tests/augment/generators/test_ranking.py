@@ -8,9 +8,9 @@ import pytest
 from tiny_causal import save_tiny_causal
 
 from mars_engine.augment.generators.causal import CausalFluency, rank_paraphrases
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, Prefetching
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, ParaphraseRequest, Prefetching
 from mars_engine.core.records import FloatArray, GeneratorCard, Prompt, Turn
 
 READER_CARD = GeneratorCard("reader", "1", {"model": "m"}, stand_in=True, note="")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.phrase_book import SHIPPED_PHRASES, PhraseBook
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest
 from mars_engine.core.errors import GenerationError
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest
 
 PARAPHRASER = RuleParaphraser()
 ADVICE = (
@@ -117,7 +117,7 @@ def test_another_process_gives_the_same_candidates(hash_seed: str) -> None:
     program = (
         "import json, sys\n"
         "from mars_engine.augment.generators import RuleParaphraser\n"
-        "from mars_engine.core.protocols import ParaphraseRequest\n"
+        "from mars_engine.augment.generators.protocols import ParaphraseRequest\n"
         "request = ParaphraseRequest('key', sys.argv[1], 6, 3)\n"
         "print(json.dumps(RuleParaphraser().paraphrase([request])[0].candidates))\n"
     )

@@ -12,12 +12,12 @@ from tiny_seq2seq import POSITIONS, save_tiny_bart, save_tiny_t5
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.augment.generators.passages.writing import Search
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest, Refiner, RefineRequest
 from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser, Seq2SeqRefiner
 from mars_engine.augment.generators.seq2seq.generators import refine_search
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError, GenerationError, ModelError
 from mars_engine.core.progress import SilentProgress
-from mars_engine.core.protocols import Generation, Paraphraser, ParaphraseRequest, Refiner, RefineRequest
 from mars_engine.core.records import Prompt, Side, Turn
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]
@@ -187,7 +187,7 @@ def test_a_new_process_draws_the_same(t5):
     code = (
         "import json, sys, torch; torch.set_num_threads(1); torch.manual_seed(int(sys.argv[2]))\n"
         "from mars_engine.core.config import Seq2SeqConfig\n"
-        "from mars_engine.core.protocols import ParaphraseRequest\n"
+        "from mars_engine.augment.generators.protocols import ParaphraseRequest\n"
         "from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser\n"
         "from mars_engine.core.progress import SilentProgress\n"
         "config = Seq2SeqConfig.model_validate_json(sys.argv[1])\n"

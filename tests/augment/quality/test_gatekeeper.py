@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.quality.gatekeeper import (
@@ -18,16 +19,16 @@ from mars_engine.augment.quality.gatekeeper import (
     settings_of_gates,
 )
 from mars_engine.augment.quality.gates import GATES
+from mars_engine.augment.quality.protocols import Judgement, JudgeRequest
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import MarsConfig, QualityConfig, TriageConfig
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.protocols import Generation, Judgement, JudgeRequest, ParaphraseRequest
 from mars_engine.core.records import FloatArray, GeneratorCard, Pair, Prompt, Proposal
 from mars_engine.curate.cards import gate_results
 from mars_engine.curate.review import review_by_policy
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.store.workbench import Workbench
 from mars_engine.workspace.rounds import compose_newest_plan
 
 OFF = QualityConfig(**{gate.name: False for gate in GATES})

@@ -6,6 +6,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 from scripted_judge import ScriptedJudge
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import JudgeConfig, MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import ModelRecord, TriageRow
@@ -15,7 +16,6 @@ from mars_engine.curate.judging.asking import forecast_judging, judge_labels
 from mars_engine.curate.judging.deciding import JUDGE_POLICY, decide_by_judge, undo_judge_decisions
 from mars_engine.curate.judging.judges import Said
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store.workbench import Workbench
 
 PAIRS = make_pairs(8)
 IDS = [pair.id for pair in PAIRS]

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.records import ModelRecord, TriageRow
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.curate.judging.agreement import MARGIN, PEOPLE, judge_agreement
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.store.workbench import Workbench
 
 PAIRS = make_pairs(8)
 IDS = [pair.id for pair in PAIRS]

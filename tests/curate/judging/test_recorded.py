@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from fakes import ListSource, make_bench, make_pairs
 
+from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import LoadError, NotReadyError
 from mars_engine.curate.judging.recorded import take_recorded_opinions
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders.opening import open_source
-from mars_engine.store.workbench import Workbench
 
 PAIRS = make_pairs(6)
 DEMO = Path(__file__).parents[3] / "data"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mars_engine.core.protocols import Judgement
+from mars_engine.augment.quality.protocols import Judgement
 from mars_engine.core.records import GeneratorCard, Pair, Turn
 from mars_engine.curate.judging.judges import TOO_LONG, AskedJudge, LikelihoodJudge, Said
 from mars_engine.curate.judging.verdicts import agreed_decision, label_by_margin, label_by_verdict, merge_orders

@@ -10,8 +10,8 @@ from card_driving import CardDriver
 
 from mars_engine.align.blind.comparing import AnswerSheet, begin_comparison
 from mars_engine.align.blind.votes import standing_votes
+from mars_engine.core.clock import utc_now
 from mars_engine.core.records import Turn
-from mars_engine.workspace.workspace import utc_now
 
 pytestmark = pytest.mark.browser
 

@@ -10,12 +10,13 @@ from app_workspaces import make_workspace
 from fakes import make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.core.clock import utc_now
 from mars_engine.service.exports import list_exports
 from mars_engine.service.shipped import shipped
 from mars_engine.service.uploads import save_upload
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import list_backups
-from mars_engine.workspace.workspace import Workspace, find_workspace, utc_now
+from mars_engine.workspace.workspace import Workspace, find_workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mars_in_this_process")]
 

@@ -10,7 +10,7 @@ from PIL import ImageColor
 
 from mars_engine.evaluate import report_charts, series
 from mars_engine.explore import colours
-from mars_engine.explore.plots import add_points, reach_of
+from mars_engine.explore.plotly_figures import add_points, reach_of
 from mars_engine.jobs.run_history import Curves
 from mars_engine.service.shipped import shipped
 from pages.parts.drawing import charts, theme

@@ -12,11 +12,12 @@ from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.cli.frame import as_plain
+from mars_engine.core.clock import utc_now
 from mars_engine.core.records import EvaluationRecord, Run, RunState
 from mars_engine.experiments.draws import DatasetPairs
 from mars_engine.experiments.experiment import run_experiment
 from mars_engine.experiments.results import ExperimentResults, summarize_experiment
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store, utc_now
+from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 
 @pytest.fixture(scope="module")

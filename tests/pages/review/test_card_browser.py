@@ -14,9 +14,10 @@ from card_driving import CardDriver, open_card
 from reading_workspaces import HOSTILE, events_of, make_reading
 from serving_app import MARS, AppServer, serve
 
+from mars_engine.core.clock import utc_now
 from mars_engine.core.review_state import effective_events
 from mars_engine.store import Store, open_store
-from mars_engine.workspace.workspace import find_workspace, utc_now
+from mars_engine.workspace.workspace import find_workspace
 from pages.parts.card import FOLDER
 
 pytestmark = pytest.mark.browser

@@ -6,10 +6,11 @@ import pytest
 from card_driving import CardDriver, open_card
 from reading_workspaces import make_reading
 
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import JudgeConfig
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.store import open_store
-from mars_engine.workspace.workspace import find_workspace, save_config, utc_now
+from mars_engine.workspace.workspace import find_workspace, save_config
 
 pytestmark = pytest.mark.browser
 

@@ -12,6 +12,7 @@ from test_card import told
 
 from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import make_proposals
+from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import NotReadyError, WorkerError
 from mars_engine.core.records import PairSet
 from mars_engine.curate.gain_order import Chance, GainOrder
@@ -23,13 +24,7 @@ from mars_engine.service.serving import TOKEN_VARIABLE
 from mars_engine.service.shipped import shipped
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import open_store
-from mars_engine.workspace.workspace import (
-    create_workspace,
-    find_workspace,
-    open_workspace_store,
-    save_config,
-    utc_now,
-)
+from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, save_config
 from pages.parts.frame.sign_in import offered_name
 
 pytestmark = pytest.mark.slow

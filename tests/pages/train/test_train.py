@@ -14,6 +14,7 @@ from fakes import make_bench
 from sqlalchemy import Engine, event
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.core.clock import utc_now
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import ProposalFailure, Run
@@ -24,7 +25,7 @@ from mars_engine.service.generator_cards import generation_settings
 from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.rounds import open_round
-from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config, utc_now
+from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mars_engine.augment.generators.causal.writer import load_model
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, Passage
 from mars_engine.embeddings.passage_tokens import PassageTokenizer, TokenizedPassage
 

@@ -14,9 +14,10 @@ from mars_engine.augment.generators.causal.manner import (
 from mars_engine.augment.generators.named_model import NamedModel
 from mars_engine.augment.generators.passages.rewriting import Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import PassageWriter, Search
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.config import CausalConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, JsonValue
 from mars_engine.embeddings.model_folder import PACKAGED
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted
 from mars_engine.augment.generators.passages.writing import Origin, Search
+from mars_engine.augment.generators.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.config import CausalConfig
-from mars_engine.core.protocols import ParaphraseRequest, RefineRequest
 from mars_engine.core.records import Prompt, Turn
 
 MANNER = ("instructions", "spare", "temperature", "top_p", "max_tokens", "list_items", "min_length_percent")

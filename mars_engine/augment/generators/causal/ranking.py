@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mars_engine.augment.generators.causal.generators import causal_model
+from mars_engine.augment.generators.protocols import Generation, Paraphraser, ParaphraseRequest, Prefetching
+from mars_engine.augment.quality.protocols import FluencyModel
 from mars_engine.core.config import CausalConfig
-from mars_engine.core.protocols import (
-    FluencyModel,
-    Generation,
-    Paraphraser,
-    ParaphraseRequest,
-    Prefetching,
-    Progress,
-)
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, GeneratorCard, Passage, Prompt
 
 if TYPE_CHECKING:

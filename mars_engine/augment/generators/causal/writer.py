@@ -16,7 +16,7 @@ from mars_engine.augment.generators.seq2seq.decoding import SeededSampling, end_
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.reward_models.transformer.backbone import (
     computes_in_bf16,
     find_device,

@@ -10,7 +10,7 @@ from mars_engine.augment.generators.chat.limits import cost_of
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.store.chat import ChatStore
 
 CHARACTERS_A_TOKEN = 4

@@ -8,9 +8,9 @@ from mars_engine.augment.generators.chat.correspondence import Correspondence
 from mars_engine.augment.generators.chat.prompts import PromptTemplate
 from mars_engine.augment.generators.chat.reading import SCHEMA_OF_JUDGEMENT, read_judgement
 from mars_engine.augment.generators.chat.writers import make_request
+from mars_engine.augment.quality.protocols import Judgement, JudgeRequest
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import ChatConfig
-from mars_engine.core.protocols import Judgement, JudgeRequest
 from mars_engine.core.records import GeneratorCard
 
 CHARACTERS_OF_ANSWER = 20

@@ -12,9 +12,10 @@ from mars_engine.augment.generators.chat.backend import Order, Reply, record, se
 from mars_engine.augment.generators.chat.limits import Keep
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.chat_records import KeptAnswer
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import ConfigError, ModelError
-from mars_engine.core.protocols import Clock, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 
 PLACE = "transformers"

@@ -41,9 +41,9 @@ from mars_engine.augment.generators.chat.troubles import (
     validate_access,
 )
 from mars_engine.core.chat_records import KeptAnswer, Spending
+from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import StoreError
-from mars_engine.core.protocols import Clock
 from mars_engine.store.database import storable
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from mars_engine.augment.generators.chat.writers import READING_VERSION, weights
 from mars_engine.augment.generators.passages.fitness import find_fault
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, layout_of, rewrite
 from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import CausalConfig, ChatConfig
-from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, content_id
 from mars_engine.store.database import is_storable
 

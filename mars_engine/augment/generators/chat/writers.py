@@ -10,9 +10,9 @@ from mars_engine.augment.generators.chat.llama_cpp import gguf_fingerprint
 from mars_engine.augment.generators.chat.local_models import weights_fingerprint
 from mars_engine.augment.generators.chat.prompts import PromptTemplate
 from mars_engine.augment.generators.chat.reading import SCHEMA_OF_REWRITES, read_rewrites, vet_rewrites
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.chat_records import ChatRequest, GenerationEstimate
 from mars_engine.core.config import ChatConfig
-from mars_engine.core.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.records import GeneratorCard, JsonValue, Prompt
 
 CHARACTERS_BESIDE = 40

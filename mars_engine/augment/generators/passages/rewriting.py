@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from mars_engine.augment.generators.passages.fitness import choose_different, find_fault
 from mars_engine.augment.generators.passages.layout import Layout, lay_out, with_ending, with_line_breaks
 from mars_engine.augment.generators.passages.writing import NO_ORIGIN, Asked, Origin, PassageWriter, Search, Written
+from mars_engine.augment.generators.protocols import Generation
 from mars_engine.augment.quality.text_facts import normalized
-from mars_engine.core.protocols import Generation, Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import JsonValue
 
 LEAST_REWRITTEN = 0.5

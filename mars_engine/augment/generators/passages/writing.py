@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mars_engine.core.config import Decoding
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 
 LIMIT_STEP = 32
 """Tokens between the limits of answers."""

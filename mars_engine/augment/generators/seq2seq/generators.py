@@ -6,9 +6,10 @@ from typing import Any
 from mars_engine.augment.generators.named_model import NamedModel
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import PassageWriter, Search
+from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError
-from mars_engine.core.protocols import Generation, ParaphraseRequest, Progress, RefineRequest
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import GeneratorCard, JsonValue, Prompt
 
 PARAPHRASING = ("prefix", "decoding", "beams", "spare", "max_tokens")

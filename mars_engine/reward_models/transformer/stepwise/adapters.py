@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mars_engine.core.config import RewardModelConfig
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import IntArray, Pair, TrainingSet
 from mars_engine.reward_models.transformer.backbone import (
     add_lora,

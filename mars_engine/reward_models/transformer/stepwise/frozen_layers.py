@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mars_engine.core.protocols import Progress
+from mars_engine.core.progress import Progress
 from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.reward_models.transformer.backbone import Backbone, load_probe_backbone
 from mars_engine.reward_models.transformer.probe_start import ProbeStart

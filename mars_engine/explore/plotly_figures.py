@@ -1,6 +1,5 @@
 """Figures of pairs by plotly, for pages and notebooks: the same scale, symbols and legend wherever pairs stand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -10,11 +9,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Float32Array, FloatArray, IntArray
-from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, SERIES, TIED, WRONG
+from mars_engine.core.records import Float32Array, FloatArray
+from mars_engine.explore.colours import MARGIN_SCALE, PALE, RIGHT, RIM, TIED, WRONG
 from mars_engine.explore.explorer import Scene
 from mars_engine.explore.figures import Histogram, draw_cloud, margin_histogram
-from mars_engine.explore.shades import OTHERS
 from mars_engine.stats.metrics import TIE
 
 AnyFloats = Float32Array | FloatArray
@@ -28,7 +26,7 @@ MOST_LARGE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Points that are alike, by their symbol as well as by colour: their name and sign in the legend."""
+    """Points that look alike on pages and in notebooks, by symbol as well as by colour: their name and legend sign."""
 
     name: str
     symbol: str
@@ -36,7 +34,7 @@ class Band:
 
 
 def margins_figure(scene: Scene) -> go.Figure:
-    """Return the histogram of a scene's margins, coloured by which pairs are ranked right.
+    """Return a notebook's histogram of a scene's margins, coloured by which pairs are ranked right.
 
     Raises:
         NotReadyError: no pair has a margin.
@@ -49,7 +47,7 @@ def margins_figure(scene: Scene) -> go.Figure:
 
 
 def plane_figure(scene: Scene) -> go.Figure:
-    """Return a scene's pairs by margin and semantic distance; of very many, the lowest margins and a sample.
+    """Return a notebook's figure of pairs by margin and distance; of very many, the lowest margins and a sample.
 
     Raises:
         NotReadyError: no pair has both.
@@ -63,7 +61,7 @@ def plane_figure(scene: Scene) -> go.Figure:
 
 
 def map_figure(scene: Scene) -> go.Figure:
-    """Return a scene's pairs on its map, with the names of the clusters; of very many, a sample.
+    """Return a notebook's map of a scene's pairs, with the names of the clusters; of very many, a sample.
 
     Raises:
         NotReadyError: the map was not made yet.
@@ -100,7 +98,7 @@ def _cloud_figure(scene: Scene, x: Float32Array, y: Float32Array) -> go.Figure |
 
 
 def histogram_figure(histogram: Histogram) -> go.Figure:
-    """Return bars of all pairs, pale, and over them those of the selected ones, ranked wrong and right."""
+    """Return bars for pages and notebooks: of all pairs, pale; over them of the selected, ranked wrong and right."""
     centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
     width = float(histogram.edges[1] - histogram.edges[0])
     figure = go.Figure()
@@ -128,17 +126,17 @@ def histogram_figure(histogram: Histogram) -> go.Figure:
 
 
 def reach_of(margins: Float32Array) -> float:
-    """Return the margin at which the scale of colours ends: few are farther from 0."""
+    """Return the margin at which the scale of colours ends, on pages as in notebooks: few are farther from 0."""
     return float(np.nanquantile(np.abs(margins), 0.98)) if not np.isnan(margins).all() else 1.0
 
 
 def colour_axis(reach: float, *, bar: bool, of: str = "margin (reward units)") -> dict[str, Any]:
-    """The scale of margins as plotly's `coloraxis`; a narrow bar has each word of its title on a line."""
+    """Return the scale of margins for pages and notebooks, as plotly's `coloraxis`; a word of its title a line."""
     return scale(-reach, reach, title=of.replace(" ", "<br>"), bar=bar)
 
 
 def scale(low: float, high: float, *, title: str, bar: bool) -> dict[str, Any]:
-    """The scale from wrong to right as plotly's `coloraxis`, with the colours of margins."""
+    """Return a scale from wrong to right for pages and notebooks: plotly's `coloraxis`, in the colours of margins."""
     return {
         "colorscale": MARGIN_SCALE,
         "cmin": low,
@@ -165,9 +163,9 @@ def add_points(
     theme: Theme,
     **columns: NDArray[Any],
 ) -> None:
-    """Add a point for each pair: a cross where it is ranked wrong, a diamond for a tie; all have a rim.
+    """Add a point for each pair to a page's or notebook's figure: a cross where ranked wrong, a diamond for a tie.
 
-    `columns` are more that plotly takes of each point, such as its `text`.
+    All have a rim. `columns` are more that plotly takes of each point, such as its `text`.
     """
     for band, kept in (
         (Band("no margin yet", "circle-open", "gray"), np.isnan(margins)),
@@ -177,45 +175,6 @@ def add_points(
     ):
         own = {name: column[kept] for name, column in columns.items()}
         add_band(figure, band, x[kept], y[kept], margins[kept], size=size, hover=hover, theme=theme, **own)
-
-
-GROUP_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
-"""A group's beside its colour, since no colour carries a meaning alone."""
-
-
-def add_groups(
-    figure: go.Figure,
-    x: Float32Array,
-    y: Float32Array,
-    groups: IntArray,
-    names: Sequence[str],
-    *,
-    size: float,
-    hover: str,
-    theme: Theme,
-    **columns: NDArray[Any],
-) -> None:
-    """Add a point for each pair in the colour and with the symbol of its group; the legend names the groups."""
-    for group, name in enumerate(names):
-        kept = groups == group
-        if not kept.any():
-            continue
-        marker = {
-            "symbol": GROUP_SYMBOLS[group % len(GROUP_SYMBOLS)],
-            "color": group_colour(group, names),
-            "size": size,
-            "line": {"width": 0.5, "color": RIM[theme]},
-            "opacity": 0.9,
-        }
-        own = {key: column[kept] for key, column in columns.items()}
-        figure.add_scattergl(
-            x=x[kept], y=y[kept], mode="markers", name=escape(name), marker=marker, hovertemplate=hover, **own
-        )
-
-
-def group_colour(group: int, names: Sequence[str]) -> str:
-    """The colour of a group; what was put together is grey."""
-    return TIED if names[group] == OTHERS else SERIES[group % len(SERIES)]
 
 
 def add_band(
@@ -230,7 +189,7 @@ def add_band(
     theme: Theme,
     **more: Any,
 ) -> None:
-    """Add the points of a band, if it has any, coloured by their values on the figure's scale."""
+    """Add a band's points, if any, to a page's or notebook's figure, coloured by their values on its scale."""
     if not len(values):
         return
     # The points are coloured by value, which a legend cannot show: it has an entry of its own.
@@ -248,5 +207,5 @@ def add_band(
 
 
 def size_for(points: int) -> int:
-    """The diameter of the points where so many are drawn, in pixels."""
+    """Return the diameter of the points where so many are drawn on a page or in a notebook, in pixels."""
     return 4 if points > MOST_LARGE else 6

@@ -3,29 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mars_engine.core.config import MarsConfig
-from mars_engine.core.protocols import (
-    Clock,
-    Encoder,
-    FluencyModel,
-    Judge,
-    LanguageDetector,
-    ModelShelf,
-    Paraphraser,
-    ProbeFitter,
-    Progress,
-    Refiner,
-    RewardModelTrainer,
-)
-from mars_engine.store import Store
-
-AddPoint = Callable[[str, int, float], None]
-"""Notes a metric's value at a step, for the curves that are seen while a run works."""
-
-
-def forget_point(_metric: str, _step: int, _value: float) -> None:
-    """Store no point of a curve: for work that nobody watches."""
-
+from mars_engine.augment.generators.protocols import Paraphraser, Refiner
+from mars_engine.augment.quality.protocols import FluencyModel, Judge, LanguageDetector
+from mars_engine.reward_models.workbench import ModelWorkbench
 
 BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
 """Returns the texts of the benchmarks that were evaluated, by the name they are told by."""
@@ -35,23 +15,12 @@ def no_benchmarks() -> Mapping[str, Sequence[str]]:
     return {}
 
 
-@dataclass(frozen=True)
-class Workbench:
-    """A workspace's settings, memory, models and generators."""
+@dataclass(frozen=True, kw_only=True)
+class Workbench(ModelWorkbench):
+    """A workspace's settings, memory and reward models, with its generators, judges and detectors."""
 
-    config: MarsConfig
-    store: Store
-    encoder: Encoder
-    trainer: RewardModelTrainer
-    """Trains what is configured."""
-    probe_trainer: ProbeFitter
-    """For triage, which asks the probe whatever is trained: its out-of-fold models cost next to nothing."""
-    shelf: ModelShelf
     paraphraser: Paraphraser
     refiner: Refiner
-    clock: Clock
-    progress: Progress
-    add_point: AddPoint = forget_point
     languages: LanguageDetector | None = None
     """For the gate that asks whether a text's language has changed."""
     benchmark_texts: BenchmarkTexts = no_benchmarks
