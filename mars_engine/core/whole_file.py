@@ -1,11 +1,13 @@
 """Files and folders that appear when they are complete, or not at all, and that stay when the machine loses power."""
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -128,3 +130,15 @@ def _grown(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}", remedy="check its permissions") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; one of gigabytes that has not changed is read once a process."""
+    found = path.stat()
+    return _sha256_of(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@cache
+def _sha256_of(path: Path, *_as_it_was: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

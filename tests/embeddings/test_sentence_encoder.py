@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -108,6 +109,17 @@ def test_weights_are_verified_by_their_digest(tmp_path):
     assert caught.value.expected == "0" * 64
     with pytest.raises(ModelError, match="are missing"):
         verify_weights(tmp_path / "absent", "0" * 64)
+
+
+def test_weights_that_changed_are_read_again_though_their_length_is_the_same(tmp_path):
+    path = tmp_path / WEIGHTS_FILE
+    path.write_bytes(b"weights")
+    before = path.stat()
+    verify_weights(path, hashlib.sha256(b"weights").hexdigest())
+    path.write_bytes(b"damaged")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ModelError, match=hashlib.sha256(b"damaged").hexdigest()):
+        verify_weights(path, hashlib.sha256(b"weights").hexdigest())
 
 
 def test_an_encoder_that_is_nowhere_is_refused(monkeypatch):

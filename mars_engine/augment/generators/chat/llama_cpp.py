@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import lru_cache
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from mars_engine.augment.generators.chat.backend import ChatBackend, Order, Reply
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.errors import ConfigError, ModelError
+from mars_engine.core.whole_file import file_sha256
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM, find_gguf_file
 
 POSITIONS_A_REQUEST = 4096
@@ -82,13 +81,9 @@ def find_gguf(name: str) -> Path:
     return file.resolve()
 
 
-@lru_cache(maxsize=4)
 def gguf_fingerprint(name: str) -> str:
     """Return the SHA-256 of a model's file, first 24 digits; empty where no model is named."""
-    if not name:
-        return ""
-    with find_gguf(name).open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()[:24]
+    return file_sha256(find_gguf(name))[:24] if name else ""
 
 
 def start_server(file: Path, at_a_time: int) -> Any:
