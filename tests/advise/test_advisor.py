@@ -38,6 +38,7 @@ def kind_of_first(advice):
     return advice.first.kind
 
 
+@pytest.mark.slow
 def test_flipped_labels_make_checking_the_advice_and_their_share_is_known():
     pairs, wrong = flipped(make_pairs(200), 0.2)
     advice = advise(bench_of(pairs))
@@ -90,6 +91,7 @@ def test_minutes_are_by_default_until_somebody_has_decided():
     assert seconds_a_decision(bench_of(make_pairs(40)).store) == (DEFAULT_SECONDS, "by default")
 
 
+@pytest.mark.slow
 def test_augmenting_is_not_known_until_proposals_are_there_and_measured_then():
     bench = bench_of(make_pairs(60))
     step = next(step for step in advise(bench).steps if step.kind == "augment")

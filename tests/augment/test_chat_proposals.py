@@ -152,6 +152,7 @@ def _check_reasons(bench, report) -> None:
     assert all(each.is_settled for each in overlong), "a bad answer is an answer"
 
 
+@pytest.mark.slow
 def test_what_failed_is_tried_again_alone_and_the_failures_are_replaced():
     repaired: list[bool] = []
 
@@ -196,6 +197,7 @@ def test_trying_again_under_other_settings_says_why_there_is_nothing_to_try():
             make_proposals(replace(bench, paraphraser=other), plan, retry="all")
 
 
+@pytest.mark.slow
 def test_unusable_answers_are_asked_for_anew_only_where_that_is_wanted():
     def first_useless(asked: Asked) -> Answer:
         return Answer("no") if asked.attempt == 0 and behaviour_of(asked) == "empty" else rewrites(asked)
@@ -318,6 +320,7 @@ def test_a_judge_is_asked_about_what_passes_and_its_failures_are_listed():
         assert all("judge" in each.generators["gates"]["judged"] for each in passed)
 
 
+@pytest.mark.slow
 def test_what_a_budget_cut_short_ends_as_if_there_had_been_none(tmp_path):
     def proposed(url: str, most: int) -> tuple[set[str], int]:
         chat = QUICK.model_copy(update={"max_requests": most})
@@ -335,6 +338,7 @@ def test_what_a_budget_cut_short_ends_as_if_there_had_been_none(tmp_path):
     assert steps[-1][0] == whole
 
 
+@pytest.mark.slow
 def test_what_a_judge_says_when_it_is_asked_again_reaches_the_stored_proposals():
     is_down = True
 

@@ -133,6 +133,7 @@ def offers(draw) -> dict[tuple[str, str], Sequence[str] | str]:
     return script
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(offers())
 def test_refining_is_what_the_method_says_and_its_trail_is_whole(script):

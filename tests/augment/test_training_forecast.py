@@ -48,6 +48,7 @@ def decide(bench: Workbench) -> None:
         record_review(bench.store, "pair", pair.id, action, annotator="ann", clock=bench.clock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_base_pairs_and_budget_are_those_of_the_steps(policy):
     bench = bench_with_suspects(policy)
@@ -77,6 +78,7 @@ def test_nothing_is_foretold_of_the_budget_before_the_margins_are_read():
     assert new_pairs(bench.store, PairIndexCache(bench.store).current(), bench.config) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [True, False])
 def test_new_pairs_are_at_most_what_closing_composes(cumulative, monkeypatch):
     bench = bench_with_suspects("keep")

@@ -33,6 +33,7 @@ def test_the_commands_are_those_that_are_promised():
     assert {"open-round", "close-round", "status", "demo", "app"} <= set(COMMANDS)
 
 
+@pytest.mark.slow
 def test_the_commands_load_no_model_library_before_they_work():
     code = "import sys, mars_engine.cli.main; print(sorted({'torch', 'transformers', 'umap'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -178,6 +179,7 @@ def test_errors_are_json_too_when_asked_for(workspace):
     assert "absent.jsonl" in json.loads(result.stderr)["error"]["found"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -46,6 +46,7 @@ def always_the_first(_asked: Any) -> Answer:
     return Answer('{"better": "first"}')
 
 
+@pytest.mark.slow
 def test_a_chat_model_judges_and_its_bias_is_told(workspace, tmp_path):
     arguments = [saved(tmp_path, "one"), saved(tmp_path, "two", length=6), "--reference", saved(tmp_path, "base")]
     with serving(always_the_first) as server:
@@ -71,6 +72,7 @@ def test_a_chat_model_judges_and_its_bias_is_told(workspace, tmp_path):
     assert sorted(labels) == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_annotations_show_their_figures_without_a_workspace(workspace, tmp_path):
     with serving(always_the_first) as server:
         chat = ["--chat-base-url", server.base_url, "--chat-model", "tiny-judge"]

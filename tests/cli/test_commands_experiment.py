@@ -187,6 +187,7 @@ def test_a_backbone_beside_the_plan_is_trained_through_lora_and_named(workspace,
     assert other["forecast"]["finished"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["no/such-backbone", "../nowhere"])
 def test_a_backbone_that_is_nowhere_is_refused_and_a_look_ahead_downloads_none(tmp_path, monkeypatch, backbone):
     asked = []

@@ -68,6 +68,7 @@ def written(folder: Path, content: str | bytes) -> Path:
 # -------------------------------------------------------------------------------------------------------------- TOML
 
 
+@pytest.mark.slow
 @given(config=values_of(MarsConfig))
 def test_any_configuration_survives_its_toml(tmp_path_factory, config: MarsConfig):
     path = written(tmp_path_factory.mktemp("config"), config_as_toml(config))

@@ -435,6 +435,7 @@ def test_nothing_is_leased_where_the_deck_is_only_looked_at(table):
     assert table.ids("ada", limit_cards=5) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [0, 100])
 def test_five_people_at_once_decide_every_item_as_often_as_is_asked(tmp_path, overlap):
     table = Table(pairs=7, url=f"sqlite:///{tmp_path / 'mars.db'}")
@@ -524,6 +525,7 @@ FIELDS = [
 LONG = "x" * 1_000_001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -678,6 +680,7 @@ def test_an_undo_that_comes_late_takes_back_what_was_before_it(table):
     assert (table.states()[first].status, table.states()[second].status) == ("pending", "accepted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", ["proposal", "pair"])
 def test_fifty_undos_restore_the_exact_states_of_fifty_acts_before(kind, seed):
@@ -777,6 +780,7 @@ def test_progress_counts_what_is_decided_and_waits_and_how_fast(table):
     assert progress.accepted == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_kept_cache_says_what_a_new_one_says_and_new_pairs_are_those_of_the_grids(seed):
     table, rng = Table(pairs=12), random.Random(seed)
@@ -815,6 +819,7 @@ def pairs_of_source(table: Table, source_id: str) -> tuple[int, int]:
     return len(accepted), len(cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_each_card_says_how_many_pairs_it_would_add_to_its_source(seed):
     """Whatever was accepted, edited or taken back before: accepting the card gives what it said."""

@@ -70,6 +70,7 @@ def test_before_any_decision_all_wait_and_the_first_adds_the_most(scene):
     assert order.stamp == gain_stamp(scene.bench.store)
 
 
+@pytest.mark.slow
 def test_it_follows_what_is_accepted(scene):
     probe, proposals = probe_of(scene), proposals_of(scene)
     first = probe.gain_order()

@@ -88,6 +88,7 @@ def test_nothing_usable_is_an_error_with_the_reasons():
     assert store.pairs.datasets() == []
 
 
+@pytest.mark.slow
 def test_two_hundred_damaged_inputs_never_crash_and_never_leave_a_bad_row(tmp_path):
     kinds = set()
     outcomes = {"refused": 0, "imported": 0}

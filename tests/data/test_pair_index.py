@@ -301,6 +301,7 @@ def test_threads_share_one_reading(tmp_path):
     bench.store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("actions", [
     (), ("accept",), ("accept", "accept"), ("accept", "reject"), ("accept", "accept_chosen"), ("reject", "reject"),
     ("flag",), ("flag", "reject"), ("edit",), ("undo",), ("skip",), ("accept_rejected", "accept_rejected"),

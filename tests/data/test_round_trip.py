@@ -76,6 +76,7 @@ def test_five_hundred_pairs_come_back_as_they_were(tmp_path: Path, shape: Export
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("split", ["train", "heldout"])
 def test_importing_an_export_adds_nothing_and_the_other_split_sees_the_leak(
@@ -140,6 +141,7 @@ TOOLS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_export_survives_other_tools(tmp_path: Path, shape: ExportShape, tool: str) -> None:

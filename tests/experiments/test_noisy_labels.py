@@ -94,6 +94,7 @@ def noisy():
     return plan, tools, run_experiment(plan, {"fake": DATA}, tools)
 
 
+@pytest.mark.slow
 def test_the_share_of_wrong_labels_is_counted_with_the_new_pairs_made_of_them(noisy):
     plan, _, cells = noisy
     clean = [cell for cell in cells if not cell.key.flipped]

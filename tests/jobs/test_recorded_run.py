@@ -52,6 +52,7 @@ def wait_until(holds) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_progress_and_heartbeats_are_stored_while_it_works():
     store, clock = open_store("sqlite://"), TickingClock()
     progress = WatchedProgress(SilentProgress())

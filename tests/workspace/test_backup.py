@@ -96,6 +96,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".tar.gz", ".zip"])
 def test_a_copy_made_while_another_process_writes_is_consistent(workspace, store, tmp_path, ending):
     made = []

@@ -62,6 +62,7 @@ def check_sums(report: AnswersReport, files: list[Path]) -> None:
     assert all(each.reason for each in report.unused)
 
 
+@pytest.mark.slow
 def test_requests_out_answers_in_shuffled_some_lost_some_failed_some_twice(tmp_path):
     with serving_batches(mishaps) as service, chat_bench(chat_config(NOWHERE, chat=PRICED), pairs=PAIRS) as bench:
         plan = planned(bench)

@@ -234,6 +234,7 @@ def test_private_pairs_do_not_go_into_a_public_dataset_unasked(bench, hub):
     assert not push(bench, overwrite=True, public=True).private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", ["shop", "ada/shop/x", "ada/", "ada/sh op", "/home/ada"])
 def test_a_name_that_is_none_is_refused(repository, bench, hub):
     with pytest.raises(MarsError, match=r"names no dataset on the hub.*OWNER/NAME"):

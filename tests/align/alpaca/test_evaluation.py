@@ -166,6 +166,7 @@ def test_a_budget_ends_the_judging_and_the_next_run_goes_on_there(store, tmp_pat
     assert second.policies[0].figures.wins.n_failed == 0
 
 
+@pytest.mark.slow
 def test_policies_stand_beside_each_other(store, tmp_path):
     policies = [model("long", length=12), model("short", length=2)]
     with serving(prefers_longer) as server:

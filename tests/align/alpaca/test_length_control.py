@@ -134,6 +134,7 @@ def test_with_gamed_runs_a_policy_may_win_everything() -> None:
     assert controlled(preferences, differences, difficulties=difficulties, gamed=gamed).win_rate > 99
 
 
+@pytest.mark.slow
 def test_a_resample_that_is_won_throughout_counts_as_won() -> None:
     """Five losses of forty: about one resample in 250 draws none of them, and is not fitted."""
     preferences = np.r_[np.ones(35), np.zeros(5)]

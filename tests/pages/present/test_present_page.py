@@ -38,6 +38,7 @@ def button(app: AppTest, key: str):
     return next(each for each in app.button if each.key == key)
 
 
+@pytest.mark.slow
 def test_the_story_is_walked_by_its_buttons_and_the_address_says_where(workspaces, monkeypatch):
     app = open_story(workspaces["complete"], monkeypatch)
     seen = []
@@ -53,6 +54,7 @@ def test_the_story_is_walked_by_its_buttons_and_the_address_says_where(workspace
     assert app.query_params["step"] == "people"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "says"),
     [

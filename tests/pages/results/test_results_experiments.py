@@ -51,6 +51,7 @@ def words(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.text, *app.subheader])
 
 
+@pytest.mark.slow
 def test_the_newest_experiment_is_shown_with_its_table_and_files(results, workspace, monkeypatch):
     app = open_results(workspace, monkeypatch)
     shown = words(app)
@@ -121,6 +122,7 @@ def test_an_experiment_that_runs_is_said_to_run_with_how_far_it_is(tmp_path, mon
     assert "An experiment is at work" not in words(app)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_drawn_where_some_are_known(tmp_path, monkeypatch):
     plan = make_plan(methods=("none", "uniform", "leave_out"), matchings=("convex",), flipped=(0.25,))
     cells = run_experiment(plan, {"fake": DatasetPairs(make_pairs(60))}, make_tools(plan))

@@ -36,6 +36,7 @@ def told(app: AppTest) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.slow
 def test_the_next_cards_are_dealt_in_order_with_keys_and_progress(workspace, monkeypatch):
     data = told(open_check(workspace, monkeypatch))
     assert [each["id"] for each in data["cards"]] == data["queue"]
