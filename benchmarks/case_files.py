@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
+
 from mars_engine.core.errors import LoadError
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import SPLITS
@@ -76,7 +78,9 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md")
 
 
-def main(folder: Path) -> int:
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def main(folder: Path) -> None:
     stated, wrong = expectations(), 0
     for path in files_in(folder):
         case = stated.get(path.stem)
@@ -84,12 +88,10 @@ def main(folder: Path) -> int:
         right = expected_of(case) if case else None
         wrong += outcome != right
         verdict = "as expected" if outcome == right else "NOT AS EXPECTED"
-        print(f"{path.name}\n    outcome:  {outcome}\n    expected: {right or 'nothing is stated'}\n    {verdict}")
-    print(f"{len(files_in(folder)) - wrong} of {len(files_in(folder))} files as expected")
-    return 1 if wrong else 0
+        click.echo(f"{path.name}\n    outcome:  {outcome}\n    expected: {right or 'nothing is stated'}\n    {verdict}")
+    click.echo(f"{len(files_in(folder)) - wrong} of {len(files_in(folder))} files as expected")
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.case_files FOLDER")
-    sys.exit(main(Path(sys.argv[1])))
+    main()

@@ -7,12 +7,12 @@ of the training labels, look for them by out-of-fold margins, let a simulated pe
 the lowest ones and set right what was flipped; five seeds.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 
 from mars_engine.core.config import EncoderConfig, MarsConfig, ProbeConfig
@@ -99,6 +99,8 @@ def load_pairs(path: Path) -> list[Pair]:
     return list({pair.id: pair for pair in pairs}.values())
 
 
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(folder: Path) -> None:
     """Print a table over both sets and both readings."""
     with tempfile.TemporaryDirectory() as cache:
@@ -117,6 +119,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: python -m benchmarks.label_flips FOLDER; expected the folder of {', '.join(SETS)}")
-    main(Path(sys.argv[1]))
+    main()

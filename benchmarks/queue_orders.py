@@ -10,12 +10,12 @@ that the grids compose of what is accepted. WORK keeps embeddings and the result
 run is quick.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 
+import click
 import numpy as np
 from scipy import stats
 
@@ -379,11 +379,16 @@ def said(interval: Interval, *, scale: float, digits: int) -> str:
     return f"**{estimate} ({low} to {high})**" if interval.excludes_zero else f"{estimate} ({low} to {high})"
 
 
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("work", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("seeds", type=click.IntRange(1), default=SEEDS)
+@click.argument("sets", metavar="[SET]...", type=click.Choice(list(BASE_PAIRS)), nargs=-1)
 def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
     """Print all tables of these sets."""
     root = work / "workspace"
     workspace = find_workspace(root) if (root / CONFIG_FILE).is_file() else create_workspace(root, CONFIG)
-    for name in sets:
+    for name in sets or tuple(BASE_PAIRS):
         with open_workbench(replace(workspace, config=CONFIGS[name]), SILENT) as shared:
             paths = tuple(str(folder / f"{name}-{part}.jsonl.gz") for part in ("train", "test"))
             plan = DatasetPlan(name=name, paths=paths, base_pairs=BASE_PAIRS[name], heldout_pairs=HELDOUT_PAIRS)
@@ -400,11 +405,4 @@ def main(folder: Path, work: Path, seeds: int, sets: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if not 3 <= len(sys.argv) <= 5:
-        sys.exit("usage: python -m benchmarks.queue_orders FOLDER WORK [SEEDS [SET]]; expected the folder of real sets")
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        int(sys.argv[3]) if len(sys.argv) > 3 else SEEDS,
-        sys.argv[4:] or tuple(BASE_PAIRS),
-    )
+    main()
