@@ -327,10 +327,12 @@ def say_verdict(result: Compared, level: float) -> str:
 
 def say_how_many(results: Counted) -> str:
     """Say how many comparisons an experiment made, and how many would look like differences by chance alone."""
+    left = results.shown_corrected
     corrected = (
         "the intervals are not corrected for it"
-        if results.shown_corrected is None
-        else f"corrected for the number of comparisons (Holm), {results.shown_corrected:,} of them are shown"
+        if left is None
+        else "corrected for the number of comparisons (Holm), "
+        + ("none is left" if left == 0 else "1 is left" if left == 1 else f"{left:,} are left")
     )
     return (
         f"{results.differences:,} comparisons were made; in {results.shown:,} of them the {results.level:.0%} interval "
