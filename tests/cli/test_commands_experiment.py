@@ -66,6 +66,17 @@ def test_a_dry_run_counts_and_stores_nothing(tmp_path):
     assert "15 methods × 1 seeds × 1 datasets × 3 matchings = 45" in " ".join(said.split())
 
 
+@pytest.mark.parametrize(("asked", "held_out"), [(16, 16), (0, 252)])
+def test_a_dry_run_says_how_many_pairs_of_a_held_out_file_are_taken(tmp_path, asked, held_out):
+    create_workspace(tmp_path / "w")
+    plan = Path(write_plan(tmp_path))
+    text = plan.read_text(encoding="utf-8")
+    own = f'heldout_paths = ["{shipped("data") / "demo-test.jsonl"}"]\nheldout_pairs = {asked}'
+    plan.write_text(text.replace("heldout_pairs = 16", own), encoding="utf-8")
+    said = experiment(tmp_path / "w", str(plan), "--dry-run").output
+    assert f"under each seed 12 base and {held_out} held-out pairs" in " ".join(said.split())
+
+
 @pytest.mark.model
 def test_it_runs_reports_goes_on_and_is_on_record(workspace, tmp_path):
     first = experiment(workspace, write_plan(tmp_path, 'methods = ["none", "uniform"]'), "--json")

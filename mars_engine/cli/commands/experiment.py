@@ -147,7 +147,7 @@ def _show_forecast(console: Console, experiment: WorkspaceExperiment, forecast: 
     )
     for dataset in plan.datasets:
         data = experiment.datasets[dataset.name]
-        pairs, heldout = data.pairs, len(data.heldout) or dataset.heldout_pairs
+        pairs, heldout = data.pairs, dataset.heldout_pairs or len(data.heldout)
         console.print(
             f"  {dataset.name}: {len(pairs):,} pairs of {len({pair.prompt_id for pair in pairs}):,} prompts; under "
             f"each seed {dataset.base_pairs:,} base and {heldout:,} held-out pairs"
