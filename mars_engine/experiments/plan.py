@@ -339,10 +339,11 @@ class ExperimentPlan(MethodsPlan):
         """Return the settings of the experiment on which a cell depends, as plain JSON.
 
         Methods, seeds, matchings and flipped shares are left out: one may add to them, and the finished cells stay
-        what they are. So are settings of the intervals, which are computed anew each time, and of the encoder and the
-        backbone, which their fingerprints stand for.
+        what they are. So are settings of the intervals, which are computed anew each time, of the encoder and the
+        backbone, which their fingerprints stand for, and where files are, for which their content stands.
         """
-        without = {"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"}
+        left_out = {"methods", "seeds", "matchings", "flipped", "evaluate", "encoder"}
+        without = dict.fromkeys(left_out, True) | {"datasets": {"__all__": {"paths", "heldout_paths", "rewrites"}}}
         return self.model_dump(mode="json", exclude=without) | {"training": self.training.decisive_settings()}
 
 

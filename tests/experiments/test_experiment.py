@@ -120,6 +120,19 @@ def test_a_plan_that_grows_keeps_its_id_and_its_cells(finished):
     assert experiment_id(plan, {"fake": DatasetPairs(PAIRS[1:])}, encoder="e", generators=["g"]) not in ids
 
 
+def test_files_that_were_moved_are_the_same_experiment_and_other_pairs_of_them_are_not():
+    plan = make_plan()
+    (dataset,) = plan.datasets
+    moved = replace_dataset(plan, dataset.model_copy(update={"paths": ("elsewhere/pairs.jsonl",)}))
+    larger = replace_dataset(plan, dataset.model_copy(update={"base_pairs": dataset.base_pairs + 1}))
+    first, second, third = (experiment_id(each, DATA, encoder="e", generators=["g"]) for each in (plan, moved, larger))
+    assert first == second != third
+
+
+def replace_dataset(plan: ExperimentPlan, dataset: DatasetPlan) -> ExperimentPlan:
+    return plan.model_copy(update={"datasets": (dataset,)})
+
+
 def test_methods_do_not_depend_on_which_others_are_run(finished):
     plan, _, cells = finished
     alone = make_plan(methods=("dropout_views",))
