@@ -191,7 +191,7 @@ def serving(script: Script = well_behaved, *, latency_seconds: float = 0.0) -> I
     handler = type("Handler", (_Handler,), {"scripted": scripted})
     server = _Server(("127.0.0.1", 0), handler)
     scripted.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield scripted

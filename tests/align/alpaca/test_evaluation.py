@@ -21,6 +21,8 @@ from mars_engine.core.progress import SilentProgress
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.generators import open_generators
 
+pytestmark = pytest.mark.slow
+
 CONFIG = EvaluateConfig(resamples=100)
 Script = Callable[[Asked], Answer]
 
