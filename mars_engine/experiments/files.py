@@ -172,13 +172,28 @@ class ProbeTuning:
         if not isinstance(linear, ProbeTrainer):
             raise TypeError(f"fine-tuning starts from a probe, not from {type(linear).__name__}")
         settings, folder = self.plan.training, find_backbone_folder("packaged")
-        source = ProbeSource(linear, self.plan.encoder.max_tokens)
+        source = ProbeSource(on_hidden_layers(linear), self.plan.encoder.max_tokens)
         source.require_encoder(folder)
         training = StepTraining(settings.batch_size, settings.learning_rate, settings.weight_decay)
         tuning = FrozenTuning(folder, settings.frozen_layers, training)
         start = source.start(training_set, progress=self.progress)
         tuned = tuning.margins(start, training_set, heldout, steps=steps, seed=seed, progress=self.progress)
         return TrainedMargins(tuned.train, tuned.heldout)
+
+
+def on_hidden_layers(probe: ProbeTrainer) -> ProbeTrainer:
+    """Return the trainer of a probe to fine-tune from: its best hidden layers, where it chose the sentence embedding.
+
+    A sentence embedding that the settings ask for stays, and is refused.
+    """
+    choice = probe.kept_choice()
+    tried = [each for each in choice.candidates if each.text.layers] if choice else []
+    if choice is None or choice.features.text.layers or not tried:
+        return probe
+    best = min(tried, key=lambda candidate: candidate.log_loss)
+    layers = ",".join(map(str, best.text.layers))
+    config = probe.config.model_copy(update={"layers": layers, "reading": best.text.reading, "l2": best.l2})
+    return ProbeTrainer(config, probe.encoder)
 
 
 @dataclass(frozen=True, slots=True)
