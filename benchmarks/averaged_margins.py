@@ -32,7 +32,10 @@ FLIPPED = (0.0, 0.25)
 
 def averaged_margins(probe: Probe, pairs: Sequence[Pair]) -> FloatArray:
     """Return each pair's margin between the mean rewards of its answers and their paraphrases, shape (n,)."""
-    texts = [([pair.chosen, *chosen], [pair.rejected, *rejected]) for pair, (chosen, rejected) in _with_variants(pairs)]
+    texts = [
+        ([pair.chosen, *chosen], [pair.rejected, *rejected])
+        for pair, (chosen, rejected) in zip(pairs, rule_variants(pairs), strict=True)
+    ]
     rows = [
         Pair.of(pair.prompt, better[min(turn, len(better) - 1)], worse[min(turn, len(worse) - 1)])
         for pair, (better, worse) in zip(pairs, texts, strict=True)
@@ -46,10 +49,6 @@ def averaged_margins(probe: Probe, pairs: Sequence[Pair]) -> FloatArray:
         means.append(rewards.chosen[own][: len(better)].mean() - rewards.rejected[own][: len(worse)].mean())
         place += turns
     return np.array(means)
-
-
-def _with_variants(pairs: Sequence[Pair]) -> list[tuple[Pair, tuple[list[str], list[str]]]]:
-    return list(zip(pairs, rule_variants(pairs), strict=True))
 
 
 def compare(each: RealSet, flipped: float, encoder: CachedEncoder) -> str:

@@ -24,20 +24,26 @@ from mars_engine.stats.crossed_bootstrap import holm_count
 CONFIG = EvaluateConfig()
 
 
-def differences(cells: list[ExperimentCell], law: str, baseline: str, others: set[str]) -> dict[str, Difference]:
-    """Return a law's difference from a baseline on each kind of data, over the seeds that all methods have."""
+Draws = list[dict[str, ExperimentCell]]
+"""Under each seed the cell of each method."""
+
+
+def draws_by_data(cells: list[ExperimentCell], methods: set[str]) -> dict[str, Draws]:
+    """Return for each kind of data the draws for which all these methods are finished, by seed."""
     found: dict[str, dict[int, dict[str, ExperimentCell]]] = defaultdict(lambda: defaultdict(dict))
     for cell in cells:
         key = cell.key
         found[f"{say_data(key.dataset, key.flipped)}, {key.matching}"][key.seed][key.method] = cell
-    told = {}
-    for data, by_seed in found.items():
-        whole = [by_seed[seed] for seed in sorted(by_seed) if others <= set(by_seed[seed])]
-        if whole:
-            values = [np.array(each[law].correct) - np.array(each[baseline].correct) for each in whole]
-            prompts = [each[law].prompts for each in whole]
-            told[f"{data} ({len(whole)} seeds)"] = difference_over_seeds(baseline, values, prompts, CONFIG)
-    return told
+    whole = {
+        data: [by_seed[seed] for seed in sorted(by_seed) if methods <= set(by_seed[seed])]
+        for data, by_seed in found.items()
+    }
+    return {f"{data} ({len(draws)} seeds)": draws for data, draws in whole.items() if draws}
+
+
+def difference(draws: Draws, law: str, baseline: str) -> Difference:
+    values = [np.array(each[law].correct) - np.array(each[baseline].correct) for each in draws]
+    return difference_over_seeds(baseline, values, [each[law].prompts for each in draws], CONFIG)
 
 
 @click.command(help=__doc__)
@@ -45,20 +51,20 @@ def differences(cells: list[ExperimentCell], law: str, baseline: str, others: se
 @click.option("--law", "laws", type=click.Choice(METHODS), multiple=True, required=True)
 @click.option("--against", type=click.Choice(METHODS), multiple=True, required=True)
 def main(path: Path, laws: tuple[str, ...], against: tuple[str, ...]) -> None:
-    cells = CellJournal(path).load()
+    by_data = draws_by_data(CellJournal(path).load(), {*laws, *against})
     lines = [
-        (data, law, difference)
+        (data, law, difference(draws, law, baseline))
         for law in laws
         for baseline in against
-        for data, difference in differences(cells, law, baseline, {*laws, *against}).items()
+        for data, draws in by_data.items()
     ]
     lines.sort(key=lambda line: line[2].interval.p_value or 0.0)
     left = holm_count([each.interval.p_value or 0.0 for _, _, each in lines], alpha=1 - CONFIG.confidence)
     click.echo("| data | law | less | points | seeds for it | p | left by Holm |\n|---|---|---|---|---|---|---|")
-    for place, (data, law, difference) in enumerate(lines):
-        interval, seeds = difference.interval, difference.over_seeds.values
+    for place, (data, law, told) in enumerate(lines):
+        interval, seeds = told.interval, told.over_seeds.values
         click.echo(
-            f"| {data} | {law} | {difference.baseline} | {points(interval.estimate)} ({points(interval.low)} to "
+            f"| {data} | {law} | {told.baseline} | {points(interval.estimate)} ({points(interval.low)} to "
             f"{points(interval.high)}) | {sum(each > 0 for each in seeds)} of {len(seeds)} | {interval.p_value:.4f} "
             f"| {'yes' if place < left else 'no'} |"
         )

@@ -187,8 +187,10 @@ def on_hidden_layers(probe: ProbeTrainer) -> ProbeTrainer:
     A sentence embedding that the settings ask for stays, and is refused.
     """
     choice = probe.kept_choice()
-    tried = [each for each in choice.candidates if each.text.layers] if choice else []
-    if choice is None or choice.features.text.layers or not tried:
+    if choice is None or choice.features.text.layers:
+        return probe
+    tried = [each for each in choice.candidates if each.text.layers]
+    if not tried:
         return probe
     best = min(tried, key=lambda candidate: candidate.log_loss)
     layers = ",".join(map(str, best.text.layers))
