@@ -23,7 +23,7 @@ import click
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.label_flips import load_pairs, swap
+from benchmarks.label_flips import load_pairs
 from benchmarks.probe_features import real_sets
 from mars_engine.advise.advice import Step, best_first
 from mars_engine.advise.estimates import Estimates
@@ -98,7 +98,7 @@ def make_pool(name: str, folder: Path, work: Path, condition: str) -> Pool:
         found = replace(found, heldout=heldout)
     pairs, wrong = found.train[:MOST_IN_POOL], found.mislabelled[:MOST_IN_POOL]
     flipped = np.random.default_rng(0).random(len(pairs)) < CONDITIONS[condition]
-    shown = [swap(pair) if flip else pair for pair, flip in zip(pairs, flipped, strict=True)]
+    shown = [pair.exchanged if flip else pair for pair, flip in zip(pairs, flipped, strict=True)]
     choice = choose_features(encoder, CONFIG.probe, TrainingSet.plain(shown), progress=PROGRESS)
     variants = demo_variants(pairs) if name.startswith("demo") else rule_variants(pairs)
     made, source = new_pairs(pairs, variants)

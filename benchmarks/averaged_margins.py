@@ -16,7 +16,6 @@ import click
 import numpy as np
 
 from benchmarks.advisor import rule_variants
-from benchmarks.label_flips import swap
 from benchmarks.probe_features import RealSet, interval, real_sets
 from mars_engine.core.config import EncoderConfig, ProbeConfig
 from mars_engine.core.progress import SilentProgress
@@ -54,7 +53,7 @@ def averaged_margins(probe: Probe, pairs: Sequence[Pair]) -> FloatArray:
 def compare(each: RealSet, flipped: float, encoder: CachedEncoder) -> str:
     """Return a line of the table: what averaging changes on the held-out pairs of a set."""
     wrong = np.random.default_rng(0).random(len(each.train)) < flipped
-    shown = [swap(pair) if flip else pair for pair, flip in zip(each.train, wrong, strict=True)]
+    shown = [pair.exchanged if flip else pair for pair, flip in zip(each.train, wrong, strict=True)]
     probe = ProbeTrainer(ProbeConfig(), encoder).train(TrainingSet.plain(shown), progress=PROGRESS)
     alone, averaged = probe.score(each.heldout, progress=PROGRESS).margins, averaged_margins(probe, each.heldout)
     prompts = np.unique([pair.prompt_id for pair in each.heldout], return_inverse=True)[1]

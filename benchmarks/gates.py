@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.label_flips import swap
 from mars_engine.augment.generators import RuleParaphraser
 from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.plan import make_plan
@@ -293,7 +292,7 @@ def show_damage(name: str, bench: Workbench, keeper: Gatekeeper, proposals: Sequ
         [candidate(pair, Pair.of(pair.prompt, pair.chosen.upper(), f" {pair.rejected}\n")) for pair in some],
     )
     judge("rejected says what chosen says", gates["contrast"], [candidate(pair, lose_contrast(pair)) for pair in some])
-    swapped = [candidate(pair, swap(pair)) for pair in some]
+    swapped = [candidate(pair, pair.exchanged) for pair in some]
     judge("the sides exchanged", gates["label"], swapped)
     judge("the sides exchanged", gates["margin"], swapped)
     judge("a paraphrased held-out pair", gates["leakage"], leaked(bench, some))
@@ -360,11 +359,11 @@ def flip_and_judge(
     """Return by threshold the shares stopped of flipped and of good proposals, and of flipped ones among those left."""
     drawn = np.random.default_rng(seed).permutation(len(pairs))[: round(share * len(pairs))]
     is_flipped = np.isin(np.arange(len(pairs)), drawn)
-    noisy = [swap(pair) if flip else pair for pair, flip in zip(pairs, is_flipped, strict=True)]
+    noisy = [pair.exchanged if flip else pair for pair, flip in zip(pairs, is_flipped, strict=True)]
     folds = draw_folds(noisy, CONFIG.model_copy(update={"seed": seed}))
     models = trainer.fold_models(TrainingSet.plain(noisy), folds, progress=SILENT)
     owners = np.array([index for index, _ in variants])
-    proposed = [swap(new) if is_flipped[index] else new for index, new in variants]
+    proposed = [new.exchanged if is_flipped[index] else new for index, new in variants]
     margins: FloatArray = models.margins(proposed, folds[:, owners], progress=SILENT).mean(axis=0)
     wrong = is_flipped[owners]
     rows = []

@@ -72,7 +72,7 @@ def study_flips(
     aucs, lost, won = [], [], []
     for seed in range(seeds):
         is_flipped = flipped_labels(len(clean), seed=seed)
-        noisy = [swap(pair) if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
+        noisy = [pair.exchanged if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
         margins = margins_of(noisy, seed)
         aucs.append(auc(-margins[is_flipped], -margins[~is_flipped]))
         read = set(np.argsort(margins)[: int(READ_SHARE * len(clean))].tolist())
@@ -87,10 +87,6 @@ def flipped_labels(count: int, *, seed: int) -> BoolArray:
     """Return which labels are flipped, shape (count,)."""
     drawn = np.random.default_rng(seed).permutation(count)[: int(FLIPPED_SHARE * count)]
     return np.isin(np.arange(count), drawn)
-
-
-def swap(pair: Pair) -> Pair:
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen)
 
 
 def load_pairs(path: Path) -> list[Pair]:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.label_flips import load_pairs, swap
+from benchmarks.label_flips import load_pairs
 from mars_engine.augment.generators.causal.ranking import CausalFluency
 from mars_engine.core.config import EncoderConfig, MarginRule, MarsConfig
 from mars_engine.core.judge_records import LabelVerdict, Preference
@@ -123,7 +123,7 @@ def run_cell(cell: Cell, clean: Sequence[Pair], heldout: Sequence[Pair], encoder
     The probe's features are chosen by the noisy pairs, and stand for all fits of the cell, as in a workspace.
     """
     is_flipped = flip_share(len(clean), cell.share, cell.seed)
-    noisy = [swap(pair) if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
+    noisy = [pair.exchanged if flip else pair for pair, flip in zip(clean, is_flipped, strict=True)]
     trainer, examples = ProbeTrainer(CONFIG.probe, encoder), TrainingSet.plain(noisy)
     trainer.prepare(examples, progress=SILENT)
     folds = draw_folds(noisy, CONFIG.model_copy(update={"seed": cell.seed}))

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.label_flips import READINGS, flipped_labels, load_pairs, study_flips, swap
+from benchmarks.label_flips import READINGS, flipped_labels, load_pairs, study_flips
 from mars_engine.augment.plan import spend
 from mars_engine.core.config import EncoderConfig, MarsConfig, ProbeConfig
 from mars_engine.core.progress import SilentProgress
@@ -192,7 +192,7 @@ def main(folder: Path, work: Path, splits: int, seeds: int) -> None:
                 print(f"  {name}: {budget_share(each.train, each.mislabelled, encoder, config)}", flush=True)
                 continue
             flipped = flipped_labels(len(each.train), seed=0)
-            noisy = [swap(pair) if flip else pair for pair, flip in zip(each.train, flipped, strict=True)]
+            noisy = [pair.exchanged if flip else pair for pair, flip in zip(each.train, flipped, strict=True)]
             print(f"  {name}: {budget_share(noisy, flipped, encoder, config)}", flush=True)
             study = study_flips(each.train, each.heldout, encoder, config, seeds=seeds)
             print(

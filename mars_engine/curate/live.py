@@ -555,7 +555,7 @@ def _as_texts(ids: IdArray) -> list[str]:
 
 
 def _oriented(pair: Pair, decision: LabelDecision | None) -> Pair:
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen) if decision == "flip" else pair
+    return pair.exchanged if decision == "flip" else pair
 
 
 def _tally(proposals: Mapping[str, Proposal], states: Mapping[str, ProposalState]) -> Mapping[Kind, tuple[int, int]]:

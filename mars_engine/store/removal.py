@@ -150,7 +150,7 @@ def _remove_done_marks(connection: Connection, dataset_id: str) -> None:
     others = select(schema.pairs.c.id).where(schema.pairs.c.dataset_id != dataset_id)
     of_flipped_pairs = stored.difference(gone, connection.execute(others).scalars())
     if of_flipped_pairs:
-        gone |= {flipped for pair in _read_pairs(connection, dataset_id) if (flipped := _flipped(pair).id) in stored}
+        gone |= {flipped for pair in _read_pairs(connection, dataset_id) if (flipped := pair.exchanged.id) in stored}
     for settings_id, mark in connection.execute(select(marks.c.settings_id, marks.c.oriented_id)).all():
         if mark[:ID_LENGTH] in gone:
             connection.execute(delete(marks).where(marks.c.settings_id == settings_id, marks.c.oriented_id == mark))
@@ -160,10 +160,6 @@ def _read_pairs(connection: Connection, dataset_id: str) -> Iterator[Pair]:
     statement = select(*record_columns(Pair, schema.pairs)).where(schema.pairs.c.dataset_id == dataset_id)
     for row in connection.execute(statement, execution_options={"yield_per": PAIRS_AT_ONCE}):
         yield Pair(*row)
-
-
-def _flipped(pair: Pair) -> Pair:
-    return Pair.of(pair.prompt, pair.rejected, pair.chosen)
 
 
 @contextmanager

@@ -112,6 +112,6 @@ def _training_pairs(bench: Workbench, record: ModelRecord) -> tuple[Pair, ...]:
     composed = standing_pairs(bench.store, record.composition_id, sources) if record.composition_id else []
     examples = training_set(sources, composed)
     return tuple(
-        pair if sure >= 0.5 else Pair.of(pair.prompt, pair.rejected, pair.chosen)
+        pair if sure >= 0.5 else pair.exchanged
         for pair, sure in zip(examples.pairs, examples.label_confidence, strict=True)
     )

@@ -152,7 +152,7 @@ class _PairFinder:
             return (given if given in self.training else None), False
         if "chosen" in cells and "rejected" in cells:
             pair = _pair_of(row)
-            flipped = Pair.of(pair.prompt, pair.rejected, pair.chosen)
+            flipped = pair.exchanged
             if pair.id in self.training:
                 return pair.id, False
             return (flipped.id, True) if flipped.id in self.training else (None, False)
