@@ -162,7 +162,7 @@ def test_a_copy_made_while_another_writes_is_of_one_moment(tmp_path):
     """Each write transaction stores two events; a copy has both of each or none."""
     url = f"sqlite:///{tmp_path / 'mars.sqlite'}"
     writer, copied = open_store(url), open_store(url)
-    stop, clock = threading.Event(), TickingClock()
+    stop, wrote, clock = threading.Event(), threading.Event(), TickingClock()
 
     def write() -> None:
         number = 0
@@ -172,6 +172,7 @@ def test_a_copy_made_while_another_writes_is_of_one_moment(tmp_path):
             writer.reviews.append(
                 [ReviewEvent(kind, item, "drop", f"{POLICY_PREFIX}x", number, clock()) for kind, item in items]
             )
+            wrote.set()
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -179,6 +180,8 @@ def test_a_copy_made_while_another_writes_is_of_one_moment(tmp_path):
         counts = []
         for number in range(5):
             path = tmp_path / f"copy-{number}.sqlite"
+            wrote.clear()
+            assert wrote.wait(60), "the other goes on writing"
             copied.copy_to(path)
             assert {each.name for each in tmp_path.glob(f"copy-{number}*")} == {path.name}, "one file"
             with sqlite3.connect(path) as connection:

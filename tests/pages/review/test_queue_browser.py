@@ -101,7 +101,7 @@ def test_by_gain_the_queue_follows_what_is_accepted(browser, server, store, requ
         card.press_next("s")
         card.wait_until_saved()
     card.wait(lambda: "nats" in card.text(".sheet:not(.ahead) .adds"), "the gain on the card")
-    assert "Chance of being accepted" in browser.execute_script(says)
+    card.wait(lambda: "Chance of being accepted" in browser.execute_script(says), "the curve under the queue")
     actions = [each.action for each in events_of(store, request.node.name)]
     assert actions[:2] == ["accept", "reject"]
     assert set(actions[2:]) == {"skip"}
