@@ -82,11 +82,8 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def packaged_encoder() -> CachedEncoder:
-    """The packaged encoder, up to 128 tokens of a text, since to read real answers whole takes twice the time.
-
-    Its embeddings are kept in .cache, so that a second run is quick.
-    """
-    return CachedEncoder(SentenceEncoder(EncoderConfig(max_tokens=128)), ROOT / ".cache" / "test-embeddings")
+    """The packaged encoder; its embeddings of the real data are kept in .cache, so that a second run is quick."""
+    return CachedEncoder(SentenceEncoder(EncoderConfig()), ROOT / ".cache" / "test-embeddings")
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def test_a_budget_of_5000_is_spent_exactly_under_each_law(harmless):
     assert len({round(size, 3) for size in sizes}) == 3
 
 
-@pytest.mark.parametrize(("name", "least_auc", "most_lost"), [("harmless", 0.66, 0.03), ("alpaca", 0.75, 0.05)])
+@pytest.mark.parametrize(("name", "least_auc", "most_lost"), [("harmless", 0.66, 0.03), ("alpaca", 0.77, 0.05)])
 def test_out_of_fold_margins_find_flipped_labels(name, least_auc, most_lost, request, packaged_encoder):
     """A quarter of flipped labels costs the probe next to nothing, so that there is little to win back by reading;
     docs/experiments.md has what it was with sentence embeddings."""
