@@ -18,12 +18,9 @@ from mars_engine.core.config import EvaluateConfig
 from mars_engine.experiments.cell_journal import CellJournal
 from mars_engine.experiments.cells import ExperimentCell, say_data
 from mars_engine.experiments.plan import METHODS
-from mars_engine.experiments.results import Difference, difference_over_seeds, points
-from mars_engine.stats.crossed_bootstrap import holm_count
+from mars_engine.experiments.results import Difference, count_corrected, difference_over_seeds, points
 
 CONFIG = EvaluateConfig()
-
-
 Draws = list[dict[str, ExperimentCell]]
 """Under each seed the cell of each method."""
 
@@ -59,7 +56,7 @@ def main(path: Path, laws: tuple[str, ...], against: tuple[str, ...]) -> None:
         for data, draws in by_data.items()
     ]
     lines.sort(key=lambda line: line[2].interval.p_value or 0.0)
-    left = holm_count([each.interval.p_value or 0.0 for _, _, each in lines], alpha=1 - CONFIG.confidence)
+    left = count_corrected([each for _, _, each in lines], CONFIG.confidence) or 0
     click.echo("| data | law | less | points | seeds for it | p | left by Holm |\n|---|---|---|---|---|---|---|")
     for place, (data, law, told) in enumerate(lines):
         interval, seeds = told.interval, told.over_seeds.values
