@@ -8,7 +8,8 @@ from typing import Any
 from serving_app import AppServer
 
 FIND_DECK = """
-const deck = () => document.querySelector('[data-testid=stBidiComponentIsolated]')?.shadowRoot?.querySelector('.deck');
+const deck = () => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]
+  .map((host) => host.shadowRoot?.querySelector('.deck')).find(Boolean);
 """
 
 RECORDER = (
@@ -132,6 +133,15 @@ class CardDriver:
         common = {"key": key, "modifiers": modifiers, **code}
         self.browser.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyDown", **common, **text})
         self.browser.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **common})
+
+    def press_while_gone(self, key: str) -> None:
+        """Press a key while the card has left the page and is not closed yet.
+
+        Streamlit may draw the page anew when a connection comes back: it takes the card away, and closes it later.
+        """
+        self.deck("window.testLeft = [found, found.parentNode], found.remove()")
+        self.press(key)
+        self.browser.execute_script("const [left, place] = window.testLeft; place.append(left)")
 
     def press_next(self, key: str) -> str:
         """Press a key that moves on, and return the card that is painted then."""

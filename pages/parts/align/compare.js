@@ -213,6 +213,7 @@ class Comparing {
   // ------------------------------------------------------------------------------------------------- keyboard
 
   takeKey(event) {
+    if (!this.root.isConnected) return; // Streamlit took it from the page, and closes it in a moment
     comparingWithKeys ??= this;
     if (comparingWithKeys !== this || !this.data || this.isAsked || event.isComposing) return;
     const target = event.composedPath()[0];

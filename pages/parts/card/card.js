@@ -4,6 +4,7 @@ class Deck extends Deciding {
   // ------------------------------------------------------------------------------------------------- keyboard
 
   takeKey(event) {
+    if (!this.root.isConnected) return; // Streamlit took it from the page, and closes it in a moment
     keyboardOwner ??= this; // the one that took them is gone, and this is still here
     if (keyboardOwner !== this || !this.data || event.isComposing) return;
     const target = event.composedPath()[0];

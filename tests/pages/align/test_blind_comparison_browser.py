@@ -156,3 +156,13 @@ def test_a_person_who_ends_early_is_asked_once_more_and_votes_no_more(browser, s
     card.press("1")
     wait_for(card, "2 of 30 prompts")
     assert [vote.vote for vote in store.comparisons.votes(comparison.id)][-1] == "reveal"
+
+
+def test_a_card_that_left_the_page_takes_no_vote(browser, server, store):
+    comparison = begin_comparison(store, *sheets(), source="a test", seed=3, made_by="ann", clock=utc_now)
+    card = CardDriver(browser)
+    card.open(f"{server.address}/align?who=gone&comparison={comparison.id}")
+    card.press_while_gone("1")
+    card.press_next("0")
+    card.wait_until_saved()
+    assert [vote.vote for vote in store.comparisons.votes(comparison.id)] == ["tie"]

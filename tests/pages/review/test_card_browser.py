@@ -84,6 +84,13 @@ def test_keys_are_dead_with_control_and_in_text_fields(card, store, request):
     assert events_of(store, request.node.name) == []
 
 
+def test_a_card_that_left_the_page_takes_no_key(card, store, request):
+    card.press_while_gone("a")
+    card.press("x")
+    card.wait_until_saved()
+    assert [event.action for event in events_of(store, request.node.name)] == ["reject"]
+
+
 def test_buttons_show_their_keys_and_do_the_same(card, store, request):
     shown = card.deck(
         "[...found.querySelectorAll('.bar button')].map(b => [b.dataset.name, b.querySelector('kbd').textContent])"
