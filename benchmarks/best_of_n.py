@@ -65,8 +65,8 @@ PLAN = ExperimentPlan(
     propose=ProposeConfig(variants=3),
     training=TrainingSettings(epochs=20),
 )
-"""The settings of benchmarks/baselines.toml, but for more epochs of fewer pairs, and what the heads read: fixed to what
-the probe on all pairs chooses, so that draws differ in their pairs alone, and each answer is read once."""
+"""The settings of benchmarks/plans/baselines.toml, but for more epochs of fewer pairs, and what the heads read: fixed
+to what the probe on all pairs chooses, so that draws differ in their pairs alone, and each answer is read once."""
 ARMS: dict[str, tuple[Method, bool]] = {
     "none": ("none", False),
     "uniform": ("uniform", False),

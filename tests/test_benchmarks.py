@@ -10,14 +10,18 @@ import pytest
 from benchmarks.large_workspace import make_large_workspace
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
+NAMES = sorted(
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts)
+    for path in FOLDER.rglob("*.py")
+    if "__main__" in path.read_text(encoding="utf-8")
+)
 
 TELL_ALL = """
 import importlib, runpy, sys
 for name in sys.argv[1:]:
     sys.argv = [name, "--help"]
     try:
-        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if ended.code:
             raise

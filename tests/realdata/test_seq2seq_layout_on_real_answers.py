@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.seq2seq_layout import DEFAULTS, make_reader, read_answers, survey
+from benchmarks.augment.seq2seq_layout import DEFAULTS, make_reader, read_answers, survey
 
 pytestmark = pytest.mark.realdata
 

@@ -1,12 +1,13 @@
 """What the fluency gate tells apart: texts with words swapped or dropped, and proposals that were read by hand.
 
-    .venv/bin/python -m benchmarks.fluency_gate WORK [--read passed-hh-harmless.txt]
+    .venv/bin/python -m benchmarks.augment.fluency_gate WORK [--read passed-hh-harmless.txt]
 
 The texts are 1,000 rewrites of the demo pairs by a large language model (`data/demo-rewrites.jsonl`), drawn
 by seed, each as it is and with one in twenty words swapped with the next or dropped; both are compared with the text
 that they rewrite, in its place after the prompt, under the packaged language model. Printed are the area under the ROC
 curve, damaged against undamaged, with a 95% bootstrap interval over texts, and what each threshold stops. --read takes
-the 50 proposals that benchmarks.gates wrote for reading by hand on 2026-11-26. What was measured is kept in WORK.
+the 50 proposals that benchmarks.augment.gates wrote for reading by hand on 2026-11-26. What was measured is kept in
+WORK.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from mars_engine.core.records import FloatArray, Prompt, Turn
 from mars_engine.stats.intervals import wilson_interval
 from mars_engine.stats.metrics import auc
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 SOURCES = 180
 """Of the demo's first training pairs the rewrites are drawn."""
 TEXTS, EVERY, SEED, RESAMPLES = 1_000, 20, 0, 2_000

@@ -1,6 +1,6 @@
 """How much of real answers a sequence-to-sequence model is given to rewrite, and how much of them is kept.
 
-    python -m benchmarks.seq2seq_layout [--pairs 1000] [FILE …]
+    python -m benchmarks.augment.seq2seq_layout [--pairs 1000] [FILE …]
 
 No model is needed: a sentencepiece tokenizer trained on the answers stands for its limit and its letters. On the way it
 is made sure that every layout joined is its text again and that every passage fits.

@@ -1,6 +1,6 @@
 """What the offline paraphrasers write: how fast, what passes the quality gates, and texts to read by hand.
 
-    .venv/bin/python -m benchmarks.offline_writers ../shared/data WORK [--pairs 100] [--sets demo,alpaca-pairs]
+    .venv/bin/python -m benchmarks.augment.offline_writers ../shared/data WORK [--pairs 100] [--sets demo,alpaca-pairs]
         [--writers rules,ranked,causal,llama.cpp]
 
 One paraphrase of each answer of so many training pairs, by the phrase list, by the phrase list with candidates ranked
@@ -36,7 +36,7 @@ from mars_engine.stats.intervals import wilson_interval
 from mars_engine.workspace.generators import open_generators
 from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
-DEMO = Path(__file__).parent.parent / "data" / "demo-train.jsonl"
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo-train.jsonl"
 WRITERS = ("rules", "ranked", "causal", "llama.cpp")
 RANK_SPARE, CAUSAL_SPARE = 8, 1
 CHUNK, READ, SEED = 16, 50, 0

@@ -1,6 +1,6 @@
 """What the quality gates catch: of rule-based proposals, of damage done on purpose, and of flipped labels.
 
-    .venv/bin/python -m benchmarks.gates ../shared/data WORK [--labels]
+    .venv/bin/python -m benchmarks.augment.gates ../shared/data WORK [--labels]
 
 WORK is a folder that is made for a workspace, so that a second run is quick, and for passed.txt: 50 proposals that
 passed every gate, drawn by seed, for reading by hand. With --labels the table of flipped labels is printed alone.

@@ -1,6 +1,6 @@
 """How much of the allowed concurrency the chat generator uses, against a local server that takes 200 ms an answer.
 
-    python -m benchmarks.chat_throughput [--pairs 200] [--latency-ms 200] [--concurrency 8]
+    python -m benchmarks.augment.chat_throughput [--pairs 200] [--latency-ms 200] [--concurrency 8]
 
 Two figures: paraphrasing alone, and `propose` on fakes, whose embedding and judging stand between the requests. The
 ideal is what the concurrency permits: answers × latency / concurrency. Beside it stands how much of the allowed
@@ -24,7 +24,7 @@ from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import ChatConfig
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+TESTS = Path(__file__).resolve().parents[2] / "tests"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How quickly the sequence-to-sequence paraphraser writes, in batches by length and one passage after the other.
 
-    python -m benchmarks.seq2seq_speed [--pairs 8] [--rounds 3] [--data ../shared/data/hh-harmless-train.jsonl.gz]
+    python -m benchmarks.augment.seq2seq_speed [--pairs 8] [--rounds 3] [--data FILE]
 
 A T5 of the small model's size (six layers, width 512) with random weights and a tokenizer trained on the data: what it
 writes means nothing, and takes as long as if it did. Its texts are made to end after about as many tokens as a sentence

@@ -1,0 +1,1 @@
+"""Measurements of what writes proposals, and of the gates that judge them."""
