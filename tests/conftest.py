@@ -40,7 +40,7 @@ LONGEST = (
     "jobs/test_jobs.py",
     "pages/review/test_queue_browser.py",
     "pages/test_accessibility.py",
-    "cli/test_chat_commands.py",
+    "cli/commands/test_chat_commands.py",
 )
 """Files whose tests take longest, longest first; the demo before those that start from what it leaves."""
 

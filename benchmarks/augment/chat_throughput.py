@@ -24,7 +24,7 @@ from mars_engine.augment.generators.protocols import ParaphraseRequest
 from mars_engine.augment.propose import make_proposals
 from mars_engine.core.config import ChatConfig
 
-TESTS = Path(__file__).resolve().parents[2] / "tests"
+STAND_INS = Path(__file__).resolve().parents[2] / "tests" / "stand_ins"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Throughput:
 
 
 def _serve(latency: float, pipe: Connection) -> None:
-    sys.path.insert(0, str(TESTS))
+    sys.path.insert(0, str(STAND_INS))
     from scripted_chat import serving
 
     with serving(latency_seconds=latency) as server:
@@ -112,7 +112,7 @@ def _chat(concurrency: int) -> ChatConfig:
 @click.option("--concurrency", "levels", multiple=True, type=int, default=(4, 8, 16, 32), show_default=True)
 def main(pairs: int, latency_ms: float, levels: tuple[int, ...]) -> None:
     """Measure at each level of concurrency."""
-    sys.path.insert(0, str(TESTS))
+    sys.path.insert(0, str(STAND_INS))
     latency = latency_ms / 1000
     for concurrency in levels:
         given: dict[str, Any] = {"latency": latency, "concurrency": concurrency}

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 import mars_engine as mars
 from mars_engine.cli.main import mars as command
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(workspace: Path, *arguments: str) -> Result:
