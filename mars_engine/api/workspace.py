@@ -49,13 +49,13 @@ from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.batches import RequestsReport, write_requests
+from mars_engine.workspace.named_models import newest_model
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
 from mars_engine.workspace.rounds import (
     ClosedRound,
     OpenedRound,
     close_round,
     compose_newest_plan,
-    newest_model,
     next_round,
     open_round,
     run_rounds,

@@ -21,8 +21,7 @@ from mars_engine.core.records import ModelRecord, Pair, prompt_id
 from mars_engine.data.sources import load_sources, standing_pairs, training_set
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.store import Store
-from mars_engine.workspace.named_models import NamedModel, chosen_models, open_named_model, scale_of
-from mars_engine.workspace.rounds import newest_model
+from mars_engine.workspace.named_models import NamedModel, chosen_models, newest_model, open_named_model, scale_of
 from mars_engine.workspace.workspace import ARTIFACTS, CHECKPOINTS
 
 POLICIES_FOLDER = f"{ARTIFACTS}/align/policies"

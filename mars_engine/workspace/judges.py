@@ -14,15 +14,13 @@ from mars_engine.curate.judging.asking import JudgingReport, judge_labels
 from mars_engine.curate.judging.deciding import JudgeDecisions, decide_by_judge
 from mars_engine.curate.judging.judges import AskedJudge, LabelJudge, LikelihoodJudge, ScoringJudge
 from mars_engine.curate.judging.recorded import RECORDED, RecordedOpinions, take_recorded_opinions
-from mars_engine.reward_models.model_labels import models_named
+from mars_engine.workspace.named_models import load_from_elsewhere, stored_model
 
 CHAT, CAUSAL = "chat", "causal"
 SEEN = (
     "It was trained on the labels of these pairs, so it rather repeats them: the opinion of a model that has not seen "
     "them is worth more."
 )
-MAX_TOKENS = 2048
-"""Longest input of a reward model from elsewhere, in tokens."""
 SHORT = 8
 """Characters of a digest in a judge's name."""
 
@@ -46,7 +44,7 @@ def open_judge(bench: Workbench, name: str) -> LabelJudge:
         return _asked_judge(name, bench.label_judge)
     if name == CAUSAL:
         return _asked_judge(name, LikelihoodJudge(bench.fluency) if bench.fluency else None)
-    record = _stored_model(bench, name)
+    record = stored_model(bench, name)
     return _foreign_judge(bench, name) if record is None else _own_judge(bench, record)
 
 
@@ -124,18 +122,10 @@ def _asked_judge(name: str, model: Judge | None) -> AskedJudge:
     return AskedJudge(f"{name} {card.settings.get('model') or 'not named'} {card.fingerprint[:SHORT]}", model)
 
 
-def _stored_model(bench: Workbench, name: str) -> ModelRecord | None:
-    return next(reversed(models_named(bench.store.models.all(), name)), None)
-
-
 def _own_judge(bench: Workbench, record: ModelRecord) -> ScoringJudge:
     return ScoringJudge(f"{record.label} {record.id[:SHORT]}", bench.shelf.load(record), bench.progress, (SEEN,))
 
 
 def _foreign_judge(bench: Workbench, name: str) -> ScoringJudge:
-    from mars_engine.reward_models.foreign import load_foreign_model
-
-    config = bench.config.reward_model
-    loaded = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
-    called = Path(name).name if Path(name).is_dir() else name
-    return ScoringJudge(f"{called} {loaded.model.id[:SHORT]}", loaded.model, bench.progress)
+    label, loaded = load_from_elsewhere(bench, name)
+    return ScoringJudge(f"{label} {loaded.model.id[:SHORT]}", loaded.model, bench.progress)

@@ -4,22 +4,26 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mars_engine.align.prompts import trained_prompts
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.errors import ModelError
+from mars_engine.core.config import InputFormat
+from mars_engine.core.errors import ModelError, NotReadyError
 from mars_engine.core.records import ModelRecord
 from mars_engine.embeddings.model_folder import is_on_this_machine
 from mars_engine.reward_models.model_labels import models_named, named_model
 from mars_engine.reward_models.protocols import RewardModel
 from mars_engine.store import Store
-from mars_engine.workspace.rounds import newest_model
 from mars_engine.workspace.workspace import CONFIG_FILE, find_workspace, open_workbench
 
-MAX_TOKENS = 2048
-"""Longest input of a reward model from a folder or the hub."""
+if TYPE_CHECKING:
+    from mars_engine.reward_models.foreign import ForeignModel
+
+LONGEST_INPUT = 2048
+"""Longest input of a reward model from a folder or the hub, in tokens: that of RewardBench's official script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,23 @@ class NamedModel:
         seen = sum(prompt in (self.trained_on or ()) for prompt in prompts)
         said = f"{seen:,} of {len(prompts):,} prompts are among those that the {role} {self.label} was trained on."
         return [said] if seen else []
+
+
+def newest_model(bench: Workbench) -> ModelRecord:
+    """Return the workspace's reward model that was trained last.
+
+    Raises:
+        NotReadyError: none is trained yet.
+    """
+    model = bench.store.models.latest()
+    if model is None:
+        raise NotReadyError("no reward model is trained yet", remedy="run 'mars train' first")
+    return model
+
+
+def stored_model(bench: Workbench, name: str) -> ModelRecord | None:
+    """Return the workspace's newest reward model of an id, its beginning, or a label; None where there is none."""
+    return next(reversed(models_named(bench.store.models.all(), name)), None)
 
 
 def chosen_models(bench: Workbench, names: Sequence[str]) -> list[ModelRecord]:
@@ -64,19 +85,19 @@ def open_named_model(bench: Workbench, name: str, *, role: str, download: bool =
         ModelError: there is no such model, or it cannot be loaded.
         NotReadyError: the other workspace has no model yet.
     """
-    own = models_named(bench.store.models.all(), name)
+    own = stored_model(bench, name)
     folder = Path(name).expanduser()
-    if own:
-        yield _stored_model(bench, own[-1], own[-1].label)
+    if own is not None:
+        yield _own_model(bench, own, own.label)
     elif (folder / CONFIG_FILE).is_file():
         with open_workbench(find_workspace(folder), bench.progress, may_download=False) as other:
             model = newest_model(other)
-            yield _stored_model(other, model, f"{model.label} of {folder.resolve().name}")
+            yield _own_model(other, model, f"{model.label} of {folder.resolve().name}")
     else:
         yield _foreign_model(bench, name, role, download=download)
 
 
-def _stored_model(bench: Workbench, record: ModelRecord, label: str) -> NamedModel:
+def _own_model(bench: Workbench, record: ModelRecord, label: str) -> NamedModel:
     trained = frozenset(trained_prompts(bench.store, [record]))
     return NamedModel(label, bench.shelf.load(record), trained, lambda: scale_of(bench.store, record))
 
@@ -96,8 +117,22 @@ def _foreign_model(bench: Workbench, name: str, role: str, *, download: bool) ->
             remedy=f"correct the name of the {role}; a model of the hub is fetched by a command with --download, "
             "such as mars best-of-n",
         )
+    label, found = load_from_elsewhere(bench, name)
+    return NamedModel(label, found.model)
+
+
+def load_from_elsewhere(
+    bench: Workbench, name: str, *, max_tokens: int = LONGEST_INPUT, input_format: InputFormat | None = None
+) -> "tuple[str, ForeignModel]":
+    """Load a reward model from a folder or the hub; what it is called, and the model. See `load_foreign_model`."""
     from mars_engine.reward_models.foreign import load_foreign_model  # torch and transformers take seconds
 
     config = bench.config.reward_model
-    found = load_foreign_model(name, max_tokens=MAX_TOKENS, batch_tokens=config.batch_tokens, device=config.device)
-    return NamedModel(Path(name).name if Path(name).is_dir() else name, found.model)
+    found = load_foreign_model(
+        name,
+        max_tokens=max_tokens,
+        batch_tokens=config.batch_tokens,
+        device=config.device,
+        input_format=input_format,
+    )
+    return Path(name).name if Path(name).is_dir() else name, found

@@ -20,7 +20,8 @@ from mars_engine.workspace.batches import (
     tell_use,
 )
 from mars_engine.workspace.given_rewrites import keep_given, tell_given_use
-from mars_engine.workspace.rounds import newest_model, next_round
+from mars_engine.workspace.named_models import newest_model
+from mars_engine.workspace.rounds import next_round
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,18 +196,6 @@ def next_round(model: ModelRecord) -> int:
     return model.round + 1
 
 
-def newest_model(bench: Workbench) -> ModelRecord:
-    """Return the workspace's reward model that was trained last.
-
-    Raises:
-        NotReadyError: none is trained yet.
-    """
-    model = bench.store.models.latest()
-    if model is None:
-        raise NotReadyError("no reward model is trained yet", remedy="run 'mars train' first")
-    return model
-
-
 def compose_newest_plan(bench: Workbench) -> ComposeReport:
     """Compose what a round accepted under the newest plan, on top of what the plan's model was trained on.
 

@@ -30,12 +30,10 @@ from mars_engine.jobs import headlines
 from mars_engine.reward_models.answer_text import AnswerText, PlainText
 from mars_engine.reward_models.probe import PROBE_KIND
 from mars_engine.reward_models.protocols import RewardModel
-from mars_engine.workspace.rounds import newest_model
+from mars_engine.workspace.named_models import LONGEST_INPUT, load_from_elsewhere, newest_model, stored_model
 from mars_engine.workspace.workspace import ARTIFACTS
 
 RESULTS = f"{ARTIFACTS}/rewardbench"
-MAX_TOKENS = 2048
-"""Longest input of a foreign model: the official script run_rm.py's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class ChosenModel:
 @click.option(
     "--max-tokens",
     type=click.IntRange(16),
-    default=MAX_TOKENS,
+    default=LONGEST_INPUT,
     show_default=True,
     help="Longest input of a foreign model, in tokens; less where it takes fewer.",
 )
@@ -150,31 +148,16 @@ def _locations(files: Sequence[Path], hub_name: str | None, version: BenchmarkVe
 
 
 def _choose_model(bench: Workbench, name: str | None, input_format: InputFormat | None, max_tokens: int) -> ChosenModel:
-    record = newest_model(bench) if name is None else _stored_model(bench, name)
+    record = newest_model(bench) if name is None else stored_model(bench, name)
     if record is not None:
         return _own_model(bench, record)
-    from mars_engine.reward_models.foreign import load_foreign_model
-
-    config = bench.config.reward_model
-    foreign = load_foreign_model(
-        str(name),
-        max_tokens=max_tokens,
-        batch_tokens=config.batch_tokens,
-        device=config.device,
-        input_format=input_format,
-    )
+    label, foreign = load_from_elsewhere(bench, str(name), max_tokens=max_tokens, input_format=input_format)
     settings = {
         "input_format": foreign.input_format,
         "max_tokens": foreign.max_tokens,
         PADDING_REPAIRED: foreign.pad_token_added,
     }
-    label = Path(str(name)).name if Path(str(name)).is_dir() else str(name)
     return ChosenModel(foreign.model, label, foreign.text, settings)
-
-
-def _stored_model(bench: Workbench, name: str) -> ModelRecord | None:
-    by_label = [model for model in bench.store.models.all() if model.label == name]
-    return bench.store.models.get(name) or (by_label[-1] if by_label else None)
 
 
 def _own_model(bench: Workbench, record: ModelRecord) -> ChosenModel:

@@ -17,7 +17,8 @@ from mars_engine.evaluate.heldout import evaluate
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import oriented_margins, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
-from mars_engine.workspace.rounds import compose_newest_plan, newest_model
+from mars_engine.workspace.named_models import newest_model
+from mars_engine.workspace.rounds import compose_newest_plan
 
 
 @click.command()
