@@ -1,6 +1,7 @@
 """Maps: UMAP with a seed, clusters and their words; the shelf's files, whole or refused."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,6 +56,26 @@ def test_as_few_pairs_as_allowed_and_pairs_that_are_all_alike_have_a_map():
     assert np.isfinite(mapper.fit(alike)[1]).all()
     with_nothing = np.vstack([three_groups(30), np.zeros((5, 32), dtype=np.float32)])
     assert np.isfinite(mapper.fit(with_nothing)[1]).all()
+
+
+THREADS_AFTER_A_MAP = """
+import numpy as np
+from mars_engine.core.config import MapConfig
+from mars_engine.embeddings.maps import UmapMapper
+vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+reducer, _ = UmapMapper(MapConfig()).fit(vectors)
+reducer.place(vectors)
+import torch
+print(torch.get_num_threads())
+"""
+
+
+@pytest.mark.slow
+def test_a_map_leaves_torch_the_threads_that_it_was_given():
+    given = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", THREADS_AFTER_A_MAP]
+    result = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    assert (result.stdout.strip(), result.returncode) == ("1", 0), result.stderr
 
 
 def test_too_few_pairs_are_refused_with_the_number_needed():

@@ -6,7 +6,7 @@ for, leaves no pair without a name, and tells the cluster of a later pair by the
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class UmapReducer:
     umap: "UMAP"
 
     def place(self, vectors: Float32Array) -> Float32Array:
-        with _known_warnings_ignored():
+        with _as_it_was():
             return np.asarray(self.umap.transform(vectors), dtype=np.float32)
 
 
@@ -71,7 +71,7 @@ class UmapMapper:
             raise NotReadyError(
                 f"there are {len(vectors)} pairs to map", expected=f"{FEWEST_PAIRS} or more", remedy="import more pairs"
             )
-        with _known_warnings_ignored():
+        with _as_it_was():
             from umap.umap_ import UMAP
 
             umap = UMAP(
@@ -165,8 +165,16 @@ def _one_of_each_form(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _known_warnings_ignored() -> Iterator[None]:
-    """Ignore what UMAP warns of although nothing is amiss."""
-    with warnings.catch_warnings():
+def _as_it_was() -> Iterator[None]:
+    """Ignore what UMAP warns of although nothing is amiss, and keep the number of OpenMP's threads.
+
+    UMAP's numba sets that number to the processors that there are, and torch computes by the same OpenMP: whoever asked
+    for fewer threads, or shares a machine, would have them all from the first map on.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with suppress(ImportError):  # numba has no OpenMP on every system
+        import numba.np.ufunc.omppool  # noqa: F401 (loads OpenMP, so that its number is known before it is changed)
+    with warnings.catch_warnings(), threadpool_limits():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         yield
