@@ -119,6 +119,9 @@ def test_a_page_says_how_things_stand_and_what_to_do(page, kind, workspaces, mon
     app.run()
     assert not app.exception, app.exception[0].stack_trace
     assert SAYS[kind][page] in shown(app)
+    if app.get("plotly_chart"):
+        (load,) = (each.proto.body for each in app.get("html") if "PlotlyChart" in each.proto.body)
+        assert "setTimeout" not in load, "what draws figures is asked for with the page"
 
 
 def present(page: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:

@@ -94,18 +94,25 @@ KEYBOARD_SCRIPT = """
 list, or nowhere where a button of the page before led here. It runs once a page, as its text differs there."""
 
 
+WITH_FIGURES = {"", "explore", "train", "align", "results", "present", "pair"}
+"""Addresses of the pages that begin with a figure, or soon have one; "" is Overview."""
+MILLISECONDS_TO_DRAW_A_PAGE = 3_000
+
+
 @cache
-def _charts_script() -> str:
+def _charts_script(*, at_once: bool) -> str:
     """A script that loads what draws figures, "" where this Streamlit keeps it elsewhere.
 
     It is 4.7 MB, which a browser reads for a second; Streamlit asks for it when the first figure is there. Asked for
-    with the page, it is read while the server reads the pairs.
+    with a page that has figures, it is read while the server reads the pairs. A page without waits with it until it is
+    drawn itself, and has it ready for the next.
     """
     drawing = next((Path(st.__file__).parent / "static" / "static" / "js").glob("PlotlyChart.*.js"), None)
     if drawing is None:
         return ""
     beside = "document.querySelector('script[type=module][src]').src"
-    return f"<script>import(new URL('{drawing.name}', {beside}).href).catch(() => {{}});</script>"
+    load = f"import(new URL('{drawing.name}', {beside}).href).catch(() => {{}})"
+    return f"<script>{load if at_once else f'setTimeout(() => {load}, {MILLISECONDS_TO_DRAW_A_PAGE})'};</script>"
 
 
 def open_frame(pages: Sequence[StreamlitPage]) -> None:
@@ -120,7 +127,7 @@ def open_frame(pages: Sequence[StreamlitPage]) -> None:
     page_shown = st.navigation(list(pages), position="hidden" if is_presenting else "sidebar")
     st.html(SHARED_STYLE + (PRESENT_STYLE if is_presenting else WORKING_STYLE))
     with st.container(key="early"):
-        st.html(_charts_script(), unsafe_allow_javascript=True)
+        st.html(_charts_script(at_once=page_shown.url_path in WITH_FIGURES), unsafe_allow_javascript=True)
     if st.context.theme.type == "dark":
         st.html(DARK_STYLE)
     if is_presenting:

@@ -14,6 +14,7 @@ from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace
+from pages.parts.frame.page import MILLISECONDS_TO_DRAW_A_PAGE
 
 pytestmark = pytest.mark.browser
 
@@ -57,12 +58,12 @@ def test_the_page_draws_counts_and_histogram_within_the_screen(address, browser,
     assert browser.save_screenshot(str(Path(tmp_path) / "overview.png"))
 
 
-def test_what_draws_figures_loads_with_any_page_and_takes_no_room(address, browser):
+def test_what_draws_figures_loads_after_a_page_without_and_takes_no_room(address, browser):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    loads = "return performance.getEntriesByType('resource').some(each => each.name.includes('PlotlyChart'))"
-    browser.get(f"{address}/settings")  # has no figure
-    WebDriverWait(browser, 60).until(lambda page: page.execute_script(loads))
+    asked = "return performance.getEntriesByType('resource').find(each => each.name.includes('PlotlyChart'))?.startTime"
+    browser.get(f"{address}/settings")
+    assert WebDriverWait(browser, 60).until(lambda page: page.execute_script(asked)) > MILLISECONDS_TO_DRAW_A_PAGE
     assert browser.execute_script("return document.querySelector('.st-key-early').getClientRects().length") == 0
     severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert not any("PlotlyChart" in message for message in severe)
