@@ -149,7 +149,7 @@ def map_chart(shown: MapSummary) -> Markup:
 
 
 def wrong_label_chart(rows: Sequence[tuple[str, float, float]], *, than: str) -> Markup:
-    """Draw a point a method: the share of its training loss that wrong labels have, and what its accuracy differs by.
+    """Draw for the report a point a method: wrong labels' share of its training loss, and how its accuracy differs.
 
     Args:
         rows: label, share of the loss, and accuracy less the baseline's; there must be one.

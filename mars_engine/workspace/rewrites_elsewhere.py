@@ -100,7 +100,7 @@ def with_writer(bench: Workbench, write: Writer, name: str = "") -> Workbench:
 
 
 def open_plan(bench: Workbench) -> Plan:
-    """Return the plan that answers are taken in for: the newest model's, drawn now where it has none.
+    """Return the plan that rewrites made elsewhere are taken in for: the newest model's, drawn now where it has none.
 
     Raises:
         NotReadyError: no model is trained, or the pairs were not scored yet.

@@ -54,7 +54,7 @@ class TrainingDistance:
 
 
 def draw_responses(pairs: Iterable[Pair], *, seed: int) -> tuple[str, ...]:
-    """Return the distinct responses of pairs, as many as are embedded at most."""
+    """Return the training responses that the answers of a policy are held against: distinct, at most so many."""
     distinct = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
     if len(distinct) <= MOST_RESPONSES:
         return tuple(distinct)

@@ -270,7 +270,7 @@ def _opens_a_name(phrase: Phrase, following: str) -> bool:
 
 
 def _previous_token(text: str, start: int) -> str:
-    """Return the word or mark before `start` on its line, or nothing."""
+    """Return the word or mark before a phrase that begins at `start`, on its line, or nothing."""
     end = start
     while end and text[end - 1] in " \t":
         end -= 1

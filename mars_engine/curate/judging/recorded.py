@@ -43,7 +43,7 @@ class RecordedOpinions(ShownAsTable):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of a file: where it stands, and what it holds."""
+    """A row of a file of recorded opinions: where it stands, and what it holds."""
 
     place: str
     number: int

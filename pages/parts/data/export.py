@@ -99,7 +99,7 @@ def draw_backups(desk: Desk) -> None:
 
 
 def _made(doing: str, make: Callable[[], object]) -> bool:
-    """Do something that takes a while; what is wrong is shown. Return whether it was done."""
+    """Make a file to take away, which may take a while; what is wrong is shown. Return whether it was made."""
     try:
         with st.spinner(doing):
             make()

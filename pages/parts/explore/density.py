@@ -121,7 +121,7 @@ def _colours(shade: Shade, cloud: Cloud, reach: float) -> list[tuple[int, int, i
 
 
 def _margin_colours(margins: Float32Array, reach: float) -> list[tuple[int, int, int]]:
-    """The scale's colours, as plotly mixes them."""
+    """The colours of points on the picture of a cloud: the scale's, as plotly mixes them."""
     stops = [stop for stop, _ in MARGIN_SCALE]
     channels = np.array([ImageColor.getrgb(colour)[:3] for _, colour in MARGIN_SCALE], dtype=np.float64)
     places = np.clip((np.nan_to_num(margins) + reach) / (2 * reach), 0, 1)
