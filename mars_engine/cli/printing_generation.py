@@ -10,8 +10,8 @@ from mars_engine.cli.printing import excerpt, show_propose, table
 from mars_engine.core.chat_records import GenerationEstimate
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.records import ProposalFailure
-from mars_engine.service.prompt_files import PromptFile
 from mars_engine.workspace.batches import RequestsReport
+from mars_engine.workspace.prompt_files import PromptFile
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport
 
 MOST_UNUSED = 20

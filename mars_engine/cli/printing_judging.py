@@ -6,11 +6,11 @@ from mars_engine.cli.printing import table
 from mars_engine.cli.printing_generation import money_in_words
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.judge_records import VERDICT_WORDS
-from mars_engine.curate.agreement_coefficients import Coefficient
 from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement
 from mars_engine.curate.judging.asking import JudgingForecast, JudgingReport
 from mars_engine.curate.judging.deciding import JudgeDecisions
 from mars_engine.curate.judging.recorded import RecordedOpinions
+from mars_engine.stats.agreement_coefficients import Coefficient
 from mars_engine.workspace.judges import SecondOpinion
 
 

@@ -19,14 +19,14 @@ from mars_engine.core.review_state import (
     plain_status,
     proposal_state,
 )
-from mars_engine.curate.agreement_coefficients import (
+from mars_engine.curate.review import Decision, append_decisions, require_annotator
+from mars_engine.stats.agreement_coefficients import (
     MISSING,
     Coefficient,
     cohens_kappa,
     krippendorffs_alpha,
     raw_agreement,
 )
-from mars_engine.curate.review import Decision, append_decisions, require_annotator
 from mars_engine.store import Store
 
 RESAMPLES = 2_000

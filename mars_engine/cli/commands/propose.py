@@ -21,9 +21,9 @@ from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
-from mars_engine.service.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.workspace.batches import write_requests
 from mars_engine.workspace.named_models import newest_model
+from mars_engine.workspace.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.workspace.rewrites_elsewhere import open_plan, take_answers
 from mars_engine.workspace.rounds import next_round
 from mars_engine.workspace.workspace import find_workspace, open_workbench

@@ -11,9 +11,9 @@ from mars_engine.core.judge_records import JUDGE_PREFIX, LabelOpinion
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.review_state import POLICY_PREFIX, label_decision
 from mars_engine.curate.agreement import PairOfAnnotators, agreement_of_each_two
-from mars_engine.curate.agreement_coefficients import MISSING
 from mars_engine.curate.judging.asking import newest_triage
 from mars_engine.curate.judging.verdicts import LabelSays, label_by_margin, label_by_verdict
+from mars_engine.stats.agreement_coefficients import MISSING
 from mars_engine.store import Store
 
 PEOPLE = "people"

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mars_engine.curate.agreement import AgreementReport
-from mars_engine.curate.agreement_coefficients import Coefficient
+from mars_engine.stats.agreement_coefficients import Coefficient
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import presenting
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mars_engine.curate.agreement_coefficients import MISSING, cohens_kappa, krippendorffs_alpha, raw_agreement
+from mars_engine.stats.agreement_coefficients import MISSING, cohens_kappa, krippendorffs_alpha, raw_agreement
 
 RNG = np.random.default_rng
 

@@ -10,7 +10,7 @@ from mars_engine.workspace.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """A prompt as it is used in a workspace."""
+    """A prompt for chat models, as it is used in a workspace."""
 
     name: str
     version: str
