@@ -133,7 +133,7 @@ def _listed_answers(cells: Cells, column: str) -> list[Answer]:
 
 
 def _scores_within(items: Sequence[Any]) -> list[float | None]:
-    """Return the answers' own scores, of ranks the negative; none where they have none."""
+    """Return the scores that recorded answers have of their own, of ranks the negative; none where they have none."""
     if not all(isinstance(item, Mapping) for item in items):
         return []
     for key in (*RANKS, *ITEM_SCORES):

@@ -202,7 +202,7 @@ def policy_name(policy: str) -> str:
 
 
 def base_of(adapter: Path) -> str:
-    """Return the model that an adapter of peft was trained on, as its configuration names it.
+    """Return the model that a policy's adapter (of peft) was trained on, as its configuration names it.
 
     Raises:
         ModelError: it names none.
@@ -227,7 +227,7 @@ def _find(name: str, purpose: str, *, download: bool) -> Path:
 
 
 def _load(base: Path, adapter: Path | None, device: str, precision: Precision) -> tuple[Any, Any]:
-    """Return a model in evaluation mode, its adapter merged, and its tokenizer."""
+    """Return a policy's model in evaluation mode, its adapter merged, and its tokenizer."""
     from mars_engine.reward_models.transformer.backbone import TOKENIZER_FILES, load_tokenizer
 
     has_own = adapter is not None and any((adapter / each).is_file() for each in TOKENIZER_FILES)

@@ -66,7 +66,7 @@ def load_prompts(location: str) -> PromptSet:
 
 
 def _prompts_of_pairs(location: str) -> PromptSet:
-    """Return the prompts of a file of pairs whose rows are whole dialogues."""
+    """Return what policies are to answer, of a file of pairs whose rows are whole dialogues."""
     source = open_source(location)
     found: list[Prompt] = []
     left_out: Counter[str] = Counter()

@@ -42,7 +42,7 @@ Answer = tuple[str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class GridTexts:
-    """What the texts of a source's grid say, white space and case aside, each as a digest; its own are among them."""
+    """What the variants in a source's grid say, white space and case aside, as digests; its own texts are there too."""
 
     chosen: frozenset[bytes]
     rejected: frozenset[bytes]

@@ -70,7 +70,7 @@ def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Co
 
 
 def _allowed(field: FieldInfo) -> str:
-    """Say the range that a number must be in, "" where it has none."""
+    """Say for an option's help the range that a number must be in, "" where it has none."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     return ", ".join(
         f"{sign} {getattr(each, name)}"

@@ -1,1 +1,1 @@
-"""Errors, records, configuration, protocols, review state, progress, whole files and folders."""
+"""Records, errors, configuration, review state, progress, whole files and folders."""

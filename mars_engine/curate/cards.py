@@ -26,7 +26,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What one quality gate said of a proposal."""
+    """What a card says of one quality gate."""
 
     passed: bool
     text: str
@@ -61,7 +61,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class ProposedTexts:
-    """`prompt` is None where it is the source's."""
+    """The texts of a proposal on its card; `prompt` is None where it is the source's."""
 
     prompt: Prompt | None
     chosen: str
@@ -133,7 +133,7 @@ Card = PairCard | ProposalCard
 
 
 class Ranking:
-    """The margins of the training pairs, as far as they are known, to rank one among them."""
+    """Ranks a card's margin among those of the training pairs, as far as they are known."""
 
     def __init__(self, index: PairIndex) -> None:
         in_training = index.split == SPLIT_CODES.index("train")
@@ -236,7 +236,7 @@ def decision_of(event: ReviewEvent, *, items: int) -> Decision:
 
 
 def last_user_turn(prompt: Prompt) -> int | None:
-    """Return the place of the turn that an annotator may edit, the user's last, else the last; None without turns."""
+    """Return the place of the turn that a card lets people edit, the user's last, else the last; None without turns."""
     theirs = [place for place, turn in enumerate(prompt) if turn.role == "user"]
     return theirs[-1] if theirs else len(prompt) - 1 if prompt else None
 
@@ -277,7 +277,7 @@ def _signed(value: float) -> str:
 
 
 def _rank(value: float, margins: Column) -> str:
-    """The rank of a margin among those of the training pairs, from the lowest."""
+    """The rank of a card's margin among those of the training pairs, from the lowest."""
     rank = int((margins < np.float32(value)).sum()) + 1
     if rank == 1:
         return f"the lowest of {len(margins):,} training pairs"

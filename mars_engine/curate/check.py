@@ -18,7 +18,7 @@ MISLABELLED = ("flip", "drop")
 
 @dataclass(frozen=True, slots=True)
 class CheckFigures:
-    """What checking is about. Budgets are the coming budget's, as configured, under the newest model's margins."""
+    """What the Check page tells. Budgets are the coming budget's, as configured, under the newest model's margins."""
 
     suspects: int
     """Training pairs that triage suspects."""

@@ -54,7 +54,7 @@ class LogOutcome:
 
 
 def outcome_as_json(outcome: LogOutcome) -> dict[str, Any]:
-    """Return what the browser is told of a log, as plain JSON."""
+    """Return what the browser is told of its log of decisions, as plain JSON."""
     return {
         "acknowledged": list(outcome.acknowledged),
         "refused": [asdict(refused) for refused in outcome.refused],
@@ -111,7 +111,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """An act whose fields have the right types and ranges."""
+    """An act of a decision log whose fields have the right types and ranges."""
 
     sequence: int
     action: ReviewAction

@@ -57,7 +57,7 @@ class MovedMargin:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What checking the open suspects may bring, judged by those that were checked."""
+    """What checking the open suspects may bring, as live figures judge it by those that were checked."""
 
     mislabel_rate: float
     """Share of the decided suspects that were flipped or dropped, as Check's page has it."""
@@ -115,7 +115,7 @@ def _gain_stamp(stamp: str, proposals: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
-    """Ids of the pairs, the smallest first. Ids are digests of content, so the first of them are a random sample."""
+    """Ids of the pairs that live refits begin from, the smallest first; as they are digests, the first are a sample."""
 
     train: list[str]
     heldout: list[str]

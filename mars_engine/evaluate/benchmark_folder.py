@@ -39,7 +39,7 @@ class BenchmarkFolder:
         return self.root / self.artifact
 
     def rewards(self, group: int) -> Rewards | None:
-        """Return the rewards of a group of pairs that was scored before; None where it was not."""
+        """Return the rewards of a benchmark's group of pairs that was scored before; None where it was not."""
         try:
             with self._group(group).open("rb") as stream, np.load(stream) as found:
                 return Rewards(found["chosen"], found["rejected"])

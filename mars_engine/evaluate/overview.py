@@ -52,7 +52,7 @@ class MarginHistogram:
 
 @dataclass(frozen=True, slots=True)
 class Quadrant:
-    """A quarter of the plane: what its pairs are like, and what the method does with them."""
+    """A quarter of Overview's plane: what its pairs are like, and what the method does with them."""
 
     name: str
     advice: str

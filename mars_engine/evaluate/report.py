@@ -100,7 +100,7 @@ class GeneratorNote:
 
 @dataclass(frozen=True, slots=True)
 class MapRegion:
-    """A cluster of a map: how many of its pairs have a margin, and how many of these are ranked wrong."""
+    """A cluster of the report's map: how many of its pairs have a margin, and how many of these are ranked wrong."""
 
     words: tuple[str, ...]
     x: float

@@ -101,7 +101,7 @@ def difference_chart(
 
 
 def win_rate_chart(lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], *, way: str) -> Markup:
-    """Draw each method's win rate against the reference over √KL, an even chance as a dotted line.
+    """Draw for the report each method's win rate against the reference over √KL, an even chance as a dotted line.
 
     Args:
         lines: label, KL in nats at each look, and win rate there; there must be one.

@@ -71,7 +71,7 @@ class DrawLocks:
 
     @contextmanager
     def claim(self, name: str, wait: bool) -> Iterator[bool]:
-        """Keep others from a draw meanwhile; false where another has it and `wait` is false.
+        """Keep other processes of the experiment from a draw meanwhile; false where another has it and `wait` is false.
 
         Raises:
             StoreError: the lock cannot be made.

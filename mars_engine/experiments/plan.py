@@ -188,7 +188,7 @@ class BaselineSettings(Section):
 
 
 class NewPairWeights(Section):
-    """How much the new pairs count in the loss, beside the base pairs that count 1 each."""
+    """How much an experiment's new pairs count in the loss, beside the base pairs that count 1 each."""
 
     augmented_share: Annotated[float, Field(ge=0, lt=1)] = 0
     """Share of the loss that all new pairs make up together; 0: each counts as a base pair does."""

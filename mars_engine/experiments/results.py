@@ -427,7 +427,7 @@ def _result_row(comparison: Comparison, result: MethodResult) -> dict[str, Any]:
 
 
 def rows_as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table whose columns are those of the first row; there must be one."""
+    """Return an experiment's table as CSV, its columns those of the first row; there must be one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -37,7 +37,7 @@ class AdamWTrainer:
         steps: int,
         rng: np.random.Generator,
     ) -> FloatArray:
-        """Return the weight vector w, shape (d,), after so many steps.
+        """Return the weight vector w of an experiment's model, shape (d,), after so many steps.
 
         The loss of a batch is the mean of v_i·[−p_i log σ(w·Δφ_i) − (1 − p_i) log σ(−w·Δφ_i)], v the weights over
         their mean.

@@ -54,7 +54,7 @@ def ask_mars(root: Path, command: Sequence[str], *, longest_seconds: float = LON
 
 
 def _error_of(name: str, code: int, said: str) -> MarsError:
-    """Return the error that a command reported in its last line; where it is none, how the command broke."""
+    """Return the error that the process reported in its last line; where it is none, how it broke."""
     last = said.strip().splitlines()[-1:]
     try:
         error = json.loads(last[0])["error"]

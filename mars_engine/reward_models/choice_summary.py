@@ -130,7 +130,7 @@ def say_layers(layers: tuple[int, ...]) -> str:
 
 
 def row_of(alternative: Alternative) -> tuple[str, ...]:
-    """Return an alternative as the texts of a table's row, in the order of COLUMNS."""
+    """Return an alternative for the probe as the texts of a table's row, in the order of COLUMNS."""
     return (
         say_layers(alternative.layers) + (" (chosen)" if alternative.chosen else ""),
         READ_TOKENS[alternative.reading],

@@ -9,7 +9,7 @@ from mars_engine.core.records import ModelRecord
 
 
 def with_distinct_labels(records: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """Add the beginning of its id to a label that several models share."""
+    """Add the beginning of its id to a label that several reward models share."""
     uses = Counter(record.label for record in records)
     return [
         replace(record, label=f"{record.label} ({record.id[:6]})") if uses[record.label] > 1 else record
@@ -22,7 +22,7 @@ SHORTEST_ID = 6
 
 
 def models_named(records: Sequence[ModelRecord], name: str) -> list[ModelRecord]:
-    """Return the models of an id, its beginning, or a label, with or without the id that tells it from others."""
+    """Return the reward models of an id, its beginning, or a label, with or without the id that sets it apart."""
     return [
         record
         for record, distinct in zip(records, with_distinct_labels(records), strict=True)

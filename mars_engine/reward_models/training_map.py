@@ -28,7 +28,7 @@ HOW_TO_KEEP = "fine-tune a transformer with 'trajectory': mars train --backbone 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrainingMap:
-    """The n base pairs of a training, the most telling first.
+    """The dynamics of a training on its n base pairs, the most telling first.
 
     These are the ones never learned, the least confidence first; then those forgotten most often; then those that
     varied most. With early stopping, the pairs that it set aside are among them, though they were not trained on.
@@ -63,7 +63,7 @@ class TrainingMap:
         return np.asarray(self.places.forgotten > 0)
 
     def telling(self, which: Telling) -> IntArray:
-        """Return where the pairs of a list stand here, the most telling first."""
+        """Return where some pairs of the training stand here, the most telling first."""
         places = self.places
         kept, keys = {
             "never learned": (places.never_learned, (places.confidence,)),
@@ -86,7 +86,7 @@ class TrainingMap:
 
 @dataclass(frozen=True, slots=True)
 class MapSummary:
-    """How many pairs of a training were what."""
+    """How many pairs a training forgot, never learned, or ranked now right and now wrong."""
 
     model_label: str
     model_id: str

@@ -25,7 +25,7 @@ CREATE TABLE staged (
 
 @dataclass(frozen=True, slots=True)
 class StagedPairs:
-    """Pairs of a source, kept in an SQLite file of its own that nobody else sees."""
+    """Stores pairs of a source before they are imported: in an SQLite file of its own that nobody else sees."""
 
     connection: sqlite3.Connection
 

@@ -24,7 +24,7 @@ Fate = Literal["unreadable", "unknown", "failed", "twice", "taken before", "unus
 
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
-    """A line that is a JSON object."""
+    """A line of a file of answers made elsewhere that is a JSON object."""
 
     file: str
     number: int
@@ -33,7 +33,7 @@ class AnswerLine:
 
 @dataclass(frozen=True, slots=True)
 class UnusedAnswer:
-    """An answer that was not used, and why."""
+    """An answer from elsewhere that the workspace did not use, and why."""
 
     file: str
     line: int

@@ -157,7 +157,7 @@ def _waits(earlier: KeptAnswer | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TakenAnswer:
-    """An answer that was kept, and the line that it stood in."""
+    """An answer from elsewhere that was kept, and the line that it stood in."""
 
     line: AnswerLine
     kept: KeptAnswer

@@ -142,7 +142,7 @@ def _chat_judge(own_prompts: Path, config: MarsConfig, correspondence: Correspon
 
 
 def _read_key(variable: str) -> str:
-    """Return the key that the environment has, "" where there is none.
+    """Return the key for the configured server that the environment has, "" where there is none.
 
     Raises:
         ConfigError: it has characters that cannot be sent as a key.

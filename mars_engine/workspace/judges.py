@@ -50,7 +50,7 @@ def open_judge(bench: Workbench, name: str) -> LabelJudge:
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinion(ShownAsTable):
-    """What a judge said of labels, what was decided by it, and how far it agrees with others.
+    """What the workspace's judge said of labels, what was decided by it, and how far it agrees with others.
 
     What is None was not asked for.
     """

@@ -59,7 +59,7 @@ class PolicyDifference:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """How often the model of a row beats the model of a column."""
+    """How often the policy of a row beats the policy of a column."""
 
     row: str
     column: str
@@ -99,7 +99,7 @@ def evaluate_policies(
     tables: LengthTables | None = None,
     matrix: bool = False,
 ) -> AlpacaReport:
-    """Judge policies against a baseline; keep the verdicts, the figures and AlpacaEval's files.
+    """Judge the answers of policies against a baseline's; keep the verdicts, the figures and AlpacaEval's files.
 
     Args:
         policies: their answers.
@@ -200,7 +200,7 @@ def _record(
 
 
 def _plain(value: Any) -> Any:
-    """Return figures as plain JSON; NaN becomes null."""
+    """Return AlpacaEval's figures as plain JSON; NaN becomes null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -79,7 +79,7 @@ def take_votes(store: Store, comparison: Comparison, *, annotator: str, log: obj
 
 
 def _in_order(log: object) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the entries by their sequences. One without cannot even be refused: nothing says which it is."""
+    """Return a log's votes by their sequences. One without cannot even be refused: nothing says which it is."""
     entries = [(entry, _sequence(entry)) for entry in (log if isinstance(log, list) else [])]
     return sorted(((number, entry) for entry, number in entries if number is not None), key=lambda each: each[0])
 

@@ -190,7 +190,7 @@ def fitting_prompts(policy: Policy, prompts: Sequence[Prompt], config: AlignConf
 
 @dataclass(frozen=True, slots=True)
 class FittingPairs:
-    """The pairs that are short enough, and how many are not."""
+    """The pairs that are short enough to train a policy on, and how many are not."""
 
     kept: tuple[Pair, ...]
     too_long: int

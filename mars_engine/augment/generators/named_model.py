@@ -29,7 +29,7 @@ class NamedModel:
 
     @property
     def short_name(self) -> str:
-        """The hub id, or the name of the folder: the same model elsewhere has the same."""
+        """A generator's model by its hub id or its folder's name: the same model elsewhere has the same."""
         path = Path(self.name).expanduser()
         return path.resolve().name if path.is_dir() else self.name
 
@@ -42,7 +42,7 @@ class NamedModel:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of its files; a hub id that is not on this machine is downloaded."""
+        """The folder of the generator's model; a hub id that is not on this machine is downloaded."""
         if is_on_this_machine(self.name):
             return self._find()
         with self._progress.task(f"download {self.name}", 1) as task:

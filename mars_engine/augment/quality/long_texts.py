@@ -27,7 +27,7 @@ class EmbeddedTexts:
 
 
 def embed_texts(encoder: Encoder, families: Sequence[Sequence[str]], *, progress: Progress) -> EmbeddedTexts:
-    """Embed texts, those that the encoder cuts in pieces too.
+    """Embed texts for the quality gates, those too that the encoder cuts in pieces.
 
     Args:
         encoder: embeds.

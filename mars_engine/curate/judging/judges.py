@@ -96,7 +96,7 @@ def _preference(judgement: Judgement, *, first: Preference, second: Preference) 
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodJudge:
-    """A causal language model that is asked "A or B?": it prefers the answer whose letter it finds likelier."""
+    """Judges labels by asking a causal language model "A or B?": it prefers the answer of the likelier letter."""
 
     model: FluencyModel
 
@@ -106,7 +106,7 @@ class LikelihoodJudge:
         return GeneratorCard("causal-judge", "1", settings, stand_in=False, note="a language model, asked for A or B")
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """Judge each request, in order, by the likelier of A and B; one too long to be read whole is a failure."""
+        """Judge each label, in order, by the likelier of A and B; a request too long to be read whole is a failure."""
         questions = [_question(request) for request in requests]
         short = [place for place, question in enumerate(questions) if len(question[0].content) <= MOST_CHARACTERS]
         asked = [(questions[place], letter) for place in short for letter in LETTERS]

@@ -73,7 +73,7 @@ class FluencyMeter:
 def load_meter(
     folder: Path, *, max_tokens: int, device: str = "auto", precision: Precision = "auto", batch_tokens: int = 0
 ) -> FluencyMeter:
-    """Load a causal language model as a meter; one that is loaded already is not loaded again.
+    """Load a causal language model as a meter of fluency; one that is loaded already is not loaded again.
 
     Raises:
         ModelError: there is no such model, tokenizer or chat template in the folder, or the device cannot be used.

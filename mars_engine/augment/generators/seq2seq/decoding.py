@@ -20,7 +20,7 @@ MOST_TOKENS_DRAWN_FROM = 512
 
 
 class ChoosingProcessor(LogitsProcessor):
-    """Chooses each row's next token itself: greedy search finds a single one left.
+    """Chooses the next token of each rewrite itself: greedy search finds a single one left.
 
     Args:
         end_ids: tokens that end a text, shape (m,).
