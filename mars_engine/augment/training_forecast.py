@@ -19,7 +19,7 @@ MOST_COUNTED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class BasePairs:
-    """Forecast: what becomes of the training pairs under people's decisions and triage's policy."""
+    """The training pairs, and what becomes of them under people's decisions and triage's policy."""
 
     imported: int
     dropped: int
@@ -39,7 +39,7 @@ class BasePairs:
 
 @dataclass(frozen=True, slots=True)
 class BudgetOutlook:
-    """Forecast: how the next budget would be spread by the margins as they are now."""
+    """How the next budget would be spread by the margins as they are now."""
 
     budget: int
     receivers: int
@@ -53,7 +53,7 @@ class BudgetOutlook:
 
 @dataclass(frozen=True, slots=True)
 class NewPairs:
-    """Forecast: what closing the open round would add to the base pairs."""
+    """What closing the open round would add to the base pairs."""
 
     round: int
     accepted: int
@@ -149,7 +149,7 @@ def _room_in_grids(store: Store, plan: Plan) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """What a forecast reads of the training pairs: the columns that say what becomes of them."""
+    """The columns of the training pairs that say what becomes of them."""
 
     places: BoolArray
     decision: np.ndarray[tuple[int], np.dtype[np.int16]]

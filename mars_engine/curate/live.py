@@ -115,7 +115,7 @@ def _gain_stamp(stamp: str, proposals: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
-    """Ids of the pairs that live refits begin from, the smallest first; as they are digests, the first are a sample."""
+    """Ids of the pairs, the smallest first. Ids are digests of content, so the first of them are a random sample."""
 
     train: list[str]
     heldout: list[str]

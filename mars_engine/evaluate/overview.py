@@ -256,6 +256,6 @@ def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None)
 
 
 def _by_present_labels(index: PairIndex, margins: MarginArray) -> MarginArray:
-    """Return margins for Overview, signed by the labels that hold now: turned where a label was, NaN where left out."""
+    """Return margins signed by the labels that hold now: turned where a label was, NaN where its pair is left out."""
     signed = np.where(index.decision == DECISION_CODES.index("flip"), -margins, margins)
     return np.where(index.decision == DECISION_CODES.index("drop"), np.nan, signed).astype(margins.dtype)

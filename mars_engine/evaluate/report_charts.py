@@ -101,7 +101,7 @@ def difference_chart(
 
 
 def win_rate_chart(lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], *, way: str) -> Markup:
-    """Draw for the report each method's win rate against the reference over √KL, an even chance as a dotted line.
+    """Draw each method's win rate against the reference over √KL, an even chance as a dotted line.
 
     Args:
         lines: label, KL in nats at each look, and win rate there; there must be one.
@@ -149,7 +149,7 @@ def map_chart(shown: MapSummary) -> Markup:
 
 
 def wrong_label_chart(rows: Sequence[tuple[str, float, float]], *, than: str) -> Markup:
-    """Draw for the report a point a method: wrong labels' share of its training loss, and how its accuracy differs.
+    """Draw a point a method: the share of its training loss that wrong labels have, and what its accuracy differs by.
 
     Args:
         rows: label, share of the loss, and accuracy less the baseline's; there must be one.

@@ -89,7 +89,7 @@ def of_compose(report: ComposeReport) -> Headlines:
 
 
 def of_evaluation(evaluation: Evaluation) -> Headlines:
-    """What a run of `evaluate` says of the newest model."""
+    """What held-out evaluation says of the newest model."""
     newest = evaluation.models[-1]
     return {
         "models compared": len(evaluation.models),
@@ -99,7 +99,7 @@ def of_evaluation(evaluation: Evaluation) -> Headlines:
 
 
 def of_rewardbench(record: EvaluationRecord) -> Headlines:
-    """What a run of `rewardbench` says: the scores of the sections that are there, and what they make together."""
+    """RewardBench: the scores of the sections that are there, and what they make together."""
     scores = scores_of(record)
     found = {section.name: section.score for section in scores.sections if section.score is not None}
     if scores.overall is not None:
@@ -109,7 +109,7 @@ def of_rewardbench(record: EvaluationRecord) -> Headlines:
 
 
 def of_best_of_n(report: BestOfNReport) -> Headlines:
-    """What a run of `best-of-n` says: each model's picks above a random answer, at the largest n."""
+    """Best-of-n: what each reward model's picks are worth above a random answer, at the largest n."""
     gains = {
         f"{curve.selector}, judged above random": curve.points[-1].gain.estimate
         for curve in report.curves
@@ -119,7 +119,7 @@ def of_best_of_n(report: BestOfNReport) -> Headlines:
 
 
 def of_alpaca(figures: Sequence[PolicyFigures]) -> Headlines:
-    """What a run of `alpaca` says: each policy's win rate, with what it was judged by."""
+    """AlpacaEval: each policy's win rate, with what it was judged by."""
     first = figures[0]
     rates = {f"{each.policy}, win rate in %": each.wins.win_rate for each in figures}
     failed = sum(each.wins.n_failed for each in figures)
@@ -127,7 +127,7 @@ def of_alpaca(figures: Sequence[PolicyFigures]) -> Headlines:
 
 
 def of_policy(facts: PolicyFacts) -> Headlines:
-    """What a run of `align` says: what the watched prompts' answers were worth before and after, and alarms."""
+    """Alignment: what the watched prompts' answers were worth before and after, and what was alarming."""
     found: Headlines = {
         "policy": facts.policy,
         "method": facts.method,
@@ -142,7 +142,7 @@ def of_policy(facts: PolicyFacts) -> Headlines:
 
 
 def of_comparison(results: AlignmentResults) -> Headlines:
-    """What a run of `align --plan` says: each method's win rate at equal KL or n, in the first way, and its judge."""
+    """Each method's win rate at equal KL, or equal n, under the first way, with what it was judged by."""
     first = results.comparisons[0]
     rates = {f"{each.method}, win rate": each.win_rate.estimate for each in first.readings[0].methods}
     return {"policies": results.finished, "judge": results.judge, "way": first.way, **rates}

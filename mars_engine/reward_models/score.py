@@ -133,7 +133,7 @@ def triage_labels(bench: ModelWorkbench, warm_up: ModelRecord) -> None:
 
 
 def stored_rewards(store: Store, index: PairIndex, model_id: str, split: Split) -> Rewards:
-    """Return the stored rewards of a split's pairs, in the order of their import; NaN where none is stored."""
+    """Return a model's rewards of a split's pairs, in the order of their import; NaN where it has not scored them."""
     columns = store.browse.rewards(model_id, split)
     places = positions_of(index.ids, index.id_order, columns.pair_ids)
     chosen, rejected = np.full(len(index), np.nan), np.full(len(index), np.nan)

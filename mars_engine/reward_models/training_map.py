@@ -63,7 +63,7 @@ class TrainingMap:
         return np.asarray(self.places.forgotten > 0)
 
     def telling(self, which: Telling) -> IntArray:
-        """Return where some pairs of the training stand here, the most telling first."""
+        """Return where the pairs of a list stand here, the most telling first."""
         places = self.places
         kept, keys = {
             "never learned": (places.never_learned, (places.confidence,)),

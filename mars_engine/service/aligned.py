@@ -38,7 +38,7 @@ class WatchedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SheetFile:
-    """For the app: a file of one policy's answers that can be compared, and in words where it comes from."""
+    """A file of one policy's answers that can be compared, and where it comes from, in words."""
 
     path: Path
     name: str
@@ -48,7 +48,7 @@ class SheetFile:
 
 @dataclass(frozen=True, slots=True)
 class PromptsAtHand:
-    """For the Align page: how many prompts there are for some reward models, and how many were trained on."""
+    """How many prompts there are for some reward models, and how many were left out as trained on."""
 
     prompts: int
     trained_on: int
@@ -66,7 +66,7 @@ def trained_policies(workspace: Workspace) -> list[WatchedPolicy]:
 
 
 def policy_at_work(workspace: Workspace) -> WatchedPolicy | None:
-    """Return for the app the newest policy whose training is under way or was interrupted; None where there is none."""
+    """Return the newest policy whose training is under way or was interrupted; None where there is none."""
     folders = [
         each
         for each in _newest_first(workspace.root / ARTIFACTS / CHECKPOINTS)
@@ -83,7 +83,7 @@ def best_of_n_results(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def sheets_at_hand(workspace: Workspace) -> list[SheetFile]:
-    """Return for the app the answers that training and best-of-n left to be compared, the newest first."""
+    """Return the answers that training and best-of-n left to be compared, the newest first."""
     found: list[SheetFile] = []
     for folder in _newest_first(workspace.root / POLICIES_FOLDER):
         if is_whole_policy(folder):

@@ -15,7 +15,7 @@ from mars_engine.workspace.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What the app deleted, and the backup that was made before; None where there was nothing that people did."""
+    """What was deleted, and the backup that was made before; None where there was nothing that people did."""
 
     removed: RemovedContent
     backup: Path | None
@@ -64,7 +64,7 @@ def delete_dataset(
 def delete_everything(
     workspace: Workspace, store: Store, *, confirmation: str, clock: Clock, copied_elsewhere: bool = False
 ) -> Deletion:
-    """Delete for the app all content of a workspace's database and all uploaded files, after a backup.
+    """Delete all content of a workspace's database and all uploaded files, after a backup.
 
     Settings, backups, exports, logs and the files of models stay in the folder.
 

@@ -7,7 +7,7 @@ from mars_engine.workspace.workspace import Workspace, open_workbench
 
 
 def generator_cards(workspace: Workspace) -> tuple[GeneratorCard, ...]:
-    """Return for the app the cards of refiner, paraphraser and judge; no model is loaded for it."""
+    """Return the cards of the refiner and the paraphraser, and of a judge; no model is loaded for it."""
     with open_workbench(workspace, SilentProgress(), may_download=False) as bench:
         judge = (bench.judge.card,) if bench.judge is not None else ()
         return bench.refiner.card, bench.paraphraser.card, *judge

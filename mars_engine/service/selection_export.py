@@ -11,7 +11,7 @@ EXPORTS = "exports"
 
 
 def export_selection(desk: Desk, scene: Scene) -> ExportResult:
-    """Write for the app the selected pairs, in the view's order, as TRL's conversational JSONL, with their manifest.
+    """Write the selected pairs, in the view's order, as JSONL of TRL's conversational shape, with their manifest.
 
     The pairs are as they were imported; what was decided of their labels is not carried out. The manifest has the
     link's parameters, by which the selection can be seen again.

@@ -214,7 +214,7 @@ def _write_picks(folder: Path, report: BestOfNReport, answered: PolicyAnswers) -
 
 
 def _curve_rows(report: BestOfNReport) -> Iterator[list[str | float]]:
-    """Yield for the workspace's table the columns' names, then a row for each selector and n."""
+    """Yield the columns' names, then a row for each selector and n."""
     figures = ("proxy", "judged", "gain")
     yield [
         "selector",

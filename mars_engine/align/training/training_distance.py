@@ -54,7 +54,7 @@ class TrainingDistance:
 
 
 def draw_responses(pairs: Iterable[Pair], *, seed: int) -> tuple[str, ...]:
-    """Return the training responses that the answers of a policy are held against: distinct, at most so many."""
+    """Return the distinct responses of training pairs that answers are held against, at most `MOST_RESPONSES`."""
     distinct = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
     if len(distinct) <= MOST_RESPONSES:
         return tuple(distinct)

@@ -204,7 +204,7 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def repeated_share(words: Sequence[str], length: int) -> float:
-    """Return how much a rewrite repeats itself: the share of runs of `length` words that came before; 0 without any."""
+    """Return how much a text repeats itself: the share of runs of `length` words that came before; 0 without any."""
     runs = [tuple(words[place : place + length]) for place in range(len(words) - length + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 

@@ -22,7 +22,7 @@ FINE_TUNING = "fine-tuning"
 
 @dataclass(frozen=True, slots=True)
 class AdviceReport:
-    """What the command prints: the advice, and what came of earlier advice."""
+    """The advice, and what came of earlier advice."""
 
     advice: Advice
     outcomes: tuple[Outcome, ...]

@@ -38,7 +38,7 @@ from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 @dataclass(frozen=True, slots=True)
 class ExperimentReport:
-    """What the command prints: what the experiment found, and where its files are."""
+    """What an experiment found, and where its files are."""
 
     id: str
     folder: Path

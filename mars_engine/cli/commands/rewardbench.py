@@ -38,7 +38,7 @@ RESULTS = f"{ARTIFACTS}/rewardbench"
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A reward model that an option asked for, and what it is called."""
+    """A reward model that was asked for, and what it is called."""
 
     model: RewardModel
     label: str

@@ -107,7 +107,7 @@ def _scores(reports: Sequence[RoundReport]) -> list[tuple[str, ScoreReport]]:
 
 
 def _name_of_best(reports: Sequence[RoundReport]) -> str:
-    """Return for the printed table what has the lowest held-out log-loss, the first of equals; "" if none is known."""
+    """Return the name of what has the lowest held-out log-loss, the first of equals; "" where none is known."""
     losses = [(score.heldout.log_loss, name) for name, score in _scores(reports) if score.heldout.pairs]
     return min(losses, key=lambda each: each[0])[1] if losses else ""
 

@@ -60,7 +60,7 @@ def _content_hash(read: Callable[[], Iterator[RawRow]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a file's cell as JSON would hold it: arrays as lists, and what is missing (NaN, NaT, NA) as None."""
+    """Return a cell as JSON would hold it: arrays as lists, and what is missing (NaN, NaT, NA) as None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -155,7 +155,7 @@ def _probe_pairs(folder: Path, reading: PassageReading) -> ProbePairs:
 
 
 def find_device(name: str, *, section: str = "reward_model") -> torch.device:
-    """Return the device that a reward model is put on, of a setting: 'auto' is torch's accelerator, else the CPU.
+    """Return the device of a setting: 'auto' is the accelerator that torch finds, else the CPU.
 
     Args:
         name: the setting's value.
@@ -186,7 +186,7 @@ def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
 
 
 def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a reward model computes in bf16 outside training; on 'auto' as training does, but never on a processor.
+    """Whether a model that is not trained computes in bf16; on 'auto' as training does, but never on a processor.
 
     There it saves little, and costs sameness.
     """
@@ -318,7 +318,7 @@ def _load_model(folder: Path) -> tuple[PreTrainedModel, tuple[str, ...]]:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer beside a reward model's weights.
+    """Load the tokenizer beside a model's weights.
 
     Raises:
         ModelError: there is none, or it cannot be loaded.

@@ -190,7 +190,7 @@ def _gold_peak(looks: Sequence[Look]) -> list[str]:
 
 
 def _measured(first: Look, last: Look) -> list[str]:
-    """Return for the page, in words, what the newest look measured beside rewards."""
+    """Return in words what the newest look measured beside rewards."""
     said = []
     ratio = distance_ratio(first, last)
     if ratio is not None:

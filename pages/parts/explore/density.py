@@ -30,7 +30,7 @@ UNKNOWN_MARGIN = (128, 128, 128)
 def density_image(
     cloud: Cloud, x: Float32Array, y: Float32Array, shade: Shade, *, reach: float, ground: str
 ) -> dict[str, Any]:
-    """Return the page's picture of a dense cloud as a layout image of plotly, below its axes' traces.
+    """Return a dense cloud as a layout image of plotly, below its axes' traces.
 
     Args:
         cloud: one that has densities.

@@ -120,7 +120,7 @@ def show_map(
 
 
 def _outline_shape(corners: FloatArray) -> dict[str, Any]:
-    """A cluster's outline as the page draws it, below its points."""
+    """A cluster's outline, below its points."""
     path = "M" + "L".join(f"{x:.5g},{y:.5g}" for x, y in corners.tolist()) + "Z"
     return {"type": "path", "path": path, "layer": "below", "line": OUTLINE, "fillcolor": OUTLINE_FILL}
 

@@ -25,7 +25,7 @@ LEFT_OF_MIDDLE = {"center": 0.5, "left": 0.0, "right": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class PlacedName:
-    """The name of a cluster on the page: where it stands, and by how many pixels above the cluster's middle."""
+    """The name of a cluster: where it stands, and by how many pixels above the cluster's middle."""
 
     cluster: MapCluster
     text: str
@@ -34,7 +34,7 @@ class PlacedName:
 
 
 def place_names(clusters: Sequence[MapCluster], window: Box, *, height: float, type_size: float) -> list[PlacedName]:
-    """Return the names of the clusters within the page's window, none over another.
+    """Return the names of the clusters within a window, none over another.
 
     The largest clusters come first. One whose name fits nowhere near its middle has none: a zoom gives it room.
 

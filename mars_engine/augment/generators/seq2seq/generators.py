@@ -218,7 +218,7 @@ def _wanted(request: RefineRequest, template: str) -> Wanted:
 
 
 def _as_text(prompt: Prompt) -> str:
-    """Return a prompt as a text to rewrite: one turn as it is, several as paragraphs named by their roles."""
+    """Return a prompt as a text: one turn as it is, several as paragraphs named by their roles."""
     if len(prompt) == 1:
         return prompt[0].content
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)
