@@ -65,7 +65,8 @@ def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Co
     if (section, name) in SHORT_FLAGS:
         declarations.append(SHORT_FLAGS[section, name])
     allowed = f"{said}; " if (said := _allowed(field)) else ""
-    help_text = f"{field.description} [{allowed}default: mars.toml, else {field.default}]"
+    default = "none" if field.default == "" else field.default
+    help_text = f"{field.description} [{allowed}default: mars.toml, else {default}]"
     return click.option(*declarations, f"{section}_{name}", type=_click_type(field), default=None, help=help_text)
 
 

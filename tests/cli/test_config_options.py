@@ -34,6 +34,17 @@ def test_nothing_overridden_needs_no_option():
     assert as_options({}) == []
 
 
+def test_help_says_none_where_the_default_is_empty():
+    @click.command()
+    @section_options("chat")
+    def command(overrides):
+        return overrides
+
+    shown = " ".join(CliRunner().invoke(command, ["--help"], terminal_width=10_000).output.split())
+    assert "[default: mars.toml, else none]" in shown
+    assert "else ]" not in shown
+
+
 def test_an_override_out_of_range_names_where_it_was_given():
     with pytest.raises(ConfigError, match=r"this form has 1 setting.*allocation\.tau = -1"):
         override_config(MarsConfig(), {"allocation": {"tau": -1}}, origin="this form")
