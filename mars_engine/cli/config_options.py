@@ -1,13 +1,14 @@
 """Settings as options of a command: their kind, bounds and help are the configuration's own."""
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
 
 from mars_engine.core.config import section_type
+from mars_engine.jobs.command_options import setting_flag, unset_flag
 
 Command = Callable[..., Any]
 SHORT_FLAGS = {
@@ -46,22 +47,9 @@ def section_options(*sections: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def as_options(overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return values of settings as the arguments by which `section_options` reads them."""
-    arguments: list[str] = []
-    for section, values in overrides.items():
-        for name, value in values.items():
-            flag = _flag(section, name)
-            if isinstance(value, bool):
-                arguments.append(flag if value else f"--no-{flag[2:]}")
-            else:
-                arguments += [flag, str(value)]
-    return arguments
-
-
 def _option(section: str, name: str, field: FieldInfo) -> Callable[[Command], Command]:
-    flag = _flag(section, name)
-    declarations = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
+    flag = setting_flag(section, name)
+    declarations = [f"{flag}/{unset_flag(section, name)}" if field.annotation is bool else flag]
     if (section, name) in SHORT_FLAGS:
         declarations.append(SHORT_FLAGS[section, name])
     allowed = f"{said}; " if (said := _allowed(field)) else ""
@@ -79,10 +67,6 @@ def _allowed(field: FieldInfo) -> str:
         for name, sign in signs.items()
         if hasattr(each, name)
     )
-
-
-def _flag(section: str, name: str) -> str:
-    return f"--{section}-{name}".replace("_", "-")
 
 
 def _click_type(field: FieldInfo) -> Any:

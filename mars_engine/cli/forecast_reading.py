@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.augment.generation_forecast import GenerationForecast
-from mars_engine.cli.config_options import as_options
 from mars_engine.cli.printing_generation import forecast_lines
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.config import ChatConfig
+from mars_engine.jobs.command_options import as_options
 from mars_engine.jobs.own_process import ask_mars
 
 SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "causal", "quality")

@@ -1,1 +1,1 @@
-"""Background runs: their processes, their records, the lock on training."""
+"""Background runs: their command lines, their processes, their records, the lock on training."""

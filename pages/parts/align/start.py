@@ -5,9 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from mars_engine.cli.config_options import as_options
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import ModelRecord, Run
+from mars_engine.jobs.command_options import as_options
 from mars_engine.reward_models.model_labels import with_distinct_labels
 from mars_engine.service.aligned import PromptsAtHand, policies_at_hand, prompts_at_hand, tokens_a_second
 from mars_engine.service.desk import Desk

@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
-from mars_engine.cli.config_options import as_options
 from mars_engine.cli.forecast_reading import read_forecast
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.config_overrides import override_config
@@ -16,6 +15,7 @@ from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Run
 from mars_engine.data.pair_index import PairIndex
 from mars_engine.evaluate.status import StepName, workspace_status
+from mars_engine.jobs.command_options import as_options
 from mars_engine.jobs.run_history import durations
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.numbers import duration
