@@ -19,6 +19,9 @@ from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.records import Pair, Plan, PlanRow, Side
 from mars_engine.data.sources import load_sources, triage_of_plan
 
+PROPOSE_SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "causal", "quality")
+"""Of the configuration, on which proposing depends: 'mars propose' takes their settings as options."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationForecast:

@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
+from mars_engine.augment.forecast_in_words import money_in_words
 from mars_engine.cli.printing import table
-from mars_engine.cli.printing_generation import money_in_words
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.judge_records import VERDICT_WORDS
 from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement

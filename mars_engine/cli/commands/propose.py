@@ -8,14 +8,13 @@ from rich.console import Console
 
 from mars_engine.augment.drafting import settings_of_generation
 from mars_engine.augment.failures import group_failures
-from mars_engine.augment.generation_forecast import forecast_generation
+from mars_engine.augment.generation_forecast import PROPOSE_SECTIONS, forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
 from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
 from mars_engine.augment.propose import Retry, make_proposals, validate_yield
 from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
-from mars_engine.cli.forecast_reading import SECTIONS
 from mars_engine.cli.frame import Overrides, Session, looking, reporting, working
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.errors import NotReadyError
@@ -60,7 +59,7 @@ from mars_engine.workspace.workspace import find_workspace, open_workbench
 )
 @click.option("--writer", default="", metavar="NAME", help="With --answers: who wrote rewrites that do not say it.")
 @click.option("--overwrite", is_flag=True, help="With --requests: replace the file if it is there.")
-@section_options(*SECTIONS)
+@section_options(*PROPOSE_SECTIONS)
 @reporting
 def propose(
     session: Session,

@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
-from mars_engine.cli.forecast_reading import read_forecast
 from mars_engine.core.config import ChatConfig, MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.errors import MarsError
@@ -18,6 +17,7 @@ from mars_engine.evaluate.status import StepName, workspace_status
 from mars_engine.jobs.command_options import as_options
 from mars_engine.jobs.run_history import durations
 from mars_engine.service.desk import Desk
+from mars_engine.service.forecast_reading import read_forecast
 from pages.parts.drawing.numbers import duration
 from pages.parts.frame.forms import section_fields
 from pages.parts.frame.page import show_error

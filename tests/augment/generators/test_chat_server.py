@@ -18,13 +18,13 @@ import pytest
 from chat_tools import QUICK, an_answer, chat_bench, chat_config
 from scripted_chat import Answer, Asked, rewrites, serving
 
+from mars_engine.augment.forecast_in_words import forecast_lines
 from mars_engine.augment.generation_forecast import GenerationForecast
 from mars_engine.augment.generators.chat.limits import PrioritySemaphore, RateLimiter
 from mars_engine.augment.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.augment.generators.chat.server import ChatServer
 from mars_engine.augment.generators.chat.troubles import retry_after
 from mars_engine.augment.generators.protocols import ParaphraseRequest, RefineRequest
-from mars_engine.cli.printing_generation import forecast_lines
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.errors import ConfigError, GenerationError, StoreError
 from mars_engine.core.progress import PlainProgress

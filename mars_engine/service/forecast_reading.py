@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mars_engine.augment.generation_forecast import GenerationForecast
-from mars_engine.cli.printing_generation import forecast_lines
+from mars_engine.augment.forecast_in_words import forecast_lines
+from mars_engine.augment.generation_forecast import PROPOSE_SECTIONS, GenerationForecast
 from mars_engine.core.chat_records import GenerationEstimate, Spending
 from mars_engine.core.config import ChatConfig
 from mars_engine.jobs.command_options import as_options
 from mars_engine.jobs.own_process import ask_mars
-
-SECTIONS = ("triage", "allocation", "gate", "propose", "chat", "seq2seq", "causal", "quality")
-"""Of the configuration, on which it depends: those that 'mars propose' takes."""
 
 
 def read_forecast(root: Path, overrides: Mapping[str, Mapping[str, Any]], config: ChatConfig) -> list[str]:
@@ -26,7 +23,7 @@ def read_forecast(root: Path, overrides: Mapping[str, Mapping[str, Any]], config
     Raises:
         MarsError: no model is trained yet, or the settings cannot be used.
     """
-    options = as_options({section: overrides[section] for section in SECTIONS if section in overrides})
+    options = as_options({section: overrides[section] for section in PROPOSE_SECTIONS if section in overrides})
     told = ask_mars(root, ["propose", "--dry-run", *options])["generation"]
     if told is None:
         return ["Neither the generators nor a judge cost anything under these settings."]
