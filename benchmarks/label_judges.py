@@ -27,6 +27,7 @@ from mars_engine.core.config import EncoderConfig, MarginRule, MarsConfig
 from mars_engine.core.judge_records import LabelVerdict, Preference
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import BoolArray, FloatArray, Pair, TrainingSet
+from mars_engine.core.shipped import shipped
 from mars_engine.core.whole_file import completed_file
 from mars_engine.curate.judging.judges import AskedJudge, LikelihoodJudge
 from mars_engine.curate.judging.verdicts import (
@@ -42,7 +43,6 @@ from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.score import draw_folds
 from mars_engine.reward_models.triage import TriageJudgement, judge_labels
-from mars_engine.service.shipped import shipped
 from mars_engine.stats.metrics import pairwise_accuracy
 
 SETS = ("alpaca-pairs", "hh-harmless")

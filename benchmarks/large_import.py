@@ -23,8 +23,8 @@ from pathlib import Path
 
 import click
 
+from mars_engine.core.shipped import shipped
 from mars_engine.data.loaders import open_source
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import DATABASE_FILE
 
 SECONDS_BETWEEN_LOOKS = 0.02

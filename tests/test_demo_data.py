@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 
 DOMAINS = {"writing", "coding", "arithmetic", "factual", "advice", "safety", "summarising", "instructions"}
 

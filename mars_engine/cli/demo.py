@@ -19,6 +19,7 @@ from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import Progress, WatchedProgress
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
+from mars_engine.core.shipped import shipped
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions
 from mars_engine.data.import_pairs import import_pairs
@@ -37,7 +38,6 @@ from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.advising import advise_on
 from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mars_engine.core.errors import ConfigError
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import WORKSPACE_VARIABLE
 
 LOOPBACK = "127.0.0.1"

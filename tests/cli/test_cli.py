@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from mars_engine.cli.main import BAD_INPUT, NOT_READY, UNUSABLE, mars
 from mars_engine.core.config import MarsConfig
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 COMMANDS = sorted(mars.commands)

@@ -21,7 +21,7 @@ from forked_mars import ForkedMars
 
 from mars_engine.cli.main import mars
 from mars_engine.core.errors import StoreError
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.store.database import Database
 from mars_engine.workspace.workspace import DATABASE_FILE
 

@@ -17,7 +17,7 @@ from forked_mars import ForkedMars, begin_two
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.cli.main import BAD_INPUT, mars
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import DATABASE_FILE
 
 pytestmark = pytest.mark.model

@@ -18,7 +18,7 @@ from mars_engine.cli.main import BAD_INPUT, INTERRUPTED, NOT_READY, UNPRINTED, U
 from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import StoreError
 from mars_engine.core.records import Run
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.store import Store, open_store, sqlite_url
 from mars_engine.workspace.workspace import DATABASE_FILE, find_workspace, open_workspace_store
 

@@ -4,8 +4,8 @@ import json
 from collections import defaultdict
 
 from mars_engine.cli.demo import DEMO_FILES, READINGS_FILE
+from mars_engine.core.shipped import shipped
 from mars_engine.curate.review import Decision
-from mars_engine.service.shipped import shipped
 
 
 def rows(name: str) -> list[dict]:

@@ -6,6 +6,7 @@ import pytest
 
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.errors import ConfigError
+from mars_engine.core.shipped import shipped
 from mars_engine.experiments.plan import (
     BASELINES,
     METHOD_NOTES,
@@ -13,7 +14,6 @@ from mars_engine.experiments.plan import (
     find_dataset_file,
     load_experiment_plan,
 )
-from mars_engine.service.shipped import shipped
 
 LEAST = 'name = "p"\n[[datasets]]\nname = "d"\npaths = ["d.jsonl"]\nbase_pairs = 10\nheldout_pairs = 10\n'
 

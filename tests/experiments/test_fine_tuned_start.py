@@ -10,10 +10,10 @@ from mars_engine.core.config import ProbeConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import TrainingSet
+from mars_engine.core.shipped import shipped
 from mars_engine.experiments.files import on_hidden_layers
 from mars_engine.reward_models.probe import ProbeTrainer
 from mars_engine.reward_models.transformer.probe_start import ProbeSource
-from mars_engine.service.shipped import shipped
 
 pytestmark = pytest.mark.model
 

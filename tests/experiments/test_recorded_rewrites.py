@@ -8,13 +8,13 @@ from experiment_fakes import make_plan, make_tools
 from fakes import make_pairs
 
 from mars_engine.core.errors import LoadError
+from mars_engine.core.shipped import shipped
 from mars_engine.data.loaders import open_source
 from mars_engine.experiments.draws import DatasetPairs, read_pairs
 from mars_engine.experiments.experiment import open_laboratory
 from mars_engine.experiments.files import read_dataset
 from mars_engine.experiments.plan import DatasetPlan, load_experiment_plan
 from mars_engine.experiments.recorded_rewrites import read_mislabelled, read_rewrites
-from mars_engine.service.shipped import shipped
 
 ROWS = [
     {"prompt": f"Question {n}?", "chosen": f"Good answer {n}.", "rejected": f"Bad answer {n}.", "wrong": n == 1}

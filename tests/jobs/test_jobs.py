@@ -16,6 +16,7 @@ import pytest
 from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import JobError
 from mars_engine.core.records import Run
+from mars_engine.core.shipped import shipped
 from mars_engine.jobs.jobs import (
     cancel_job,
     log_tail,
@@ -27,7 +28,6 @@ from mars_engine.jobs.jobs import (
     wait_until_stopped,
 )
 from mars_engine.jobs.recorded_run import is_alive
-from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import Workspace, create_workspace
 

@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.records import ModelRecord, Run
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 

@@ -9,7 +9,7 @@ from app_workspaces import KINDS, PAGES, make_workspace
 from fakes import make_pairs
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ import tomllib
 import pytest
 
 from mars_engine.core.errors import ConfigError
+from mars_engine.core.shipped import shipped
 from mars_engine.service import serving
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import create_workspace
 
 TOKEN = "a-long-enough-token-for-tests"

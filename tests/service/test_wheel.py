@@ -42,7 +42,7 @@ def installed(tmp_path_factory) -> Path:
 
 
 def test_it_is_the_wheels_own_code_that_runs(installed, tmp_path):
-    code = "import mars_engine.service.shipped as s; print(s.shipped('app.py')); print(s.shipped('data'))"
+    code = "import mars_engine.core.shipped as s; print(s.shipped('app.py')); print(s.shipped('data'))"
     result = subprocess.run(
         [str(installed.with_name("python")), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

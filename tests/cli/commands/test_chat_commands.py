@@ -17,7 +17,7 @@ from mars_engine.cli.main import BAD_INPUT
 from mars_engine.cli.main import mars as cli
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.config import ChatConfig, EncoderConfig, MarsConfig, ProposeConfig, TriageConfig
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import (
     DATABASE_FILE,
     create_workspace,

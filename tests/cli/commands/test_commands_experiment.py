@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.cli.main import BAD_INPUT, UNUSABLE, mars
+from mars_engine.core.shipped import shipped
 from mars_engine.experiments.plan import BASELINES
 from mars_engine.experiments.record import newest_experiment
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 PLAN = """

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from mars_engine.cli.main import mars
 from mars_engine.core.clock import utc_now
+from mars_engine.core.shipped import shipped
 from mars_engine.jobs.recorded_run import recorded_run
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from scripted_chat import Answer, Asked, serving
 import mars_engine as mars
 from mars_engine.cli.main import mars as cli
 from mars_engine.core.config import ChatConfig, MarsConfig, TriageConfig
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, save_config
 
 pytestmark = pytest.mark.model

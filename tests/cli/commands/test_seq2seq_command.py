@@ -22,11 +22,11 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.cli.main import UNUSABLE, mars
 from mars_engine.core.config import GateConfig, MarsConfig, ProposeConfig, Seq2SeqConfig, TriageConfig
 from mars_engine.core.records import GeneratorCard, Proposal
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.generator_cards import generator_cards
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import DATABASE_FILE, create_workspace
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from tiny_transformers import save_tiny_backbone
 
 from mars_engine.cli.main import INTERRUPTED, NOT_READY, UNUSABLE, mars
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.workspace.workspace import DATABASE_FILE
 
 pytestmark = pytest.mark.model

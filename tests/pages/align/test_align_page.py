@@ -25,9 +25,9 @@ from mars_engine.cli.commands.align import align
 from mars_engine.cli.main import mars
 from mars_engine.core.clock import utc_now
 from mars_engine.core.records import Run, Turn
+from mars_engine.core.shipped import shipped
 from mars_engine.service.aligned import trained_policies
 from mars_engine.service.desk import Desk
-from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.aligning import POLICIES_FOLDER
 from mars_engine.workspace.workspace import create_workspace, find_workspace

@@ -11,8 +11,8 @@ from fakes import make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.clock import utc_now
+from mars_engine.core.shipped import shipped
 from mars_engine.service.exports import list_exports
-from mars_engine.service.shipped import shipped
 from mars_engine.service.uploads import save_upload
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.backup import list_backups

@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 import pytest
 from PIL import ImageColor
 
+from mars_engine.core.shipped import shipped
 from mars_engine.evaluate import report_charts, series
 from mars_engine.explore import colours
 from mars_engine.explore.plotly_figures import add_points, reach_of
 from mars_engine.jobs.run_history import Curves
-from mars_engine.service.shipped import shipped
 from pages.parts.drawing import charts, theme
 from pages.parts.drawing.charts import height_of_rows, styled
 from pages.parts.drawing.numbers import change_of, true_minus

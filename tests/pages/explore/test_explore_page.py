@@ -13,13 +13,13 @@ from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import Pair, Run, Turn
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.explore.excerpts import last_question
 from mars_engine.explore.figures import draw_cloud
 from mars_engine.explore.view import COLOURS, View
 from mars_engine.reward_models.score import score_model
 from mars_engine.service.desk import open_desk
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import run_rounds
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 from pages.parts.drawing import charts

@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.clock import utc_now
 from mars_engine.core.review_records import ReviewEvent
+from mars_engine.core.shipped import shipped
 from mars_engine.service.desk import open_desk
-from mars_engine.service.shipped import shipped
 from mars_engine.store import database, open_store
 from mars_engine.workspace.workspace import find_workspace
 from pages.parts.review.keys import DEFAULT_KEYS, load_keys

@@ -4,7 +4,7 @@ import pytest
 from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from pages.parts.frame.tour import STEPS
 
 pytestmark = pytest.mark.slow

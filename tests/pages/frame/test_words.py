@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.config import AllocationConfig
 from mars_engine.core.config.method import LAWS
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from pages.parts.frame.glossary import GLOSSARY, Word
 
 ASKED_FOR: dict[str, set[str]] = {

@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 from mars_engine.advise.advisor import advise
 from mars_engine.advise.kept import kept_advice
 from mars_engine.core.clock import utc_now
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 pytestmark = pytest.mark.slow

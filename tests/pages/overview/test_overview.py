@@ -10,11 +10,11 @@ from fakes import ListSource, make_bench, make_pairs, record_review
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.clock import utc_now
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.evaluate.status import StepCount
 from mars_engine.jobs.recorded_run import recorded_run
 from mars_engine.service.desk import Desk
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.rounds import open_round
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store
 from pages.parts.overview.steps import step_bar

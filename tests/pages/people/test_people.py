@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from mars_engine.core.clock import utc_now
 from mars_engine.core.judge_records import LabelOpinion
 from mars_engine.core.review_records import ReviewAction
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import find_workspace
 

@@ -4,10 +4,10 @@ import pytest
 from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
+from mars_engine.core.shipped import shipped
 from mars_engine.evaluate.costs import MachineTime
 from mars_engine.evaluate.heldout import Comparison
 from mars_engine.evaluate.story import TITLES
-from mars_engine.service.shipped import shipped
 from mars_engine.stats.intervals import Interval
 from pages.parts.present.figures import KINDS_DRAWN, gain_figure, machine_figure
 

@@ -9,7 +9,7 @@ from app_workspaces import make_workspace
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.errors import StoreError
-from mars_engine.service.shipped import shipped
+from mars_engine.core.shipped import shipped
 from pages.parts import card
 from pages.parts.card import Dealing, _read_request
 

@@ -15,13 +15,13 @@ from mars_engine.augment.propose import make_proposals
 from mars_engine.core.clock import utc_now
 from mars_engine.core.errors import NotReadyError, WorkerError
 from mars_engine.core.records import PairSet
+from mars_engine.core.shipped import shipped
 from mars_engine.curate.gain_order import Chance, GainOrder
 from mars_engine.curate.live import gain_stamp
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.reward_models.score import score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.serving import TOKEN_VARIABLE
-from mars_engine.service.shipped import shipped
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import open_store
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store, save_config

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import JudgeConfig, MarsConfig
 from mars_engine.core.judge_records import LabelOpinion
+from mars_engine.core.shipped import shipped
 from mars_engine.service.desk import Desk
-from mars_engine.service.shipped import shipped
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store, save_config
 from pages.parts.review.second_opinion import what_to_do
 

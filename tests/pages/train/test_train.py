@@ -18,11 +18,11 @@ from mars_engine.core.clock import utc_now
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import ProposalFailure, Run
+from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.service.generator_cards import generation_settings
-from mars_engine.service.shipped import shipped
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.rounds import open_round
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config
