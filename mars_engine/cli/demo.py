@@ -18,13 +18,12 @@ from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import Progress, WatchedProgress
-from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
+from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord
 from mars_engine.core.shipped import shipped
 from mars_engine.curate.judging.deciding import JUDGE_POLICY
 from mars_engine.curate.review import Decision, record_decisions
+from mars_engine.data.demo_pairs import DEMO_FILES, demo_sources
 from mars_engine.data.import_pairs import import_pairs
-from mars_engine.data.loaders import open_source
-from mars_engine.data.loaders.opening import PairSource
 from mars_engine.data.pair_index import PairIndexCache
 from mars_engine.embeddings.maps import MapShelf, UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
@@ -43,7 +42,6 @@ from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
 from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
 
-DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
 REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
 """Rewrites of the demo pairs, and doubts about their labels, that were recorded; and who wrote them."""
 READINGS_FILE = "demo-readings.jsonl"
@@ -94,11 +92,6 @@ class Stage(Protocol):
 
     def tell(self, what: object) -> None:
         """Tell a report, or a sentence."""
-
-
-def demo_sources() -> list[tuple[PairSource, Split]]:
-    """Open the packaged pairs of `mars demo`: those to train on, and those held out."""
-    return [(open_source(str(shipped("data") / name)), split) for name, split in DEMO_FILES]
 
 
 def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:

@@ -9,14 +9,12 @@ from typing import Any, Literal
 from mars_engine.core.errors import LoadError
 from mars_engine.core.import_records import ColumnExample, SourceColumns, import_report_from_plain
 from mars_engine.core.records import Pair, Turn
+from mars_engine.data.demo_pairs import DEMO
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.data.loaders import FORMAT_NAMES
 from mars_engine.jobs.own_process import ask_mars
 
-__all__ = ["DEMO", "FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_columns", "read_preview"]
-
-DEMO = "demo"
-"""The name of the packaged demo pairs, as a source."""
+__all__ = ["FORMAT_NAMES", "ImportRequest", "Part", "hub_location", "read_columns", "read_preview"]
 
 Part = Literal["train", "heldout", "both"]
 """Where the pairs go: all to be trained on, all held out, or a share of the prompts held out."""

@@ -3,9 +3,10 @@
 import json
 from collections import defaultdict
 
-from mars_engine.cli.demo import DEMO_FILES, READINGS_FILE
+from mars_engine.cli.demo import READINGS_FILE
 from mars_engine.core.shipped import shipped
 from mars_engine.curate.review import Decision
+from mars_engine.data.demo_pairs import DEMO_FILES
 
 
 def rows(name: str) -> list[dict]:

@@ -9,12 +9,12 @@ from rich.console import Console
 from mars_engine.cli import printing
 from mars_engine.cli.commands.findings import show_findings
 from mars_engine.cli.config_options import section_options
-from mars_engine.cli.demo import demo_sources
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import MarsConfig
 from mars_engine.core.config_overrides import override_config
 from mars_engine.core.import_records import ImportReport
+from mars_engine.data.demo_pairs import DEMO, demo_sources
 from mars_engine.data.export import ExportWhat, select_for_export
 from mars_engine.data.exporter import ExportShape, export_pairs
 from mars_engine.data.findings import read_findings
@@ -25,7 +25,6 @@ from mars_engine.data.loaders.options import columns_from, roles_from, scores_fr
 from mars_engine.evaluate.status import workspace_status
 from mars_engine.jobs import headlines
 from mars_engine.jobs.recorded_run import mark_lost_runs
-from mars_engine.service.import_reading import DEMO
 from mars_engine.service.uploads import forget_upload
 from mars_engine.workspace.hub_dataset import push_dataset
 from mars_engine.workspace.workspace import create_workspace, find_workspace, open_workspace_store

@@ -6,9 +6,10 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.core.errors import LoadError, MarsError
+from mars_engine.data.demo_pairs import DEMO
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.service.desk import Desk
-from mars_engine.service.import_reading import DEMO, FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
+from mars_engine.service.import_reading import FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
 from mars_engine.service.uploads import LARGEST_UPLOAD_MEBIBYTES, Upload, find_upload, forget_upload, save_upload
 from pages.parts.data.import_mapping import draw_mapping
 from pages.parts.data.import_preview import draw_first_pairs, draw_reports
