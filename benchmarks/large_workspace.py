@@ -37,11 +37,10 @@ from mars_engine.core.records import (
     content_id,
 )
 from mars_engine.embeddings.cache import SCHEMA, passage_key
-from mars_engine.embeddings.maps import MapShelf
 from mars_engine.reward_models.feature_choice import FeatureChoice, choice_key
 from mars_engine.reward_models.features import ProbeFeatures, TextStates
 from mars_engine.reward_models.probe import Probe, ProbeTrainer
-from mars_engine.workspace.workspace import Workspace, create_workspace, open_workbench
+from mars_engine.workspace.workspace import Workspace, create_workspace, map_shelf, open_workbench
 
 DIMENSION = 384
 LAYERS = (3, 5)
@@ -239,7 +238,7 @@ def _place(
         MapCluster(number, float(x), float(y), int((cluster == number).sum()), ("word", f"no{number}"))
         for number, (x, y) in enumerate(centres)
     ]
-    MapShelf(workspace.artifacts / "maps").save(
+    map_shelf(workspace).save(
         MapPoints(
             kind="difference",
             encoder=bench.encoder.fingerprint,

@@ -16,7 +16,7 @@ from mars_engine.jobs.recorded_run import RunNotes
 from mars_engine.jobs.recorded_work import recorded_work
 from mars_engine.store import Store, open_store
 from mars_engine.workspace.workspace import Workspace as Folder
-from mars_engine.workspace.workspace import find_workspace, open_workbench
+from mars_engine.workspace.workspace import find_workspace, map_shelf, open_workbench
 
 
 class OpenedWorkspace:
@@ -52,7 +52,7 @@ class OpenedWorkspace:
         return find_workspace(self.path)
 
     def _maps(self) -> MapShelf:
-        return MapShelf(self._folder().artifacts / "maps")
+        return map_shelf(self._folder())
 
     def _said(self) -> Progress:
         """Return where steps say how far they have come."""

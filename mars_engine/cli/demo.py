@@ -40,7 +40,7 @@ from mars_engine.reward_models.train import CHECKED_WARM_UP, train_warm_up
 from mars_engine.workspace.advising import advise_on
 from mars_engine.workspace.judges import SecondOpinion, second_opinion
 from mars_engine.workspace.rewrites_elsewhere import take_answers
-from mars_engine.workspace.workspace import ARTIFACTS, CONFIG_FILE, create_workspace, find_workspace, open_workbench
+from mars_engine.workspace.workspace import CONFIG_FILE, create_workspace, find_workspace, map_shelf, open_workbench
 
 REWRITES_FILE, WRITER = "demo-rewrites.jsonl", "a large language model"
 """Rewrites of the demo pairs, and doubts about their labels, that were recorded; and who wrote them."""
@@ -106,7 +106,7 @@ def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:
         open_workbench(workspace, watched) as bench,
         recorded_run(bench.store, "demo", settings, bench.clock, progress=watched) as notes,
     ):
-        report = _play(bench, MapShelf(workspace.root / ARTIFACTS / "maps"), stage)
+        report = _play(bench, map_shelf(workspace), stage)
         notes.summary |= headlines.of_model(report.checked) | headlines.of_evaluation(report.evaluation)
         return report
 

@@ -21,7 +21,7 @@ from mars_engine.jobs.recorded_run import mark_lost_runs
 from mars_engine.service.live_watch import LiveWatch
 from mars_engine.service.worker import WorkerClient
 from mars_engine.store import Store, open_store
-from mars_engine.workspace.workspace import ARTIFACTS, Workspace, find_workspace
+from mars_engine.workspace.workspace import Workspace, find_workspace, map_shelf
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Desk:
         self.worker = WorkerClient(self.root)
         self.live = LiveWatch(self.worker.live, lambda: live_stamp(self.store))
         self.gains = LiveWatch(lambda _: self.worker.gain_order(), lambda: gain_stamp(self.store))
-        self.maps = MapShelf(self.root / ARTIFACTS / "maps")
+        self.maps = map_shelf(self.workspace)
         self.explorer = Explorer(self.store, self.index_cache, self.maps, self.worker.embed)
 
     @property

@@ -15,6 +15,7 @@ from mars_engine.core.progress import Progress
 from mars_engine.core.records import EvaluationRecord
 from mars_engine.core.whole_file import completed_file
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.maps import MapShelf
 from mars_engine.embeddings.protocols import Encoder
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.evaluate.benchmark_folder import BenchmarkFolder
@@ -130,6 +131,11 @@ def open_workspace_store(workspace: Workspace) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def map_shelf(workspace: Workspace) -> MapShelf:
+    """Return the shelf of the workspace's semantic maps; nothing is read before a map is asked for."""
+    return MapShelf(workspace.artifacts / "maps")
 
 
 def make_encoder(workspace: Workspace) -> CachedEncoder:

@@ -6,8 +6,7 @@ import numpy as np
 
 from mars_engine.core.records import MapCluster, MapKind, MapPoints
 from mars_engine.data.pair_index import PairIndexCache
-from mars_engine.embeddings.maps import MapShelf
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+from mars_engine.workspace.workspace import find_workspace, map_shelf, open_workspace_store
 
 HOSTILE = (
     "<script>window.hacked=1</script> ![i](http://evil.invalid/i.png) $$x$$ :smile: **b** [l](http://evil.invalid)"
@@ -33,4 +32,4 @@ def add_map(root: Path, kind: MapKind = "difference") -> None:
         fitted_on=len(ids),
         settings={},
     )
-    MapShelf(workspace.artifacts / "maps").save(points, {})
+    map_shelf(workspace).save(points, {})

@@ -9,9 +9,9 @@ from mars_engine.cli import printing
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.records import MAP_KINDS
-from mars_engine.embeddings.maps import MapShelf, UmapMapper
+from mars_engine.embeddings.maps import UmapMapper
 from mars_engine.embeddings.maps.semantic_map import MapReport, make_map
-from mars_engine.workspace.workspace import ARTIFACTS
+from mars_engine.workspace.workspace import find_workspace, map_shelf
 
 
 @click.command(name="map")
@@ -34,7 +34,7 @@ def map_(session: Session, kinds: Any, again: bool, overrides: Overrides) -> Any
     it, and none is moved.
     """
     with working(session, "map", overrides) as (bench, notes):
-        shelf = MapShelf(session.root / ARTIFACTS / "maps")
+        shelf = map_shelf(find_workspace(session.root))
         store, encoder, config, progress = bench.store, bench.encoder, bench.config.map, bench.progress
         mapper = UmapMapper(config)
         reports = [

@@ -8,9 +8,8 @@ import click
 from mars_engine.cli.frame import Session, reporting
 from mars_engine.core.clock import utc_now
 from mars_engine.data.pair_index import PairIndexCache
-from mars_engine.embeddings.maps import MapShelf
 from mars_engine.evaluate.report_page import report_html, write_report
-from mars_engine.workspace.workspace import find_workspace, open_workspace_store
+from mars_engine.workspace.workspace import find_workspace, map_shelf, open_workspace_store
 
 
 @click.command()
@@ -26,7 +25,7 @@ def report(session: Session, path: Path, overwrite: bool) -> Any:
     """
     workspace = find_workspace(session.root)
     with open_workspace_store(workspace) as store:
-        maps = MapShelf(workspace.artifacts / "maps")
+        maps = map_shelf(workspace)
         index = PairIndexCache(store).current()
         html = report_html(store, index, root=workspace.root, config=workspace.config, clock=utc_now, maps=maps)
     written = write_report(html, path, overwrite=overwrite)
