@@ -11,8 +11,8 @@
 
 The package is cut by subject; a module imports from folders above it in this list only:
 
-    core           errors, records, configuration, protocols, progress, whole files and folders
-    stats          metrics, intervals, the crossed bootstrap, geometry
+    core           errors, records, configuration, progress, whole files and folders, where the shipped files are
+    stats          metrics, agreement, intervals, the crossed bootstrap, geometry
     store          the database and its migrations
     embeddings     sentence encoders, the cache, distances, semantic maps
     data           loaders, import, hold-out, export, source pairs, the index of pairs

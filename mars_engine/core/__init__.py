@@ -1,1 +1,1 @@
-"""Records, errors, configuration, review state, progress, whole files and folders."""
+"""Records, errors, configuration, review state, progress, whole files and folders, where the shipped files are."""

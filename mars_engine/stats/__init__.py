@@ -1,1 +1,1 @@
-"""Metrics, intervals, the crossed bootstrap, geometry: numpy only."""
+"""Metrics, agreement coefficients, intervals, the crossed bootstrap, geometry: numpy only."""
