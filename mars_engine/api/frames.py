@@ -4,7 +4,8 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import SPLITS, Prompt
+from mars_engine.core.plain_json import turns_as_json
+from mars_engine.core.records import SPLITS
 from mars_engine.core.review_state import proposal_states
 from mars_engine.curate.history import HistoryRow, label_history
 from mars_engine.data.pair_index import DECISION_CODES, SPLIT_CODES, VERDICT_CODES, PairIndex
@@ -25,7 +26,7 @@ def pairs_frame(store: Store, index: PairIndex) -> "pd.DataFrame":
         "split": _named(SPLIT_CODES, index.split),
         "dataset": _named(index.dataset_names, index.dataset),
         "subset": _named(index.subset_names, index.subset),
-        "prompt": [_turns(pair.prompt) for pair in found],
+        "prompt": [turns_as_json(pair.prompt) for pair in found],
         "chosen": [pair.chosen for pair in found],
         "rejected": [pair.rejected for pair in found],
         "margin": index.margin,
@@ -80,7 +81,7 @@ def proposals_frame(store: Store) -> "pd.DataFrame":
     rows = [
         [
             *[each.id, each.source_id, each.method, states[each.id].status, list(states[each.id].decided_by)],
-            *[_turns(each.prompt), each.chosen, each.rejected, states[each.id].chosen, states[each.id].rejected],
+            *[turns_as_json(each.prompt), each.chosen, each.rejected, states[each.id].chosen, states[each.id].rejected],
             *[list(each.flags), each.margin_before, each.margin_after, each.distance_before, each.distance_after],
             each.information_gain,
         ]
@@ -105,7 +106,3 @@ def _ids(index: PairIndex) -> list[str]:
 
 def _named(names: Any, codes: Any) -> list[str]:
     return [names[code] for code in codes.tolist()]
-
-
-def _turns(prompt: Prompt) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in prompt]

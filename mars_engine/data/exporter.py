@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import MANIFEST_ENDING, fault_of_name
 from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.plain_json import turns_as_json
 from mars_engine.core.records import ExportRow, Pair, Prompt
 from mars_engine.core.whole_file import completed_file
 
@@ -126,7 +127,7 @@ def _validate_shape(shape: str) -> None:
 
 
 def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
-    turns = {"mars_prompt": json.dumps(_turns(row.pair.prompt), ensure_ascii=False)}
+    turns = {"mars_prompt": json.dumps(turns_as_json(row.pair.prompt), ensure_ascii=False)}
     return {
         **_texts(row.pair, shape),
         **(turns if shape.startswith("standard") else {}),
@@ -143,7 +144,7 @@ def _texts(pair: Pair, shape: ExportShape) -> dict[str, Any]:
     if shape == "standard-implicit":
         before = opening(pair.prompt)
         return {"chosen": before + pair.chosen, "rejected": before + pair.rejected}
-    turns = _turns(pair.prompt)
+    turns = turns_as_json(pair.prompt)
     chosen, rejected = _answer(pair.chosen), _answer(pair.rejected)
     if shape == "conversational-implicit":
         return {"chosen": [*turns, *chosen], "rejected": [*turns, *rejected]}
@@ -159,10 +160,6 @@ def _texts(pair: Pair, shape: ExportShape) -> dict[str, Any]:
 
 def _answer(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
-
-
-def _turns(prompt: Prompt) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in prompt]
 
 
 def prompt_as_text(prompt: Prompt) -> str:

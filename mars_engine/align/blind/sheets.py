@@ -8,6 +8,7 @@ from typing import Any
 from mars_engine.align.alpaca.formats import load_outputs
 from mars_engine.align.blind.comparing import AnswerSheet, sheet_of
 from mars_engine.core.errors import LoadError
+from mars_engine.core.plain_json import turns_as_json
 from mars_engine.core.records import Prompt, Turn
 from mars_engine.core.whole_folder import replace_text
 
@@ -26,7 +27,7 @@ def write_sheet(path: Path, name: str, answers: Iterable[tuple[Prompt, str]]) ->
             "instruction": as_instruction(prompt),
             "output": answer,
             "generator": name,
-            TURNS: [{"role": turn.role, "content": turn.content} for turn in prompt],
+            TURNS: turns_as_json(prompt),
         }
         for prompt, answer in answers
     ]
