@@ -12,7 +12,6 @@ No column is named `margin`: TRL reads that as a margin of the loss and changes 
 import gzip
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any, BinaryIO, Literal, cast, get_args
 from mars_engine.core.errors import MarsError
 from mars_engine.core.file_names import MANIFEST_ENDING, fault_of_name
 from mars_engine.core.notebook import ShownAsTable
-from mars_engine.core.plain_json import turns_as_json
+from mars_engine.core.plain_json import finite_or_null, turns_as_json
 from mars_engine.core.records import ExportRow, Pair, Prompt
 from mars_engine.core.whole_file import completed_file
 
@@ -67,7 +66,7 @@ def export_pairs(
     """
     _validate_target(path, shape, overwrite=overwrite)
     # Converted before anything is written, so that a manifest that is not plain JSON leaves no file without one.
-    given = json.loads(json.dumps(_finite(manifest)))
+    given = json.loads(json.dumps(finite_or_null(manifest)))
     records = _Counted(_record(row, shape) for row in rows)
     first = next(records, None)
     if first is None:
@@ -131,11 +130,11 @@ def _record(row: ExportRow, shape: ExportShape) -> dict[str, Any]:
     return {
         **_texts(row.pair, shape),
         **(turns if shape.startswith("standard") else {}),
-        "mars_margin": _finite(row.margin),
+        "mars_margin": finite_or_null(row.margin),
         "mars_round": row.round,
         "mars_source_id": row.source_id,
         "mars_method": row.method,
-        "mars_semantic_distance": _finite(row.semantic_distance),
+        "mars_semantic_distance": finite_or_null(row.semantic_distance),
         "mars_weight": row.weight,
     }
 
@@ -232,14 +231,3 @@ def _export_file(path: Path) -> Iterator[BinaryIO]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _finite(value: Any) -> Any:
-    """Return a JSON value with None for every number that is not finite: JSON has no word for those."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -1,13 +1,11 @@
 """AlpacaEval by our own runner: policies against a baseline, or all against all, and the files of it."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,6 +26,7 @@ from mars_engine.align.alpaca.win_rate import WinRate, WinRateDifference, compar
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import EvaluateConfig
 from mars_engine.core.notebook import ShownAsTable
+from mars_engine.core.plain_json import finite_or_null
 from mars_engine.core.records import EvaluationRecord, FloatArray, content_id
 from mars_engine.store import Store
 
@@ -193,19 +192,10 @@ def _record(
             "judge_note": judge.note,
             "prompts": figures.prompts,
         },
-        results=_plain(dataclasses.asdict(figures)),
+        results=finite_or_null(dataclasses.asdict(figures)),
         artifact=artifact,
         created_at=clock(),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Return AlpacaEval's figures as plain JSON; NaN becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ---------------------------------------------------------------------------------------------------------- leaderboard
