@@ -64,6 +64,13 @@ def prompt_id(prompt: Prompt) -> str:
     return content_id(_said(prompt))
 
 
+def as_paragraphs(prompt: Prompt) -> str:
+    """Return a prompt as one text: its only turn as it is, several as paragraphs named by their roles."""
+    if len(prompt) == 1:
+        return prompt[0].content
+    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)
+
+
 def _said(prompt: Sequence[Turn]) -> list[list[str]]:
     return [[turn.role, same_text(turn.content)] for turn in prompt]
 

@@ -9,7 +9,7 @@ from mars_engine.align.alpaca.formats import load_outputs
 from mars_engine.align.blind.comparing import AnswerSheet, sheet_of
 from mars_engine.core.errors import LoadError
 from mars_engine.core.plain_json import turns_as_json
-from mars_engine.core.records import Prompt, Turn
+from mars_engine.core.records import Prompt, Turn, as_paragraphs
 from mars_engine.core.whole_folder import replace_text
 
 TURNS = "prompt"
@@ -24,7 +24,7 @@ def write_sheet(path: Path, name: str, answers: Iterable[tuple[Prompt, str]]) ->
     """
     rows = [
         {
-            "instruction": as_instruction(prompt),
+            "instruction": as_paragraphs(prompt),
             "output": answer,
             "generator": name,
             TURNS: turns_as_json(prompt),
@@ -32,13 +32,6 @@ def write_sheet(path: Path, name: str, answers: Iterable[tuple[Prompt, str]]) ->
         for prompt, answer in answers
     ]
     replace_text(path, json.dumps(rows, ensure_ascii=False, indent=1))
-
-
-def as_instruction(prompt: Prompt) -> str:
-    """Return the instruction of an answer sheet for a prompt: its only turn, or all turns with who speaks."""
-    if len(prompt) == 1:
-        return prompt[0].content
-    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)
 
 
 def load_sheet(path: Path, *, name: str = "") -> AnswerSheet:

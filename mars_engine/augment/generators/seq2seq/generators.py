@@ -10,7 +10,7 @@ from mars_engine.augment.generators.protocols import Generation, ParaphraseReque
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.errors import ConfigError
 from mars_engine.core.progress import Progress
-from mars_engine.core.records import GeneratorCard, JsonValue, Prompt
+from mars_engine.core.records import GeneratorCard, JsonValue, as_paragraphs
 
 PARAPHRASING = ("prefix", "decoding", "beams", "spare", "max_tokens")
 SEARCHING = {
@@ -207,7 +207,7 @@ def _wanted(request: RefineRequest, template: str) -> Wanted:
     answer, other = (
         (request.chosen, request.rejected) if request.side == "chosen" else (request.rejected, request.chosen)
     )
-    prompt = _as_text(request.prompt)
+    prompt = as_paragraphs(request.prompt)
     return Wanted(
         request.key,
         answer,
@@ -215,13 +215,6 @@ def _wanted(request: RefineRequest, template: str) -> Wanted:
         request.seed,
         lambda passage: template.format(prompt=prompt, answer=passage, other=other),
     )
-
-
-def _as_text(prompt: Prompt) -> str:
-    """Return a prompt as a text: one turn as it is, several as paragraphs named by their roles."""
-    if len(prompt) == 1:
-        return prompt[0].content
-    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt)
 
 
 def _escaped(text: str) -> str:
