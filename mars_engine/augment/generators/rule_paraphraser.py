@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mars_engine.augment.generators.phrase_book import SHIPPED_PHRASES, PhraseBook, Slot
 from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest
+from mars_engine.augment.quality.text_facts import normalized
 from mars_engine.core.records import GeneratorCard
 
 _DRAWS_PER_CANDIDATE = 8
@@ -59,15 +60,15 @@ class RuleParaphraser:
 
 
 def _distinct_variants(request: ParaphraseRequest, slots: Sequence[Slot]) -> tuple[str, ...]:
-    seen = {_normalised(request.text)}
+    seen = {normalized(request.text)}
     variants: list[str] = []
     for replacements in _choices(request, slots):
         if len(variants) >= request.count:
             break
         variant = _replaced(request.text, slots, replacements)
-        normalised = _normalised(variant)
-        if normalised not in seen:
-            seen.add(normalised)
+        key = normalized(variant)
+        if key not in seen:
+            seen.add(key)
             variants.append(variant)
     return tuple(variants)
 
@@ -103,7 +104,3 @@ def _replaced(text: str, slots: Sequence[Slot], replacements: Sequence[str | Non
             position = slot.end
     pieces.append(text[position:])
     return "".join(pieces)
-
-
-def _normalised(text: str) -> str:
-    return " ".join(text.split()).casefold()
