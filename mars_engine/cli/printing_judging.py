@@ -6,11 +6,11 @@ from mars_engine.augment.forecast_in_words import money_in_words
 from mars_engine.cli.printing import table
 from mars_engine.core.config import ChatConfig
 from mars_engine.core.judge_records import VERDICT_WORDS
+from mars_engine.curate.agreement import coefficient_in_words
 from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement
 from mars_engine.curate.judging.asking import JudgingForecast, JudgingReport
 from mars_engine.curate.judging.deciding import JudgeDecisions
 from mars_engine.curate.judging.recorded import RecordedOpinions
-from mars_engine.stats.agreement_coefficients import Coefficient
 from mars_engine.workspace.judges import SecondOpinion
 
 
@@ -94,7 +94,7 @@ def show_judge_agreement(console: Console, report: JudgeAgreement) -> None:
     ]
     table(console, "What judges said", ["judge", "right", "wrong", "ties", "by order", "unread"], rows)
     pairs = [
-        [each.first, each.second, f"{each.items:,}", _in_words(each.raw), _in_words(each.kappa)]
+        [each.first, each.second, f"{each.items:,}", coefficient_in_words(each.raw), coefficient_in_words(each.kappa)]
         for each in report.pairs
     ]
     if pairs:
@@ -102,10 +102,3 @@ def show_judge_agreement(console: Console, report: JudgeAgreement) -> None:
     for each in report.judges:
         if each.only_suspects:
             console.print(f"{each.judge} {ONLY_SUSPECTS}")
-
-
-def _in_words(coefficient: Coefficient) -> str:
-    interval = coefficient.interval
-    if interval is None:
-        return "undefined"
-    return f"{interval.estimate:.2f} ({interval.low:.2f} to {interval.high:.2f})".replace("-", "−")

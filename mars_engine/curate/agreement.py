@@ -186,3 +186,11 @@ def _disputed(store: Store, kind: ItemKind, marks: Mapping[str, Sequence[ReviewM
         for proposal_id, proposal in store.proposals.by_id(unclear).items():
             statuses[proposal_id] = proposal_state(proposal, events[proposal_id]).status
     return [item for item, status in statuses.items() if status == "disputed"]
+
+
+def coefficient_in_words(coefficient: Coefficient) -> str:
+    """Return a coefficient with its interval, or that it is undefined."""
+    interval = coefficient.interval
+    if interval is None:
+        return "undefined"
+    return f"{interval.estimate:.2f} ({interval.low:.2f} to {interval.high:.2f})".replace("-", "−")

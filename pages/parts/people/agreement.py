@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from mars_engine.curate.agreement import AgreementReport
+from mars_engine.curate.agreement import AgreementReport, coefficient_in_words
 from mars_engine.stats.agreement_coefficients import Coefficient
 from pages.parts.drawing.tables import draw_table
 from pages.parts.frame.page import presenting
@@ -55,7 +55,13 @@ def _draw_each_two(report: AgreementReport, items: str) -> None:
         "Agreement of each two people",
         ("first", "second", items, "raw agreement", "Cohen’s κ"),
         [
-            (each.first, each.second, f"{each.items:,}", in_words(each.raw), in_words(each.kappa))
+            (
+                each.first,
+                each.second,
+                f"{each.items:,}",
+                coefficient_in_words(each.raw),
+                coefficient_in_words(each.kappa),
+            )
             for each in report.pairs
         ],
         numbers=(items, "raw agreement", "Cohen’s κ"),
@@ -72,11 +78,3 @@ def _draw_coefficient(label: str, coefficient: Coefficient, explains: str) -> No
         st.metric(label, value, help=None if presenting() else explains)
         if interval is not None:
             st.text(f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−"))
-
-
-def in_words(coefficient: Coefficient) -> str:
-    """Return a coefficient with its interval, or that it is undefined."""
-    interval = coefficient.interval
-    if interval is None:
-        return "undefined"
-    return f"{interval.estimate:.2f} ({interval.low:.2f} to {interval.high:.2f})".replace("-", "−")

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
+from mars_engine.curate.agreement import coefficient_in_words
 from mars_engine.curate.judging.agreement import ONLY_SUSPECTS, JudgeAgreement, judge_agreement
 from mars_engine.service.desk import Desk
 from pages.parts.drawing.tables import draw_table
-from pages.parts.people.agreement import in_words
 
 SAID = ("label right", "label wrong", "ties", "by order", "unread")
 
@@ -46,7 +46,13 @@ def draw_judges(report: JudgeAgreement) -> None:
             "Agreement of judges, people and margin",
             ("first", "second", "pairs", "raw agreement", "Cohen’s κ"),
             [
-                (each.first, each.second, f"{each.items:,}", in_words(each.raw), in_words(each.kappa))
+                (
+                    each.first,
+                    each.second,
+                    f"{each.items:,}",
+                    coefficient_in_words(each.raw),
+                    coefficient_in_words(each.kappa),
+                )
                 for each in report.pairs
             ],
             numbers=("pairs", "raw agreement", "Cohen’s κ"),
