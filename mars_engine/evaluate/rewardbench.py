@@ -392,6 +392,11 @@ def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
+def score_in_percent(score: float | None) -> str:
+    """Return a score, a share between 0 and 1, as it is published: in percent, with one place; a dash for none."""
+    return "–" if score is None else f"{100 * score:.1f}"
+
+
 def truncation_of(record: EvaluationRecord) -> Truncation | None:
     """Return what the length limit cut; None where it is not known, as of figures from a file."""
     found = record.results["truncation"]

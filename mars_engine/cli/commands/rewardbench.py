@@ -23,6 +23,7 @@ from mars_engine.evaluate.rewardbench import (
     is_published,
     keep_published,
     run_rewardbench,
+    score_in_percent,
     scores_of,
 )
 from mars_engine.evaluate.rewardbench_scores import PRIOR_SETS
@@ -182,27 +183,23 @@ def _show(console: Console, record: EvaluationRecord) -> None:
             subset.section or "–",
             "–" if is_others else _count(subset.rows),
             _count(subset.published_rows),
-            _percent(subset.score),
+            score_in_percent(subset.score),
         ]
         for subset in scores.subsets
     ]
     if rows:
         printing.table(console, "By subset", ["subset", "section", "rows", "published", "score"], rows)
-    rows = [[section.name, _percent(section.score)] for section in scores.sections]
-    rows.append(["four-section mean" if scores.version == 1 else "", _percent(scores.four_section_mean)])
+    rows = [[section.name, score_in_percent(section.score)] for section in scores.sections]
+    rows.append(["four-section mean" if scores.version == 1 else "", score_in_percent(scores.four_section_mean)])
     counts_prior_sets = any(section.name == PRIOR_SETS and section.score is not None for section in scores.sections)
     overall = "overall (weights 2, 2, 2, 2, 1)" if counts_prior_sets else "overall"
-    rows.append([overall, _percent(scores.overall)])
-    rows.append(["accuracy over all rows", _percent(record.results["accuracy"])])
+    rows.append([overall, score_in_percent(scores.overall)])
+    rows.append(["accuracy over all rows", score_in_percent(record.results["accuracy"])])
     printing.table(console, "By section", ["section", "score"], [row for row in rows if row[0]])
     for sentence in caveats(record):
         console.print(sentence)
     if record.artifact:
         console.print(f"files: {record.artifact}")
-
-
-def _percent(score: float | None) -> str:
-    return "–" if score is None else f"{100 * score:.1f}"
 
 
 def _count(count: int) -> str:

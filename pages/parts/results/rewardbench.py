@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from mars_engine.evaluate.heldout_sections import HeldoutSections
-from mars_engine.evaluate.rewardbench import BenchmarkedModel
+from mars_engine.evaluate.rewardbench import BenchmarkedModel, score_in_percent
 from mars_engine.evaluate.rewardbench_scores import SectionScore, SubsetScore
 from mars_engine.explore.colours import SERIES
 from pages.parts.drawing import charts
@@ -94,9 +94,9 @@ def _draw_sections(version: int, models: Sequence[BenchmarkedModel]) -> None:
 
 
 def _section_row(model: BenchmarkedModel) -> tuple[str, ...]:
-    sections = [f"{_percent(each.score)}{'*' if _is_part(each) else ''}" for each in model.scores.sections]
+    sections = [f"{score_in_percent(each.score)}{'*' if _is_part(each) else ''}" for each in model.scores.sections]
     counts = ("–", "–") if model.is_published else (f"{model.scores.rows:,}", f"{model.scores.ties:,}")
-    return (model.label, *sections, *(_percent(score) for _, score in model.means), *counts)
+    return (model.label, *sections, *(score_in_percent(score) for _, score in model.means), *counts)
 
 
 def _is_part(section: SectionScore) -> bool:
@@ -154,7 +154,7 @@ def _draw_subset_table(version: int, models: Sequence[BenchmarkedModel]) -> None
 
 
 def _subset_cell(subset: SubsetScore | None) -> str:
-    return "–" if subset is None else f"{_percent(subset.score)} ({subset.rows:,} rows)"
+    return "–" if subset is None else f"{score_in_percent(subset.score)} ({subset.rows:,} rows)"
 
 
 def _subset_names(models: Sequence[BenchmarkedModel]) -> list[str]:
@@ -162,7 +162,3 @@ def _subset_names(models: Sequence[BenchmarkedModel]) -> list[str]:
     sections = {subset.name: subset.section for model in models for subset in model.scores.subsets}
     order = [section.name for section in models[0].scores.sections]
     return sorted(sections, key=lambda name: order.index(sections[name]) if sections[name] else len(order))
-
-
-def _percent(score: float | None) -> str:
-    return "–" if score is None else f"{100 * score:.1f}"
