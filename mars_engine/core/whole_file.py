@@ -140,5 +140,10 @@ def file_sha256(path: Path) -> str:
 
 @cache
 def _sha256_of(path: Path, *_as_it_was: int) -> str:
+    return read_sha256(path)
+
+
+def read_sha256(path: Path) -> str:
+    """Read a file now, whatever was read of it before, and return its SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

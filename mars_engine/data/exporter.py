@@ -10,7 +10,6 @@ No column is named `margin`: TRL reads that as a margin of the loss and changes 
 """
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from mars_engine.core.file_names import MANIFEST_ENDING, fault_of_name
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.plain_json import finite_or_null, turns_as_json
 from mars_engine.core.records import ExportRow, Pair, Prompt
-from mars_engine.core.whole_file import completed_file
+from mars_engine.core.whole_file import completed_file, read_sha256
 
 ExportShape = Literal["standard", "standard-implicit", "conversational", "conversational-implicit"]
 FILE_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
@@ -74,7 +73,7 @@ def export_pairs(
     columns = tuple(first)
     with _export_file(path) as stream:
         _write_records(first, chain([first], records), stream, path.name.lower())
-    sha256 = _sha256(path)
+    sha256 = read_sha256(path)
     manifest_path = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     facts = {"file": path.name, "shape": shape, "rows": records.count, "columns": list(columns), "sha256": sha256}
     with _export_file(manifest_path) as stream:
@@ -226,8 +225,3 @@ def _export_file(path: Path) -> Iterator[BinaryIO]:
         raise MarsError(f"{path} cannot be written: {error}", remedy="check the folder and the space left") from error
     except UnicodeEncodeError as error:
         raise MarsError(f"a text cannot be written as UTF-8: {error}", remedy="leave out the pair it is of") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

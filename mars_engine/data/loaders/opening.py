@@ -1,6 +1,5 @@
 """Opening a source: find its reader, recognise its format, and hand out its rows."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from mars_engine.core.errors import LoadError
 from mars_engine.core.file_names import fault_of_name
 from mars_engine.core.import_records import ParsedRow, SourceColumns
 from mars_engine.core.records import content_id
+from mars_engine.core.whole_file import read_sha256
 from mars_engine.data.loaders.cells import Cells, columns_in, literal_columns
 from mars_engine.data.loaders.choices import validate_labels
 from mars_engine.data.loaders.file_kinds import extension_of
@@ -217,8 +217,7 @@ def _file_hash(path: Path) -> str:
             raise LoadError(f"there is no file {path}", remedy="check the path")
         if not path.is_file():
             raise LoadError(f"{path} is not a file", expected="one file", remedy="name a file in it, or use hub:FOLDER")
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return read_sha256(path)
     except PermissionError as error:
         raise LoadError(f"{path} may not be read", remedy="give yourself the right to read it") from error
     except (OSError, ValueError) as error:

@@ -5,7 +5,6 @@
 sees the old map or the new one, whole.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ import numpy as np
 
 from mars_engine.core.errors import WorkspaceError
 from mars_engine.core.records import ID_LENGTH, MAP_KINDS, MapCluster, MapKind, MapPoints
-from mars_engine.core.whole_file import completed_file, put_in_place
+from mars_engine.core.whole_file import completed_file, put_in_place, read_sha256
 from mars_engine.embeddings.maps.protocols import MapReducer
 
 MAP_FILE = "map.json"
@@ -100,7 +99,7 @@ class MapShelf:
         )
         np.save(unfinished / EMBEDDINGS_FILE, points.embeddings.astype(np.float16))
         joblib.dump(reducer, unfinished / REDUCER_FILE)
-        name = "-".join([_sha256(unfinished / file)[:8] for file in (POINTS_FILE, EMBEDDINGS_FILE, REDUCER_FILE)])
+        name = "-".join([read_sha256(unfinished / file)[:8] for file in (POINTS_FILE, EMBEDDINGS_FILE, REDUCER_FILE)])
         description = {
             "kind": points.kind,
             "encoder": points.encoder,
@@ -108,7 +107,7 @@ class MapShelf:
             "settings": dict(points.settings),
             "clusters": [asdict(cluster) for cluster in points.clusters],
             "files": name,
-            "reducer_sha256": _sha256(unfinished / REDUCER_FILE),
+            "reducer_sha256": read_sha256(unfinished / REDUCER_FILE),
         }
         if not (folder / name).is_dir():
             put_in_place(unfinished, folder / name)
@@ -159,13 +158,8 @@ def _read_points(kind: MapKind, path: Path) -> MapPoints:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _require_sha256(path: Path, expected: str) -> None:
-    if _sha256(path) != expected:
+    if read_sha256(path) != expected:
         raise ValueError(f"{path.name} was altered")
 
 
