@@ -14,8 +14,8 @@ from mars_engine.data.loaders.drafts import (
     NO_SCORES,
     NOT_TEXT,
     OVERALL_DISAGREES,
-    Draft,
     Dropped,
+    PairDraft,
     attributes_of,
     number_of,
     subset_of,
@@ -55,7 +55,7 @@ def fits_completions(cells: Cells) -> bool:
     )
 
 
-def parse_completions(cells: Cells) -> list[Draft]:
+def parse_completions(cells: Cells) -> list[PairDraft]:
     """UltraFeedback. The mean of the ratings decides unless the options say otherwise; a disagreement is noted."""
     completions = cells["completions"]
     if not isinstance(completions, list) or not all(isinstance(completion, Mapping) for completion in completions):
@@ -80,7 +80,7 @@ def fits_answers(cells: Cells) -> bool:
     return column is not None and states_prompt_before_answers(cells)
 
 
-def parse_answers(cells: Cells) -> list[Draft]:
+def parse_answers(cells: Cells) -> list[PairDraft]:
     column = _list_column(cells)
     answers = cells[column] if column is not None else None
     if not isinstance(answers, list):
@@ -153,7 +153,7 @@ def _scored_beside(cells: Cells, answers: Sequence[Any]) -> list[Scored]:
     ]
 
 
-def _drafts(cells: Cells, scored: Sequence[Scored], subset: str, notes: tuple[str, ...]) -> list[Draft]:
+def _drafts(cells: Cells, scored: Sequence[Scored], subset: str, notes: tuple[str, ...]) -> list[PairDraft]:
     """The highest score is chosen; the first of equals counts."""
     best, worst = _ends(scored)
     if best.score == worst.score:
@@ -165,11 +165,11 @@ def _drafts(cells: Cells, scored: Sequence[Scored], subset: str, notes: tuple[st
     return [_draft(prompt, best, each, subset, notes) for each in against]
 
 
-def _draft(prompt: Prompt, best: Scored, worse: Scored, subset: str, notes: tuple[str, ...]) -> Draft:
+def _draft(prompt: Prompt, best: Scored, worse: Scored, subset: str, notes: tuple[str, ...]) -> PairDraft:
     by_rank = best.shown < worse.shown
     scores = {} if by_rank else {"score_chosen": best.shown, "score_rejected": worse.shown}
     attributes = attributes_of({"chosen_model": best.model, "rejected_model": worse.model, **scores})
-    return Draft(prompt, best.text, worse.text, subset, attributes, notes)
+    return PairDraft(prompt, best.text, worse.text, subset, attributes, notes)
 
 
 def _ends(scored: Sequence[Scored]) -> tuple[Scored, Scored]:

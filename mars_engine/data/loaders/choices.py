@@ -13,8 +13,8 @@ from mars_engine.data.loaders.drafts import (
     NO_PREFERENCE,
     NOT_TEXT,
     TIE,
-    Draft,
     Dropped,
+    PairDraft,
     draft_of_dialogues,
     number_of,
     prompt_of,
@@ -60,7 +60,7 @@ def fits_pku(cells: Cells) -> bool:
     return is_side(cells.peek("response_0")) and is_side(cells.peek("response_1"))
 
 
-def parse_pku(cells: Cells) -> list[Draft]:
+def parse_pku(cells: Cells) -> list[PairDraft]:
     preferred = number_of(cells[f"{cells.options.preference}_response_id"])
     if preferred not in {0, 1}:
         raise Dropped(NO_PREFERENCE)
@@ -80,14 +80,14 @@ def fits_two(cells: Cells) -> bool:
     return dialogues or has_prompt(cells, sides_are_answers=True)
 
 
-def parse_two(cells: Cells) -> list[Draft]:
+def parse_two(cells: Cells) -> list[PairDraft]:
     names = two_responses(cells)
     if names is None:
         raise Dropped(NO_PREFERENCE)
     return _drafts(cells, names[:2], _verdict(cells, names))
 
 
-def _drafts(cells: Cells, names: tuple[str, str], verdict: Verdict) -> list[Draft]:
+def _drafts(cells: Cells, names: tuple[str, str], verdict: Verdict) -> list[PairDraft]:
     values = [cells[name] for name in names]
     prompts = cells.peek("prompt")
     if all(_texts(value) for value in values) and _texts(prompts):  # the arenas' turns, questions beside answers
@@ -236,7 +236,7 @@ def fits_summaries(cells: Cells) -> bool:
     return len(texts_of_summaries(cells)) == 2 and isinstance(cells.peek("info"), dict)
 
 
-def parse_summaries(cells: Cells) -> list[Draft]:
+def parse_summaries(cells: Cells) -> list[PairDraft]:
     """OpenAI's comparisons of summaries: the post with its title is the prompt."""
     info, texts, choice = cells["info"], texts_of_summaries(cells), number_of(cells["choice"])
     cells.use("summaries")

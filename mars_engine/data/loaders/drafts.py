@@ -63,7 +63,7 @@ class Dropped(Exception):  # noqa: N818 - a verdict on a row, not an error of th
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PairDraft:
     """A pair as its row states it; `checked_pair` decides whether it can be used. `notes` are odd and no hindrance."""
 
     prompt: Prompt
@@ -74,7 +74,7 @@ class Draft:
     notes: tuple[str, ...] = ()
 
 
-def checked_pair(draft: Draft) -> Pair:
+def checked_pair(draft: PairDraft) -> Pair:
     """Return the pair of a draft, its texts exactly as the row has them.
 
     Raises:
@@ -144,7 +144,7 @@ def prompt_of(value: Any) -> Prompt:
     return turns
 
 
-def draft_of_dialogues(chosen: Prompt, rejected: Prompt, row: Row) -> Draft:
+def draft_of_dialogues(chosen: Prompt, rejected: Prompt, row: Row) -> PairDraft:
     """Return the draft of two dialogues that share all turns but the last, which is the assistant's."""
     if chosen[-1].role != "assistant" or rejected[-1].role != "assistant":
         ends = [dialogue for dialogue in (chosen, rejected) if dialogue[-1].role != "assistant"]
@@ -169,10 +169,10 @@ def same_turns(one: Prompt, other: Prompt) -> bool:
     )
 
 
-def draft_of(row: Row, prompt: Prompt, chosen: Any, rejected: Any, *, keep: Sequence[str] = ()) -> Draft:
+def draft_of(row: Row, prompt: Prompt, chosen: Any, rejected: Any, *, keep: Sequence[str] = ()) -> PairDraft:
     """Return a draft with the row's subset and attributes; `keep` names further attribute columns."""
     attributes = attributes_of({name: row.get(name) for name in (*ATTRIBUTE_COLUMNS, *keep)})
-    return Draft(prompt, chosen, rejected, subset_of(row, "subset", "domain"), attributes)
+    return PairDraft(prompt, chosen, rejected, subset_of(row, "subset", "domain"), attributes)
 
 
 def subset_of(row: Row, *columns: str) -> str:

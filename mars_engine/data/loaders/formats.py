@@ -7,7 +7,7 @@ from mars_engine.core.import_records import ParsedRow
 from mars_engine.core.records import Pair
 from mars_engine.data.loaders import answers, choices, hh_rlhf, rewardbench, trl
 from mars_engine.data.loaders.cells import MEDIA_NAMES, TOOL_NAMES, Cells, is_blank
-from mars_engine.data.loaders.drafts import HAS_MEDIA, TOOLS_OFFERED, Draft, Dropped, Row, checked_pair
+from mars_engine.data.loaders.drafts import HAS_MEDIA, TOOLS_OFFERED, Dropped, PairDraft, Row, checked_pair
 from mars_engine.data.loaders.options import ReadingOptions
 from mars_engine.data.loaders.prompts import refuse_lost_history, with_system
 from mars_engine.data.loaders.scores import SCORE_COLUMNS, with_scores
@@ -32,7 +32,7 @@ class Format:
     needs: str
     has: Callable[[Cells], bool]
     fits: Callable[[Cells], bool]
-    parse: Callable[[Cells], list[Draft]]
+    parse: Callable[[Cells], list[PairDraft]]
     scored: bool = True
     options: ReadingOptions = field(default_factory=ReadingOptions, compare=False)
     literal: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ class Format:
                 reasons.append(verdict.reason)
         return ParsedRow(number, tuple(pairs), tuple(reasons), tuple(dict.fromkeys(notes)), cells.unused())
 
-    def _drafts(self, cells: Cells) -> list[Draft]:
+    def _drafts(self, cells: Cells) -> list[PairDraft]:
         drafts = [replace(draft, prompt=with_system(draft.prompt, cells)) for draft in self.parse(cells)]
         for draft in drafts:
             refuse_lost_history(cells, draft)

@@ -8,8 +8,8 @@ import re
 from mars_engine.core.records import Prompt, Turn
 from mars_engine.data.loaders.drafts import (
     NOT_A_DIALOGUE,
-    Draft,
     Dropped,
+    PairDraft,
     Row,
     are_texts,
     checked_text,
@@ -38,7 +38,7 @@ def is_open_dialogue(text: str) -> bool:
     return bool(_BEGINNING.match(text) and _OPEN_END.search(text))
 
 
-def parse(row: Row) -> list[Draft]:
+def parse(row: Row) -> list[PairDraft]:
     return [draft_of_dialogues(dialogue_turns(row["chosen"]), dialogue_turns(row["rejected"]), row)]
 
 

@@ -23,8 +23,8 @@ from mars_engine.data.loaders.drafts import (
     OTHER_PROMPT,
     SEVERAL_PROMPTS,
     SEVERAL_SYSTEMS,
-    Draft,
     Dropped,
+    PairDraft,
     checked_text,
     turns_of,
 )
@@ -91,7 +91,7 @@ def texts_of_sides(cells: Cells) -> list[str]:
     return [value for side in ("chosen", "rejected") if isinstance(value := cells.peek(side), str)]
 
 
-def refuse_lost_history(cells: Cells, draft: Draft) -> None:
+def refuse_lost_history(cells: Cells, draft: PairDraft) -> None:
     """Raise Dropped where a column of what came before the prompt was not used, and says what the pair does not say."""
     for name in BEFORE_PROMPTS:
         value = cells.peek(name) if name not in cells.used_names else None

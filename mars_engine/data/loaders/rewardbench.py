@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 from mars_engine.data.loaders.cells import Cells
-from mars_engine.data.loaders.drafts import EMPTY_SIDE, NOT_TEXT, Draft, Dropped, are_texts, draft_of
+from mars_engine.data.loaders.drafts import EMPTY_SIDE, NOT_TEXT, Dropped, PairDraft, are_texts, draft_of
 from mars_engine.data.loaders.prompts import prompt_in
 from mars_engine.data.loaders.trl import has_sides, states_prompt
 
@@ -19,7 +19,7 @@ def fits_v1(cells: Cells) -> bool:
     return are_texts(cells.peek("prompt"), cells.peek("chosen"), cells.peek("rejected"))
 
 
-def parse_v1(cells: Cells) -> list[Draft]:
+def parse_v1(cells: Cells) -> list[PairDraft]:
     prompt = prompt_in(cells, sides_are_answers=True)
     return [draft_of(cells, prompt, cells["chosen"], cells["rejected"], keep=("id",))]
 
@@ -33,7 +33,7 @@ def fits_v2(cells: Cells) -> bool:
     return all(isinstance(side, list) and bool(side) and are_texts(*side) for side in sides)
 
 
-def parse_v2(cells: Cells) -> list[Draft]:
+def parse_v2(cells: Cells) -> list[PairDraft]:
     """Every correct answer against every incorrect one."""
     prompt = prompt_in(cells, sides_are_answers=True)
     sides = product(_answers(cells["chosen"]), _answers(cells["rejected"]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mars_engine.data.loaders.cells import Cells, value_at
-from mars_engine.data.loaders.drafts import EQUAL_SCORES, SCORES_REVERSED, TIE, Draft, Dropped, number_of
+from mars_engine.data.loaders.drafts import EQUAL_SCORES, SCORES_REVERSED, TIE, Dropped, PairDraft, number_of
 
 _WORDS = (
     "score",
@@ -42,7 +42,7 @@ def side_scores(cells: Cells) -> tuple[float, float] | None:
     return None
 
 
-def with_scores(drafts: Sequence[Draft], cells: Cells) -> list[Draft]:
+def with_scores(drafts: Sequence[PairDraft], cells: Cells) -> list[PairDraft]:
     """Return drafts with the sides' scores among their attributes, and a note where these say the reverse.
 
     Raises:

@@ -13,8 +13,8 @@ from mars_engine.data.loaders.drafts import (
     IDENTICAL_SIDES,
     NOT_TEXT,
     OTHER_PROMPT,
-    Draft,
     Dropped,
+    PairDraft,
     Row,
     are_texts,
     checked_text,
@@ -65,14 +65,14 @@ def fits(cells: Cells) -> bool:
     return is_side(cells.peek("chosen")) and is_side(cells.peek("rejected"))
 
 
-def parse_explicit(cells: Cells) -> list[Draft]:
+def parse_explicit(cells: Cells) -> list[PairDraft]:
     """The prompt of the columns, before single answers or as the beginning of whole dialogues."""
     chosen, rejected = turns_or_text(cells["chosen"]), turns_or_text(cells["rejected"])
     prompt = prompt_in(cells, sides_are_answers=are_answers(cells))
     return [draft_of_sides(cells, prompt, chosen, rejected)]
 
 
-def parse_implicit(row: Row) -> list[Draft]:
+def parse_implicit(row: Row) -> list[PairDraft]:
     """The prompt is what both sides begin with."""
     chosen, rejected = (_without_wrapping(turns_or_text(row[side])) for side in ("chosen", "rejected"))
     if isinstance(chosen, str) and isinstance(rejected, str) and (is_dialogue(chosen) or is_dialogue(rejected)):
@@ -93,7 +93,7 @@ def parse_implicit(row: Row) -> list[Draft]:
     return [draft_of(row, (Turn("user", chosen[:end]),), chosen[end:], rejected[end:])]
 
 
-def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> Draft:
+def draft_of_sides(cells: Row, prompt: Prompt, chosen: Side, rejected: Side) -> PairDraft:
     """Return the draft of a stated prompt and two sides, which may repeat the prompt as their beginning."""
     if isinstance(chosen, str) and isinstance(rejected, str):
         if (is_dialogue(chosen) or is_dialogue(rejected)) and (
@@ -186,7 +186,7 @@ def has_own(cells: Cells) -> bool:
     return has_sides(cells) and "mars_prompt" in cells
 
 
-def parse_own(cells: Cells) -> list[Draft]:
+def parse_own(cells: Cells) -> list[PairDraft]:
     """What MARS wrote in a standard shape: `mars_prompt` has the turns that the text of the prompt was made from."""
     try:
         value = cells.raw("mars_prompt")
@@ -206,7 +206,7 @@ def parse_own(cells: Cells) -> list[Draft]:
     return [draft_of(cells, prompt, chosen, rejected)]
 
 
-def parse_messages(cells: Cells) -> list[Draft]:
+def parse_messages(cells: Cells) -> list[PairDraft]:
     """ms-swift: `messages` ends with the chosen answer, and the rejected one stands in a column of its own."""
     messages = turns_of(cells["messages"])
     rejected = turns_or_text(cells["rejected_response" if "rejected_response" in cells else "rejected_messages"])
@@ -225,7 +225,7 @@ def fits_messages(cells: Cells) -> bool:
     return are_turns(cells.peek("messages"))
 
 
-def parse_output_list(cells: Cells) -> list[Draft]:
+def parse_output_list(cells: Cells) -> list[PairDraft]:
     """LLaMA-Factory: `output` is a list of the chosen and the rejected answer."""
     output = cells["output"]
     if not isinstance(output, list) or len(output) != 2:
