@@ -44,7 +44,7 @@ class TryShown:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondOpinion:
+class OpinionOnCard:
     """What a judge says of a source pair's label."""
 
     judge: str
@@ -98,7 +98,7 @@ class PairCard:
     skipped: bool = False
     seen: bool = False
     """Whether the annotator knows its labels from what he or she did before: then it is never shown blind."""
-    opinions: tuple[SecondOpinion, ...] = ()
+    opinions: tuple[OpinionOnCard, ...] = ()
     """Of judges; the card shows them once the annotator has decided, or before that where `opinions_first`."""
     opinions_first: bool = False
     kind: Literal["pair"] = "pair"
@@ -170,15 +170,15 @@ def pair_card(
         figures=tuple(figure for figure in figures if figure.before is not None),
         subset=pair.subset,
         dataset=index.dataset_names[index.dataset[place]],
-        opinions=tuple(_second_opinion(each) for each in opinions),
+        opinions=tuple(_opinion_on_card(each) for each in opinions),
         opinions_first=opinions_first,
     )
 
 
-def _second_opinion(opinion: LabelOpinion) -> SecondOpinion:
+def _opinion_on_card(opinion: LabelOpinion) -> OpinionOnCard:
     decisions: Mapping[LabelVerdict, Literal["label_right", "flip"]] = {"chosen": "label_right", "rejected": "flip"}
     note = f" ({opinion.note})" if opinion.note else ""
-    return SecondOpinion(
+    return OpinionOnCard(
         f"{JUDGE_PREFIX}{opinion.judge}", f"{VERDICT_WORDS[opinion.verdict]}{note}", decisions.get(opinion.verdict)
     )
 
