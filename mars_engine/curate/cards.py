@@ -69,7 +69,7 @@ class ProposedTexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class DecisionOnCard:
     """What the annotator did to the item of a card, in an act on `items` items."""
 
     action: ReviewAction
@@ -220,10 +220,10 @@ def proposal_card(
     )
 
 
-def decision_of(event: ReviewEvent, *, items: int) -> Decision:
+def decision_of(event: ReviewEvent, *, items: int) -> DecisionOnCard:
     """Return what an event says, for its card."""
     place = None if event.edited_prompt is None else last_user_turn(event.edited_prompt)
-    return Decision(
+    return DecisionOnCard(
         action=event.action,
         sequence=event.sequence,
         note=event.note,

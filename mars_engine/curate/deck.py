@@ -15,7 +15,7 @@ from mars_engine.core.review_records import ItemKind, ReviewEvent, StandingAct
 from mars_engine.core.review_state import effective_events, proposal_state, reveals_labels
 from mars_engine.curate.cards import (
     Card,
-    Decision,
+    DecisionOnCard,
     Ranking,
     decision_of,
     pair_card,
@@ -76,7 +76,7 @@ class RecentAct:
 
     id: str
     """Of the item."""
-    decision: Decision
+    decision: DecisionOnCard
     card: Card | None
     """None where the reader holds it."""
 
@@ -316,7 +316,7 @@ def _taught(annotator: str, event: ReviewEvent) -> bool:
     return event.annotator == annotator and reveals_labels(event.action, event.presented)
 
 
-def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[ReviewEvent]]) -> Decision:
+def _decision(act: StandingAct, annotator: str, events: Mapping[str, Sequence[ReviewEvent]]) -> DecisionOnCard:
     event = next(each for each in events[act.items[0]] if (each.annotator, each.sequence) == (annotator, act.sequence))
     return decision_of(event, items=len(act.items))
 
