@@ -11,7 +11,7 @@ from mars_engine.augment.generators.causal.manner import (
     refinements_wanted,
     rules_of,
 )
-from mars_engine.augment.generators.named_model import NamedModel
+from mars_engine.augment.generators.generator_model import GeneratorModel
 from mars_engine.augment.generators.passages.rewriting import Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import PassageWriter, Search
 from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
@@ -23,9 +23,9 @@ from mars_engine.embeddings.model_folder import PACKAGED
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
 
 
-def causal_model(config: CausalConfig, *, progress: Progress, may_download: bool) -> NamedModel:
+def causal_model(config: CausalConfig, *, progress: Progress, may_download: bool) -> GeneratorModel:
     """Return the causal language model that [causal] names, for whoever writes with it or reads with it."""
-    return NamedModel(
+    return GeneratorModel(
         PACKAGED_LM if config.model == PACKAGED else config.model,
         kind="causal language model",
         setting="'model' under [causal] in mars.toml",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mars_engine.augment.generators.named_model import NamedModel
+from mars_engine.augment.generators.generator_model import GeneratorModel
 from mars_engine.augment.generators.passages.rewriting import Rules, Wanted, rewrite
 from mars_engine.augment.generators.passages.writing import PassageWriter, Search
 from mars_engine.augment.generators.protocols import Generation, ParaphraseRequest, RefineRequest
@@ -23,7 +23,7 @@ COMMON = ("no_repeat_ngram", "list_items", "min_length_percent", "precision")
 """Settings that texts depend on; batch_tokens and device are none of them."""
 
 
-class Seq2SeqModel(NamedModel):
+class Seq2SeqModel(GeneratorModel):
     """A sequence-to-sequence model that is named by a setting, and the model itself once it is needed.
 
     Args:

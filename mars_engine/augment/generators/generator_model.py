@@ -9,7 +9,7 @@ from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_f
 NOT_HERE = "not on this machine yet; the next proposing downloads them"
 
 
-class NamedModel:
+class GeneratorModel:
     """A model's name, fingerprint and folder.
 
     Args:
