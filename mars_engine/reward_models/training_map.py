@@ -85,7 +85,7 @@ class TrainingMap:
 
 
 @dataclass(frozen=True, slots=True)
-class MapSummary:
+class TrainingMapSummary:
     """How many pairs a training forgot, never learned, or ranked now right and now wrong."""
 
     model_label: str
@@ -138,8 +138,8 @@ def map_model(store: Store, model: ModelRecord) -> TrainingMap:
     return TrainingMap(model, ids[order], margins[order], map_training(margins[order]))
 
 
-def summarize_map(found: TrainingMap) -> MapSummary:
-    return MapSummary(
+def summarize_map(found: TrainingMap) -> TrainingMapSummary:
+    return TrainingMapSummary(
         model_label=found.model.label,
         model_id=found.model.id,
         epochs=found.epochs,
