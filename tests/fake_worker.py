@@ -20,7 +20,7 @@ from mars_engine.reward_models.curvature import Curvature
 from mars_engine.service.worker_process import serve, take_pipes
 
 
-class ObedientOffice:
+class ObedientService:
     """Embeds by bag of words; "sleep SECONDS", "die", "die once FILE", "fail" and "print" are obeyed first."""
 
     def __init__(self) -> None:
@@ -78,4 +78,4 @@ class ObedientOffice:
 
 
 if __name__ == "__main__":
-    serve(ObedientOffice, *take_pipes(), end=os._exit)
+    serve(ObedientService, *take_pipes(), end=os._exit)
