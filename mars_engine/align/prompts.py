@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mars_engine.align.answers import AnsweredPrompt
 from mars_engine.core.errors import LoadError, NotReadyError
 from mars_engine.core.records import ModelRecord, Pair, Prompt, prompt_id
 from mars_engine.data.loaders.cells import Cells
@@ -107,31 +106,12 @@ def leave_out_trained(prompts: PromptSet, trained: Collection[str]) -> PromptSet
         NotReadyError: none is left.
     """
     kept = tuple(prompt for prompt in prompts.prompts if prompt_id(prompt) not in trained)
-    _require_some(kept, len(prompts.prompts), prompts.name)
-    return replace(prompts, prompts=kept, left_out=_counted(prompts.left_out, len(prompts.prompts) - len(kept)))
-
-
-def leave_out_trained_rows(
-    rows: Sequence[AnsweredPrompt], trained: Collection[str], *, name: str
-) -> tuple[tuple[AnsweredPrompt, ...], dict[str, int]]:
-    """Return the recorded answers whose prompts are not among those trained on, and how many were left out.
-
-    Raises:
-        NotReadyError: none is left.
-    """
-    kept = tuple(row for row in rows if row.prompt_id not in trained)
-    _require_some(kept, len(rows), name)
-    return kept, _counted({}, len(rows) - len(kept))
-
-
-def _require_some(kept: Sequence[object], before: int, name: str) -> None:
     if not kept:
         raise NotReadyError(
-            f"all {before:,} prompts of {name} are among those that the reward models were trained on",
+            f"all {len(prompts.prompts):,} prompts of {prompts.name} are among those that the reward models were "
+            "trained on",
             expected="prompts that they have not seen: on those that they have, a reward tells more than it knows",
             remedy="name other prompts, or take these all the same with --include-trained",
         )
-
-
-def _counted(left_out: Mapping[str, int], more: int) -> dict[str, int]:
-    return dict(+Counter({**left_out, TRAINED_ON: left_out.get(TRAINED_ON, 0) + more}))
+    left_out = Counter(prompts.left_out) + Counter({TRAINED_ON: len(prompts.prompts) - len(kept)})
+    return replace(prompts, prompts=kept, left_out=dict(left_out))

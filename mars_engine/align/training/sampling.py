@@ -30,11 +30,6 @@ class Completions:
         """Tokens of each completion, shape (n,)."""
         return self.mask.sum(dim=1)
 
-    @property
-    def ended_share(self) -> float:
-        """Share of the completions that ended by themselves, by the room that they left."""
-        return float((self.lengths < self.mask.shape[1]).float().mean())
-
 
 @dataclass(frozen=True, slots=True)
 class Likelihoods:

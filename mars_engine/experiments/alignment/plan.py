@@ -1,7 +1,7 @@
 """The plan of a comparison by policies: reward models × seeds × ways to align, and every setting that counts."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -9,7 +9,6 @@ from mars_engine.core.config import AlignConfig, say_complaints
 from mars_engine.experiments.plan import DatasetPlan, ExperimentPlan, Matching, Method, MethodsPlan, load_plan
 
 Way = Literal["dpo", "rloo", "grpo", "ppo", "best-of-n"]
-WAYS: tuple[Way, ...] = get_args(Way)
 BEST_OF_N: Way = "best-of-n"
 WAY_NOTES: dict[Way, str] = {
     "dpo": "trained by DPO on the best and the worst of the policy's own completions, by the reward",
