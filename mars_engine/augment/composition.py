@@ -72,23 +72,13 @@ class GridTexts:
 
     @property
     def new_pairs(self) -> int:
-        """How many cells are new pairs: not the source's own, nor one whose two texts say the same."""
+        """How many cells are new pairs: not the source's own, nor one whose two texts say the same.
+
+        A text that equals another of its side, white space and case aside, counts once.
+        """
         same = len(self.chosen & self.rejected)
         return len(self.chosen) * len(self.rejected) - same - int(self.own_differ)
 
 
 def _said(text: str) -> bytes:
     return hashlib.blake2b(normalized(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def count_new_pairs(own: tuple[str, str], approved: Iterable[Answer]) -> int:
-    """Return how many new pairs a source's grid has, from its texts.
-
-    A text that equals another of its side, white space and case aside, counts once, and the source's own not at all;
-    a pair of two texts that say the same is none.
-
-    Args:
-        own: the source's chosen and rejected text.
-        approved: approved chosen and rejected texts; None where a side is not approved.
-    """
-    return GridTexts.of(own, approved).new_pairs

@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mars_engine.augment.composition import ORIGINAL, Cell, GridTexts, count_new_pairs, grid_size, spread_cells
+from mars_engine.augment.composition import ORIGINAL, Cell, GridTexts, grid_size, spread_cells
 
 variants = st.integers(0, 24)
 
@@ -52,17 +52,17 @@ def test_any_first_cells_use_the_texts_evenly(chosen: int, rejected: int):
 
 def test_new_pairs_are_counted_by_texts_that_differ():
     own = ("Good.", "Bad.")
-    assert count_new_pairs(own, []) == 0
-    assert count_new_pairs(own, [("better", "worse")]) == grid_size(1, 1) == 3
-    assert count_new_pairs(own, [("better", None), (None, "worse"), ("Better ", "worse\n")]) == 3
-    assert count_new_pairs(own, [(" GOOD. ", "worse"), ("good.", "worst")]) == 2
+    assert GridTexts.of(own, []).new_pairs == 0
+    assert GridTexts.of(own, [("better", "worse")]).new_pairs == grid_size(1, 1) == 3
+    assert GridTexts.of(own, [("better", None), (None, "worse"), ("Better ", "worse\n")]).new_pairs == 3
+    assert GridTexts.of(own, [(" GOOD. ", "worse"), ("good.", "worst")]).new_pairs == 2
 
 
 def test_two_texts_that_say_the_same_are_no_pair():
     own = ("Good.", "Bad.")
-    assert count_new_pairs(own, [("better", "GOOD. ")]) == 2, "better × bad and better × good, not good × good"
-    assert count_new_pairs(own, [("bad.", "good.")]) == 1
-    assert count_new_pairs(("same", "Same"), [("better", "worse")]) == 3
+    assert GridTexts.of(own, [("better", "GOOD. ")]).new_pairs == 2, "better × bad and better × good, not good × good"
+    assert GridTexts.of(own, [("bad.", "good.")]).new_pairs == 1
+    assert GridTexts.of(("same", "Same"), [("better", "worse")]).new_pairs == 3
 
 
 answers = st.lists(
@@ -77,7 +77,7 @@ def test_new_pairs_are_the_different_cells_that_say_something_new(approved: list
     rejected = {own[1], *(each.strip().lower() for _, each in approved if each)}
     cells = {(c, r) for c in chosen for r in rejected if c != r and (c, r) != own}
     texts = GridTexts.of(own, approved)
-    assert texts.new_pairs == count_new_pairs(own, approved) == len(cells)
+    assert texts.new_pairs == len(cells)
     assert texts.approved == len(approved)
     for answer in approved:
         grown = GridTexts.of(own, approved).with_answer(answer)
