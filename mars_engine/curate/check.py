@@ -30,8 +30,6 @@ class CheckFigures:
     """Share of the decided suspects that were flipped or dropped, with its Wilson interval; None before the first.
 
     The worst are read first, so that it rather falls from there on."""
-    expected_left: Interval | None
-    """How many mislabels that rate leads to expect among the open suspects."""
     budget: int
     open_share: float | None
     """Share of the budget that open suspects would get if they were treated like any other pair; None without margins.
@@ -51,15 +49,13 @@ def check_figures(index: PairIndex, config: MarsConfig) -> CheckFigures:
     outcomes = {label: int(mask.sum()) for label, mask in decided.items()}
     wrong, total = sum(outcomes[label] for label in MISLABELLED), sum(outcomes.values())
     rate = wilson_interval(wrong, total) if total else None
-    left = int(is_open.sum())
     budget = config.allocation.budget or round(config.allocation.budget_per_pair * int(training.sum()))
     shares = _shares(index, config, training & ~np.isnan(index.margin), is_open, decided["flip"] | decided["drop"])
     return CheckFigures(
         suspects=int(suspected.sum()),
-        open=left,
+        open=int(is_open.sum()),
         outcomes=outcomes,
         mislabel_rate=rate,
-        expected_left=Interval(rate.estimate * left, rate.low * left, rate.high * left, rate.level) if rate else None,
         budget=budget,
         open_share=shares.open if shares else None,
         new_pairs_at_risk=round(budget * shares.open * rate.estimate) if shares and rate else 0,
