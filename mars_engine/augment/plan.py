@@ -115,12 +115,10 @@ def make_plan(
     law: AllocationLaw | None = None,
     round_number: int = 1,
     pair_set: str = "",
-    dry_run: bool = False,
 ) -> PlanReport:
-    """Draw up a plan, and store it unless it is a dry run; see `draft_plan`."""
+    """Draw up a plan and store it; see `draft_plan`."""
     drafted = draft_plan(bench, model, law=law, round_number=round_number, pair_set=pair_set)
-    if not dry_run:
-        bench.store.proposals.add_plan(drafted.report.plan, drafted.rows)
+    bench.store.proposals.add_plan(drafted.report.plan, drafted.rows)
     return drafted.report
 
 

@@ -3,7 +3,7 @@
 import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
-from mars_engine.augment.plan import make_plan
+from mars_engine.augment.plan import draft_plan
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import (
@@ -63,7 +63,7 @@ def test_base_pairs_and_budget_are_those_of_the_steps(policy):
     assert base.flipped == sum(source.flipped for source in sources)
     confidences = [source.treatment.label_confidence for source in sources if source.treatment.trained_on]
     assert base.softened == sum(0 < confidence < 1 for confidence in confidences)
-    plan = make_plan(bench, opened.model, dry_run=True)
+    plan = draft_plan(bench, opened.model).report
     outlook = budget_outlook(index, bench.config)
     assert outlook.budget == plan.summary.budget == 200
     assert outlook.receivers == plan.summary.pairs - plan.summary.zeros

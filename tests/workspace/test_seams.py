@@ -7,7 +7,7 @@ import pytest
 from fakes import ListSource, make_bench, make_pairs, record_review
 
 from mars_engine.augment.compose import compose_plan
-from mars_engine.augment.plan import make_plan
+from mars_engine.augment.plan import draft_plan, make_plan
 from mars_engine.augment.propose import make_proposals
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import AllocationConfig, GateConfig, MarsConfig, TriageConfig
@@ -89,11 +89,11 @@ def test_two_laws_that_come_to_the_same_pairs_share_a_model_that_is_the_later_on
     assert re.fullmatch(r"round 1: all that the approved variants give, [\d,]+ short of the budget", note)
 
 
-def test_a_dry_run_stores_no_plan():
+def test_a_drafted_plan_is_not_stored():
     bench = bench_with_pairs()
     model = train_warm_up(bench)
     score_model(bench, model)
-    assert make_plan(bench, model, dry_run=True).summary.budget == 60
+    assert draft_plan(bench, model).report.summary.budget == 60
     assert bench.store.proposals.latest_plan() is None
 
 
