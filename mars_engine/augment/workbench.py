@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mars_engine.augment.generators.protocols import Paraphraser, Refiner
-from mars_engine.augment.quality.protocols import FluencyModel, Judge, LanguageDetector
+from mars_engine.augment.quality.languages import PackagedLanguageDetector
+from mars_engine.augment.quality.protocols import FluencyModel, Judge
 from mars_engine.reward_models.workbench import ModelWorkbench
 
 BenchmarkTexts = Callable[[], Mapping[str, Sequence[str]]]
@@ -21,7 +22,7 @@ class Workbench(ModelWorkbench):
 
     paraphraser: Paraphraser
     refiner: Refiner
-    languages: LanguageDetector | None = None
+    languages: PackagedLanguageDetector | None = None
     """For the gate that asks whether a text's language has changed."""
     benchmark_texts: BenchmarkTexts = no_benchmarks
     """For the gate that asks whether a proposal stands in a benchmark that was evaluated."""

@@ -19,8 +19,9 @@ from mars_engine.augment.quality.gates import (
     judge_variants,
     similarity,
 )
+from mars_engine.augment.quality.languages import PackagedLanguageDetector
 from mars_engine.augment.quality.long_texts import EmbeddedTexts, embed_texts
-from mars_engine.augment.quality.protocols import FluencyModel, Judge, JudgeRequest, LanguageDetector
+from mars_engine.augment.quality.protocols import FluencyModel, Judge, JudgeRequest
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.config import QualityConfig
 from mars_engine.core.errors import NotReadyError
@@ -110,7 +111,7 @@ class Gatekeeper:
 
     config: QualityConfig
     encoder: Encoder
-    languages: LanguageDetector | None
+    languages: PackagedLanguageDetector | None
     out_of_fold: OutOfFold | None
     leaks: LeakIndex | None
     asked_judge: Judge | None

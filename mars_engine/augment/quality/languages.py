@@ -18,11 +18,15 @@ UNDECIDED = frozenset({"und", "zxx"})
 
 @dataclass(frozen=True)
 class PackagedLanguageDetector:
-    """A LanguageDetector. The model is loaded when the first text comes, in one to two seconds."""
+    """Tells the language of texts, for the gate that asks whether it has changed.
+
+    The model is loaded when the first text comes, in one to two seconds.
+    """
 
     least_confidence: float = LEAST_CONFIDENCE
 
     def language(self, text: str) -> str | None:
+        """Return the ISO 639 code of a text's language; None where it is too short or too mixed to tell."""
         code, _ = self._identifier.classify(text[:MOST_CHARACTERS])
         return None if code in UNDECIDED else str(code)
 

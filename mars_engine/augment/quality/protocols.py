@@ -1,18 +1,10 @@
-"""What the quality gates ask: a detector of languages, a judge of two answers, a model of fluency."""
+"""What the quality gates ask: a judge of two answers, a model of fluency."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mars_engine.core.records import FloatArray, GeneratorCard, Prompt
-
-
-class LanguageDetector(Protocol):
-    """Tells the language of texts, for the gate that asks whether it has changed."""
-
-    def language(self, text: str) -> str | None:
-        """Return the ISO 639 code of a text's language; None where it is too short or too mixed to tell."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
