@@ -3,29 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from mars_engine.core.records import HiddenState, Passage, Prompt
-from mars_engine.embeddings.cache import BatchEncoder
 from mars_engine.embeddings.passage_tokens import TokenizedPassage
-from mars_engine.embeddings.sentence_encoder import BatchReading
-
-
-class EncoderWithDropout(BatchEncoder, Protocol):
-    """`SentenceEncoder`, or a fake in tests."""
-
-    def read_views(
-        self,
-        row: TokenizedPassage,
-        *,
-        sentence: bool,
-        states: Sequence[HiddenState],
-        views: int,
-        dropout_rate: float,
-        seed: int,
-    ) -> BatchReading: ...
+from mars_engine.embeddings.sentence_encoder import BatchReading, SentenceEncoder
 
 
 @dataclass(frozen=True)
@@ -35,7 +18,7 @@ class DropoutViewEncoder:
     A passage's views depend on it alone, not on what is encoded with it.
     """
 
-    encoder: EncoderWithDropout
+    encoder: SentenceEncoder
     views: int
     dropout_rate: float
 
