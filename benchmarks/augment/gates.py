@@ -37,7 +37,7 @@ from mars_engine.core.records import FloatArray, Pair, PairSet, Proposal, Split,
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.distances import response_distances
-from mars_engine.reward_models.protocols import FoldTrainer
+from mars_engine.reward_models.protocols import ProbeFitter
 from mars_engine.reward_models.score import draw_folds, score_model
 from mars_engine.reward_models.train import train_warm_up
 from mars_engine.stats.fixed_draws import fixed_numbers
@@ -331,7 +331,7 @@ def near_duplicates(keeper: Gatekeeper, pair: Pair) -> bool | None:
 # -------------------------------------------------------------------------------------------------- (c) flipped labels
 
 
-def show_flips(name: str, trainer: FoldTrainer, pairs: Sequence[Pair]) -> None:
+def show_flips(name: str, trainer: ProbeFitter, pairs: Sequence[Pair]) -> None:
     """Print how many proposals of flipped pairs, and of the others, the label gate stops at several thresholds."""
     judged = fresh_random().sample(range(len(pairs)), min(FLIP_JUDGED, len(pairs)))
     variants = [(index, new) for index in judged if (new := paraphrased(pairs[index])) is not None]
@@ -354,7 +354,7 @@ def paraphrased(pair: Pair) -> Pair | None:
 
 
 def flip_and_judge(
-    trainer: FoldTrainer, pairs: Sequence[Pair], variants: Sequence[tuple[int, Pair]], share: float, seed: int
+    trainer: ProbeFitter, pairs: Sequence[Pair], variants: Sequence[tuple[int, Pair]], share: float, seed: int
 ) -> list[list[float]]:
     """Return by threshold the shares stopped of flipped and of good proposals, and of flipped ones among those left."""
     drawn = np.random.default_rng(seed).permutation(len(pairs))[: round(share * len(pairs))]

@@ -106,48 +106,6 @@ class RewardModelTrainer(Protocol):
         ...
 
 
-class FoldTrainer(Protocol):
-    """Fits reward models on all folds but one, for the pairs of that fold."""
-
-    def prepare(self, training_set: TrainingSet, *, progress: Progress) -> None:
-        """Choose by the base pairs what the settings leave open, for all that is fitted afterwards."""
-        ...
-
-    def out_of_fold_margins(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FloatArray:
-        """Return margins under models that never saw the pair.
-
-        Args:
-            training_set: n pairs.
-            folds: fold number of each pair under each seed, shape (seeds, n).
-
-        Returns:
-            Margins, shape (seeds, n), as labelled.
-        """
-        ...
-
-    def fold_models(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> "FoldModels":
-        """Return the models that `out_of_fold_margins` asks, to ask them about other pairs too."""
-        ...
-
-
-class FoldModels(Protocol):
-    """The reward models that were fitted on all folds but one."""
-
-    @property
-    def own_margins(self) -> FloatArray:
-        """Margins of the training set under the reward models fitted without it, shape (seeds, n), as labelled."""
-        ...
-
-    def margins(self, pairs: Sequence[Pair], folds: IntArray, *, progress: Progress) -> FloatArray:
-        """Return margins of m pairs under the reward models fitted without some fold, shape (seeds, m).
-
-        Args:
-            pairs: m pairs, such as variants of pairs of the training set.
-            folds: under each seed, the fold that a pair's model must not have seen, shape (seeds, m).
-        """
-        ...
-
-
 class LinearTrainer(Protocol):
     """Fits linear reward models on features that are there already: what a refit between two decisions needs."""
 
@@ -189,8 +147,42 @@ class LinearTrainer(Protocol):
         ...
 
 
-class ProbeFitter(FoldTrainer, LinearTrainer, Protocol):
-    """What a workspace's probes are fitted with."""
+class FoldModels(Protocol):
+    """The reward models fitted on all folds but one: `FoldProbes`, which the quality gates may not import."""
+
+    @property
+    def own_margins(self) -> FloatArray:
+        """Margins of the training set under the reward models fitted without it, shape (seeds, n), as labelled."""
+        ...
+
+    def margins(self, pairs: Sequence[Pair], folds: IntArray, *, progress: Progress) -> FloatArray:
+        """Return margins of m pairs under the reward models fitted without some fold, shape (seeds, m).
+
+        Args:
+            pairs: m pairs, such as variants of pairs of the training set.
+            folds: under each seed, the fold that a pair's model must not have seen, shape (seeds, m).
+        """
+        ...
+
+
+class ProbeFitter(LinearTrainer, Protocol):
+    """Fits a workspace's probes, on all folds but one too: `ProbeTrainer`, which steps of the method may not import."""
+
+    def out_of_fold_margins(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FloatArray:
+        """Return margins under models that never saw the pair.
+
+        Args:
+            training_set: n pairs.
+            folds: fold number of each pair under each seed, shape (seeds, n).
+
+        Returns:
+            Margins, shape (seeds, n), as labelled.
+        """
+        ...
+
+    def fold_models(self, training_set: TrainingSet, folds: IntArray, *, progress: Progress) -> FoldModels:
+        """Return the models that `out_of_fold_margins` asks, to ask them about other pairs too."""
+        ...
 
 
 class ModelShelf(Protocol):
