@@ -8,13 +8,13 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from mars_engine.advise.advice import Advice
 from mars_engine.advise.kept import kept_advice, newest_advice, outcomes, standing_of, why_out_of_date
 from mars_engine.augment.plan import PlanReport, make_plan
 from mars_engine.augment.propose import ProposeReport
 from mars_engine.augment.workbench import Workbench
+from mars_engine.cli.demo_report import ToldStage
 from mars_engine.core.config import AllocationConfig, MarsConfig, ProposeConfig
 from mars_engine.core.import_records import ImportReport
 from mars_engine.core.progress import Progress, WatchedProgress
@@ -84,17 +84,7 @@ class DemoReport:
     status: Status
 
 
-class Stage(Protocol):
-    """Where the acts are told as they happen."""
-
-    def act(self, title: str, *commands: str) -> None:
-        """Begin an act, which these commands would do."""
-
-    def tell(self, what: object) -> None:
-        """Tell a report, or a sentence."""
-
-
-def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:
+def run_demo(root: Path, progress: Progress, stage: ToldStage) -> DemoReport:
     """Play the acts in the workspace `root`, which is made where there is none; killed, they go on where they stopped.
 
     A label that was decided, and what was decided of an open round, stays as it is.
@@ -111,7 +101,7 @@ def run_demo(root: Path, progress: Progress, stage: Stage) -> DemoReport:
         return report
 
 
-def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
+def _play(bench: Workbench, maps: MapShelf, stage: ToldStage) -> DemoReport:
     imports = _import(bench, stage)
     warm_up, score, drawn = _warm_up(bench, maps, stage)
     advice = _advise(bench, stage)
@@ -144,7 +134,7 @@ def _play(bench: Workbench, maps: MapShelf, stage: Stage) -> DemoReport:
     )
 
 
-def _import(bench: Workbench, stage: Stage) -> list[ImportReport]:
+def _import(bench: Workbench, stage: ToldStage) -> list[ImportReport]:
     stage.act("Import, and what the set says against itself", "mars import demo")
     imports = [
         import_pairs(source, bench.store, split=split, clock=bench.clock, progress=bench.progress)
@@ -155,7 +145,7 @@ def _import(bench: Workbench, stage: Stage) -> list[ImportReport]:
     return imports
 
 
-def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelRecord, ScoreReport, list[MapReport]]:
+def _warm_up(bench: Workbench, shelf: MapShelf, stage: ToldStage) -> tuple[ModelRecord, ScoreReport, list[MapReport]]:
     stage.act("A first reward model, its margins, and the map", "mars train", "mars score", "mars map --of …")
     # Labels that were decided since make another warm-up: the first is the one that saw them as they were imported.
     models = bench.store.models.all()
@@ -171,7 +161,7 @@ def _warm_up(bench: Workbench, shelf: MapShelf, stage: Stage) -> tuple[ModelReco
     return warm_up, score, drawn
 
 
-def _advise(bench: Workbench, stage: Stage) -> Advice:
+def _advise(bench: Workbench, stage: ToldStage) -> Advice:
     stage.act("Where the next hour pays, by the training pairs alone", "mars advise")
     # What was advised before the checks is what they are compared with.
     advice = next(iter(reversed(kept_advice(bench.store))), None) or advise_on(bench)
@@ -179,13 +169,13 @@ def _advise(bench: Workbench, stage: Stage) -> Advice:
     return advice
 
 
-def _advise_again(bench: Workbench, stage: Stage) -> None:
+def _advise_again(bench: Workbench, stage: ToldStage) -> None:
     stage.act("Where the next hour pays now", "mars advise")
     newest, now = newest_advice(bench.store), standing_of(bench.store, PairIndexCache(bench.store).current())
     stage.tell(advise_on(bench) if newest is None or why_out_of_date(newest, now) else newest)
 
 
-def _second_opinion(bench: Workbench, stage: Stage) -> tuple[SecondOpinion, int, ModelRecord]:
+def _second_opinion(bench: Workbench, stage: ToldStage) -> tuple[SecondOpinion, int, ModelRecord]:
     stage.act(
         "A second opinion on labels, from a recording",
         f"mars judge-labels --opinions data/{REWRITES_FILE} --dataset demo-train --decide",
@@ -240,7 +230,7 @@ def _record_readings(bench: Workbench) -> int:
     return len(rows)
 
 
-def _open_round(bench: Workbench, checked: ModelRecord, stage: Stage) -> tuple[PlanReport, ProposeReport]:
+def _open_round(bench: Workbench, checked: ModelRecord, stage: ToldStage) -> tuple[PlanReport, ProposeReport]:
     stage.act(
         "A round left open for you",
         "mars propose --law signed",

@@ -93,6 +93,7 @@ class ToldStage:
         return self._kept.getvalue()
 
     def act(self, title: str, *commands: str) -> None:
+        """Begin an act, which these commands would do."""
         self._acts += 1
         for console in self._consoles:
             console.rule(f"{self._acts}  {title}")
@@ -101,6 +102,7 @@ class ToldStage:
             console.print()
 
     def tell(self, what: object) -> None:
+        """Tell a report, or a sentence."""
         show = SHOWN_BY.get(type(what), _show_sentence)
         for console in self._consoles:
             show(console, what)
