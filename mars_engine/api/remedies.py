@@ -22,8 +22,18 @@ METHODS = {
     "evaluate": "evaluate",
     "status": "status",
     "map": "map",
+    "export": "export",
+    "align": "align",
+    "best-of-n": "best_of_n",
 }
 """What a command is called here."""
+_AS_ARGUMENTS = {
+    "--align-merge": 'settings={"align": {"merge": True}}',
+    "--backbone": 'settings={"reward_model": {"backbone": …}}',
+    "--download": "…, download=True",
+}
+_INCOMPLETE = {"import_pairs", "mars.create", "export", "best_of_n"}
+"""Calls that need more than a remedy says."""
 
 _COMMAND = re.compile(r"'mars (?:--workspace \S+ )?([a-z-]+)((?: [^']*)?)'")
 _OPTION = re.compile(r"--(columns|roles|scores) (\w+=[^,;]+(?:,\w+=[^,;]+)*)")
@@ -67,12 +77,17 @@ def _call(command: re.Match[str]) -> str:
         return command[0]
     if retried := _RETRY.search(options):
         return _retry(retried)
-    if name == "import_pairs":
-        split = _SPLIT.search(options)
-        return f'workspace.import_pairs(…, split="{split[1]}")' if split else "workspace.import_pairs(…)"
     if drawn := _MAP.search(options):
         return f'workspace.map("{drawn[1]}"{", again=True" if "--again" in options else ""})'
-    return f"{name}(…)" if name.startswith("mars.") else f"workspace.{name}()"
+    called = name if name.startswith("mars.") else f"workspace.{name}"
+    return f"{called}({_arguments(name, options)})"
+
+
+def _arguments(name: str, options: str) -> str:
+    if split := _SPLIT.search(options):
+        return f'…, split="{split[1]}"'
+    given = [said for option, said in _AS_ARGUMENTS.items() if option in options]
+    return ", ".join(given) or ("…" if name in _INCOMPLETE else "")
 
 
 def _retry(option: re.Match[str]) -> str:

@@ -351,7 +351,7 @@ class Explorer:
             if len(wanted) != points.embeddings.shape[1]:
                 raise MarsError(
                     f"the map of the {points.kind} was made with another encoder",
-                    remedy=f"make it anew: mars map --of {points.kind}",
+                    remedy=f"make it anew: 'mars map --of {points.kind}'",
                 )
             likeness = _cosines(points.embeddings, wanted)
             highest = _highest(likeness, count)

@@ -23,7 +23,7 @@ Telling = Literal["never learned", "most forgotten", "most variable"]
 TELLING: tuple[Telling, ...] = get_args(Telling)
 
 POINTS_AT_MOST = 20_000
-HOW_TO_KEEP = "fine-tune a transformer with 'trajectory': mars train --backbone packaged --reward-model-trajectory"
+HOW_TO_KEEP = "fine-tune a transformer with 'trajectory': 'mars train --backbone packaged --reward-model-trajectory'"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -114,8 +114,7 @@ def _foreign_model(bench: Workbench, name: str, role: str, *, download: bool) ->
         raise ModelError(
             f"the {role} {name!r} is no model of the workspace, no folder, and no model that the hub's cache here has",
             expected="a model's id or label, another workspace, a reward model's folder, or a hub id",
-            remedy=f"correct the name of the {role}; a model of the hub is fetched by a command with --download, "
-            "such as mars best-of-n",
+            remedy=f"correct the name of the {role}; 'mars best-of-n --download' fetches a model of the hub",
         )
     label, found = load_from_elsewhere(bench, name)
     return NamedModel(label, found.model)
