@@ -90,7 +90,7 @@ def test_two_rounds_read_pairs_once_load_a_model_a_round_and_fit_the_fold_models
         reports = run_rounds(bench, 2, policy="accept-all")
     assert [report.number for report in reports] == [1, 2]
     assert readings_of_all_pairs(sent) == 2, "each split once"
-    assert readings_of_decisions(sent) <= 1 + 2, "at the beginning, and after each round's reviews"
+    assert readings_of_decisions(sent) == 1 + 1, "at the beginning, and after the first round's reviews"
     assert bench.shelf.loads == 2
     smaller_than_all = sum(count for pairs, count in fitted.items() if pairs < 40)
     assert smaller_than_all == 2 * 3, "three folds under two draws, which triage and the quality gates share"
