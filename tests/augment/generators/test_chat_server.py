@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from scripted_chat import Answer, Asked, rewrites, serving
 
 from mars_engine.augment.forecast_in_words import forecast_lines
 from mars_engine.augment.generation_forecast import GenerationForecast
-from mars_engine.augment.generators.chat.limits import PrioritySemaphore, RateLimiter
+from mars_engine.augment.generators.chat.limits import AnswerWriter, PrioritySemaphore, RateLimiter
 from mars_engine.augment.generators.chat.prompts import NAMES, copy_prompt, load_prompt
 from mars_engine.augment.generators.chat.server import ChatServer
 from mars_engine.augment.generators.chat.troubles import retry_after
@@ -668,13 +669,23 @@ def test_a_prompt_that_cannot_be_used_says_where(tmp_path, text):
 # ------------------------------------------------------------------------------------------------------ interruptions
 
 
-def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
+def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled(monkeypatch):
+    come, all_have_come, keep = [], threading.Event(), AnswerWriter.keep
+
+    async def keep_noting(self, answer, spent):
+        come.append(answer)
+        if len(come) == 3:
+            all_have_come.set()
+        await keep(self, answer, spent)
+
+    monkeypatch.setattr(AnswerWriter, "keep", keep_noting)
     with serving(rewrites) as server:
         config = chat_config(server.base_url)
         with chat_bench(config) as bench:
             store, slow = bench.store.chat, bench.paraphraser.correspondence
 
             def keep_slowly(answers):
+                assert all_have_come.wait(20)
                 time.sleep(0.5)
                 store.keep(answers)
 
@@ -687,8 +698,7 @@ def test_an_answer_that_has_come_is_written_even_when_the_work_is_cancelled():
                 clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
             )
             bench.paraphraser.prefetch(requests(3))
-            until(lambda: server.answered.total() >= 3)
-            time.sleep(0.2)  # the answers are read, and being written
+            assert all_have_come.wait(20)
             slow.close()
             assert len(store.all()) == 3
 
