@@ -21,7 +21,7 @@ from mars_engine.service.worker_process import serve, take_pipes
 
 
 class ObedientService:
-    """Embeds by bag of words; "sleep SECONDS", "die", "die once FILE", "fail" and "print" are obeyed first."""
+    """Embeds by bag of words; what `_obey` knows is obeyed first, such as "sleep SECONDS", "die" and "print"."""
 
     def __init__(self) -> None:
         self.lives = 0
@@ -65,6 +65,11 @@ class ObedientService:
         match words:
             case ["sleep", seconds]:
                 time.sleep(float(seconds))
+            case ["mark", mark]:
+                Path(mark).touch()
+            case ["wait", mark]:
+                while not Path(mark).exists():
+                    time.sleep(0.01)
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["die", "once", mark] if not Path(mark).exists():

@@ -184,25 +184,33 @@ def test_a_request_for_an_order_overtakes_the_one_before_and_no_live_request():
     assert [waiting.take() for _ in range(2)] == [live, newer]
 
 
-def test_a_live_request_that_was_overtaken_is_told_so_at_once(client):
+def test_a_live_request_that_was_overtaken_is_told_so_at_once(client, tmp_path, monkeypatch):
     client.embed(["a"])
+    sent, begun, go_on = [], tmp_path / "begun", tmp_path / "go-on"
+
+    def send_noting(pipe, message):
+        send(pipe, message)
+        sent.append(message.do)
+
+    monkeypatch.setattr("mars_engine.service.worker.send", send_noting)
     with ThreadPoolExecutor(3) as pool:
-        busy = pool.submit(client.embed, ["sleep 1.5"])
-        time.sleep(0.2)  # so that they arrive in this order
+        busy = pool.submit(client.embed, [f"mark {begun}", f"wait {go_on}"])
+        assert soon(begun.exists)
         older = pool.submit(client.live, "pair")
-        time.sleep(0.2)
+        assert soon(lambda: sent == ["embed", "live"])
         newer = pool.submit(client.live, "pair")
         assert older.result(20) is None
         assert not busy.done()
+        go_on.touch()
         assert newer.result(20).stamp == "1"
 
 
-def test_closing_ends_the_worker_and_whoever_waits(client):
+def test_closing_ends_the_worker_and_whoever_waits(client, tmp_path):
     client.embed(["a"])
-    worker = client.process_id
+    worker, begun = client.process_id, tmp_path / "begun"
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.embed, ["sleep 30"])
-        time.sleep(0.2)
+        waiting = pool.submit(client.embed, [f"mark {begun}", "sleep 30"])
+        assert soon(begun.exists)
         client.close()
         with pytest.raises(WorkerError, match="closed"):
             waiting.result(20)
@@ -235,8 +243,10 @@ from mars_engine.service.worker import WorkerClient
 client = WorkerClient(Path(sys.argv[1]), command=sys.argv[3:])
 client.embed(["a"])
 if sys.argv[2] == "1":
-    threading.Thread(target=client.embed, args=(["sleep 60"],), daemon=True).start()
-    time.sleep(0.3)
+    begun = Path(sys.argv[1]) / "begun"
+    threading.Thread(target=client.embed, args=([f"mark {begun}", "sleep 60"],), daemon=True).start()
+    while not begun.exists():
+        time.sleep(0.01)
 print(client.process_id, flush=True)
 time.sleep(60)
 """
