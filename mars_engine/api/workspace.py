@@ -298,7 +298,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             model = newest_model(bench)
             plan = make_plan(bench, model, round_number=next_round(model)).plan
             report = write_requests(bench, plan, Path(path), overwrite=overwrite)
-            notes.summary |= headlines.of_propose(report.propose)
+            notes.summary |= headlines.of_requests(report)
         return report
 
     def take_answers(
@@ -312,7 +312,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         with self._working("propose", settings) as (bench, notes):
             report = take_answers(bench, open_plan(bench), [Path(path) for path in paths], writer=writer)
-            notes.summary |= {"answers": report.given, "taken": report.taken}
+            notes.summary |= headlines.of_answers(report)
         return report
 
     def retry(self, failures: Retry = "retryable", *, settings: Settings | None = None) -> ProposeReport:
@@ -410,8 +410,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         with self._working("open-round", settings) as (bench, notes):
             report = open_round(bench)
-            notes.summary |= {"round": report.number} | headlines.of_score(report.score)
-            notes.summary |= headlines.of_plan(report.plan) | headlines.of_propose(report.propose)
+            notes.summary |= headlines.of_opened_round(report)
         return report
 
     def close_round(self, *, settings: Settings | None = None) -> ClosedRound:
@@ -423,8 +422,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         with self._working("close-round", settings) as (bench, notes):
             report = close_round(bench)
-            notes.summary |= {"round": report.number} | headlines.of_compose(report.compose)
-            notes.summary |= headlines.of_model(report.model) | headlines.of_score(report.score)
+            notes.summary |= headlines.of_closed_round(report)
         return report
 
     def rounds(
@@ -456,12 +454,8 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         at_least("patience", patience, 0, whole=True)
         with self._working("rounds", settings, planned(law, None)) as (bench, notes):
             reports = run_rounds(bench, n, policy=policy, patience=patience)
-            last = reports[-1]
-            notes.summary |= {"rounds": len(reports), "ended early": len(reports) < n}
-            notes.summary |= {"why no further round": last.ended} if last.ended else {}
-            notes.summary |= headlines.of_compose(last.compose) | headlines.of_model(last.model)
-            notes.summary |= headlines.of_score(last.score_after)
-        return Rounds(tuple(reports), n, last.ended)
+            notes.summary |= headlines.of_rounds(reports, n)
+        return Rounds(tuple(reports), n, reports[-1].ended)
 
     # ------------------------------------------------------------------------------------------------------- results
 

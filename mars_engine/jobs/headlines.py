@@ -20,6 +20,9 @@ from mars_engine.evaluate.heldout import Evaluation
 from mars_engine.evaluate.rewardbench import is_published, scores_of
 from mars_engine.experiments.alignment.results import AlignmentResults
 from mars_engine.reward_models.score import ScoreReport
+from mars_engine.workspace.batches import RequestsReport
+from mars_engine.workspace.rewrites_elsewhere import AnswersReport
+from mars_engine.workspace.rounds import ClosedRound, OpenedRound, RoundReport
 
 Headlines = dict[str, Any]
 
@@ -64,6 +67,16 @@ def of_propose(report: ProposeReport) -> Headlines:
     return {"proposals": report.proposals, "passed the gates": report.passed_gates}
 
 
+def of_requests(report: RequestsReport) -> Headlines:
+    """What a run of `propose --requests` says."""
+    return of_propose(report.propose) | {"requests written": report.requests}
+
+
+def of_answers(report: AnswersReport) -> Headlines:
+    """What a run of `propose --answers` says."""
+    return {"answers": report.given, "taken": report.taken}
+
+
 def of_regate(report: RegateReport) -> Headlines:
     return {
         "passed the gates": report.passed_now,
@@ -96,6 +109,36 @@ def of_evaluation(evaluation: Evaluation) -> Headlines:
         "held-out accuracy": newest.accuracy.estimate,
         f"{newest.accuracy.level:.0%} interval of the accuracy": [newest.accuracy.low, newest.accuracy.high],
     }
+
+
+def of_opened_round(opened: OpenedRound) -> Headlines:
+    return {"round": opened.number} | of_score(opened.score) | of_plan(opened.plan) | of_propose(opened.propose)
+
+
+def of_closed_round(closed: ClosedRound) -> Headlines:
+    """What a run of `close-round` says; of the evaluation where there are held-out pairs."""
+    found = {"round": closed.number} | of_compose(closed.compose) | of_model(closed.model) | of_score(closed.score)
+    return found | ({} if closed.evaluation is None else of_evaluation(closed.evaluation))
+
+
+def of_rounds(reports: Sequence[RoundReport], wanted: int) -> Headlines:
+    """What a run of whole rounds says: how many of those wanted were run, which model is best, and of the last one."""
+    last, best = reports[-1], name_of_best(reports)
+    found: Headlines = {"rounds": len(reports), "ended early": len(reports) < wanted}
+    found |= {"why no further round": last.ended} if last.ended else {}
+    found |= {"best on held-out pairs": best} if best else {}
+    return found | of_compose(last.compose) | of_model(last.model) | of_score(last.score_after)
+
+
+def scores_by_name(reports: Sequence[RoundReport]) -> list[tuple[str, ScoreReport]]:
+    """Return the scores of the warm-up and of each round's model, by name."""
+    return [("warm-up", reports[0].score), *[(f"round {each.number}", each.score_after) for each in reports]]
+
+
+def name_of_best(reports: Sequence[RoundReport]) -> str:
+    """Return the name of the model with the lowest held-out log-loss, the first of equals; "" if none is known."""
+    losses = [(score.heldout.log_loss, name) for name, score in scores_by_name(reports) if score.heldout.pairs]
+    return min(losses, key=lambda each: each[0])[1] if losses else ""
 
 
 def of_rewardbench(record: EvaluationRecord) -> Headlines:

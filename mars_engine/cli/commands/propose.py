@@ -141,14 +141,14 @@ def _write_requests(
         model = newest_model(bench)
         plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
         report = write_requests(bench, plan.plan, path, overwrite=overwrite, retry=retry)
-        notes.summary |= headlines.of_propose(report.propose) | {"requests written": report.requests}
+        notes.summary |= headlines.of_requests(report)
     return report, lambda console: printing_generation.show_requests(console, report)
 
 
 def _take_answers(session: Session, files: tuple[Path, ...], writer: str, overrides: Overrides) -> Any:
     with working(session, "propose", overrides) as (bench, notes):
         report = take_answers(bench, open_plan(bench), files, writer=writer)
-        notes.summary |= {"answers": report.given, "taken": report.taken}
+        notes.summary |= headlines.of_answers(report)
     return report, lambda console: printing_generation.show_answers(console, report)
 
 

@@ -11,7 +11,6 @@ from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.curate.review import Reviewer
 from mars_engine.jobs import headlines
-from mars_engine.reward_models.score import ScoreReport
 from mars_engine.workspace.rounds import RoundReport, close_round, open_round, run_rounds
 
 
@@ -27,8 +26,7 @@ def open_round_(session: Session, overrides: Overrides) -> Any:
     """
     with working(session, "open-round", overrides) as (bench, notes):
         report = open_round(bench)
-        notes.summary |= {"round": report.number} | headlines.of_score(report.score)
-        notes.summary |= headlines.of_plan(report.plan) | headlines.of_propose(report.propose)
+        notes.summary |= headlines.of_opened_round(report)
         cards = [bench.refiner.card, bench.paraphraser.card]
 
     def show(console: Console) -> None:
@@ -49,10 +47,7 @@ def close_round_(session: Session, overrides: Overrides) -> Any:
     """Close a round: compose what was accepted, retrain, score, and evaluate on the held-out pairs."""
     with working(session, "close-round", overrides) as (bench, notes):
         report = close_round(bench)
-        notes.summary |= {"round": report.number} | headlines.of_compose(report.compose)
-        notes.summary |= headlines.of_model(report.model) | headlines.of_score(report.score)
-        if report.evaluation is not None:
-            notes.summary |= headlines.of_evaluation(report.evaluation)
+        notes.summary |= headlines.of_closed_round(report)
 
     def show(console: Console) -> None:
         console.rule(f"round {report.number} is closed")
@@ -69,12 +64,8 @@ def train_rounds(session: Session, rounds: int, policy: Reviewer, patience: int,
     """Run whole rounds, recorded as one run of the kind "rounds"."""
     with working(session, "rounds", overrides) as (bench, notes):
         reports = run_rounds(bench, rounds, policy=policy, patience=patience)
-        last = reports[-1]
-        notes.summary |= {"rounds": len(reports), "ended early": len(reports) < rounds}
-        notes.summary |= {"why no further round": last.ended} if last.ended else {}
-        notes.summary |= {"best on held-out pairs": name} if (name := _name_of_best(reports)) else {}
-        notes.summary |= headlines.of_compose(last.compose) | headlines.of_model(last.model)
-        notes.summary |= headlines.of_score(last.score_after)
+        notes.summary |= headlines.of_rounds(reports, rounds)
+    last = reports[-1]
 
     def show(console: Console) -> None:
         _show_rounds(console, reports)
@@ -101,19 +92,8 @@ def _show_rounds(console: Console, reports: list[RoundReport]) -> None:
     printing.show_score(console, reports[-1].score_after)
 
 
-def _scores(reports: Sequence[RoundReport]) -> list[tuple[str, ScoreReport]]:
-    """Return the scores of the warm-up and of each round's model, by name."""
-    return [("warm-up", reports[0].score), *[(f"round {each.number}", each.score_after) for each in reports]]
-
-
-def _name_of_best(reports: Sequence[RoundReport]) -> str:
-    """Return the name of what has the lowest held-out log-loss, the first of equals; "" where none is known."""
-    losses = [(score.heldout.log_loss, name) for name, score in _scores(reports) if score.heldout.pairs]
-    return min(losses, key=lambda each: each[0])[1] if losses else ""
-
-
 def _show_comparison(console: Console, reports: Sequence[RoundReport]) -> None:
-    best = _name_of_best(reports)
+    best = headlines.name_of_best(reports)
     new_pairs = [0, *[each.compose.new_pairs + each.compose.carried_over for each in reports]]
     rows = [
         [
@@ -123,7 +103,7 @@ def _show_comparison(console: Console, reports: Sequence[RoundReport]) -> None:
             f"{score.heldout.log_loss:.4f}" if score.heldout.pairs else "–",
             "lowest held-out log-loss" if name == best else "",
         ]
-        for (name, score), count in zip(_scores(reports), new_pairs, strict=True)
+        for (name, score), count in zip(headlines.scores_by_name(reports), new_pairs, strict=True)
     ]
     columns = ["model", "pairs + composed", "held-out accuracy", "held-out log-loss", "best"]
     printing.table(console, "The rounds beside each other", columns, rows)
