@@ -324,6 +324,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
 
         Raises:
             NotReadyError: nothing was proposed yet.
+            GenerationError: still nothing at all could be generated.
             MarsError: `failures` is neither.
         """
         one_of("failures", failures, get_args(Retry))
@@ -333,6 +334,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
                 raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="call propose() first")
             report = make_proposals(bench, plan, retry=failures)
             notes.summary |= headlines.of_propose(report)
+            validate_yield(report)
         return report
 
     def proposals(self) -> "pd.DataFrame":

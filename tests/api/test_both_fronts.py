@@ -1,4 +1,4 @@
-"""A workspace from Python beside the commands: the same steps are recorded with the same summaries."""
+"""A workspace from Python beside the commands: the same steps are recorded with the same words, and fail alike."""
 
 import json
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scripted_chat import Answer, serving
 
 import mars_engine as mars
 from mars_engine.cli.main import mars as cli
+from mars_engine.core.errors import GenerationError
 from mars_engine.core.records import Run
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
@@ -88,3 +90,22 @@ def test_both_record_the_same_summary_with_a_step(tmp_path, workspace):
     assert by_python == by_command
     said = {name for _, summary in by_python for name in summary}
     assert {"models compared", "requests written", "best on held-out pairs", "new pairs", "round", "answers"} <= said
+
+
+def test_both_fail_where_a_retry_generates_nothing(workspace):
+    with serving(lambda _: Answer("down", status=500)) as server:
+        down = {
+            "propose": {"paraphraser": "chat", "refiner": "chat"},
+            "chat": {"model": "tiny", "base_url": server.base_url, "retries": 0, "breaker": 1000},
+        }
+        workspace.train()
+        workspace.score()
+        with pytest.raises(GenerationError, match="nothing could be generated"):
+            workspace.propose(settings=down)
+        said = command(workspace.path, "propose", "--retry-failed", *as_options(down), code=5)
+        assert "nothing could be generated" in said
+        with pytest.raises(GenerationError, match=r"nothing could be generated.*workspace\.retry\(\)"):
+            workspace.retry(settings=down)
+    by_command, by_python = runs_of(workspace.path)[-2:]
+    assert by_command.state == by_python.state == "failed"
+    assert by_command.summary == by_python.summary
