@@ -247,7 +247,8 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
 
         Raises:
             NotReadyError: no model is trained, or the pairs were not scored yet.
-            ConfigError: the law is unknown, or a number out of its range.
+            ConfigError: a setting is unknown or out of its range.
+            MarsError: the law is unknown, or the budget no whole number from 1.
         """
         with self._looking(settings, planned(law, budget)) as bench:
             model = newest_model(bench)
@@ -274,7 +275,8 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
 
         Raises:
             NotReadyError: no model is trained, or the pairs were not scored yet.
-            ConfigError: the law is unknown, or a number out of its range.
+            ConfigError: a setting is unknown or out of its range.
+            MarsError: the law is unknown, or the budget no whole number from 1.
             GenerationError: nothing at all could be generated, or the writer returned something else.
         """
         with self._working("propose", settings, planned(law, budget)) as (bench, notes):
@@ -449,7 +451,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             NotReadyError: there are no training pairs, the first round has no new ones, or another process trains.
             GenerationError: in some round nothing at all could be generated.
             ConfigError: a setting is unknown or out of its range.
-            MarsError: the policy is unknown, or a number out of its range.
+            MarsError: the policy or the law is unknown, or a number out of its range.
         """
         one_of("policy", policy, get_args(Reviewer))
         at_least("n", n, 1, whole=True)
