@@ -13,7 +13,6 @@ from mars_engine.augment.compose import ComposeReport, compose_plan
 from mars_engine.augment.plan import PlanReport, make_plan, planned_model
 from mars_engine.augment.propose import ProposeReport, make_proposals, validate_yield
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.config import AllocationLaw
 from mars_engine.core.errors import NotReadyError
 from mars_engine.core.notebook import ShownAsTable
 from mars_engine.core.records import Composition, ModelRecord, Plan
@@ -65,9 +64,7 @@ class ClosedRound(ShownAsTable):
     """None where there are no held-out pairs to evaluate on."""
 
 
-def run_rounds(
-    bench: Workbench, rounds: int, *, policy: Reviewer, law: AllocationLaw | None = None, patience: int = 0
-) -> list[RoundReport]:
+def run_rounds(bench: Workbench, rounds: int, *, policy: Reviewer, patience: int = 0) -> list[RoundReport]:
     """Warm up, then score, allocate, propose, review, compose, retrain and score, `rounds` times.
 
     With cumulative rounds D_t = D_(t−1) ∪ D_syn, otherwise each round's new pairs replace those before. Each trained
@@ -78,7 +75,6 @@ def run_rounds(
         bench: the workspace.
         rounds: how many at most.
         policy: who reviews; people are waited for in each round.
-        law: the allocation law, as configured where it is None.
         patience: end after so many rounds in a row without a lower held-out log-loss than any before; 0 for never.
             Without held-out pairs nothing tells, and all rounds are run.
 
@@ -87,12 +83,10 @@ def run_rounds(
         GenerationError: in some round nothing at all could be generated.
     """
     with bench.store.reading_once():
-        return _run_rounds(bench, rounds, policy=policy, law=law, patience=patience)
+        return _run_rounds(bench, rounds, policy=policy, patience=patience)
 
 
-def _run_rounds(
-    bench: Workbench, rounds: int, *, policy: Reviewer, law: AllocationLaw | None, patience: int
-) -> list[RoundReport]:
+def _run_rounds(bench: Workbench, rounds: int, *, policy: Reviewer, patience: int) -> list[RoundReport]:
     model = train_warm_up(bench)
     score = score_model(bench, model)
     settle_suspects(bench)
@@ -101,7 +95,7 @@ def _run_rounds(
     reports: list[RoundReport] = []
     losses = [score.heldout.log_loss]
     for number in range(1, rounds + 1):
-        plan = make_plan(bench, model, law=law, round_number=number)
+        plan = make_plan(bench, model, round_number=number)
         proposed, reviewed, composed = _augment(bench, plan.plan, policy=policy, parent=parent)
         if reports and not composed.new_pairs:
             reports[-1] = replace(reports[-1], ended=_said_of_empty_round(number))
@@ -153,7 +147,7 @@ def _review(bench: Workbench, policy: Reviewer) -> ReviewReport:
     return review_by_policy(bench.store, policy, clock=bench.clock)
 
 
-def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedRound:
+def open_round(bench: Workbench) -> OpenedRound:
     """Do all up to what people decide: warm up where no model is trained yet, score, triage, allocate, propose.
 
     The round follows the newest model. Opened again before anything was decided, it finds what it proposed.
@@ -168,7 +162,7 @@ def open_round(bench: Workbench, *, law: AllocationLaw | None = None) -> OpenedR
         settle_suspects(bench)
         _note_points(bench, model.round, model, score)
         number = next_round(model)
-        plan = make_plan(bench, model, law=law, round_number=number)
+        plan = make_plan(bench, model, round_number=number)
         proposed = make_proposals(bench, plan.plan)
     validate_yield(proposed)
     return OpenedRound(number, model, score, plan, proposed)
