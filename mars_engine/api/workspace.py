@@ -19,11 +19,11 @@ from mars_engine.api.results import Checked, Imported, Rounds
 from mars_engine.api.settings import Settings, planned
 from mars_engine.augment.compose import ComposeReport
 from mars_engine.augment.generators.given import Writer
-from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
+from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import ProposeReport, Retry, make_proposals, validate_yield
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import AllocationLaw
-from mars_engine.core.errors import MarsError, NotReadyError
+from mars_engine.core.errors import MarsError
 from mars_engine.core.notebook import as_html
 from mars_engine.core.records import MAP_KINDS, MapKind, ModelRecord, Split
 from mars_engine.curate.review import (
@@ -47,7 +47,7 @@ from mars_engine.explore.explorer import Explorer
 from mars_engine.explore.view import View
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import ScoreReport, score_model
-from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.workspace.batches import RequestsReport, write_requests
 from mars_engine.workspace.named_models import newest_model
 from mars_engine.workspace.rewrites_elsewhere import AnswersReport, open_plan, take_answers, with_writer
@@ -56,9 +56,12 @@ from mars_engine.workspace.rounds import (
     OpenedRound,
     close_round,
     compose_newest_plan,
-    next_round,
+    draft_next_round,
     open_round,
+    plan_next_round,
+    plan_to_retry,
     run_rounds,
+    train_on_newest_composition,
 )
 
 if TYPE_CHECKING:
@@ -190,8 +193,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             ConfigError: a setting is unknown or out of its range.
         """
         with self._working("train", settings) as (bench, notes):
-            composition = None if warm_up else bench.store.compositions.latest()
-            model = train_on(bench, composition) if composition else train_warm_up(bench)
+            model = train_warm_up(bench) if warm_up else train_on_newest_composition(bench)
             notes.summary |= headlines.of_model(model)
         return model
 
@@ -251,8 +253,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             MarsError: the law is unknown, or the budget no whole number from 1.
         """
         with self._looking(settings, planned(law, budget)) as bench:
-            model = newest_model(bench)
-            return draft_plan(bench, model, round_number=next_round(model)).report
+            return draft_next_round(bench).report
 
     def propose(
         self,
@@ -280,8 +281,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             GenerationError: nothing at all could be generated, or the writer returned something else.
         """
         with self._working("propose", settings, planned(law, budget)) as (bench, notes):
-            model = newest_model(bench)
-            plan = make_plan(bench, model, round_number=next_round(model))
+            plan = plan_next_round(bench)
             report = make_proposals(with_writer(bench, writer, writer_name) if writer else bench, plan.plan)
             notes.summary |= headlines.of_plan(plan) | headlines.of_propose(report)
             validate_yield(report)
@@ -297,9 +297,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
             NotReadyError: no model is trained, or the pairs were not scored yet.
         """
         with self._working("propose", settings) as (bench, notes):
-            model = newest_model(bench)
-            plan = make_plan(bench, model, round_number=next_round(model)).plan
-            report = write_requests(bench, plan, Path(path), overwrite=overwrite)
+            report = write_requests(bench, plan_next_round(bench).plan, Path(path), overwrite=overwrite)
             notes.summary |= headlines.of_requests(report)
         return report
 
@@ -331,10 +329,7 @@ class Workspace(JudgingWorkspace, AdvisingWorkspace, AligningWorkspace):
         """
         one_of("failures", failures, get_args(Retry))
         with self._working("propose", settings) as (bench, notes):
-            plan = bench.store.proposals.latest_plan()
-            if plan is None:
-                raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="call propose() first")
-            report = make_proposals(bench, plan, retry=failures)
+            report = make_proposals(bench, plan_to_retry(bench), retry=failures)
             notes.summary |= headlines.of_propose(report)
             validate_yield(report)
         return report

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mars_engine.augment.generators.given import GivenParaphraser, GivenRefiner, Writer
-from mars_engine.augment.plan import make_plan
 from mars_engine.augment.propose import ProposeReport, make_proposals
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.notebook import ShownAsTable
@@ -21,7 +20,7 @@ from mars_engine.workspace.batches import (
 )
 from mars_engine.workspace.given_rewrites import keep_given, tell_given_use
 from mars_engine.workspace.named_models import newest_model
-from mars_engine.workspace.rounds import next_round
+from mars_engine.workspace.rounds import plan_next_round
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +108,4 @@ def open_plan(bench: Workbench) -> Plan:
     plan = bench.store.proposals.latest_plan()
     if plan is not None and plan.model_id == model.id:
         return plan
-    return make_plan(bench, model, round_number=next_round(model)).plan
+    return plan_next_round(bench).plan

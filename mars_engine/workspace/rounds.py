@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mars_engine.augment.compose import ComposeReport, compose_plan
-from mars_engine.augment.plan import PlanReport, make_plan, planned_model
+from mars_engine.augment.plan import DraftedPlan, PlanReport, draft_plan, make_plan, planned_model
 from mars_engine.augment.propose import ProposeReport, make_proposals, validate_yield
 from mars_engine.augment.workbench import Workbench
 from mars_engine.core.errors import NotReadyError
@@ -21,6 +21,7 @@ from mars_engine.evaluate.heldout import Evaluation, evaluate
 from mars_engine.reward_models.score import ScoreReport, score_model
 from mars_engine.reward_models.train import train_on, train_warm_up
 from mars_engine.workspace.judges import settle_suspects
+from mars_engine.workspace.named_models import newest_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def open_round(bench: Workbench) -> OpenedRound:
         score = score_model(bench, model)
         settle_suspects(bench)
         _note_points(bench, model.round, model, score)
-        number = next_round(model)
+        number = _next_round(model)
         plan = make_plan(bench, model, round_number=number)
         proposed = make_proposals(bench, plan.plan)
     validate_yield(proposed)
@@ -185,9 +186,46 @@ def close_round(bench: Workbench) -> ClosedRound:
     return ClosedRound(composed.composition.round, composed, model, score, evaluation)
 
 
-def next_round(model: ModelRecord) -> int:
-    """Return the number of the method's next round, after a model: 1 after a warm-up."""
-    return model.round + 1
+def train_on_newest_composition(bench: Workbench) -> ModelRecord:
+    """Train on the base pairs and the newest composed pairs; the warm-up where none were composed yet.
+
+    Raises:
+        NotReadyError: there are no training pairs.
+    """
+    composition = bench.store.compositions.latest()
+    return train_on(bench, composition) if composition else train_warm_up(bench)
+
+
+def plan_next_round(bench: Workbench, *, pair_set: str = "") -> PlanReport:
+    """Draw up the plan of the round after the newest model, and store it; see `draft_plan`.
+
+    Raises:
+        NotReadyError: no model is trained, or the pairs were not scored yet.
+    """
+    model = newest_model(bench)
+    return make_plan(bench, model, round_number=_next_round(model), pair_set=pair_set)
+
+
+def draft_next_round(bench: Workbench, *, pair_set: str = "") -> DraftedPlan:
+    """Draw up the plan that `plan_next_round` would store; nothing is stored.
+
+    Raises:
+        NotReadyError: as `plan_next_round`.
+    """
+    model = newest_model(bench)
+    return draft_plan(bench, model, round_number=_next_round(model), pair_set=pair_set)
+
+
+def plan_to_retry(bench: Workbench) -> Plan:
+    """Return the plan under which what failed is tried again, the newest.
+
+    Raises:
+        NotReadyError: nothing was proposed yet.
+    """
+    plan = bench.store.proposals.latest_plan()
+    if plan is None:
+        raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="run 'mars propose' first")
+    return plan
 
 
 def compose_newest_plan(bench: Workbench) -> ComposeReport:
@@ -202,6 +240,11 @@ def compose_newest_plan(bench: Workbench) -> ComposeReport:
     model = bench.store.models.get(plan.model_id)
     parent = bench.store.compositions.get(model.composition_id) if model and model.composition_id else None
     return compose_plan(bench, plan, parent=parent)
+
+
+def _next_round(model: ModelRecord) -> int:
+    """Return the number of the method's next round, after a model: 1 after a warm-up."""
+    return model.round + 1
 
 
 def _note_points(bench: Workbench, number: int, model: ModelRecord, score: ScoreReport) -> None:

@@ -10,21 +10,18 @@ from mars_engine.augment.drafting import settings_of_generation
 from mars_engine.augment.failures import group_failures
 from mars_engine.augment.generation_forecast import PROPOSE_SECTIONS, forecast_generation
 from mars_engine.augment.generators.chat.prompts import NAMES
-from mars_engine.augment.plan import PlanReport, draft_plan, make_plan
+from mars_engine.augment.plan import PlanReport
 from mars_engine.augment.propose import Retry, make_proposals, validate_yield
 from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing, printing_generation
 from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, looking, reporting, working
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.errors import NotReadyError
-from mars_engine.core.records import Plan
 from mars_engine.jobs import headlines
 from mars_engine.workspace.batches import write_requests
-from mars_engine.workspace.named_models import newest_model
 from mars_engine.workspace.prompt_files import copy_prompts, list_prompts, prompt_text
 from mars_engine.workspace.rewrites_elsewhere import open_plan, take_answers
-from mars_engine.workspace.rounds import next_round
+from mars_engine.workspace.rounds import draft_next_round, plan_next_round, plan_to_retry
 from mars_engine.workspace.workspace import find_workspace, open_workbench
 
 
@@ -101,15 +98,14 @@ def propose(
         return _propose_dry(session, pair_set, overrides) if retry is None else _retry_dry(session, retry, overrides)
     with working(session, "propose", overrides) as (bench, notes):
         if retry is None:
-            model = newest_model(bench)
-            plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
+            plan = plan_next_round(bench, pair_set=pair_set)
             if not session.as_json:
                 _show_beginning(printing.make_console(), plan, bench.config)
             proposed = make_proposals(bench, plan.plan)
             notes.summary |= headlines.of_plan(plan)
         else:
             plan = None
-            proposed = make_proposals(bench, _newest_plan(bench), retry=retry)
+            proposed = make_proposals(bench, plan_to_retry(bench), retry=retry)
         notes.summary |= headlines.of_propose(proposed)
         validate_yield(proposed)
         cards = [bench.refiner.card, bench.paraphraser.card]
@@ -138,9 +134,8 @@ def _write_requests(
     session: Session, path: Path, pair_set: str, overwrite: bool, retry: Retry, overrides: Overrides
 ) -> Any:
     with working(session, "propose", overrides) as (bench, notes):
-        model = newest_model(bench)
-        plan = make_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
-        report = write_requests(bench, plan.plan, path, overwrite=overwrite, retry=retry)
+        plan = plan_next_round(bench, pair_set=pair_set).plan
+        report = write_requests(bench, plan, path, overwrite=overwrite, retry=retry)
         notes.summary |= headlines.of_requests(report)
     return report, lambda console: printing_generation.show_requests(console, report)
 
@@ -154,8 +149,7 @@ def _take_answers(session: Session, files: tuple[Path, ...], writer: str, overri
 
 def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
     with looking(session, overrides) as bench:
-        model = newest_model(bench)
-        drafted = draft_plan(bench, model, round_number=next_round(model), pair_set=pair_set)
+        drafted = draft_next_round(bench, pair_set=pair_set)
         forecast = forecast_generation(bench, drafted.report.plan, drafted.rows)
         # The card of a sequence-to-sequence model names its weights, which a dry run does not fetch.
         cards = [] if forecast is None else [bench.refiner.card, bench.paraphraser.card]
@@ -171,7 +165,7 @@ def _propose_dry(session: Session, pair_set: str, overrides: Overrides) -> Any:
 
 def _retry_dry(session: Session, retry: Retry, overrides: Overrides) -> Any:
     with looking(session, overrides) as bench:
-        newest = _newest_plan(bench)
+        newest = plan_to_retry(bench)
         forecast = forecast_generation(bench, newest, bench.store.proposals.plan_rows(newest.id), retry=retry)
         config = bench.config.chat
 
@@ -182,13 +176,6 @@ def _retry_dry(session: Session, retry: Retry, overrides: Overrides) -> Any:
             printing_generation.show_forecast(console, forecast, config)
 
     return {"plan": None, "propose": None, "generation": forecast, "generators": []}, show
-
-
-def _newest_plan(bench: Workbench) -> Plan:
-    plan = bench.store.proposals.latest_plan()
-    if plan is None:
-        raise NotReadyError("nothing was proposed yet, so nothing has failed", remedy="run 'mars propose' first")
-    return plan
 
 
 @click.command()

@@ -16,9 +16,9 @@ from mars_engine.data.sources import load_sources
 from mars_engine.evaluate.heldout import evaluate
 from mars_engine.jobs import headlines
 from mars_engine.reward_models.score import oriented_margins, score_model
-from mars_engine.reward_models.train import train_on, train_warm_up
+from mars_engine.reward_models.train import train_warm_up
 from mars_engine.workspace.named_models import newest_model
-from mars_engine.workspace.rounds import compose_newest_plan
+from mars_engine.workspace.rounds import compose_newest_plan, train_on_newest_composition
 
 
 @click.command()
@@ -66,8 +66,7 @@ def train(session: Session, warm_up: bool, rounds: int | None, policy: Any, pati
     if rounds is not None:
         return train_rounds(session, rounds, policy, patience, overrides)
     with working(session, "train", overrides) as (bench, notes):
-        composition = None if warm_up else bench.store.compositions.latest()
-        model = train_on(bench, composition) if composition else train_warm_up(bench)
+        model = train_warm_up(bench) if warm_up else train_on_newest_composition(bench)
         notes.summary |= headlines.of_model(model)
     return model, lambda console: printing.show_model(console, model)
 
