@@ -3,9 +3,14 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from types import FunctionType
 
+import pytest
+
 import mars_engine as mars
+from mars_engine.workspace.aligning import AlignRequest
+from mars_engine.workspace.best_of_n import BestOfNRequest
 
 NAMES = {
     *("Decision", "MarsError", "ReadingOptions", "Workspace", "__version__"),
@@ -38,6 +43,23 @@ def test_each_has_a_docstring_that_names_its_errors():
     assert not missing
     unsaid = [name for name, each in functions.items() if not (inspect.getdoc(each) or "").split("\n")[0].strip()]
     assert not unsaid
+
+
+def test_every_argument_is_spelled_out():
+    functions = [getattr(mars, name) for name in NAMES if isinstance(getattr(mars, name), FunctionType)]
+    functions += [getattr(mars.Workspace, name) for name in METHODS]
+    kinds = {parameter.kind for each in functions for parameter in inspect.signature(each).parameters.values()}
+    assert inspect.Parameter.VAR_KEYWORD not in kinds
+
+
+@pytest.mark.parametrize(
+    ("method", "request_class"), [(mars.Workspace.best_of_n, BestOfNRequest), (mars.Workspace.align, AlignRequest)]
+)
+def test_what_is_not_said_is_asked_for_as_a_request_has_it(method, request_class):
+    given = {name: each.default for name, each in inspect.signature(method).parameters.items()}
+    for field in fields(request_class):
+        default = field.default if field.default is not MISSING else field.default_factory()
+        assert given[field.name] == default
 
 
 def test_importing_the_package_loads_nothing_heavy():
