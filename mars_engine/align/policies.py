@@ -147,7 +147,7 @@ class SampledPolicy:
 
     def _draw(self, draws: Sequence[Draw], progress: Progress) -> dict[tuple[str, int], Sample]:
         found: dict[tuple[str, int], Sample] = {}
-        with progress.task(f"draw answers of {self.name}", len(draws)) as task:
+        with progress.task(f"draw answers from {self.name}", len(draws)) as task:
             for batch in self.sampler.draw(draws, self.settings):
                 self.kept.append(batch)
                 found |= {draw.key: sample for draw, sample in batch}

@@ -40,7 +40,7 @@ class AligningWorkspace(OpenedWorkspace):
         """Let reward models pick the best of n answers, and judge the picks; no policy is trained.
 
         Args:
-            policy: a language model to draw answers of: "packaged-lm", a folder with a model or adapter, or a hub id.
+            policy: a language model to draw answers from: "packaged-lm", a folder with a model or adapter, or a hub id.
             answers: a file of recorded answers, in the place of a policy.
             n: answers to each prompt; the curves are over 1, 2, 4, … up to n.
             judge: "recorded", a model's id or label, another workspace, or a reward model's folder or hub id.

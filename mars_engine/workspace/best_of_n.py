@@ -83,7 +83,7 @@ def run_best_of_n(bench: Workbench, root: Path, request: BestOfNRequest) -> Best
     if bool(request.policy) == bool(request.answers):
         raise ConfigError(
             "both a policy and recorded answers are named" if request.policy else "no policy is named",
-            expected="one of --policy, a language model to draw answers of, and --answers, a file of recorded ones",
+            expected="one of --policy, a language model to draw answers from, and --answers, a file of recorded ones",
         )
     records = chosen_models(bench, request.models)
     recorded = load_recorded_answers(request.answers) if request.answers else None

@@ -43,7 +43,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder with AlpacaEval's df_gamed.csv or instruction_difficulty.csv, where the prompts are AlpacaEval's.",
 )
-@click.option("--package", "annotators_config", help="Let the installed alpaca_eval judge, by this annotator of its.")
+@click.option(
+    "--package", "annotators_config", help="Let the installed alpaca_eval judge, with this annotator of the package."
+)
 @click.option("--annotations", type=FILE, help="Judge nothing: show the figures of annotations made before.")
 @click.option("--download", is_flag=True, help="Download a reward model that is not on this machine.")
 @section_options("chat")

@@ -52,7 +52,7 @@ def best_of_n(
 ) -> Any:
     """Let reward models pick the best of n answers, and judge the picks: does a better model choose better answers?
 
-    No policy is trained. The answers are drawn of a language model, or read from a file; each reward model picks the
+    No policy is trained. The answers are drawn from a language model, or read from a file; each reward model picks the
     one of the highest reward; the picks are judged by recorded preferences or by a gold reward model that was trained
     on other pairs. Shown is the judged quality over n, beside a random answer, the longest and the judge's own choice.
     Where it falls while the reward rises, the reward is over-optimised. Prompts that the reward models were trained on
