@@ -23,6 +23,7 @@ from mars_engine.evaluate.results import (
     say_last_step,
     say_log_loss,
 )
+from mars_engine.evaluate.series import MOST_POINTS
 from mars_engine.evaluate.status import count_open_suspects
 from mars_engine.reward_models.score import stored_rewards
 from mars_engine.stats.intervals import Interval
@@ -30,9 +31,6 @@ from mars_engine.stats.metrics import TIE, margin_bin_edges
 from mars_engine.store import Store
 
 MARGIN_BINS = 40
-MOST_POINTS = 20_000
-"""Up to so many pairs the plane has a point for each; above, it is a density."""
-
 MarginArray = TypeVar("MarginArray", Float32Array, FloatArray)
 
 DENSITY_BINS = (120, 80)

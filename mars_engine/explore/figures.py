@@ -13,13 +13,12 @@ from mars_engine.core.records import (
     IntArray,
 )
 from mars_engine.data.pair_index import SPLIT_CODES
+from mars_engine.evaluate.series import MOST_POINTS
 from mars_engine.explore.explorer import Positions, Scene
 from mars_engine.explore.view import Box, Interval, drawn_box
 from mars_engine.stats.metrics import margin_bin_edges
 
 MARGIN_BINS = 60
-MOST_POINTS = 20_000
-"""Up to so many pairs a cloud has a point for each; above, it is a density with a sample on top."""
 MOST_TELLING = 500
 LOWEST_SHARE = 2 / 3
 """Of the sample: the pairs with the lowest margins. The others are drawn at random."""
