@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mars_engine.core.columns import IdArray, PlanColumns, WordArray
-from mars_engine.core.records import BoolArray, ModelRecord, Plan
+from mars_engine.core.records import BoolArray, Float32Array, FloatArray, ModelRecord, Plan
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.review_state import (
     ProposalStatus,
@@ -38,6 +38,7 @@ SUBJECTS = ("pairs", "models", "scores", "triage", "plans", "distances", "propos
 STATUS_CODES: tuple[ProposalStatus, ...] = ("pending", "accepted", "rejected", "flagged", "disputed")
 
 _Value = TypeVar("_Value", bound=np.generic)
+_MarginArray = TypeVar("_MarginArray", Float32Array, FloatArray)
 
 ITEMS_AT_ONCE = 5_000
 """Items whose review events exist as Python objects at one time."""
@@ -64,7 +65,7 @@ class PairIndex:
     model: ModelRecord | None
     """The newest model that has scored pairs, whose margins these are."""
     margin: Column
-    """Score margin as labelled (not exchanged where the label was flipped), in reward units."""
+    """Score margin as labelled (not exchanged where the label was flipped: `by_present_labels`), in reward units."""
     out_of_fold_margin: Column
     """Mean over the draws of triage, under `triaged_by`."""
     out_of_fold_std: Column
@@ -100,6 +101,14 @@ class PairIndex:
     def positions_of_ids(self, ids: IdArray) -> Positions:
         """Position of each of these pairs, -1 where it is not here."""
         return positions_of(self.ids, self.id_order, ids)
+
+    def by_present_labels(self, margins: _MarginArray) -> _MarginArray:
+        """Return margins as labelled, shape (n,), signed by the labels that hold now.
+
+        They are turned where the label was flipped, and NaN where the pair was dropped.
+        """
+        signed = np.where(self.decision == DECISION_CODES.index("flip"), -margins, margins)
+        return np.where(self.decision == DECISION_CODES.index("drop"), np.nan, signed).astype(margins.dtype)
 
 
 def positions_of(ids: IdArray, order: Positions, wanted: IdArray) -> Positions:

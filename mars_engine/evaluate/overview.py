@@ -2,12 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
-from mars_engine.augment.allocation import hard_below
-from mars_engine.augment.distance_gate import gate_threshold, is_high
+from mars_engine.augment.quadrants import PlaneBorders, Quadrant, part_plane
 from mars_engine.core.columns import Int32Array
 from mars_engine.core.config import AllocationConfig, EvaluateConfig, GateConfig
 from mars_engine.core.records import Float32Array, FloatArray, IntArray, ModelRecord
@@ -31,8 +30,6 @@ from mars_engine.stats.metrics import TIE, margin_bin_edges
 from mars_engine.store import Store
 
 MARGIN_BINS = 40
-MarginArray = TypeVar("MarginArray", Float32Array, FloatArray)
-
 DENSITY_BINS = (120, 80)
 """Columns (margin) and rows (distance)."""
 
@@ -48,15 +45,6 @@ class MarginHistogram:
     pairs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Quadrant:
-    """A quarter of Overview's plane: what its pairs are like, and what the method does with them."""
-
-    name: str
-    advice: str
-    pairs: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
     """Score margin against semantic distance of the training pairs: as points, or as a density where they are many."""
@@ -68,12 +56,8 @@ class Plane:
     """Pairs in each cell, shape (rows, columns); empty where there are points."""
     margin_edges: FloatArray
     distance_edges: FloatArray
-    hard_below: float
-    """Margin below which a pair gets more than an equal share of the budget under the signed law."""
-    close_below: float
-    """Distance below which the gate has a pair refined first."""
-    quadrants: tuple[Quadrant, Quadrant, Quadrant, Quadrant]
-    """Hard and close, hard and apart, easy and close, easy and apart."""
+    borders: PlaneBorders
+    quadrants: tuple[Quadrant, ...]
 
     @property
     def pairs(self) -> int:
@@ -113,7 +97,7 @@ class Gain:
 
 def margin_histogram(index: PairIndex) -> MarginHistogram | None:
     """Return the margins of the training pairs under the newest model that has scored any; None where none has."""
-    margins = _by_present_labels(index, index.margin.astype(np.float64))
+    margins = index.by_present_labels(index.margin.astype(np.float64))
     margins = margins[(index.split == SPLIT_CODES.index("train")) & ~np.isnan(margins)]
     if index.model is None or not len(margins):
         return None
@@ -124,14 +108,12 @@ def margin_histogram(index: PairIndex) -> MarginHistogram | None:
 
 def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateConfig) -> Plane | None:
     """Return the overview's plane of margin and distance for the training pairs that have both; None if none has."""
-    signed = _by_present_labels(index, index.margin)
+    borders = part_plane(index, allocation=allocation, gate=gate)
+    if borders is None:
+        return None
+    signed = index.by_present_labels(index.margin)
     known = (index.split == SPLIT_CODES.index("train")) & ~np.isnan(signed) & ~np.isnan(index.distance)
     margins, distances = signed[known], index.distance[known]
-    if not len(margins):
-        return None
-    hardness = hard_below(margins.astype(np.float64), scale=allocation.scale, tau=allocation.tau)
-    close_below = gate_threshold(distances.astype(np.float64), gate.rule, quantile=gate.quantile, fixed=gate.threshold)
-    hard, apart = margins < hardness, is_high(distances.astype(np.float64), close_below)
     is_dense = len(margins) > MOST_POINTS
     counts, margin_edges, distance_edges = np.histogram2d(margins, distances, bins=DENSITY_BINS)
     return Plane(
@@ -140,14 +122,8 @@ def margin_plane(index: PairIndex, *, allocation: AllocationConfig, gate: GateCo
         density=(counts.T if is_dense else counts[:0]).astype(np.int32),
         margin_edges=margin_edges,
         distance_edges=distance_edges,
-        hard_below=hardness,
-        close_below=close_below,
-        quadrants=(
-            Quadrant("hard and close", "refine first", int((hard & ~apart).sum())),
-            Quadrant("hard and apart", "paraphrase", int((hard & apart).sum())),
-            Quadrant("easy and close", "little budget", int((~hard & ~apart).sum())),
-            Quadrant("easy and apart", "little budget", int((~hard & apart).sum())),
-        ),
+        borders=borders,
+        quadrants=borders.quadrants(margins, distances),
     )
 
 
@@ -248,12 +224,6 @@ def _mis_ranked_share(store: Store, index: PairIndex, model: ModelRecord | None)
         return float("nan")
     everywhere = np.full(len(index), np.nan)
     everywhere[index.split == SPLIT_CODES.index("train")] = margins
-    counted = _by_present_labels(index, everywhere)
+    counted = index.by_present_labels(everywhere)
     counted = counted[~np.isnan(counted)]
     return float((counted < -TIE).mean()) if len(counted) else float("nan")
-
-
-def _by_present_labels(index: PairIndex, margins: MarginArray) -> MarginArray:
-    """Return margins signed by the labels that hold now: turned where a label was, NaN where its pair is left out."""
-    signed = np.where(index.decision == DECISION_CODES.index("flip"), -margins, margins)
-    return np.where(index.decision == DECISION_CODES.index("drop"), np.nan, signed).astype(margins.dtype)

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mars_engine.augment.allocation import hard_below
-from mars_engine.augment.distance_gate import gate_threshold, is_high
+from mars_engine.augment.quadrants import PlaneBorders, Quadrant, part_plane
 from mars_engine.core.config import AllocationConfig, GateConfig
 from mars_engine.core.records import (
     Float32Array,
     FloatArray,
     IntArray,
 )
-from mars_engine.data.pair_index import SPLIT_CODES
 from mars_engine.evaluate.series import MOST_POINTS
 from mars_engine.explore.explorer import Positions, Scene
 from mars_engine.explore.view import Box, Interval, drawn_box
@@ -127,60 +125,30 @@ def _cells(values: Float32Array, span: Interval, cells: int) -> Positions:
 
 
 @dataclass(frozen=True, slots=True)
-class Quadrant:
-    """A quarter of the plane, what the method does with its pairs, and how many of the selected ones are there."""
-
-    name: str
-    advice: str
-    is_hard: bool
-    is_close: bool
-    selected: int
-
-
-@dataclass(frozen=True, slots=True)
 class Quadrants:
-    """The plane's four quarters, parted at these two values."""
+    """The plane's four quarters with how many selected pairs are drawn in each, and the borders that part them."""
 
-    hard_below: float
-    """Margin below which a pair gets more than an equal share of the budget under the signed law."""
-    close_below: float
-    """Semantic distance below which the gate has a pair refined first."""
+    borders: PlaneBorders
     quarters: tuple[Quadrant, ...]
 
     def box(self, name: str, within: Box) -> Box:
         """Return the part of a window that is the quarter of this name, as a brush."""
         quarter = next(quarter for quarter in self.quarters if quarter.name == name)
+        hard_below, close_below = self.borders.hard_below, self.borders.close_below
         return drawn_box(
-            (within.x.low, self.hard_below) if quarter.is_hard else (self.hard_below, within.x.high),
-            (within.y.low, self.close_below) if quarter.is_close else (self.close_below, within.y.high),
+            (within.x.low, hard_below) if quarter.is_hard else (hard_below, within.x.high),
+            (within.y.low, close_below) if quarter.is_close else (close_below, within.y.high),
         )
 
 
-ADVICE = (
-    ("hard and close", "refine first", True, True),
-    ("hard and apart", "paraphrase", True, False),
-    ("easy and close", "little budget", False, True),
-    ("easy and apart", "little budget", False, False),
-)
-
-
 def quadrants(scene: Scene, *, allocation: AllocationConfig, gate: GateConfig) -> Quadrants | None:
-    """Return where the plane is parted, by the training pairs as a plan would be; None where it has no pairs."""
+    """Return where the plane is parted, as on Overview, and how many of the selected pairs are drawn where.
+
+    None where no training pair has a margin and a distance. Pairs are counted where they are drawn, at their margins as
+    labelled, so that a brush around a quarter selects as many.
+    """
     index = scene.index
-    known = ~np.isnan(index.margin) & ~np.isnan(index.distance)
-    training = known & (index.split == SPLIT_CODES.index("train"))
-    if not training.any():
+    borders = part_plane(index, allocation=allocation, gate=gate)
+    if borders is None:
         return None
-    distances = index.distance.astype(np.float64)
-    hardness = hard_below(index.margin[training].astype(np.float64), scale=allocation.scale, tau=allocation.tau)
-    closeness = gate_threshold(distances[training], gate.rule, quantile=gate.quantile, fixed=gate.threshold)
-    chosen = known & scene.selected
-    hard, close = index.margin < hardness, ~is_high(distances, closeness)
-    return Quadrants(
-        hardness,
-        closeness,
-        tuple(
-            Quadrant(name, advice, is_hard, is_close, int((chosen & (hard == is_hard) & (close == is_close)).sum()))
-            for name, advice, is_hard, is_close in ADVICE
-        ),
-    )
+    return Quadrants(borders, borders.quadrants(index.margin[scene.selected], index.distance[scene.selected]))

@@ -125,6 +125,19 @@ def test_each_column_says_what_the_records_say(bench):
     assert index.pending.tolist() == index.proposals.tolist()
 
 
+def test_margins_by_present_labels_are_turned_where_flipped_and_unknown_where_dropped(bench):
+    proposed(bench)
+    first, second, third, *_ = bench.store.pairs.pairs("train")
+    for pair, action in ((first, "flip"), (second, "drop"), (third, "ambiguous")):
+        decide(bench.store, "pair", pair.id, action)
+    index = PairIndexCache(bench.store).current()
+    signed = index.by_present_labels(index.margin)
+    assert signed.dtype == index.margin.dtype
+    assert signed[0] == -index.margin[0] != 0
+    assert np.isnan(signed[1])
+    assert np.array_equal(signed[2:], index.margin[2:])
+
+
 def test_verdicts_stand_until_a_newer_warm_up_has_triaged(bench):
     store = bench.store
     first = train_warm_up(bench)

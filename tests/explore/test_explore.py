@@ -20,6 +20,7 @@ from mars_engine.core.records import MAP_KINDS, MapCluster, MapPoints, Pair, Tur
 from mars_engine.core.review_records import ReviewEvent
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.data.pair_index import SPLIT_CODES, VERDICT_CODES, PairIndexCache
+from mars_engine.evaluate.overview import margin_plane
 from mars_engine.explore import excerpts, figures, table
 from mars_engine.explore import explorer as explorer_module
 from mars_engine.explore.actions import put_together, rows_to_export
@@ -486,17 +487,24 @@ def test_the_most_telling_are_the_lowest_and_a_sample_that_a_seed_repeats(count,
 def test_quadrants_part_the_selection_as_the_budget_would(explorer):
     scene = explorer.look(View(margin_brush=Interval(high=2)))
     parted = quadrants(scene, allocation=AllocationConfig(), gate=GateConfig())
-    assert sum(quarter.selected for quarter in parted.quarters) == scene.count
-    index = scene.index
-    hard_and_close = scene.selected & (index.margin < parted.hard_below) & (index.distance < parted.close_below)
+    assert sum(quarter.pairs for quarter in parted.quarters) == scene.count
+    index, borders = scene.index, parted.borders
+    hard_and_close = scene.selected & (index.margin < borders.hard_below) & (index.distance < borders.close_below)
     assert parted.quarters[0].name == "hard and close"
-    assert parted.quarters[0].selected == hard_and_close.sum()
+    assert parted.quarters[0].pairs == hard_and_close.sum()
     window = draw_cloud(index.margin, index.distance, scene).window
     brushed = [
         explorer.look(View(margin_brush=Interval(high=2), plane_brush=parted.box(quarter.name, window))).count
         for quarter in parted.quarters
     ]
-    assert brushed == [quarter.selected for quarter in parted.quarters]
+    assert brushed == [quarter.pairs for quarter in parted.quarters]
+
+
+def test_the_plane_is_parted_where_overview_parts_it_whatever_was_decided_of_labels(explorer):
+    scene = explorer.look(View())
+    plane = margin_plane(scene.index, allocation=AllocationConfig(), gate=GateConfig())
+    parted = quadrants(scene, allocation=AllocationConfig(), gate=GateConfig())
+    assert (parted.borders, plane.pairs) == (plane.borders, TRAINING - 1)
 
 
 def test_nothing_is_drawn_where_nothing_is_known():

@@ -158,15 +158,16 @@ def show_plane(
 def _part(figure: go.Figure, parted: Quadrants) -> None:
     """Draw where the quadrants part, and name each in its corner."""
     line = {"dash": "dot", "width": 1.5, "color": "gray"}
-    upright = {"x0": parted.hard_below, "x1": parted.hard_below, "y0": 0, "y1": 1, "yref": "paper"}
-    level = {"y0": parted.close_below, "y1": parted.close_below, "x0": 0, "x1": 1, "xref": "paper"}
+    margin, distance = parted.borders.hard_below, parted.borders.close_below
+    upright = {"x0": margin, "x1": margin, "y0": 0, "y1": 1, "yref": "paper"}
+    level = {"y0": distance, "y1": distance, "x0": 0, "x1": 1, "xref": "paper"}
     figure.update_layout(
         shapes=[{"type": "line", "line": line, **ends} for ends in (upright, level)],
         annotations=[
             label(
                 0.01 if quarter.is_hard else 0.99,
                 0.01 if quarter.is_close else 0.99,
-                f"<b>{escape(quarter.name)}</b><br>{escape(quarter.advice)}<br>{quarter.selected:,} selected",
+                f"<b>{escape(quarter.name)}</b><br>{escape(quarter.advice)}<br>{quarter.pairs:,} selected",
                 xref="paper",
                 yref="paper",
                 xanchor="left" if quarter.is_hard else "right",

@@ -197,8 +197,8 @@ def _density(plane: Plane) -> go.Figure:
 
 def _add_quadrants(figure: go.Figure, plane: Plane) -> None:
     line = {"dash": "dash", "width": 1.5, "color": "gray"}
-    figure.add_vline(plane.hard_below, line=line)
-    figure.add_hline(plane.close_below, line=line)
+    figure.add_vline(plane.borders.hard_below, line=line)
+    figure.add_hline(plane.borders.close_below, line=line)
     corners = ((0.01, 0.02), (0.01, 0.98), (0.99, 0.02), (0.99, 0.98))
     for quadrant, (x, y) in zip(plane.quadrants, corners, strict=True):
         figure.add_annotation(
