@@ -251,6 +251,11 @@ def draw_plane(desk: Desk, scene: Scene, shade: Shade) -> None:
             on_change=lambda: _choose_quadrant(parted, draw_cloud(index.margin, index.distance, scene)),
         )
     st.text(_describe(cloud, shade))
+    if parted is not None and parted.flipped:
+        st.text(
+            f"Pairs whose label was flipped ({parted.flipped:,}) stand here at their margins as imported; a plan, like "
+            "Overview, turns these."
+        )
     _draw_zoom("plane_brush", "plane_zoom", view)
 
 

@@ -11,6 +11,7 @@ from mars_engine.core.records import (
     FloatArray,
     IntArray,
 )
+from mars_engine.data.pair_index import DECISION_CODES
 from mars_engine.evaluate.series import MOST_POINTS
 from mars_engine.explore.explorer import Positions, Scene
 from mars_engine.explore.view import Box, Interval, drawn_box
@@ -130,6 +131,8 @@ class Quadrants:
 
     borders: PlaneBorders
     quarters: tuple[Quadrant, ...]
+    flipped: int
+    """Pairs of the plane whose label was flipped: drawn at their margins as labelled, which a plan turns."""
 
     def box(self, name: str, within: Box) -> Box:
         """Return the part of a window that is the quarter of this name, as a brush."""
@@ -151,4 +154,9 @@ def quadrants(scene: Scene, *, allocation: AllocationConfig, gate: GateConfig) -
     borders = part_plane(index, allocation=allocation, gate=gate)
     if borders is None:
         return None
-    return Quadrants(borders, borders.quadrants(index.margin[scene.selected], index.distance[scene.selected]))
+    known = ~np.isnan(index.margin) & ~np.isnan(index.distance)
+    return Quadrants(
+        borders,
+        borders.quadrants(index.margin[scene.selected], index.distance[scene.selected]),
+        flipped=int((known & (index.decision == DECISION_CODES.index("flip"))).sum()),
+    )

@@ -505,6 +505,7 @@ def test_the_plane_is_parted_where_overview_parts_it_whatever_was_decided_of_lab
     plane = margin_plane(scene.index, allocation=AllocationConfig(), gate=GateConfig())
     parted = quadrants(scene, allocation=AllocationConfig(), gate=GateConfig())
     assert (parted.borders, plane.pairs) == (plane.borders, TRAINING - 1)
+    assert parted.flipped == 1
 
 
 def test_nothing_is_drawn_where_nothing_is_known():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fakes import ListSource, make_bench, make_pairs
 from streamlit.testing.v1 import AppTest
 
 from mars_engine.core.records import Pair, Run, Turn
+from mars_engine.core.review_records import ReviewEvent
 from mars_engine.core.shipped import shipped
 from mars_engine.data.import_pairs import import_pairs
 from mars_engine.explore.excerpts import last_question
@@ -334,6 +336,16 @@ def test_the_map_is_drawn_under_the_model_before_too(complete, monkeypatch):
     assert "Semantic map: after, signed round 1" in words(app)
     assert "Before, warm-up" in words(app)
     assert "Before, " not in words(open_page("explore", complete, monkeypatch, against="gone"))
+
+
+def test_below_the_plane_stands_that_flipped_pairs_are_drawn_as_imported(tmp_path, monkeypatch):
+    root = make_workspace(tmp_path / "flipped", "complete")
+    note = "Pairs whose label was flipped"
+    assert note not in words(open_page("explore", root, monkeypatch))
+    with open_workspace_store(find_workspace(root)) as store:
+        first = store.pairs.pairs("train")[0]
+        store.reviews.append([ReviewEvent("pair", first.id, "flip", "ann", 1, datetime(2026, 3, 1, 12, tzinfo=UTC))])
+    assert f"{note} (1) stand here" in words(open_page("explore", root, monkeypatch))
 
 
 @pytest.mark.parametrize("colour", COLOURS)
