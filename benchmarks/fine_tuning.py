@@ -28,18 +28,12 @@ from mars_engine.core.config import EncoderConfig, ProbeConfig, RewardModelConfi
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.embeddings.cache import CachedEncoder
+from mars_engine.embeddings.devices import find_device, trains_in_bf16
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
+from mars_engine.embeddings.pretrained import quiet_transformers
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
-from mars_engine.reward_models.transformer.backbone import (
-    Backbone,
-    add_lora,
-    find_device,
-    load_backbone,
-    load_probe_backbone,
-    quiet_transformers,
-    trains_in_bf16,
-)
+from mars_engine.reward_models.transformer.backbone import Backbone, add_lora, load_backbone, load_probe_backbone
 from mars_engine.reward_models.transformer.collator import PairCollator
 from mars_engine.reward_models.transformer.examples import make_examples
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
@@ -159,7 +153,7 @@ def tune(
         watch.pause(measure)
 
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
-        in_bf16 = trains_in_bf16(config.precision, find_device(config.device))
+        in_bf16 = trains_in_bf16(config.precision, find_device(config.device, section="reward_model"))
         if hasattr(backbone.model.config, "use_cache"):
             backbone.model.config.use_cache = False
         torch.manual_seed(config.seed)

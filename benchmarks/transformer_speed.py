@@ -33,15 +33,10 @@ from mars_engine.core.records import FloatArray, Pair, TrainingSet
 from mars_engine.data.loaders import open_source
 from mars_engine.embeddings.cache import CachedEncoder
 from mars_engine.embeddings.context import render_context
+from mars_engine.embeddings.pretrained import quiet_transformers
 from mars_engine.embeddings.sentence_encoder import SentenceEncoder
 from mars_engine.reward_models.probe import ProbeTrainer
-from mars_engine.reward_models.transformer.backbone import (
-    Backbone,
-    load_backbone,
-    load_trained,
-    quiet_transformers,
-    record_settings,
-)
+from mars_engine.reward_models.transformer.backbone import Backbone, load_backbone, load_trained, record_settings
 from mars_engine.reward_models.transformer.collator import Example, PairCollator
 from mars_engine.reward_models.transformer.fine_tuning import find_backbone_folder
 from mars_engine.reward_models.transformer.model import TransformerRewardModel

@@ -24,7 +24,7 @@ from mars_engine.augment.generators.seq2seq import Seq2SeqParaphraser
 from mars_engine.core.config import Seq2SeqConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.data.loaders import open_source
-from mars_engine.reward_models.transformer.backbone import quiet_transformers
+from mars_engine.embeddings.pretrained import quiet_transformers
 
 VOCABULARY = 8000
 ENDS_AFTER = (16, 1.1)

@@ -12,7 +12,7 @@ from mars_engine.augment.generators.seq2seq.decoding import SeededSampling, end_
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.errors import GenerationError
 from mars_engine.core.records import Prompt
-from mars_engine.reward_models.transformer.backbone import most_positions, quiet_transformers
+from mars_engine.embeddings.pretrained import most_positions, quiet_transformers
 
 TOO_LONG = "prompt too long for the policy's context, with the longest answer"
 REFUSED = "prompt whose roles the policy's chat template refuses"

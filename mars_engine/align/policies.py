@@ -228,10 +228,9 @@ def _find(name: str, purpose: str, *, download: bool) -> Path:
 
 def _load(base: Path, adapter: Path | None, device: str, precision: Precision) -> tuple[Any, Any]:
     """Return a policy's model in evaluation mode, its adapter merged, and its tokenizer."""
-    from mars_engine.reward_models.transformer.backbone import TOKENIZER_FILES, load_tokenizer
+    from mars_engine.embeddings.pretrained import has_tokenizer, load_tokenizer
 
-    has_own = adapter is not None and any((adapter / each).is_file() for each in TOKENIZER_FILES)
-    tokenizer = load_tokenizer(adapter if adapter is not None and has_own else base)
+    tokenizer = load_tokenizer(adapter if adapter is not None and has_tokenizer(adapter) else base)
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(
             f"the tokenizer in {base} has no chat template",
@@ -254,7 +253,8 @@ def _load_weights(base: Path, device: str, precision: Precision) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from mars_engine.reward_models.transformer.backbone import computes_in_bf16, find_device, quiet_transformers
+    from mars_engine.embeddings.devices import computes_in_bf16, find_device
+    from mars_engine.embeddings.pretrained import quiet_transformers
 
     place = find_device(device, section="align")
     dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32

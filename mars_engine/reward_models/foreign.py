@@ -12,15 +12,12 @@ from typing import Any
 from mars_engine.core.config import InputFormat, RewardModelConfig
 from mars_engine.core.errors import ModelError
 from mars_engine.core.records import Prompt
+from mars_engine.embeddings.devices import find_device
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
+from mars_engine.embeddings.pretrained import most_positions
 from mars_engine.reward_models.answer_text import AnswerText, PlainText, TemplateText
 from mars_engine.reward_models.features import Reading
-from mars_engine.reward_models.transformer.backbone import (
-    find_device,
-    load_backbone,
-    most_positions,
-    recorded_settings,
-)
+from mars_engine.reward_models.transformer.backbone import load_backbone, recorded_settings
 from mars_engine.reward_models.transformer.model import TransformerRewardModel, load_reward_model
 from mars_engine.reward_models.transformer.tokenize import PairTokenizer, _Tokens
 
@@ -81,7 +78,7 @@ def load_foreign_model(
     input_format = input_format or ("chat" if backbone.tokenizer.chat_template else "pair")
     max_tokens = min(max_tokens, most_positions(backbone.model) or max_tokens)
     pairs = _reader(backbone.tokenizer, input_format, max_tokens)
-    backbone.model.to(find_device(device))
+    backbone.model.to(find_device(device, section="reward_model"))
     model = TransformerRewardModel(
         id=fingerprint_folder(folder, beside=f"{input_format}:{max_tokens}"),
         backbone=replace(backbone, pairs=pairs),

@@ -15,14 +15,10 @@ from mars_engine.core.config import AlignConfig, PolicyTemplate
 from mars_engine.core.errors import ModelError, NotReadyError
 from mars_engine.core.records import Pair, Prompt
 from mars_engine.embeddings.context import render_context
+from mars_engine.embeddings.devices import find_device
 from mars_engine.embeddings.model_folder import find_model_folder
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
-from mars_engine.reward_models.transformer.backbone import (
-    find_device,
-    load_tokenizer,
-    most_positions,
-    quiet_transformers,
-)
+from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
 
 ADAPTER_SETTINGS = "adapter_config.json"
 ANSWERING = "assistant: "

@@ -10,7 +10,8 @@ from mars_engine.align.training.watch import Watcher
 from mars_engine.core.config import AlignConfig
 from mars_engine.core.progress import SilentProgress
 from mars_engine.core.records import Pair, Prompt
-from mars_engine.reward_models.transformer.backbone import quiet_transformers, trains_in_bf16
+from mars_engine.embeddings.devices import trains_in_bf16
+from mars_engine.embeddings.pretrained import quiet_transformers
 from mars_engine.reward_models.transformer.trainer import graceful_interrupt
 
 

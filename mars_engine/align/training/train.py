@@ -33,9 +33,10 @@ from mars_engine.core.errors import ConfigError, NotReadyError
 from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import Pair, Prompt, content_id, prompt_id
 from mars_engine.core.whole_folder import plain_write_errors, write_whole_folder
+from mars_engine.embeddings.devices import trains_in_bf16
 from mars_engine.embeddings.model_folder import fingerprint_folder
+from mars_engine.embeddings.pretrained import quiet_transformers
 from mars_engine.embeddings.protocols import Encoder
-from mars_engine.reward_models.transformer.backbone import quiet_transformers, trains_in_bf16
 from mars_engine.reward_models.transformer.checkpoints import (
     STATE_FILE,
     checkpoint_at,

@@ -1,29 +1,26 @@
 """Loading a transformer with one output: from a backbone, with a fresh head, or from a checkpoint of ours."""
 
-import logging as standard_logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging
 
-from mars_engine.core.config import Precision, RewardModelConfig
+from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.errors import ConfigError, ModelError
 from mars_engine.embeddings.passage_tokens import PassageTokenizer, has_chat_template
+from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
 from mars_engine.reward_models.transformer.collator import Padding
 from mars_engine.reward_models.transformer.probe_head import load_pooled, start_model
 from mars_engine.reward_models.transformer.probe_start import PassageReading, ProbePairs, ProbeStart
 from mars_engine.reward_models.transformer.tokenize import PairTokenizer
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model")
 PAD_TOKEN = "<|pad|>"  # noqa: S105
 RECORDED = "mars"
 """The field of a saved model's config.json with its input format and length limit."""
@@ -154,47 +151,6 @@ def _probe_pairs(folder: Path, reading: PassageReading) -> ProbePairs:
     return ProbePairs(PassageTokenizer(tokenizer, reading.max_tokens, has_chat_template(folder)), reading)
 
 
-def find_device(name: str, *, section: str = "reward_model") -> torch.device:
-    """Return the device of a setting: 'auto' is the accelerator that torch finds, else the CPU.
-
-    Args:
-        name: the setting's value.
-        section: where it stands in mars.toml.
-
-    Raises:
-        ModelError: torch cannot use it.
-    """
-    try:
-        if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        raise ModelError(
-            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            remedy=f"set device under [{section}] in mars.toml to 'cpu' or 'auto'",
-        ) from error
-
-
-def trains_in_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether training computes in bf16: always as asked, on 'auto' where the hardware is quick at it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-
-
-def computes_in_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a model that is not trained computes in bf16; on 'auto' as training does, but never on a processor.
-
-    There it saves little, and costs sameness.
-    """
-    if precision == "auto" and device.type == "cpu":
-        return False
-    return trains_in_bf16(precision, device)
-
-
 def head_modules(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules on top of the base model that have weights: the head, of any architecture."""
     return [
@@ -268,20 +224,6 @@ def _above(modules: Sequence[str], frozen_layers: int) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- loading
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing bars and telling what a reward model's head means for its checkpoint."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(standard_logging.ERROR)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
 def _load_config(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder)
@@ -317,27 +259,6 @@ def _load_model(folder: Path) -> tuple[PreTrainedModel, tuple[str, ...]]:
     return model, tuple(missing)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer beside a model's weights.
-
-    Raises:
-        ModelError: there is none, or it cannot be loaded.
-    """
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):  # transformers would make an empty one
-        raise ModelError(
-            f"the model in {folder} has no tokenizer",
-            expected=f"one of {', '.join(TOKENIZER_FILES)} beside its weights",
-            remedy="save the tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
-        )
-    try:
-        with quiet_transformers():
-            return AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # tokenizers raises a plain Exception
-        raise ModelError(
-            f"the tokenizer in {folder} cannot be loaded: {error}", remedy="save it into the folder anew"
-        ) from error
-
-
 def _repair_padding(model: PreTrainedModel, tokenizer: Any, folder: Path) -> bool:
     """See to it that padding can be told from text; return whether a token was added for that.
 
@@ -370,20 +291,6 @@ def _is_end(tokenizer: Any, model: PreTrainedModel) -> bool:
     ends = model.config.get_text_config().eos_token_id
     known = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
     return tokenizer.pad_token_id in known
-
-
-def most_positions(model: PreTrainedModel) -> int | None:
-    """Return how many tokens a transformer backbone takes at most; None where it does not say, or goes by distances."""
-    config: Any = model.config.get_text_config()
-    table: Any = next(
-        (module for name, module in model.named_modules() if name.endswith("embeddings.position_embeddings")), None
-    )
-    if table is not None:
-        # RoBERTa and its kin count positions from the padding id on.
-        return int(table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1))
-    if getattr(config, "relative_attention", False):
-        return None  # DeBERTa-v2 and v3 go by distances, of which the far ones share a bucket
-    return getattr(config, "max_position_embeddings", None)
 
 
 def _require_positions(model: PreTrainedModel, max_tokens: int, folder: Path) -> None:

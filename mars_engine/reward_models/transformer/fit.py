@@ -15,16 +15,15 @@ from safetensors.torch import load_file
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import TrainingSet
+from mars_engine.embeddings.devices import find_device, trains_in_bf16
+from mars_engine.embeddings.pretrained import quiet_transformers
 from mars_engine.reward_models.protocols import TrainingNotes
 from mars_engine.reward_models.transformer.backbone import (
     Backbone,
     add_lora,
-    find_device,
     load_backbone,
     load_probe_backbone,
-    quiet_transformers,
     record_settings,
-    trains_in_bf16,
 )
 from mars_engine.reward_models.transformer.card import TrainingFacts, render_card, settings_in_force
 from mars_engine.reward_models.transformer.checkpoints import checkpoint_at
@@ -83,7 +82,7 @@ def fine_tune(
         notes: is told of each step, and of each epoch's margins where they are to be kept.
         steps_before: added to the numbers of the steps that are noted.
     """
-    device = find_device(config.device)
+    device = find_device(config.device, section="reward_model")
     in_bf16 = trains_in_bf16(config.precision, device)
     backbone = _load(folder, config, start)
     if hasattr(backbone.model.config, "use_cache"):

@@ -13,7 +13,8 @@ from accelerate.utils import gather_object
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.progress import Progress, SilentProgress
 from mars_engine.core.records import FloatArray, Pair, Rewards, Truncation
-from mars_engine.reward_models.transformer.backbone import Backbone, find_device, load_trained
+from mars_engine.embeddings.devices import find_device
+from mars_engine.reward_models.transformer.backbone import Backbone, load_trained
 from mars_engine.reward_models.transformer.collator import Padding
 from mars_engine.reward_models.transformer.first_token import last_layer_for_first_token
 from mars_engine.reward_models.transformer.processes import broadcast, process_count, process_number
@@ -59,7 +60,7 @@ def load_reward_model(model_id: str, folder: Path, *, device: str, batch_tokens:
         ModelError: its files are missing or damaged, or the device cannot be used.
     """
     backbone = load_trained(folder)
-    backbone.model.to(find_device(device))
+    backbone.model.to(find_device(device, section="reward_model"))
     return TransformerRewardModel(model_id, backbone, batch_tokens, folder=folder)
 
 

@@ -87,7 +87,7 @@ class TransformerShelf:
 
 
 def _write(model: "TransformerRewardModel", folder: Path) -> None:
-    from mars_engine.reward_models.transformer.backbone import quiet_transformers
+    from mars_engine.embeddings.pretrained import quiet_transformers
 
     with quiet_transformers():
         model.backbone.model.save_pretrained(folder)

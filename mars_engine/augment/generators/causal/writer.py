@@ -17,13 +17,8 @@ from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
 from mars_engine.core.progress import Progress
-from mars_engine.reward_models.transformer.backbone import (
-    computes_in_bf16,
-    find_device,
-    load_tokenizer,
-    most_positions,
-    quiet_transformers,
-)
+from mars_engine.embeddings.devices import computes_in_bf16, find_device
+from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
 
 EXPECTED = "a causal language model saved by transformers that was trained to follow instructions"
 REMEDY = "check 'model' under [causal] in mars.toml"

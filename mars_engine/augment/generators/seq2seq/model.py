@@ -16,13 +16,8 @@ from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
 from mars_engine.core.progress import Progress
-from mars_engine.reward_models.transformer.backbone import (
-    computes_in_bf16,
-    find_device,
-    load_tokenizer,
-    most_positions,
-    quiet_transformers,
-)
+from mars_engine.embeddings.devices import computes_in_bf16, find_device
+from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
 
 EXPECTED = "a sequence-to-sequence model saved by transformers, such as T5, BART or Pegasus"
 SETTING = "'model' under [seq2seq] in mars.toml"

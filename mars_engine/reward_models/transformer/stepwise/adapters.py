@@ -11,13 +11,9 @@ from torch import Tensor
 from mars_engine.core.config import RewardModelConfig
 from mars_engine.core.progress import Progress
 from mars_engine.core.records import IntArray, Pair, TrainingSet
-from mars_engine.reward_models.transformer.backbone import (
-    add_lora,
-    find_device,
-    load_backbone,
-    quiet_transformers,
-    trains_in_bf16,
-)
+from mars_engine.embeddings.devices import find_device, trains_in_bf16
+from mars_engine.embeddings.pretrained import quiet_transformers
+from mars_engine.reward_models.transformer.backbone import add_lora, load_backbone
 from mars_engine.reward_models.transformer.collator import Padding
 from mars_engine.reward_models.transformer.model import score_tokenized
 from mars_engine.reward_models.transformer.stepwise.training import StepTraining, TunedMargins
