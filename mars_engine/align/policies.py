@@ -228,49 +228,18 @@ def _find(name: str, purpose: str, *, download: bool) -> Path:
 
 def _load(base: Path, adapter: Path | None, device: str, precision: Precision) -> tuple[Any, Any]:
     """Return a policy's model in evaluation mode, its adapter merged, and its tokenizer."""
-    from mars_engine.embeddings.pretrained import has_tokenizer, load_tokenizer
+    from mars_engine.embeddings.causal_lm import load_causal_lm
+    from mars_engine.embeddings.devices import find_device
+    from mars_engine.embeddings.pretrained import has_tokenizer, load_chat_tokenizer
 
-    tokenizer = load_tokenizer(adapter if adapter is not None and has_tokenizer(adapter) else base)
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            f"the tokenizer in {base} has no chat template",
-            expected="a model that was trained to answer chats",
-            remedy="name an instruct model, or save a chat template with the tokenizer",
-        )
-    model = _load_weights(base, device, precision)
-    if model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-    if model.generation_config.eos_token_id is None:
-        raise ModelError(f"neither the model nor the tokenizer in {base} names the end token", expected=EXPECTED)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if adapter is not None:
-        model = _with_adapter(model, adapter)
-    return model.eval(), tokenizer
-
-
-def _load_weights(base: Path, device: str, precision: Precision) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from mars_engine.embeddings.devices import computes_in_bf16, find_device
-    from mars_engine.embeddings.pretrained import quiet_transformers
-
+    tokenizer = load_chat_tokenizer(
+        adapter if adapter is not None and has_tokenizer(adapter) else base,
+        expected="a model that was trained to answer chats",
+        remedy="name an instruct model, or save a chat template with the tokenizer",
+    )
     place = find_device(device, section="align")
-    dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32
-    try:
-        with quiet_transformers():
-            found: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, output_loading_info=True)
-    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
-        raise ModelError(
-            f"{base} cannot be loaded as a causal language model: {str(error).splitlines()[0]}", expected=EXPECTED
-        ) from error
-    model, report = found
-    if report["missing_keys"]:
-        raise ModelError(
-            f"the model in {base} lacks weights, such as {sorted(report['missing_keys'])[0]}", expected=EXPECTED
-        )
-    return model.to(place)
+    model = load_causal_lm(base, tokenizer, device=place, precision=precision, expected=EXPECTED)
+    return model if adapter is None else _with_adapter(model, adapter), tokenizer
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
@@ -281,7 +250,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     try:
         with warnings.catch_warnings():  # peft still asks transformers by a name that it is giving up
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            return PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
     except Exception as error:  # peft, safetensors and torch raise kinds of their own
         raise ModelError(
             f"the adapter in {adapter} does not go on {base_of(adapter)}: {str(error).splitlines()[0]}",

@@ -1,4 +1,4 @@
-"""What loading any transformer takes: its tokenizer, how long a text it reads, and keeping transformers quiet."""
+"""Loading any transformer: its tokenizer, its weights, how long a text it reads, and keeping transformers quiet."""
 
 import logging as standard_logging
 from collections.abc import Iterator
@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from mars_engine.core.config import Precision
 from mars_engine.core.errors import ModelError
+from mars_engine.embeddings.devices import computes_in_bf16
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model")
 
@@ -49,9 +52,67 @@ def load_tokenizer(folder: Path) -> Any:
         ) from error
 
 
+def load_chat_tokenizer(folder: Path, *, expected: str, remedy: str) -> Any:
+    """Load the tokenizer beside a model's weights, which has to have a chat template.
+
+    Args:
+        folder: the model's files.
+        expected: what would have been right where it has none, as the error says it.
+        remedy: what to do then, as the error says it.
+
+    Raises:
+        ModelError: there is no tokenizer, it cannot be loaded, or it has no chat template.
+    """
+    tokenizer = load_tokenizer(folder)
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"the tokenizer in {folder} has no chat template", expected=expected, remedy=remedy)
+    return tokenizer
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a tokenizer was saved into a folder."""
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def load_weights(
+    architecture: Any,
+    folder: Path,
+    *,
+    kind: str,
+    device: torch.device,
+    precision: Precision,
+    expected: str,
+    remedy: str = "",
+) -> Any:
+    """Load a model whose weights are all there, in evaluation mode, to compute outside training.
+
+    Args:
+        architecture: a class of transformers, such as AutoModelForCausalLM.
+        folder: the model's files.
+        kind: what that class loads, as errors say it: "a causal language model".
+        device: what the model is put on.
+        precision: "fp32", "bf16" or "auto"; see `computes_in_bf16`.
+        expected: which models would be right, as errors say it.
+        remedy: what to do about another, as errors say it; empty where nothing can be advised.
+
+    Raises:
+        ModelError: the folder holds no such model, or it lacks weights.
+    """
+    dtype = torch.bfloat16 if computes_in_bf16(precision, device) else torch.float32
+    try:
+        with quiet_transformers():
+            model, report = architecture.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
+        raise ModelError(
+            f"{folder} cannot be loaded as {kind}: {str(error).splitlines()[0]}", expected=expected, remedy=remedy
+        ) from error
+    if report["missing_keys"]:
+        raise ModelError(
+            f"the model in {folder} lacks weights, such as {sorted(report['missing_keys'])[0]}",
+            expected=expected,
+            remedy=remedy,
+        )
+    return model.to(device).eval()
 
 
 def most_positions(model: PreTrainedModel) -> int | None:

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList
 
 from mars_engine.augment.generators.causal.manner import messages_of, plain_rewriting
 from mars_engine.augment.generators.passages.writing import Asked, Search, Written, most_written, seeds_of
 from mars_engine.augment.generators.seq2seq.decoding import SeededSampling, end_ids
 from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
-from mars_engine.core.errors import GenerationError, ModelError
+from mars_engine.core.errors import GenerationError
 from mars_engine.core.progress import Progress
-from mars_engine.embeddings.devices import computes_in_bf16, find_device
-from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
+from mars_engine.embeddings.causal_lm import load_causal_lm
+from mars_engine.embeddings.devices import find_device
+from mars_engine.embeddings.pretrained import load_chat_tokenizer, most_positions, quiet_transformers
 
 EXPECTED = "a causal language model saved by transformers that was trained to follow instructions"
 REMEDY = "check 'model' under [causal] in mars.toml"
@@ -188,36 +189,8 @@ def load_writer(
 @lru_cache(maxsize=2)
 def load_model(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     place = find_device(device, section="causal")
-    dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32
-    tokenizer = load_tokenizer(folder)
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            f"the tokenizer in {folder} has no chat template",
-            expected=EXPECTED,
-            remedy=f"{REMEDY}: a base model does not follow instructions",
-        )
-    try:
-        with quiet_transformers():
-            found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
-        raise ModelError(
-            f"{folder} cannot be loaded as a causal language model: {str(error).splitlines()[0]}",
-            expected=EXPECTED,
-            remedy=REMEDY,
-        ) from error
-    model, report = found
-    if report["missing_keys"]:
-        raise ModelError(
-            f"the model in {folder} lacks weights, such as {sorted(report['missing_keys'])[0]}",
-            expected=EXPECTED,
-            remedy=REMEDY,
-        )
-    if model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-    if model.generation_config.eos_token_id is None:
-        raise ModelError(
-            f"neither the model nor the tokenizer in {folder} names the end token", expected=EXPECTED, remedy=REMEDY
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model.to(place).eval(), tokenizer
+    tokenizer = load_chat_tokenizer(
+        folder, expected=EXPECTED, remedy=f"{REMEDY}: a base model does not follow instructions"
+    )
+    model = load_causal_lm(folder, tokenizer, device=place, precision=precision, expected=EXPECTED, remedy=REMEDY)
+    return model, tokenizer

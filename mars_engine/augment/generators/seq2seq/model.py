@@ -16,11 +16,11 @@ from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.config import Precision
 from mars_engine.core.errors import GenerationError, ModelError
 from mars_engine.core.progress import Progress
-from mars_engine.embeddings.devices import computes_in_bf16, find_device
-from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
+from mars_engine.embeddings.devices import find_device
+from mars_engine.embeddings.pretrained import load_tokenizer, load_weights, most_positions, quiet_transformers
 
 EXPECTED = "a sequence-to-sequence model saved by transformers, such as T5, BART or Pegasus"
-SETTING = "'model' under [seq2seq] in mars.toml"
+REMEDY = "check 'model' under [seq2seq] in mars.toml"
 
 
 @dataclass(frozen=True)
@@ -119,46 +119,37 @@ def load_writer(folder: Path, *, device: str, precision: Precision, batch_tokens
 @lru_cache(maxsize=2)
 def _load(folder: Path, device: str, precision: Precision) -> tuple[Any, Any]:
     place = find_device(device, section="seq2seq")
-    dtype = torch.bfloat16 if computes_in_bf16(precision, place) else torch.float32
-    config = _load_config(folder)
+    _require_encoder_and_decoder(folder)
     tokenizer = load_tokenizer(folder)
-    try:
-        with quiet_transformers():
-            model, report = AutoModelForSeq2SeqLM.from_pretrained(
-                folder, config=config, dtype=dtype, output_loading_info=True
-            )
-    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
-        raise ModelError(
-            f"{folder} cannot be loaded as a sequence-to-sequence model: {str(error).splitlines()[0]}",
-            expected=EXPECTED,
-            remedy=f"check {SETTING}",
-        ) from error
-    if report["missing_keys"]:
-        raise ModelError(
-            f"the model in {folder} lacks weights, such as {sorted(report['missing_keys'])[0]}",
-            expected=EXPECTED,
-            remedy=f"check {SETTING}",
-        )
+    model = load_weights(
+        AutoModelForSeq2SeqLM,
+        folder,
+        kind="a sequence-to-sequence model",
+        device=place,
+        precision=precision,
+        expected=EXPECTED,
+        remedy=REMEDY,
+    )
     _name_special_tokens(model, tokenizer, folder)
-    return model.to(place).eval(), tokenizer
+    return model, tokenizer
 
 
-def _load_config(folder: Path) -> Any:
+def _require_encoder_and_decoder(folder: Path) -> None:
+    """Raise ModelError where a model's config.json says that it does not read one sequence and write another."""
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder} has no config.json that can be used: {str(error).splitlines()[0]}",
             expected=EXPECTED,
-            remedy=f"check {SETTING}",
+            remedy=REMEDY,
         ) from error
     if not config.is_encoder_decoder:
         raise ModelError(
             f"the model in {folder} is a {config.model_type}, which is no sequence-to-sequence model",
             expected=EXPECTED,
-            remedy=f"check {SETTING}",
+            remedy=REMEDY,
         )
-    return config
 
 
 def _name_special_tokens(model: Any, tokenizer: Any, folder: Path) -> None:
