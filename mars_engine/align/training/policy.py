@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from mars_engine.core.config import AlignConfig, PolicyTemplate
 from mars_engine.core.errors import ModelError, NotReadyError
 from mars_engine.core.records import Pair, Prompt
+from mars_engine.embeddings.causal_lm import load_causal_lm
 from mars_engine.embeddings.context import render_context
 from mars_engine.embeddings.devices import find_device
 from mars_engine.embeddings.model_folder import find_model_folder
 from mars_engine.embeddings.packaged_lm import PACKAGED_LM
-from mars_engine.embeddings.pretrained import load_tokenizer, most_positions, quiet_transformers
+from mars_engine.embeddings.pretrained import load_chat_tokenizer, load_tokenizer, most_positions
 
 ADAPTER_SETTINGS = "adapter_config.json"
 ANSWERING = "assistant: "
@@ -68,35 +68,33 @@ def load_policy(config: AlignConfig) -> Policy:
     """Load the policy in fp32, onto its device.
 
     Raises:
-        ModelError: there is no such model, it is none that writes, or its tokenizer has no chat template where that is
-            asked for.
+        ModelError: there is no such model, it is none that writes, it lacks weights or an end token, or its tokenizer
+            has no chat template where that is asked for.
     """
     folder = find_model_folder(config.policy, purpose="policy", expected=EXPECTED_POLICY, setting=POLICY_SETTING)
     _require_whole_model(folder, config.policy)
-    tokenizer = load_tokenizer(folder)
-    if config.template == "chat" and not tokenizer.chat_template:
-        raise ModelError(
-            f"the tokenizer of the policy {config.policy!r} has no chat template",
-            expected="an instruct model, whose tokenizer says how a dialogue is written",
-            remedy='name one as policy under [align] in mars.toml, or set template = "plain" there to have prompts '
-            "written as plain text",
-        )
-    try:
-        with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    except Exception as error:  # safetensors, torch and transformers raise kinds of their own
-        raise ModelError(
-            f"{folder} cannot be loaded as a causal language model: {str(error).splitlines()[0]}",
-            expected=EXPECTED_POLICY,
-            remedy=f"correct {POLICY_SETTING}",
-        ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # completions are told from padding by a mask
+    tokenizer = load_tokenizer(folder) if config.template == "plain" else _load_chat_tokenizer(folder)
+    device = find_device(config.device, section="align")
+    model = load_causal_lm(
+        folder,
+        tokenizer,
+        device=device,
+        precision="fp32",
+        expected=EXPECTED_POLICY,
+        remedy=f"correct {POLICY_SETTING}",
+    )
     tokenizer.padding_side = "left"
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
-    device = find_device(config.device, section="align")
-    model.to(device)  # type: ignore[arg-type]
     return Policy(config.policy, model, tokenizer, config.template, device)
+
+
+def _load_chat_tokenizer(folder: Path) -> Any:
+    return load_chat_tokenizer(
+        folder,
+        expected="an instruct model, whose tokenizer says how a dialogue is written",
+        remedy='name one as policy under [align] in mars.toml, or set template = "plain" there to have prompts '
+        "written as plain text",
+    )
 
 
 def _require_whole_model(folder: Path, name: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from test_rewards import LengthModel
 from tiny_causal import save_tiny_causal
 from tiny_policy import PROMPTS
@@ -39,6 +40,15 @@ def test_a_tokenizer_without_a_chat_template_is_told_and_plain_text_is_a_way_out
     policy = load_policy(settings(folder, template="plain"))
     read = policy.tokenizer.decode(policy.prompt_ids(PROMPTS[0]))
     assert read == f"<s>user: {PROMPTS[0][0].content}\n\nassistant: "
+
+
+def test_a_policy_that_lacks_weights_is_not_trained_with_random_ones(tmp_path: Path) -> None:
+    folder = save_tiny_causal(tmp_path / "policy")
+    file = folder / "model.safetensors"
+    half = {name: weight for name, weight in load_file(file).items() if "layers.1" not in name}
+    save_file(half, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights, such as model\.layers\.1.*correct policy under \[align\]"):
+        load_policy(settings(folder))
 
 
 def test_prompts_that_are_too_long_are_left_out_and_counted(tiny_policy: Path) -> None:
