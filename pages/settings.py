@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from mars_engine.core.config import MarsConfig, Setting, settings_of
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.records import GeneratorCard, content_id
 from mars_engine.service.desk import Desk
 from mars_engine.service.generator_cards import generator_cards

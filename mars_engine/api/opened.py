@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mars_engine.api.settings import ORIGIN, Settings
 from mars_engine.augment.workbench import Workbench
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.errors import StoreError
 from mars_engine.core.progress import Progress, progress_for
 from mars_engine.data.pair_index import PairIndex, PairIndexCache

@@ -7,7 +7,7 @@ from mars_engine.api.remedies import said_in_python
 from mars_engine.api.settings import ORIGIN, Settings
 from mars_engine.api.workspace import Workspace
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.workspace.workspace import create_workspace, find_workspace
 
 

@@ -16,7 +16,7 @@ import click
 from mars_engine.augment.workbench import Workbench
 from mars_engine.cli import printing
 from mars_engine.cli.standard_streams import json_text
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.progress import Progress, progress_for
 from mars_engine.jobs.recorded_run import RunNotes
 from mars_engine.jobs.recorded_work import recorded_work

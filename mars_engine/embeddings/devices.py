@@ -7,7 +7,7 @@ from mars_engine.core.errors import ModelError
 
 
 def find_device(name: str, *, section: str) -> torch.device:
-    """Return the device that a model is put on, of a setting: 'auto' is torch's accelerator, else the CPU.
+    """Return the device that a setting names: 'auto' is torch's accelerator, else the CPU.
 
     Args:
         name: the setting's value.

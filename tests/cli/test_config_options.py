@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from mars_engine.cli.config_options import section_options
 from mars_engine.core.config import AllocationConfig, ComposeConfig, MarsConfig
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.errors import ConfigError, WorkspaceError
 from mars_engine.jobs.command_options import as_options
 from mars_engine.workspace.workspace import create_workspace, find_workspace, save_config

@@ -12,7 +12,7 @@ from mars_engine.cli.config_options import section_options
 from mars_engine.cli.frame import Overrides, Session, reporting, working
 from mars_engine.core.clock import utc_now
 from mars_engine.core.config import MarsConfig
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.import_records import ImportReport
 from mars_engine.data.demo_pairs import DEMO, demo_sources
 from mars_engine.data.export import ExportWhat, select_for_export

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from mars_engine.core.config import MarsConfig, Setting, settings_of
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.errors import ConfigError
 from pages.parts.frame.page import show_error
 

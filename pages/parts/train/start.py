@@ -9,7 +9,7 @@ import streamlit as st
 
 from mars_engine.augment.training_forecast import base_pairs, budget_outlook, most_chat_requests, new_pairs
 from mars_engine.core.config import ChatConfig, MarsConfig
-from mars_engine.core.config_overrides import override_config
+from mars_engine.core.config.overrides import override_config
 from mars_engine.core.errors import MarsError
 from mars_engine.core.records import Run
 from mars_engine.data.pair_index import PairIndex
