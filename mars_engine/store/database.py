@@ -41,7 +41,8 @@ BUSY_SECONDS = 30
 LARGE_JOURNAL_BYTES = 64 * 2**20
 MIGRATIONS = Path(__file__).parent / "migrations"
 WRITER_LOCK = 0x4D415253
-"""The number of PostgreSQL's advisory lock that a write transaction holds: "MARS" in ASCII."""
+"""The first number of PostgreSQL's advisory lock that a write transaction holds: "MARS" in ASCII. The second is its
+schema's, for a workspace in another schema of the database is another's."""
 
 _Read = TypeVar("_Read")
 _DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"}
@@ -126,7 +127,9 @@ class Database:
         with self._refusals_explained(), self.turn, engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
-                connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
+                connection.execute(
+                    select(func.pg_advisory_xact_lock(WRITER_LOCK, func.hashtext(func.current_schema())))
+                )
             yield connection
 
     def empty_journal(self) -> None:

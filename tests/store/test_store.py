@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -645,6 +645,14 @@ def test_a_second_writer_waits_for_the_first(shared_url: str) -> None:
     assert leaving.is_set()
     holder.join()
     store.close()
+
+
+def test_workspaces_in_two_schemas_of_a_database_do_not_wait_for_each_other(schema_url: Callable[[], str]) -> None:
+    one, other = open_store(schema_url()), open_store(schema_url())
+    with one.database.write():
+        assert other.reviews.append([a_review()]) == 1
+    one.close()
+    other.close()
 
 
 OPEN_AND_REVIEW = """
