@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from mars_engine.core.shipped import shipped
+from mars_engine.data.demo_pairs import DEMO_IN_WORDS
 
 DOMAINS = {"writing", "coding", "arithmetic", "factual", "advice", "safety", "summarising", "instructions"}
 
@@ -27,6 +28,11 @@ def test_sizes_domains_and_kinds():
     assert {row["worse"] for row in TRAIN + TEST} == kinds
     assert sum(len(row["prompt"]) > 1 for row in TRAIN + TEST) == 119
     assert sum(row["closeness"] == "close" for row in TRAIN + TEST) == 225
+
+
+def test_the_app_tells_how_many_there_are():
+    assert DEMO_IN_WORDS.startswith(f"{len(TRAIN) + len(TEST)} pairs ")
+    assert f": {len(TRAIN)} to train on, {len(TEST)} held out. " in DEMO_IN_WORDS
 
 
 @pytest.mark.parametrize("part", [TRAIN, TEST, TRAIN + TEST])

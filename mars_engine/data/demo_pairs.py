@@ -8,6 +8,11 @@ from mars_engine.data.loaders.opening import PairSource
 DEMO = "demo"
 """The name of the packaged demo pairs, as a source."""
 
+DEMO_IN_WORDS = (
+    "612 pairs that were written for this project: 360 to train on, 252 held out. Forty of those to train on are "
+    "mislabelled on purpose, to see whether triage finds them."
+)
+
 DEMO_FILES: tuple[tuple[str, Split], ...] = (("demo-train.jsonl", "train"), ("demo-test.jsonl", "heldout"))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from mars_engine.core.errors import LoadError, MarsError
-from mars_engine.data.demo_pairs import DEMO
+from mars_engine.data.demo_pairs import DEMO, DEMO_IN_WORDS
 from mars_engine.data.import_pairs import ImportPreview
 from mars_engine.service.desk import Desk
 from mars_engine.service.import_reading import FORMAT_NAMES, ImportRequest, Part, hub_location, read_preview
@@ -85,10 +85,7 @@ def _draw_outcome(desk: Desk) -> None:
 
 
 def _draw_demo(desk: Desk) -> None:
-    st.text(
-        "240 pairs that the project wrote itself: 180 to train on, 60 held out. Twenty of them are mislabelled on "
-        "purpose, to see whether triage finds them."
-    )
+    st.text(DEMO_IN_WORDS)
     with st.container(horizontal=True):
         if st.button("Import the demo pairs", type="primary", icon=":material/play_arrow:", key="import-demo"):
             _start(desk, ImportRequest(DEMO))
