@@ -215,7 +215,7 @@ class CausalConfig(Section):
     """System prompts, one a line, in the words that the model was trained on; the samples of a passage take turns among
     them."""
     spare: Annotated[int, Field(ge=0, le=64)] = 3
-    """Samples drawn of each passage beyond the variants asked for, so that unfit ones can be left out and those kept
+    """Samples drawn from each passage beyond the variants asked for, so that unfit ones can be left out and those kept
     that differ most."""
     temperature: Annotated[float, Field(gt=0, le=5)] = 0.7
     """Of the paraphraser, and of the refiner's first try."""
