@@ -1,7 +1,6 @@
 """The command line: the group of all commands, its exit codes, and errors in plain words.
 
-The commands themselves stand by subject in commands_data, commands_keeping, commands_steps, commands_propose,
-commands_rounds, commands_map, commands_jobs and commands_app.
+The commands themselves stand in commands/, by subject.
 """
 
 import errno
