@@ -56,9 +56,10 @@ class AligningWorkspace(OpenedWorkspace):
             ConfigError: both or neither of policy and answers are named, or nobody judges.
             NotReadyError: no model is trained, or no prompt is left beside those trained on.
             LoadError, ModelError: a file or a model cannot be used.
-            MarsError: n is no whole number from 2.
+            MarsError: n is no whole number from 2, or most_prompts none from 0.
         """
         at_least("n", n, 2, whole=True)
+        at_least("most_prompts", most_prompts, 0, whole=True)
         request = BestOfNRequest(
             policy=policy,
             answers=answers,

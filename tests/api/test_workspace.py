@@ -302,6 +302,7 @@ def test_a_closed_workspace_does_nothing_more(tmp_path, call):
         (lambda w: w.retry(), "nothing was proposed yet"),
         (lambda w: w.retry("some"), "there is no failures 'some'"),
         (lambda w: w.rounds(0), "n is 0"),
+        (lambda w: w.best_of_n(answers="answers.jsonl", most_prompts=-1), "most_prompts is -1"),
         (lambda w: w.rounds(1, policy="me"), "there is no policy 'me'"),
         (lambda w: w.map("colour"), "there is no of 'colour'"),
         (lambda w: w.figure("pie"), "there is no show 'pie'"),
