@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from click.testing import CliRunner
+from lamp_pairs import QUICK, some_pairs
 from scripted_chat import Answer, serving
 
 import mars_engine as mars
@@ -17,22 +17,7 @@ from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]
 
-COLOURS = ("red", "green", "blue", "grey", "black", "white", "brown", "pink")
-QUICK = {"probe": {"layers": "2,4", "l2": 0.01}, "allocation": {"budget": 8}}
 CHAT = {"propose": {"paraphraser": "chat"}, "chat": {"model": "tiny", "base_url": "http://127.0.0.1:1/v1"}}
-
-
-def some_pairs(count: int, *, of: str = "lamp") -> pd.DataFrame:
-    rows = [
-        {
-            "prompt": f"Describe the {colour} {of} on the table.",
-            "chosen": f"It is important to note that the {of} is {colour}. It stands on a wide table and gives a lot "
-            "of light. However, it is quite old.",
-            "rejected": f"No idea what {of} you mean. Maybe {colour}.",
-        }
-        for colour in COLOURS[:count]
-    ]
-    return pd.DataFrame(rows)
 
 
 def filled(root: Path) -> mars.Workspace:

@@ -2,27 +2,12 @@
 
 import pandas as pd
 import pytest
+from lamp_pairs import QUICK, some_pairs
 
 import mars_engine as mars
 from mars_engine.workspace.workspace import find_workspace, open_workspace_store
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("one_thread")]
-
-COLOURS = ("red", "green", "blue", "grey", "black", "white", "brown", "pink")
-QUICK = {"probe": {"layers": "2,4", "l2": 0.01}, "allocation": {"budget": 8}}
-
-
-def some_pairs(count, *, of="lamp"):
-    rows = [
-        {
-            "prompt": f"Describe the {colour} {of} on the table.",
-            "chosen": f"It is important to note that the {of} is {colour}. It stands on a wide table and gives a lot "
-            "of light. However, it is quite old.",
-            "rejected": f"No idea what {of} you mean. Maybe {colour}.",
-        }
-        for colour in COLOURS[:count]
-    ]
-    return pd.DataFrame(rows)
 
 
 def runs_of(workspace):
