@@ -1,5 +1,6 @@
 """Instruct models that transformers runs here: a tiny random Llama in the chat generator's place of a server."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -110,3 +111,19 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path):
     folder = str(save_tiny_causal(tmp_path / "model", chat_template=False))
     with pytest.raises(ModelError, match="no chat template"):
         answers([order(folder, "hello")])
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path):
+    """It would answer with random ones in their place."""
+    folder = save_tiny_causal(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
+    with pytest.raises(ModelError, match=r"lacks weights.*correct 'model' under \[chat\]"):
+        answers([order(str(folder), "hello")])
+
+
+def test_a_device_that_is_not_there_is_refused(tiny):
+    config = HERE.model_copy(update={"device": "cuda:97"})
+    models = LocalModels(config, lambda _: None, lambda: datetime(2026, 1, 1, tzinfo=UTC), SilentProgress())
+    with pytest.raises(ModelError, match=r"'cuda:97' cannot be used.*under \[chat\]"):
+        models.start([order(tiny, "hello")])

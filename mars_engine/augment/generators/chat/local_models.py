@@ -14,7 +14,6 @@ from mars_engine.core.batching import batches_by_length, token_budget
 from mars_engine.core.chat_records import KeptAnswer
 from mars_engine.core.clock import Clock
 from mars_engine.core.config import ChatConfig
-from mars_engine.core.errors import ConfigError, ModelError
 from mars_engine.core.progress import Progress
 from mars_engine.embeddings.model_folder import find_model_folder, fingerprint_folder
 
@@ -187,14 +186,13 @@ def _generation_config(model: Any, pad: int, order: Order) -> Any:
         max_new_tokens=order.request.most_tokens,
         pad_token_id=pad,
         bos_token_id=model.generation_config.bos_token_id,
-        eos_token_id=sorted(_end_tokens(model)) or None,
+        eos_token_id=sorted(_end_tokens(model)),
     )
 
 
 def _end_tokens(model: Any) -> set[int]:
-    given = model.generation_config.eos_token_id
-    given = model.config.eos_token_id if given is None else given
-    return set(given) if isinstance(given, (list, tuple)) else set() if given is None else {int(given)}
+    given = model.generation_config.eos_token_id  # load_causal_lm sees to it that there is one
+    return set(given) if isinstance(given, (list, tuple)) else {int(given)}
 
 
 def _sampling(orders: Sequence[Order]) -> Any:
@@ -229,62 +227,29 @@ def _sampling(orders: Sequence[Order]) -> Any:
 
 # --------------------------------------------------------------------------------------------------------- loading
 
+EXPECTED = "an instruct model as transformers saves it"
+REMEDY = "correct 'model' under [chat] in mars.toml"
+
 
 def load_local_model(folder: Path, config: ChatConfig) -> LocalModel:
     """Load an instruct model in an explicit precision.
 
     Raises:
-        ModelError: there is no causal language model, no tokenizer or no chat template in the folder.
-        ConfigError: the device is not there.
+        ModelError: there is no causal language model, no tokenizer or no chat template in the folder, the model lacks
+            weights or an end token, or the device cannot be used.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from mars_engine.embeddings.causal_lm import load_causal_lm
+    from mars_engine.embeddings.devices import find_device
+    from mars_engine.embeddings.pretrained import load_chat_tokenizer
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    device = _device(config)
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_precision(config, device), local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{folder} cannot be loaded as a chat model: {error}",
-            expected="an instruct model as transformers saves it",
-            remedy="correct 'model' under [chat] in mars.toml",
-        ) from error
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
-            f"the tokenizer in {folder} has no chat template",
-            expected="an instruct model",
-            remedy="name another under [chat] in mars.toml; a base model does not follow instructions",
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    device = find_device(config.device, section="chat")
+    tokenizer = load_chat_tokenizer(
+        folder,
+        expected="an instruct model",
+        remedy="name another under [chat] in mars.toml; a base model does not follow instructions",
+    )
+    model = load_causal_lm(
+        folder, tokenizer, device=device, precision=config.precision, expected=EXPECTED, remedy=REMEDY
+    )
     positions = getattr(model.config, "max_position_embeddings", None) or UNLIMITED
-    return LocalModel(model.to(torch.device(device)).eval(), tokenizer, int(positions), config.batch_tokens)
-
-
-def _device(config: ChatConfig) -> str:
-    import torch
-
-    has_gpu = torch.cuda.is_available()
-    if config.device == "auto":
-        return "cuda" if has_gpu else "cpu"
-    if config.device.startswith("cuda") and not has_gpu:
-        raise ConfigError(
-            f"chat.device = {config.device!r}, but torch sees no such device", remedy="set it to 'auto' or 'cpu'"
-        )
-    return config.device
-
-
-def _precision(config: ChatConfig, device: str) -> Any:
-    """Return the dtype of the weights: on a processor bf16 is many times slower, unless it is asked for."""
-    import torch
-
-    if config.precision == "fp32":
-        return torch.float32
-    if config.precision == "bf16":
-        return torch.bfloat16
-    return torch.bfloat16 if device != "cpu" and torch.cuda.is_bf16_supported() else torch.float32
+    return LocalModel(model, tokenizer, int(positions), config.batch_tokens)
