@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8501
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Python compiles what is imported when it is first imported; pip would compile the thousands of modules that never are.
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 SETTINGS := pyproject.toml constraints.txt Makefile
 
-.PHONY: help demo app test quick check bench clean
+.PHONY: help demo app test quick check style types bench clean
 
 help:
 	@echo "make demo   set up, run MARS on the packaged demo pairs, print a report, serve the app on loopback"
@@ -57,11 +58,15 @@ test: $(VENV)/.installed-test
 quick: $(VENV)/.installed-test
 	$(PYTEST) -m "not model and not realdata and not browser and not install and not slow"
 
-check: $(VENV)/.installed-check $(VENV)/.installed-test
+check: style types
+
+style: $(VENV)/.installed-check $(VENV)/.installed-test
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-check $(VENV)/.installed-test
+	$(BIN)/mypy
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.transformer_speed $(BENCH)
