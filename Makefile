@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8501
 BIN := $(VENV)/bin
-# Python compiles what is imported when it is first imported; pip would compile the thousands of modules that never are.
+# Python compiles a module when it is first imported, and keeps that, whatever the environment says; pip would compile
+# the thousands that never are.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 SETTINGS := pyproject.toml constraints.txt Makefile
 
@@ -48,9 +50,8 @@ app: $(VENV)/.installed
 SCRATCH := $(shell [ "$$(df --output=avail --block-size=G /dev/shm 2>/dev/null | tail -n 1 | tr -dc 0-9)" -ge 8 ] \
 	2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 
-# Python keeps what it has compiled, whatever the environment says: the tests start hundreds of processes.
 # Two processes of one thread each, a file's tests in one of them, in the order that tests/conftest.py gives.
-PYTEST := TMPDIR=$(SCRATCH) PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := TMPDIR=$(SCRATCH) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
 	$(PYTEST)
