@@ -15,7 +15,7 @@ help:
 	@echo "make demo   set up, run MARS on the packaged demo pairs, print a report, serve the app on loopback"
 	@echo "make app    serve the app for ./demo-workspace (WORKSPACE=... for another)"
 	@echo "make test   set up, run the whole test suite"
-	@echo "make quick  run the tests that need no model, no real data, no browser and no process of their own"
+	@echo "make quick  run the tests that need no model, real data, browser, database server or process of their own"
 	@echo "make bench  compare scoring and training of transformers with what people use otherwise (BENCH=... for options)"
 	@echo "make check  run the linters, the type checker and the import rules"
 
@@ -57,7 +57,7 @@ test: $(VENV)/.installed-test
 	$(PYTEST)
 
 quick: $(VENV)/.installed-test
-	$(PYTEST) -m "not model and not realdata and not browser and not install and not slow"
+	MARS_TEST_DATABASE_URL= $(PYTEST) -m "not model and not realdata and not browser and not install and not slow"
 
 check: style types
 
@@ -67,7 +67,7 @@ style: $(VENV)/.installed-check $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 types: $(VENV)/.installed-check $(VENV)/.installed-test
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.transformer_speed $(BENCH)

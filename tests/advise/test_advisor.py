@@ -57,6 +57,7 @@ def test_few_pairs_with_right_labels_make_more_labels_the_advice():
     assert all(step.gain < advice.first.gain / 2 for step in checks)
 
 
+@pytest.mark.slow
 def test_the_same_pairs_and_seed_give_the_same_advice_and_it_is_kept_once():
     bench = bench_of(make_pairs(80))
     first, second = advise(bench), advise(bench)
@@ -66,6 +67,7 @@ def test_the_same_pairs_and_seed_give_the_same_advice_and_it_is_kept_once():
     assert len(kept_advice(bench.store)) == 1
 
 
+@pytest.mark.slow
 def test_held_out_pairs_are_never_looked_at():
     pairs = make_pairs(80)
     alone = advise(bench_of(pairs))
@@ -73,6 +75,7 @@ def test_held_out_pairs_are_never_looked_at():
     assert [step.gain for step in alone.steps if step.is_known] == [step.gain for step in beside.steps if step.is_known]
 
 
+@pytest.mark.slow
 def test_labels_that_people_confirmed_are_no_suspects():
     pairs, _ = flipped(make_pairs(120), 0.2)
     bench = bench_of(pairs)
@@ -125,6 +128,7 @@ def test_too_few_pairs_are_refused():
         advise(bench_of(make_pairs(60, pairs_a_prompt=20)))
 
 
+@pytest.mark.slow
 def test_what_then_happened_is_told_beside_what_was_expected():
     pairs, wrong = flipped(make_pairs(120), 0.25)
     bench = bench_of(pairs, make_pairs(80, first=900, seed=5))

@@ -52,6 +52,7 @@ def test_remedies_name_calls(remedy, said):
     assert in_python(remedy) == said
 
 
+@pytest.mark.slow
 def test_each_command_of_a_remedy_in_the_source_has_its_call_where_there_is_a_method():
     named = {name for remedy in remedies_in_the_source() for name in COMMAND.findall(remedy)}
     left = {name for remedy in remedies_in_the_source() for name in COMMAND.findall(in_python(remedy))}

@@ -269,6 +269,7 @@ def test_a_budget_is_never_exceeded_and_what_it_left_is_asked_when_it_is_raised(
     assert max(server.answered.values()) == 1
 
 
+@pytest.mark.slow
 def test_a_forecast_names_what_will_be_asked_and_what_is_answered_already():
     with serving() as server, chat_bench(chat_config(server.base_url), pairs=30) as bench:
         plan = planned(bench)
@@ -298,6 +299,7 @@ def test_a_server_that_wants_a_key_ends_the_work_with_plain_words():
         assert bench.store.proposals.failures() == [], "the same step can be run again when the key is there"
 
 
+@pytest.mark.slow
 def test_a_judge_is_asked_about_what_passes_and_its_failures_are_listed():
     def judging(asked: Asked) -> Answer:
         is_judged = "Which answer is better?" in asked.messages[-1]["content"]

@@ -611,6 +611,7 @@ def rows_unless_refused(path: Path) -> list[ParsedRow] | None:
         return None
 
 
+@pytest.mark.slow
 def test_two_hundred_damaged_sources_are_refused_or_give_sound_pairs_alone(tmp_path: Path) -> None:
     sound = {Pair.of(user(row["prompt"]), row["chosen"], row["rejected"]).id for row in map(sound_row, range(12))}
     kinds: Counter[str] = Counter()

@@ -290,6 +290,7 @@ def test_a_reading_that_failed_is_done_again(bench, monkeypatch):
     assert same(cache.current(), PairIndexCache(bench.store).current())
 
 
+@pytest.mark.slow
 def test_threads_share_one_reading(tmp_path):
     bench = make_bench(CONFIG, url=f"sqlite:///{tmp_path / 'mars.db'}")
     add_pairs(bench, make_pairs(50), "train")

@@ -84,6 +84,7 @@ def test_the_budget_is_spent_and_only_methods_that_write_texts_cost_tokens(finis
             assert cell.new_pairs == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_computes_nothing_twice_and_ends_the_same(finished):
     plan, _, undisturbed = finished
     cells = ListedCells(interrupt_after=17)
@@ -102,6 +103,7 @@ def test_an_interrupted_experiment_computes_nothing_twice_and_ends_the_same(fini
     assert len(cells.appended) == 90
 
 
+@pytest.mark.slow
 def test_a_plan_that_grows_keeps_its_id_and_its_cells(finished):
     plan, _, _ = finished
     small = make_plan(methods=("none", "uniform"), seeds=(1,), matchings=("epochs",))
@@ -220,6 +222,7 @@ def test_self_training_takes_confident_pairs_as_the_warm_up_labels_them_and_coun
     assert right.wrong_labels + wrong.wrong_labels == right.new_pairs
 
 
+@pytest.mark.slow
 def test_triage_policies_hold_for_all_methods():
     plan = make_plan(triage=make_plan().triage.model_copy(update={"policy": "leave_out", "folds": 3, "seeds": 2}))
     noisy = [Pair.of(p.prompt, p.rejected, p.chosen) if number % 4 == 0 else p for number, p in enumerate(PAIRS)]

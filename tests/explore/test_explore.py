@@ -91,6 +91,7 @@ def as_lists(parameters) -> dict[str, list[str]]:
     return {key: [value] if isinstance(value, str) else list(value) for key, value in parameters.items()}
 
 
+@pytest.mark.slow
 @given(VIEWS)
 @settings(max_examples=200)
 def test_a_link_holds_the_whole_view(view):

@@ -49,6 +49,7 @@ def another_training(root: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_what_would_train_is_refused_beside_a_training_and_told_what_to_do(workspace):
     with another_training(workspace.root) as process, open_workspace_store(workspace) as store:
         (run,) = store.runs.all()

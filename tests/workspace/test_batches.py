@@ -137,6 +137,7 @@ def _check_it_is_what_a_server_gives(bench) -> None:
         assert settings == {each.settings_id for each in bench.store.proposals.proposals()}
 
 
+@pytest.mark.slow
 def test_a_judge_is_asked_by_the_batch_too_when_there_is_something_to_judge(tmp_path):
     with serving_batches() as service, chat_bench(chat_config(NOWHERE, judge=True), pairs=12) as bench:
         plan = planned(bench)

@@ -84,6 +84,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
         yield found
 
 
+@pytest.mark.slow
 def test_two_rounds_read_pairs_once_load_a_model_a_round_and_fit_the_fold_models_once(monkeypatch):
     bench = bench_with_pairs()
     with statements(bench.store) as sent, fits(monkeypatch) as fitted:

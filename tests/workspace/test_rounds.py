@@ -188,6 +188,7 @@ def test_what_was_proposed_is_not_generated_again():
     assert report.done_before == report.sources
 
 
+@pytest.mark.slow
 def test_cumulative_rounds_carry_pairs_over_and_replacing_rounds_do_not():
     for cumulative in (True, False):
         config = MarsConfig(triage=KEEP, compose=ComposeConfig(cumulative=cumulative))
@@ -201,6 +202,7 @@ def test_cumulative_rounds_carry_pairs_over_and_replacing_rounds_do_not():
         assert second.model.round == 2
 
 
+@pytest.mark.slow
 def test_rounds_begun_again_end_with_the_same_models():
     """As after a kill in a later round: what that one proposed does not reach into the earlier ones."""
     config = MarsConfig(triage=KEEP, allocation={"budget_per_pair": 1.0, "tau": 5.0}, propose={"variants": 1})
@@ -216,6 +218,7 @@ def test_rounds_begun_again_end_with_the_same_models():
     assert [each.model.id for each in again] == [each.model.id for each in first]
 
 
+@pytest.mark.slow
 def test_the_excess_over_a_grid_is_handed_on_and_what_remains_is_reported():
     bench = bench_with_pairs(MarsConfig(triage=KEEP), count=10)
     model = train_warm_up(bench)
@@ -286,6 +289,7 @@ def test_what_was_proposed_before_a_flip_is_not_composed_after_it():
     assert {oriented_ids[each] for each in used if each} == {flipped_id}
 
 
+@pytest.mark.slow
 def test_leaving_out_suspects_takes_them_out_of_training():
     config = MarsConfig(triage=TriageConfig(policy="leave_out", seeds=2, folds=3, near_zero=0.0))
     bench = bench_with_pairs(config, count=60)
@@ -426,6 +430,7 @@ def test_exported_margins_equal_a_plain_scikit_learn_refit():
     np.testing.assert_allclose([row.margin for row in selection.rows], differences @ refit.coef_[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_opening_and_closing_a_round_is_the_same_as_taking_its_steps():
     steps, halves = bench_with_pairs(), bench_with_pairs()
     (report,) = run_rounds(steps, 1, policy="gates")
@@ -467,6 +472,7 @@ def test_a_round_cannot_be_closed_before_it_is_opened_or_where_nothing_was_accep
     assert close_round(bench).evaluation is None, "there are no held-out pairs to evaluate on"
 
 
+@pytest.mark.slow
 def test_each_trained_model_of_the_rounds_has_a_point_on_every_curve():
     points: dict[str, list[tuple[int, float]]] = {}
     bench = replace(
@@ -495,6 +501,7 @@ def test_rounds_that_did_not_help_are_counted_from_the_best(losses, without_gain
     assert rounds_without_gain(losses) == without_gain
 
 
+@pytest.mark.slow
 def test_rounds_end_when_they_stop_helping_on_held_out_pairs():
     bench = bench_with_pairs(MarsConfig(triage=KEEP, probe=ProbeConfig(l2=0.005)))
     flipped = [Pair.of(pair.prompt, pair.rejected, pair.chosen) for pair in make_pairs(40, seed=9, first=3000)]
@@ -506,6 +513,7 @@ def test_rounds_end_when_they_stop_helping_on_held_out_pairs():
     assert len(run_rounds(bench, 2, policy="accept-all", patience=0)) == 2
 
 
+@pytest.mark.slow
 def test_a_round_waits_until_people_have_decided_about_every_proposal():
     bench = bench_with_pairs()
     waited = []

@@ -177,6 +177,7 @@ def mixed_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return "".join([*pieces, draw(st.sampled_from(LOOSE))]), fragments
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(mixed=mixed_texts(), seed=st.integers(0, 2**40))
 def test_protected_fragments_and_whitespace_survive_byte_for_byte(mixed: tuple[str, list[str]], seed: int) -> None:
