@@ -597,6 +597,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(changes=st.lists(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=3), max_size=4), other=ANYTHING)
 def test_whatever_is_sent_is_answered_act_by_act(changes, other):
     table = Table()

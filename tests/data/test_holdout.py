@@ -58,6 +58,7 @@ def test_a_fraction_of_0_holds_out_nothing_and_of_1_everything():
     assert part("train", 1.0) == ()
 
 
+@pytest.mark.slow
 @given(st.sets(st.integers(0, 599), min_size=1, max_size=20), st.randoms())
 def test_a_pairs_part_does_not_depend_on_the_pairs_beside_it(chosen, random):
     some = [PAIRS[index] for index in chosen]

@@ -204,6 +204,7 @@ def test_charts_have_a_title_and_say_in_words_what_they_show(content):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_charts_are_the_same_again_and_ask_for_nothing(content):
     for chart, again in zip(charts_of(content), charts_of(content), strict=True):
         assert chart == again

@@ -280,6 +280,7 @@ def test_a_layer_beyond_the_encoder_is_refused():
         choose_features(LayeredEncoder(), ProbeConfig(layers="3,9"), TrainingSet.plain(PAIRS), progress=SILENT)
 
 
+@pytest.mark.slow
 def test_a_choice_is_kept_for_later_trainings_until_a_warm_up_makes_it_anew(tmp_path):
     keeper = FileKeeper(tmp_path / "features.json")
     trainer = ProbeTrainer(ProbeConfig(), LayeredEncoder(), keeper)

@@ -87,6 +87,7 @@ def test_a_p_value_is_never_0_and_at_most_1():
     assert interval(np.zeros(6), *grid(2, 3)).p_value == 1
 
 
+@pytest.mark.slow
 def test_p_values_of_no_difference_are_not_too_often_small():
     rng = np.random.default_rng(5)
     seeds, prompts = grid(5, 50)

@@ -29,6 +29,7 @@ def test_the_interval_contains_the_estimate(values: FloatArray, seed: int):
     assert interval.high <= values.max() + 1e-12
 
 
+@pytest.mark.slow
 def test_the_interval_is_as_wide_as_theory_says():
     values = seeded().normal(3.0, 2.0, 2000)
     interval = bootstrap_mean(values, rng=seeded(), resamples=4000)
@@ -82,6 +83,7 @@ def test_each_pair_a_group_of_its_own_is_the_ungrouped_bootstrap():
     assert (grouped.low, grouped.high) == pytest.approx((ungrouped.low, ungrouped.high))
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     rng = seeded(11)
     intervals = [bootstrap_mean(rng.normal(1.0, 1.0, 60), rng=rng, resamples=400, level=0.9) for _ in range(400)]

@@ -95,6 +95,7 @@ def mentioned(store: Store, ids: set[str]) -> dict[str, int]:
     return {name: count for name, count in found.items() if count}
 
 
+@pytest.mark.slow
 def test_a_dataset_goes_with_all_that_is_about_its_pairs_and_nothing_else(bench):
     gone = {pair.id for pair in make_pairs(12, first=0, seed=0)}
     kept = {pair.id for pair in make_pairs(12, first=100, seed=100)}
@@ -116,6 +117,7 @@ def test_a_dataset_goes_with_all_that_is_about_its_pairs_and_nothing_else(bench)
     assert bench.store.models.all() == models, "they are records of what was trained"
 
 
+@pytest.mark.slow
 def test_the_method_goes_on_after_a_removal_and_a_removed_dataset_can_come_again(bench):
     bench.store.removal.remove_dataset(dataset_id(bench, "one"))
     (report,) = run_rounds(bench, 1, policy="accept-all")

@@ -128,6 +128,7 @@ def test_the_budget_is_spent_exactly_and_the_laws_differ():
     assert by_margin == sorted(by_margin, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_whole_round_composes_new_pairs_only_and_each_once():
     bench = bench_with_pairs()
     (report,) = run_rounds(bench, 1, policy="accept-all")
@@ -140,6 +141,7 @@ def test_a_whole_round_composes_new_pairs_only_and_each_once():
     assert bench.store.models.latest() == report.model
 
 
+@pytest.mark.slow
 def test_refined_sources_take_the_first_try_that_is_far_enough_and_keep_the_trail():
     bench = bench_with_pairs()
     model = train_warm_up(bench)
